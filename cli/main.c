@@ -1,0 +1,7 @@
+#include <stdio.h>
+
+int main(void)
+{
+	puts("ogent " OGENT_VERSION);
+	return 0;
+}

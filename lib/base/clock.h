@@ -1,0 +1,15 @@
+/* Time. Wall time is microseconds since 1970 UTC as int64_t ("us"); durations are milliseconds unless named otherwise.
+ */
+#pragma once
+
+#include "base/str.h"
+
+#define TIME_TEXT_SIZE 32
+
+int64_t clock_now_us(void);
+/* Monotonic, for durations. */
+uint64_t clock_mono_us(void);
+/* RFC 3339 UTC with microseconds: 2026-11-22T16:21:42.123456Z */
+void time_format(int64_t us, char ret[static TIME_TEXT_SIZE]);
+/* RFC 3339 with any offset. Returns 0 or -EINVAL. */
+int time_parse(struct str s, int64_t *ret_us);

@@ -1,0 +1,14 @@
+/* Identifiers and random secrets. */
+#pragma once
+
+#include "base/str.h"
+
+#define ID_SIZE 37 /* 36 characters and a NUL */
+
+/* UUIDv7 (RFC 9562): sorts by time of making, also within one millisecond of one process. */
+void id_new(char ret_id[static ID_SIZE]);
+/* Whether it is a UUID in lower-case canonical form. */
+bool id_is_valid(struct str s);
+
+/* `prefix` and n_bytes of randomness as base64url, NUL-terminated. `size` must hold both. */
+void secret_new(char *ret, size_t size, const char *prefix, size_t n_bytes);

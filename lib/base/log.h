@@ -1,0 +1,30 @@
+/* One line per event on stderr: JSON when the option log_format is "json", short text for people when "text" (the
+ * default on a terminal). errno is preserved. Library code does not log: it returns; the program logs once. No secrets.
+ */
+#pragma once
+
+#include "base/util.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+/* `service` is in every line. Call again after options are read. */
+void log_init(const char *service, enum log_level level, bool json);
+int log_level_from_name(const char *name); /* -EINVAL for an unknown one */
+
+/* Fields are pairs of name and value (const char *), ended by NULL: LOG(INFO, "listening", "address", a, NULL). */
+void log_event(enum log_level level, const char *message, ...) __attribute__((sentinel));
+/* printf form for messages without fields. */
+void log_printf(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
+bool log_enabled(enum log_level level);
+
+#define log_debug(...)                                      \
+	do {                                                \
+		if (log_enabled(LOG_DEBUG))                 \
+			log_printf(LOG_DEBUG, __VA_ARGS__); \
+	} while (0)
+#define log_info(...) log_printf(LOG_INFO, __VA_ARGS__)
+#define log_warn(...) log_printf(LOG_WARN, __VA_ARGS__)
+#define log_error(...) log_printf(LOG_ERROR, __VA_ARGS__)
+
+/* For what cannot happen or cannot be gone on from: logs and exits with 1. */
+void fatal(const char *fmt, ...) PRINTF_LIKE(1, 2) NORETURN;

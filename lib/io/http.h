@@ -1,0 +1,56 @@
+/* What the HTTP/1.1 server and client share (RFC 9110, RFC 9112). */
+#pragma once
+
+#include "base/arena.h"
+
+enum http_method {
+	HTTP_DELETE_ = 1,
+	HTTP_GET_,
+	HTTP_HEAD_,
+	HTTP_POST_,
+	HTTP_PUT_,
+	HTTP_PATCH_,
+	HTTP_OPTIONS_,
+};
+#define HTTP_METHODS 8
+const char *http_method_name(enum http_method m);
+
+struct http_header {
+	struct str name, value;
+};
+
+struct http_headers {
+	struct http_header *items;
+	size_t n, cap;
+	struct arena *arena;
+};
+
+/* The first value, or p == NULL. Case of the name is ignored. */
+struct str http_header_get(const struct http_headers *h, const char *name);
+/* Copies both into the headers' arena. A value with CR, LF or NUL, or a bad name, is a programming error and fatal:
+ * check what came from outside with http_value_is_clean first. */
+void http_header_add(struct http_headers *h, const char *name, struct str value);
+void http_header_set(struct http_headers *h, const char *name, const char *value);
+void http_header_remove(struct http_headers *h, const char *name);
+bool http_value_is_clean(struct str value);
+/* Whether the comma-separated list in `value` has the token, ignoring case. */
+bool http_has_token(struct str value, const char *token);
+/* Fields that must not pass a proxy: the fixed set, and those that Connection names (RFC 9110 section 7.6.1). */
+bool http_is_hop_by_hop(const struct http_headers *h, struct str name);
+
+const char *http_status_text(int status);
+/* The decoded value of a parameter in a query string, in the arena, or NULL. Bad escapes count as absent. */
+const char *http_query_get(struct arena *a, struct str query, const char *name);
+
+/* Limits of one listener. */
+struct http_limits {
+	size_t max_target;        /* request line's target, bytes; default 8 KiB */
+	size_t max_header_bytes;  /* all fields; default 32 KiB */
+	unsigned max_headers;     /* default 100 */
+	uint64_t max_body;        /* default 1 MiB; a route may set another */
+	uint64_t header_ms;       /* from the first byte to the end of the head; default 10 s */
+	uint64_t body_idle_ms;    /* without a byte of the body, or of our answer being taken; default 30 s */
+	uint64_t idle_ms;         /* keep-alive; default 75 s */
+	unsigned max_connections; /* default 20,000; above it a connection is closed at once */
+};
+extern const struct http_limits http_limits_default;

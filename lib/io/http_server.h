@@ -1,0 +1,84 @@
+/* HTTP/1.1 server on libuv and llhttp, strict: duplicated or conflicting framing, missing or double Host, obs-fold,
+ * bare CR or LF, bad chunks, other versions than 1.0 and 1.1, chunked on 1.0 and what exceeds the limits are answered
+ * with the right 4xx and the connection closed. Pipelined requests are answered in order, one at a time.
+ *
+ * A request lives from on_request to on_close. Its arena holds the head and whatever the handler hangs on it.
+ * The handler answers with http_reply, or http_reply_head + http_reply_write… + http_reply_end, then or later.
+ * The body comes by on_body (or http_read_body collects it); a handler that sets neither has it read and dropped.
+ * on_close comes exactly once, last, never from inside a call of the handler: err 0 = answered whole, otherwise the
+ * client left or broke the protocol. After on_close the request is gone. Replying to a request whose client has left is
+ * harmless. */
+#pragma once
+
+#include "io/http.h"
+#include "io/stream.h"
+
+struct http_server;
+struct http_conn;
+
+struct http_request {
+	struct arena *arena;
+	struct http_conn *conn;
+	enum http_method method;
+	struct str target; /* as sent, origin-form */
+	struct str path;   /* decoded, dot segments refused; NUL-terminated */
+	struct str query;  /* behind the '?', not decoded */
+	struct http_headers headers;
+	int64_t content_length; /* -1 = chunked, 0 = no body */
+	bool is_http_1_0;
+	const char *peer;    /* address of the connection's other end */
+	uint64_t started_us; /* monotonic */
+
+	/* Set by the handler in on_request. */
+	void *owner;
+	void (*on_body)(struct http_request *r, const char *data, size_t n);
+	void (*on_body_end)(struct http_request *r);
+	void (*on_drain)(struct http_request *r);
+	void (*on_close)(struct http_request *r, int err);
+
+	/* For the log; filled by the server. */
+	int status;
+	uint64_t bytes_in, bytes_out;
+};
+
+typedef void http_on_request(void *arg, struct http_request *r);
+
+/* limits may be NULL for the defaults. Strings in `address` as for listener_open. Returns 0 or -errno. */
+int http_server_open(uv_loop_t *loop, struct wheel *wheel, const char *address, const struct http_limits *limits,
+		     http_on_request *cb, void *arg, struct http_server **ret);
+const char *http_server_address(const struct http_server *s);
+unsigned http_server_connections(const struct http_server *s);
+/* Stops accepting, closes idle connections, lets the others finish their request (Connection: close); on_drained comes
+ * when the last is gone or after max_ms, when what is left is cut. */
+void http_server_drain(struct http_server *s, uint64_t max_ms, void (*on_drained)(void *arg), void *arg);
+/* After on_drained, or at any time: cuts everything. */
+void http_server_free(struct http_server *s);
+
+/* The body limit of this request (from the route), before reading starts. An announced or actual body above it is
+ * answered 413 by the server. */
+void http_set_max_body(struct http_request *r, uint64_t max);
+/* Collects the whole body in the arena, then calls cb once with it (err 0) or -errno when the client left. */
+void http_read_body(struct http_request *r, void (*cb)(struct http_request *r, int err, struct str body));
+/* Back-pressure on the request's body. */
+void http_body_pause(struct http_request *r);
+void http_body_resume(struct http_request *r);
+
+/* Starts the answer. length: bytes of the body, or -1 when unknown (chunked; closed by end on HTTP/1.0). Extra headers
+ * may be NULL. Date, Connection and framing are the server's. 1xx, 204 and 304 have no body. */
+void http_reply_head(struct http_request *r, int status, const struct http_headers *extra, int64_t length);
+/* Returns false above the high-water mark: wait for on_drain. For HEAD the bytes are dropped. */
+bool http_reply_write(struct http_request *r, const void *data, size_t n);
+void http_reply_end(struct http_request *r);
+/* All at once. type may be NULL without a body. */
+void http_reply(struct http_request *r, int status, const char *type, const struct http_headers *extra,
+		const void *body, size_t n);
+bool http_reply_has_started(const struct http_request *r);
+/* Breaks off an answer that cannot be finished, so that the client sees that it is incomplete. */
+void http_reply_abort(struct http_request *r);
+/* No idle time-out on this request's answer (SSE). */
+void http_set_streaming(struct http_request *r);
+
+/* Takes the connection over after an Upgrade: writes the head (status 101, extra headers as given) and hands the stream
+ * to the caller; bytes the client already sent behind its head come in *early. on_close follows with err 0. Only for a
+ * request without a body. */
+struct stream *http_upgrade(struct http_request *r, const struct http_headers *extra, struct str *early);

@@ -1,0 +1,62 @@
+/* A byte stream over TCP or a Unix socket: the one connection object below HTTP, WebSocket and tunnels.
+ *
+ * Writes of one loop turn go out in one system call. stream_write copies what the kernel does not take at once; above
+ * the high-water mark it says so, and on_drain comes once the queue is below the low mark. Callbacks never come from
+ * inside stream_write or stream_new. The owner calls stream_close once; on_close is the last callback, and the stream
+ * is freed after it. An error or end of file from the peer comes as on_end; the owner then closes. */
+#pragma once
+
+#include <uv.h>
+
+#include "base/str.h"
+#include "io/wheel.h"
+
+#define STREAM_HIGH_WATER (256 * 1024)
+#define STREAM_LOW_WATER (64 * 1024)
+
+struct stream;
+
+struct stream_events {
+	/* Bytes that came; valid during the call only. */
+	void (*on_data)(void *owner, const char *data, size_t n);
+	/* 0 = the peer finished sending, otherwise -errno. Comes at most once. */
+	void (*on_end)(void *owner, int err);
+	void (*on_drain)(void *owner);
+	void (*on_close)(void *owner);
+};
+
+/* Hands the stream to another owner (an upgrade from HTTP to WebSocket). Queued writes stay. */
+void stream_set_owner(struct stream *s, const struct stream_events *events, void *owner);
+/* Reading starts paused. */
+void stream_resume(struct stream *s);
+void stream_pause(struct stream *s);
+/* Returns false above the high-water mark: stop and wait for on_drain. Never fails: a dead peer shows as on_end. */
+bool stream_write(struct stream *s, const void *data, size_t n);
+/* The same for memory shared by many streams (a broadcast frame): kept until written, then release(arg). */
+bool stream_write_shared(struct stream *s, const void *data, size_t n, void (*release)(void *arg), void *arg);
+size_t stream_queued(const struct stream *s);
+/* Sends what is queued, then ends our side. */
+void stream_shutdown(struct stream *s);
+/* Drops what is queued (flush = false) or writes it out first, for at most 5 s. */
+void stream_close(struct stream *s, bool flush);
+/* The peer's address as text, "unix" for a Unix socket. */
+const char *stream_peer(const struct stream *s);
+
+/* Listening. address: "127.0.0.1:8420", "[::1]:0", "unix:/path" (made 0600; a stale socket file is replaced). */
+struct listener;
+typedef void listener_on_connection(void *arg, struct stream *s);
+/* Returns 0 or -errno. */
+int listener_open(uv_loop_t *loop, struct wheel *wheel, const char *address, int backlog, listener_on_connection *cb,
+		  void *arg, struct listener **ret);
+/* The real address, port filled in; the form of `address`. */
+const char *listener_address(const struct listener *l);
+/* Accepts no more. */
+void listener_close(struct listener *l);
+
+/* Connecting. on_connect comes once, later: err 0 and a stream, or -errno and NULL (-ECANCELED after cancel). A host
+ * name is resolved off the loop. */
+struct connecting;
+typedef void stream_on_connect(void *arg, int err, struct stream *s);
+struct connecting *stream_connect(uv_loop_t *loop, struct wheel *wheel, const char *address, uint64_t timeout_ms,
+				  stream_on_connect *cb, void *arg);
+void connecting_cancel(struct connecting *c);

@@ -1,0 +1,60 @@
+/* WebSocket (RFC 6455): a strict codec and, on top of it, a server connection on a stream. Permessage-deflate (RFC
+ * 7692) has its place in the handshake and is not negotiated yet. */
+#pragma once
+
+#include "base/buf.h"
+#include "base/utf8.h"
+#include "io/http_server.h"
+
+enum ws_opcode { WS_CONT = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING = 9, WS_PONG = 10 };
+
+/* The codec: bytes in, whole messages and control frames out. */
+struct ws_parser {
+	bool is_server;     /* a server demands masked frames, a client unmasked ones */
+	size_t max_message; /* default 1 MiB */
+	/* Called per whole message or control frame; data is valid during the call. Return false to stop (the owner
+	 * closed). */
+	bool (*on_frame)(void *owner, enum ws_opcode op, const char *data, size_t n);
+	void *owner;
+
+	struct buf in;             /* an unfinished frame */
+	struct buf message;        /* fragments so far */
+	enum ws_opcode message_op; /* WS_CONT = no message is open */
+	struct utf8_state utf8;
+};
+
+void ws_parser_init(struct ws_parser *p, bool is_server, size_t max_message,
+		    bool (*on_frame)(void *, enum ws_opcode, const char *, size_t), void *owner);
+void ws_parser_deinit(struct ws_parser *p);
+/* Returns 0, or the close code the violation calls for: 1002, 1007, 1009. */
+int ws_parser_feed(struct ws_parser *p, const char *data, size_t n);
+/* Appends one frame. mask: NULL from a server, 4 random bytes from a client. */
+void ws_frame(struct buf *out, enum ws_opcode op, const void *data, size_t n, const uint8_t *mask);
+/* The Sec-WebSocket-Accept of a key. ret holds 29 bytes. */
+void ws_accept_key(struct str key, char ret[static 29]);
+bool ws_close_code_is_valid(int code);
+
+/* A frame encoded once and shared by all who get it. */
+struct ws_shared;
+struct ws_shared *ws_shared_new(enum ws_opcode op, const void *data, size_t n);
+void ws_shared_ref(struct ws_shared *f);
+void ws_shared_unref(struct ws_shared *f);
+
+/* A server connection. Pings every 25 s and ends a peer silent for 20 s after. Answers pings and close frames itself.
+ */
+struct ws_conn;
+struct ws_events {
+	void (*on_message)(void *owner, enum ws_opcode op, const char *data, size_t n);
+	void (*on_drain)(void *owner);
+	/* Last; the connection is freed after it. code: the peer's close code, 1006 without one. */
+	void (*on_close)(void *owner, int code);
+};
+/* Checks the handshake of `r`; on success the connection is upgraded and returned. Otherwise answers 400 or 426 and
+ * returns NULL. */
+struct ws_conn *ws_accept(struct http_request *r, struct wheel *wheel, const char *protocol, size_t max_message,
+			  const struct ws_events *events, void *owner);
+bool ws_send(struct ws_conn *c, enum ws_opcode op, const void *data, size_t n);
+bool ws_send_shared(struct ws_conn *c, struct ws_shared *f);
+size_t ws_queued(const struct ws_conn *c);
+/* Starts the closing handshake; on_close follows in at most 5 s. */
+void ws_close(struct ws_conn *c, int code, const char *reason);

@@ -1,0 +1,78 @@
+/* Access tokens: compact JWS (RFC 7515) with Ed25519 (RFC 8037), typ "at+jwt" (RFC 9068), checked strictly: 8 KiB,
+ * three parts, base64url without padding, alg EdDSA or Ed25519, kid known, no crit/jku/jwk/x5c/x5u/b64/zip, no
+ * duplicate members, exp and iat present, nbf honoured, skew of 60 s at most, exact issuer, one exact audience. Header
+ * and claims are plain JSON read by base/json.
+ *
+ * Two kinds of issuer: auth, for people (keys by JWKS), and each service for its own internal calls (issuer
+ * "ogent:<role>", key pair in the data folder's secrets/ and keys/, at most 60 s of life, audience = the callee's
+ * role). */
+#pragma once
+
+#include <sodium.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/json.h"
+
+#define TOKEN_MAX 8192
+#define TOKEN_ISSUER "ogent"       /* what auth puts into iss */
+#define TOKEN_AUDIENCE "ogent-api" /* and aud of people's tokens */
+
+struct token_key {
+	char kid[65];
+	uint8_t public_key[crypto_sign_PUBLICKEYBYTES];
+	uint8_t secret_key[crypto_sign_SECRETKEYBYTES]; /* zero in a key for checking only */
+};
+
+/* Who makes the request, from a valid token. Strings live in the exchange's arena. */
+struct identity {
+	const char *user_id;            /* sub: a user's id; "" for a service on its own behalf */
+	const char *name;               /* display name; may be "" */
+	const char *service;            /* the calling service's role for an internal token, otherwise "" */
+	const char *session_id;         /* sid, may be "" */
+	const char *const *permissions; /* granted permission patterns, NULL at the end */
+	int64_t expires_at;             /* seconds since 1970 */
+};
+
+/* "agents.*" covers "agents.write" and "agents.write.own"; "*" covers all. A granted "agents.read" covers exactly that.
+ */
+bool permission_covers(const char *granted, const char *wanted);
+bool identity_may(const struct identity *id, const char *permission);
+
+/* A fresh key pair with a random kid. */
+void token_key_new(struct token_key *ret);
+/* Signs claims (a JSON object text). Appends the compact form. */
+void token_sign(const struct token_key *key, struct str claims, struct buf *out);
+
+/* The set of keys a checker trusts. */
+struct token_keys;
+struct token_keys *token_keys_new(void);
+void token_keys_free(struct token_keys *k);
+void token_keys_clear(struct token_keys *k, const char *issuer);
+void token_keys_add(struct token_keys *k, const char *issuer, const struct token_key *key);
+/* Replaces an issuer's keys by those of a JWKS document. Returns 0 or -EINVAL. */
+int token_keys_load_jwks(struct token_keys *k, const char *issuer, struct str jwks, struct error *err);
+bool token_keys_knows(const struct token_keys *k, struct str token); /* whether its kid is known */
+/* The JWK object of a public key as JSON. */
+void token_key_to_jwk(const struct token_key *key, struct buf *out);
+
+enum token_result {
+	TOKEN_OK,
+	TOKEN_MALFORMED,
+	TOKEN_UNKNOWN_KEY,
+	TOKEN_BAD_SIGNATURE,
+	TOKEN_EXPIRED,
+	TOKEN_NOT_FOR_US
+};
+
+/* Checks a token. issuer NULL accepts "ogent" and any "ogent:<role>" whose key is known. audience must match exactly
+ * (internal tokens: the callee's role). now in seconds. The identity's strings are in the arena. */
+enum token_result token_check(const struct token_keys *k, struct str token, const char *const *audiences, int64_t now,
+			      struct arena *a, struct identity *ret);
+
+/* A service's own key: loads secrets/<role>.key (made 0600 with a new key when missing) and publishes keys/<role>.jwk.
+ */
+int token_key_load(const char *data_dir, const char *role, struct token_key *ret, struct error *err);
+/* A token for calling `callee` on behalf of `user_id` ("" = for itself); valid 60 s. Appends to out. */
+void token_sign_internal(const struct token_key *key, const char *role, const char *callee, const char *user_id,
+			 struct buf *out);
