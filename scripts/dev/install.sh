@@ -1,0 +1,65 @@
+# What each command needs from Debian 12 or 13. Nothing is asked of the network when all of it is there.
+
+build_packages="gcc libc6-dev meson ninja-build pkg-config python3 ccache git ca-certificates
+	libuv1-dev libcurl4-openssl-dev libsqlite3-dev libsodium-dev libseccomp-dev libutf8proc-dev libinih-dev libmd-dev
+	zlib1g-dev uthash-dev libllhttp-dev libyyjson-dev libcmocka-dev"
+lint_packages="clang clang-format libclang-rt-14-dev universal-ctags"
+test_packages="chromium procps iproute2 util-linux"
+bench_packages="bubblewrap procps"
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else
+		die "this needs root once, to install Debian packages: run as root or install sudo ($*)"
+	fi
+}
+
+is_installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+missing_of() {
+	for p in $1; do is_installed "$p" || printf '%s ' "$p"; done
+}
+
+apt_install() {
+	missing=$(missing_of "$1")
+	[ -n "$missing" ] || return 0
+	say "installing: $missing"
+	case " $missing " in *llhttp* | *yyjson*) add_trixie ;; esac
+	{
+		as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq update
+		# shellcheck disable=SC2086
+		as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends $missing
+	} >/dev/null 2>"${TMPDIR:-/tmp}/ogent-apt.$$" || { cat "${TMPDIR:-/tmp}/ogent-apt.$$" >&2; die "apt-get could not install: $missing"; }
+	rm -f "${TMPDIR:-/tmp}/ogent-apt.$$"
+}
+
+# llhttp 9 and yyjson are packages of Debian 13. On Debian 12 they install cleanly from there, pinned to exactly these; the mirror is
+# the one that the machine already uses.
+add_trixie() {
+	[ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" = bookworm ] || return 0
+	[ -f /etc/apt/sources.list.d/ogent-trixie.sources ] && return 0
+	mirror=$(sed -n 's/^URIs: *\([^ ]*debian\/*\) *$/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null | head -n 1)
+	[ -n "$mirror" ] || mirror=$(sed -n 's/^deb  *\(\[[^]]*\] *\)\{0,1\}\([^ ]*\/debian\/*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null | head -n 1)
+	[ -n "$mirror" ] || die "no Debian mirror found in /etc/apt: cannot install libllhttp-dev and libyyjson-dev of Debian 13"
+	printf 'Types: deb\nURIs: %s\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' "$mirror" |
+		as_root tee /etc/apt/sources.list.d/ogent-trixie.sources >/dev/null
+	printf 'Package: *\nPin: release n=trixie\nPin-Priority: -1\n\nPackage: libllhttp-dev libllhttp9.2 libyyjson-dev libyyjson0\nPin: release n=trixie\nPin-Priority: 500\n' |
+		as_root tee /etc/apt/preferences.d/ogent-trixie >/dev/null
+}
+
+# Any Node with npm will do to fetch the one that web/ and tests/ bring along.
+install_node() {
+	command -v npm >/dev/null && command -v node >/dev/null || apt_install "nodejs npm"
+}
+
+install_build_packages() { apt_install "$build_packages"; install_node; }
+install_lint_packages() { apt_install "$lint_packages"; }
+install_test_packages() { apt_install "$test_packages"; }
+install_bench_packages() { apt_install "$bench_packages"; }
+
+# npm ci in a folder, when its lock file is newer than what is installed.
+npm_install() {
+	[ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return 0
+	say "installing the packages of $1"
+	(cd "$1" && npm ci --no-audit --no-fund --loglevel=error >&2) || die "npm ci failed in $1"
+	touch "$1/node_modules/.package-lock.json"
+}

@@ -1,0 +1,91 @@
+# Running tests. Every suite prints what it did; the last line counts all of them: "N passed, N failed".
+
+passed=0
+failed=0
+count() { # count PASSED FAILED NAME
+	passed=$((passed + $1))
+	failed=$((failed + $2))
+	say "$3: $1 passed, $2 failed"
+}
+
+export ASAN_OPTIONS="${ASAN_OPTIONS:-abort_on_error=0:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1}"
+export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}"
+
+run_unit() {
+	meson test -C build-asan --no-rebuild --suite unit --print-errorlogs --num-processes 2 >build-asan/unit.log 2>&1 || grep -vE '^ *[0-9]+/[0-9]+ .* OK ' build-asan/unit.log >&2
+	python3 scripts/count_junit.py build-asan/meson-logs/testlog.junit.xml >build-asan/unit.count || true
+	read -r p f <build-asan/unit.count || die "the unit tests left no result"
+	count "$p" "$f" unit
+}
+
+# run_node SUITE: Node's test runner over tests/SUITE against the real processes.
+run_node() {
+	npm_install tests
+	ls tests/"$1"/*.test.mjs >/dev/null 2>&1 || return 0
+	log=$root/build-asan/$1.log
+	(cd tests && OGENT_BIN="${OGENT_BIN:-$root/build-asan/ogent}" ./node_modules/.bin/node --test --test-reporter=spec --test-timeout=300000 \
+		--test-concurrency=1 "$1"/*.test.mjs) >"$log" 2>&1 || true
+	p=$(sed -n 's/^ℹ pass \([0-9]*\)$/\1/p' "$log" | tail -n 1)
+	f=$(sed -n 's/^ℹ fail \([0-9]*\)$/\1/p' "$log" | tail -n 1)
+	c=$(sed -n 's/^ℹ cancelled \([0-9]*\)$/\1/p' "$log" | tail -n 1)
+	[ -n "$p" ] || { tail -n 60 "$log" >&2; die "the suite $1 did not finish"; }
+	[ "$((f + c))" = 0 ] || sed -n '/failing tests:/,$p' "$log" >&2
+	count "$p" "$((f + c))" "$1"
+}
+
+run_web() {
+	npm_install web
+	(cd web && npm run --silent lint >&2 && npm run --silent size >&2) || { count 0 1 "web lint and size"; return; }
+	(cd web && npx --no-install vitest run --reporter=json --outputFile=../build-asan/web.json >/dev/null 2>../build-asan/web.log) || cat build-asan/web.log >&2
+	read -r p f <<X
+$(python3 -c 'import json;r=json.load(open("build-asan/web.json"));print(r["numPassedTests"], r["numFailedTests"] + r["numFailedTestSuites"])')
+X
+	count "$p" "$f" web
+}
+
+run_tests() {
+	build_asan
+	suites=${*:-unit web api faults e2e}
+	for s in $suites; do
+		case $s in
+		unit) run_unit ;;
+		web) run_web ;;
+		*) [ -d "tests/$s" ] || die "there is no suite $s"; run_node "$s" ;;
+		esac
+	done
+	echo "$passed passed, $failed failed"
+	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+}
+
+run_tsan() {
+	build_in build-tsan -Db_sanitize=thread -Db_lundef=false
+	meson test -C build-tsan --no-rebuild --suite unit --print-errorlogs --num-processes 2
+}
+
+run_fuzz() {
+	seconds=60
+	case ${1:-} in [0-9]*) seconds=$1; shift ;; esac
+	[ -f build-fuzz/build.ninja ] || CC=clang meson setup build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+	ninja -C build-fuzz --quiet
+	targets=${*:-$(cd build-fuzz/tests/fuzz && find . -maxdepth 1 -name 'fuzz_*' -type f -perm -u+x | sed 's/^..//' | sort)}
+	for t in $targets; do
+		mkdir -p "build-fuzz/corpus/$t"
+		seeds=$root/tests/fuzz/corpus/${t#fuzz_}
+		[ -d "$seeds" ] || seeds=
+		say "fuzzing $t for $seconds s"
+		# shellcheck disable=SC2086
+		if (cd build-fuzz && "tests/fuzz/$t" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 "corpus/$t" $seeds) >"build-fuzz/$t.log" 2>&1; then
+			count 1 0 "$t ($(sed -n 's/^stat::number_of_executed_units: *//p' "build-fuzz/$t.log") inputs)"
+		else
+			tail -n 40 "build-fuzz/$t.log" >&2
+			count 0 1 "$t"
+		fi
+	done
+	echo "$passed passed, $failed failed"
+	[ "$failed" = 0 ]
+}
+
+run_bench() {
+	npm_install tests
+	OGENT_BIN="$root/build/ogent" exec tests/node_modules/.bin/node tests/bench/run.mjs "$@"
+}
