@@ -1,0 +1,64 @@
+// Runs benchmarks and their peers side by side: interleaved rounds, the median of each figure.
+// Usage: run.mjs [NAME…] [--json] [--rounds N]. A suite is a file beside this one that exports `figures`: it prepares what it
+// needs and returns {figures, close()}; a figure is {name, unit, sample(), peer?: {name, sample()}, rounds?}.
+import { readdirSync } from "node:fs";
+import { parseArgs } from "node:util";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: "boolean" }, rounds: { type: "string", default: "7" } },
+});
+
+const suites = readdirSync(import.meta.dirname)
+  .filter((f) => f.endsWith(".mjs") && f !== "run.mjs")
+  .map((f) => f.slice(0, -4));
+const wanted = positionals.length ? positionals : suites;
+for (const name of wanted) {
+  if (!suites.includes(name.split(".")[0])) {
+    console.error(`bench: there is no benchmark ${name}; there are: ${suites.join(" ")}`);
+    process.exit(2);
+  }
+}
+
+const median = (list) => {
+  const s = [...list].sort((a, b) => a - b);
+  const m = s.length >> 1;
+  return s.length % 2 ? s[m] : (s[m - 1] + s[m]) / 2;
+};
+const round = (x) => Number(x.toPrecision(4));
+
+function report(figure, own, peers) {
+  const line = { name: figure.name, value: round(median(own)), unit: figure.unit };
+  if (figure.peer) {
+    line.peer = figure.peer.name;
+    line.peer_value = round(median(peers));
+    line.ratio = round(median(own.map((v, i) => v / peers[i])));
+  }
+  if (values.json) return console.log(JSON.stringify(line));
+  const peer = figure.peer ? `   ${line.peer} ${line.peer_value}   ratio ${line.ratio}` : "";
+  console.log(`${line.name.padEnd(34)} ${String(line.value).padStart(10)} ${line.unit.padEnd(8)}${peer}`);
+}
+
+async function measure(chosen) {
+  const results = chosen.map(() => ({ own: [], peers: [] }));
+  for (let r = 0; r < Number(values.rounds); r++) {
+    for (const [i, f] of chosen.entries()) {
+      if (r >= (f.rounds ?? Infinity)) continue;
+      results[i].own.push(await f.sample());
+      if (f.peer) results[i].peers.push(await f.peer.sample());
+    }
+  }
+  return results;
+}
+
+for (const suite of new Set(wanted.map((n) => n.split(".")[0]))) {
+  const { figures, close } = await (await import(`./${suite}.mjs`)).figures();
+  const chosen = wanted.includes(suite) ? figures : figures.filter((f) => wanted.includes(f.name));
+  try {
+    const results = await measure(chosen);
+    chosen.forEach((f, i) => report(f, results[i].own, results[i].peers));
+  } finally {
+    await close?.();
+  }
+}
+process.exit(0);
