@@ -1,0 +1,146 @@
+#include "io/wheel.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+#define TICK_MS 50
+#define SLOTS 1024 /* a power of two; one round is 51 s, later deadlines stay in their slot for more rounds */
+
+/* The timer runs only while something may be due: it is armed for the first slot that is not empty. */
+struct wheel {
+	uv_timer_t timer;
+	uint64_t done_tick;  /* slots up to this tick have been looked at */
+	uint64_t armed_tick; /* the timer's, UINT64_MAX when it is stopped */
+	bool closing;
+	struct list due;          /* struct deadline; the slot that is being worked on */
+	struct list slots[SLOTS]; /* struct deadline */
+};
+
+static struct list *slot_of(struct wheel *w, uint64_t tick)
+{
+	return &w->slots[tick & (SLOTS - 1)];
+}
+
+static void on_timer(uv_timer_t *timer);
+
+static void arm(struct wheel *w, uint64_t tick)
+{
+	uint64_t now = uv_now(w->timer.loop);
+	uint64_t at = tick * TICK_MS;
+
+	w->armed_tick = tick;
+	uv_timer_start(&w->timer, on_timer, at > now ? at - now : 0, 0);
+}
+
+static void arm_next(struct wheel *w)
+{
+	w->armed_tick = UINT64_MAX;
+	for (uint64_t tick = w->done_tick + 1; tick <= w->done_tick + SLOTS; tick++) {
+		if (!list_is_empty(slot_of(w, tick))) {
+			arm(w, tick);
+			return;
+		}
+	}
+}
+
+/* Callbacks may set and clear any deadline, and free the wheel: so the slot's items wait in a list of the wheel's. */
+static void expire_slot(struct wheel *w, uint64_t tick, uint64_t now)
+{
+	struct deadline *d;
+
+	list_splice(&w->due, slot_of(w, tick));
+	while ((d = list_first(&w->due, struct deadline, link))) {
+		list_remove(&d->link);
+		if (d->at > now)
+			list_append(slot_of(w, tick), &d->link);
+		else
+			d->on_expire(d);
+	}
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct wheel *w = container_of(timer, struct wheel, timer);
+	uint64_t now = uv_now(timer->loop);
+	uint64_t tick = w->done_tick + 1, last = now / TICK_MS;
+
+	/* While it works, deadline_set must not arm the timer: arm_next does, once. */
+	w->armed_tick = 0;
+	if (last >= SLOTS && tick < last - SLOTS + 1)
+		tick = last - SLOTS + 1;
+	for (; tick <= last && !w->closing; tick++) {
+		w->done_tick = tick;
+		expire_slot(w, tick, now);
+	}
+	if (!w->closing)
+		arm_next(w);
+}
+
+struct wheel *wheel_new(uv_loop_t *loop)
+{
+	struct wheel *w = xcalloc(1, sizeof(*w));
+
+	uv_timer_init(loop, &w->timer);
+	w->done_tick = uv_now(loop) / TICK_MS;
+	w->armed_tick = UINT64_MAX;
+	list_init(&w->due);
+	for (size_t i = 0; i < SLOTS; i++)
+		list_init(&w->slots[i]);
+	return w;
+}
+
+static void disarm_all(struct list *head)
+{
+	while (!list_is_empty(head))
+		list_remove(head->next);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(container_of((uv_timer_t *)handle, struct wheel, timer));
+}
+
+void wheel_free(struct wheel *w)
+{
+	if (!w)
+		return;
+	w->closing = true;
+	disarm_all(&w->due);
+	for (size_t i = 0; i < SLOTS; i++)
+		disarm_all(&w->slots[i]);
+	uv_close((uv_handle_t *)&w->timer, on_closed);
+}
+
+void deadline_init(struct deadline *d, void (*on_expire)(struct deadline *d))
+{
+	list_init(&d->link);
+	d->at = 0;
+	d->on_expire = on_expire;
+}
+
+void deadline_set(struct wheel *w, struct deadline *d, uint64_t ms)
+{
+	uint64_t now = uv_now(w->timer.loop);
+
+	list_remove(&d->link);
+	if (w->closing)
+		return;
+	d->at = ms < UINT64_MAX / 2 ? now + ms : UINT64_MAX / 2;
+
+	uint64_t tick = MAX((d->at + TICK_MS - 1) / TICK_MS, w->done_tick + 1);
+
+	list_append(slot_of(w, tick), &d->link);
+	if (tick < w->armed_tick)
+		arm(w, tick);
+}
+
+void deadline_clear(struct deadline *d)
+{
+	list_remove(&d->link);
+}
+
+bool deadline_is_set(const struct deadline *d)
+{
+	return !list_is_empty(&d->link);
+}
