@@ -1,0 +1,119 @@
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+int64_t clock_now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+uint64_t clock_mono_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+void time_format(int64_t us, char ret[static TIME_TEXT_SIZE])
+{
+	int64_t fraction = us % 1000000;
+	time_t seconds = us / 1000000;
+	struct tm tm;
+	char text[96] = ""; /* room for any year */
+
+	if (fraction < 0) {
+		fraction += 1000000;
+		seconds--;
+	}
+	gmtime_r(&seconds, &tm);
+	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+		 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)fraction);
+	text[TIME_TEXT_SIZE - 1] = 0;
+	memcpy(ret, text, TIME_TEXT_SIZE);
+}
+
+/* Reads exactly `digits` digits and the separator behind them (0 = none). */
+static bool take_number(struct str *s, size_t digits, char sep, int min, int max, int *ret)
+{
+	size_t n = digits + (sep ? 1 : 0);
+	uint64_t v;
+
+	if (s->n < n || str_to_u64((struct str){s->p, digits}, (uint64_t)max, &v) < 0 || (int)v < min)
+		return false;
+	if (sep && (s->p[digits] & ~(sep >= 'A' ? 0x20 : 0)) != sep)
+		return false;
+	s->p += n;
+	s->n -= n;
+	*ret = (int)v;
+	return true;
+}
+
+static int days_in_month(int year, int month)
+{
+	static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+	return days[month - 1] + (month == 2 && leap);
+}
+
+/* Digits behind the dot; those beyond microseconds are cut off. */
+static bool take_fraction(struct str *s, int64_t *ret)
+{
+	int64_t scale = 100000;
+	size_t i = 1;
+
+	*ret = 0;
+	if (s->n == 0 || s->p[0] != '.')
+		return true;
+	for (; i < s->n && s->p[i] >= '0' && s->p[i] <= '9'; i++) {
+		*ret += (s->p[i] - '0') * scale;
+		scale /= 10;
+	}
+	s->p += i;
+	s->n -= i;
+	return i > 1;
+}
+
+static bool take_offset(struct str *s, int64_t *ret_seconds)
+{
+	int hours, minutes;
+
+	*ret_seconds = 0;
+	if (s->n == 1 && (s->p[0] == 'Z' || s->p[0] == 'z'))
+		return true;
+	if (s->n != 6 || (s->p[0] != '+' && s->p[0] != '-'))
+		return false;
+	int sign = s->p[0] == '-' ? -1 : 1;
+	s->p++;
+	s->n--;
+	if (!take_number(s, 2, ':', 0, 23, &hours) || !take_number(s, 2, 0, 0, 59, &minutes))
+		return false;
+	*ret_seconds = sign * (hours * 3600 + minutes * 60);
+	return true;
+}
+
+int time_parse(struct str s, int64_t *ret_us)
+{
+	int year, month, day, hour, minute, second;
+	int64_t fraction, offset;
+
+	if (!take_number(&s, 4, '-', 1, 9999, &year) || !take_number(&s, 2, '-', 1, 12, &month) ||
+	    !take_number(&s, 2, 'T', 1, days_in_month(year, month), &day) || !take_number(&s, 2, ':', 0, 23, &hour) ||
+	    !take_number(&s, 2, ':', 0, 59, &minute) || !take_number(&s, 2, 0, 0, 60, &second) ||
+	    !take_fraction(&s, &fraction) || !take_offset(&s, &offset))
+		return -EINVAL;
+	struct tm tm = {.tm_year = year - 1900,
+			.tm_mon = month - 1,
+			.tm_mday = day,
+			.tm_hour = hour,
+			.tm_min = minute,
+			.tm_sec = second};
+	*ret_us = ((int64_t)timegm(&tm) - offset) * 1000000 + fraction;
+	return 0;
+}

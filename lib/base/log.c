@@ -1,0 +1,188 @@
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/json.h"
+
+/* A longer message or value is cut, so that a line stays a line for whoever collects them. */
+#define MAX_TEXT 4096
+
+static struct {
+	char service[32];
+	enum log_level level;
+	bool json, is_set;
+} self = {.service = "ogent", .level = LOG_INFO};
+
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+
+void log_init(const char *service, enum log_level level, bool json)
+{
+	snprintf(self.service, sizeof(self.service), "%s", service);
+	self.level = level;
+	self.json = json;
+	self.is_set = true;
+}
+
+int log_level_from_name(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(level_names); i++)
+		if (strcmp(name, level_names[i]) == 0)
+			return (int)i;
+	return -EINVAL;
+}
+
+bool log_enabled(enum log_level level)
+{
+	return level >= self.level;
+}
+
+static struct str cut(const char *s)
+{
+	size_t n = strnlen(s, MAX_TEXT);
+
+	/* Not within a character. */
+	if (n == MAX_TEXT)
+		while (n && ((unsigned char)s[n] & 0xc0) == 0x80)
+			n--;
+	return (struct str){s, n};
+}
+
+/* As it is, but for control characters, which could play with a terminal: \xNN. C1 ones are two bytes in UTF-8. */
+static void add_plain(struct buf *line, struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = s.p[i];
+		if (c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0)
+			buf_printf(line, "\\x%02x", (unsigned char)s.p[++i]);
+		else if (c < 0x20 || c == 0x7f)
+			buf_printf(line, "\\x%02x", c);
+		else
+			buf_add_char(line, (char)c);
+	}
+}
+
+static bool needs_quotes(struct str s)
+{
+	if (s.n == 0)
+		return true;
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] <= ' ' || s.p[i] == '"' || s.p[i] == '=')
+			return true;
+	return false;
+}
+
+static void add_field(struct buf *line, const char *name, const char *value)
+{
+	struct str v = cut(value ? value : "");
+
+	if (self.json) {
+		buf_add_char(line, ',');
+		json_quote(line, cut(name));
+		buf_add_char(line, ':');
+		if (value)
+			json_quote(line, v);
+		else
+			buf_add_str(line, "null");
+		return;
+	}
+	buf_add_char(line, ' ');
+	add_plain(line, cut(name));
+	buf_add_char(line, '=');
+	const char *quote = needs_quotes(v) ? "\"" : "";
+	buf_add_str(line, quote);
+	add_plain(line, v);
+	buf_add_str(line, quote);
+}
+
+static void start_line(struct buf *line, enum log_level level, const char *message)
+{
+	char time[TIME_TEXT_SIZE];
+
+	time_format(clock_now_us(), time);
+	if (self.json) {
+		buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"service\":", time, level_names[level]);
+		json_quote(line, str_of(self.service));
+		buf_add_str(line, ",\"message\":");
+		json_quote(line, cut(message));
+		return;
+	}
+	buf_printf(line, "%.23sZ %-5s %s: ", time, level_names[level], self.service);
+	add_plain(line, cut(message));
+}
+
+static void write_line(struct buf *line)
+{
+	buf_add_str(line, self.json ? "}\n" : "\n");
+	ssize_t n;
+	do
+		n = write(STDERR_FILENO, line->p, line->n);
+	while (n < 0 && errno == EINTR);
+	buf_deinit(line);
+}
+
+static void set_defaults(void)
+{
+	if (!self.is_set)
+		log_init("ogent", LOG_INFO, !isatty(STDERR_FILENO));
+}
+
+void log_event(enum log_level level, const char *message, ...)
+{
+	int saved = errno;
+	struct buf line = BUF_INIT;
+	const char *name;
+	va_list ap;
+
+	if (!log_enabled(level))
+		return;
+	set_defaults();
+	start_line(&line, level, message);
+	va_start(ap, message);
+	while ((name = va_arg(ap, const char *))) {
+		const char *value = va_arg(ap, const char *);
+		add_field(&line, name, value);
+	}
+	va_end(ap);
+	write_line(&line);
+	errno = saved;
+}
+
+static void log_v(enum log_level level, const char *fmt, va_list ap)
+{
+	struct buf message = BUF_INIT, line = BUF_INIT;
+
+	set_defaults();
+	buf_vprintf(&message, fmt, ap);
+	start_line(&line, level, message.n ? message.p : "");
+	write_line(&line);
+	buf_deinit(&message);
+}
+
+void log_printf(enum log_level level, const char *fmt, ...)
+{
+	int saved = errno;
+	va_list ap;
+
+	if (!log_enabled(level))
+		return;
+	va_start(ap, fmt);
+	log_v(level, fmt, ap);
+	va_end(ap);
+	errno = saved;
+}
+
+void fatal(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_v(LOG_ERROR, fmt, ap);
+	va_end(ap);
+	exit(1);
+}

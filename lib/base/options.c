@@ -1,0 +1,523 @@
+#include "base/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/log.h"
+
+struct option_def {
+	const char *name;
+	enum option_type type;
+	const char *def;
+	const char *alias;  /* another environment variable, weaker than OGENT_<NAME> */
+	int64_t min, max;   /* of numbers, ms or bytes; max 0 = no limit */
+	const char *one_of; /* the only texts allowed, separated by '|' */
+	const char *help;
+};
+
+#define ROLE_OPTIONS(role)                                                                                          \
+	{#role "_listen",                                                                                           \
+	 OPTION_STRING,                                                                                             \
+	 "",                                                                                                        \
+	 NULL,                                                                                                      \
+	 0,                                                                                                         \
+	 0,                                                                                                         \
+	 NULL,                                                                                                      \
+	 "Internal address of the " #role " role: HOST:PORT or unix:PATH; empty: unix:<data>/run/" #role ".sock"},  \
+	{                                                                                                           \
+#role "_url", OPTION_STRING, "", NULL, 0, 0, NULL,                                                  \
+			"Where the other roles find " #role ": HOST:PORT or unix:PATH; empty: its embedded address" \
+	}
+
+/* The table: name, type, default, alias, minimum, maximum, choices, help. `ogent help config` prints it. */
+static const struct option_def defs[] = {
+	{"data", OPTION_STRING, "", NULL, 0, 0, NULL,
+	 "Folder of all data; empty: $XDG_DATA_HOME/ogent or ~/.local/share/ogent"},
+	{"listen", OPTION_STRING, "127.0.0.1:8420", NULL, 0, 0, NULL, "Public address of the gateway, ADDRESS:PORT"},
+	{"public_url", OPTION_STRING, "", NULL, 0, 0, NULL,
+	 "The URL people use, if not http://<listen>, such as https://ogent.example.org"},
+	{"trusted_proxies", OPTION_STRING, "", NULL, 0, 0, NULL,
+	 "Addresses or networks, separated by commas, whose X-Forwarded-* headers are believed"},
+	{"log_level", OPTION_STRING, "info", NULL, 0, 0, "debug|info|warn|error", "Least important lines to log"},
+	{"log_format", OPTION_STRING, "auto", NULL, 0, 0, "auto|text|json",
+	 "Form of log lines; auto: text on a terminal, else json"},
+	ROLE_OPTIONS(gateway),
+	ROLE_OPTIONS(auth),
+	ROLE_OPTIONS(agent),
+	ROLE_OPTIONS(exec),
+	ROLE_OPTIONS(socket),
+	ROLE_OPTIONS(demo),
+	{"auth_db_url", OPTION_SECRET, "", NULL, 0, 0, NULL,
+	 "Database of the auth role; empty: sqlite:<data>/db/ogent_auth.db"},
+	{"agent_db_url", OPTION_SECRET, "", "DATABASE_URL", 0, 0, NULL,
+	 "Database of the agent role; empty: sqlite:<data>/db/langchain_agent.db"},
+	{"openai_api_key", OPTION_SECRET, "", "OPENAI_API_KEY", 0, 0, NULL,
+	 "Key for the OpenAI-compatible model provider"},
+	{"openai_base_url", OPTION_STRING, "https://api.openai.com/v1", "OPENAI_BASE_URL", 0, 0, NULL,
+	 "Address of the OpenAI-compatible API"},
+	{"openai_model", OPTION_STRING, "", "OPENAI_MODEL", 0, 0, NULL,
+	 "Model to use; empty: chosen from the provider's list"},
+	{"ollama_url", OPTION_STRING, "http://127.0.0.1:11434", "OLLAMA_HOST", 0, 0, NULL, "Address of Ollama"},
+	{"sandbox_level", OPTION_STRING, "standard", NULL, 0, 0, "strict|standard|landlock",
+	 "Weakest sandbox in which commands may run; below it none runs"},
+	{"command_timeout", OPTION_MS, "2m", NULL, 100, 86400000, NULL,
+	 "Longest run of one command, unless asked otherwise"},
+	{"command_output_max", OPTION_BYTES, "16M", NULL, 1024, 0, NULL, "Most output kept of one command"},
+	{"command_memory", OPTION_BYTES, "1G", NULL, 1 << 20, 0, NULL, "Most memory of one command's processes"},
+	{"command_pids", OPTION_INT, "256", NULL, 1, 100000, NULL, "Most processes of one command"},
+	{"run_max_steps", OPTION_INT, "25", NULL, 1, 1000, NULL,
+	 "Most model calls of one run, unless the agent says less"},
+	{"run_max_seconds", OPTION_INT, "600", NULL, 1, 86400, NULL,
+	 "Longest run in seconds, unless the agent says less"},
+	{"rate_limit", OPTION_INT, "50", NULL, 0, 1000000, NULL, "Requests per second of one client; 0: no limit"},
+	{"rate_burst", OPTION_INT, "200", NULL, 1, 1000000, NULL,
+	 "Requests of one client at once before the rate limit"},
+	{"access_token_ttl", OPTION_MS, "10m", NULL, 10000, 86400000, NULL, "Life of an access token"},
+	{"refresh_ttl", OPTION_MS, "30d", NULL, 60000, 0, NULL, "Life of a session without use"},
+	{"password_memory", OPTION_INT, "19", NULL, 7, 1024, NULL, "Memory of one password hash (argon2id), MiB"},
+	{"password_time", OPTION_INT, "2", NULL, 1, 20, NULL, "Passes of one password hash (argon2id)"},
+	{"hash_threads", OPTION_INT, "1", NULL, 1, 64, NULL, "Passwords hashed at the same time"},
+};
+
+struct options {
+	struct {
+		char *text;     /* never NULL */
+		int64_t number; /* of the types that are numbers, bool as 0 or 1 */
+		unsigned line;  /* where ogent.conf set it */
+	} values[ARRAY_SIZE(defs)];
+};
+
+static int find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(defs); i++)
+		if (strcmp(defs[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+bool option_is_known(const char *name)
+{
+	return find(name) >= 0;
+}
+
+/* ---- Values ---- */
+
+struct unit {
+	const char *name;
+	int64_t factor;
+};
+
+static const struct unit ms_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+static const struct unit byte_units[] = {
+	{"", 1},         {"B", 1},         {"K", 1 << 10}, {"KB", 1 << 10}, {"KiB", 1 << 10}, {"M", 1 << 20},
+	{"MB", 1 << 20}, {"MiB", 1 << 20}, {"G", 1 << 30}, {"GB", 1 << 30}, {"GiB", 1 << 30},
+};
+
+static int parse_scaled(const char *text, const struct unit *units, size_t n_units, int64_t *ret)
+{
+	size_t digits = strspn(text, "0123456789");
+	uint64_t n;
+
+	if (str_to_u64((struct str){text, digits}, INT64_MAX, &n) < 0)
+		return -EINVAL;
+	for (size_t i = 0; i < n_units; i++)
+		if (strcmp(text + digits, units[i].name) == 0)
+			return __builtin_mul_overflow((int64_t)n, units[i].factor, ret) ? -ERANGE : 0;
+	return -EINVAL;
+}
+
+static int parse_bool(const char *text, int64_t *ret)
+{
+	static const char *const words[] = {"0", "1", "false", "true", "no", "yes", "off", "on"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (strcmp(text, words[i]) == 0) {
+			*ret = i % 2;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int parse_int(const char *text, int64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoll(text, &end, 10);
+	return errno || end == text || *end || isspace((unsigned char)*text) ? -EINVAL : 0;
+}
+
+static bool is_one_of(const char *text, const char *choices)
+{
+	struct str rest = str_of(choices);
+
+	while (rest.p)
+		if (str_is(str_cut(&rest, '|'), text))
+			return true;
+	return false;
+}
+
+static const char *wanted(enum option_type type)
+{
+	switch (type) {
+	case OPTION_INT: return "a whole number";
+	case OPTION_BOOL: return "true or false";
+	case OPTION_MS: return "a time with its unit, such as 500ms, 30s, 10m, 2h or 7d";
+	case OPTION_BYTES: return "a size, such as 4096, 512K, 64M or 2G";
+	case OPTION_STRING:
+	case OPTION_SECRET: break;
+	}
+	return "a text";
+}
+
+static int parse(enum option_type type, const char *text, int64_t *ret)
+{
+	switch (type) {
+	case OPTION_INT: return parse_int(text, ret);
+	case OPTION_BOOL: return parse_bool(text, ret);
+	case OPTION_MS: return parse_scaled(text, ms_units, ARRAY_SIZE(ms_units), ret);
+	case OPTION_BYTES: return parse_scaled(text, byte_units, ARRAY_SIZE(byte_units), ret);
+	case OPTION_STRING:
+	case OPTION_SECRET: break;
+	}
+	*ret = 0;
+	return 0;
+}
+
+/* `place` names the source in an error. A secret's value is in no message. */
+static int set_value(struct options *o, int i, const char *text, const char *place, struct error *err)
+{
+	const struct option_def *def = &defs[i];
+	int64_t number;
+
+	if (parse(def->type, text, &number) < 0)
+		return error_set(err, "option_invalid", "%s: \"%s\" is not %s", place, text, wanted(def->type));
+	if (def->one_of && !is_one_of(text, def->one_of))
+		return error_set(err, "option_invalid", "%s: \"%s\" is not one of %s", place, text, def->one_of);
+	bool is_number = def->type == OPTION_INT || def->type == OPTION_MS || def->type == OPTION_BYTES;
+	const char *unit = def->type == OPTION_MS ? " ms" : def->type == OPTION_BYTES ? " bytes" : "";
+	if (is_number && number < def->min)
+		return error_set(err, "option_invalid", "%s: %s is less than the least allowed, %lld%s", place, text,
+				 (long long)def->min, unit);
+	if (is_number && def->max && number > def->max)
+		return error_set(err, "option_invalid", "%s: %s is more than the most allowed, %lld%s", place, text,
+				 (long long)def->max, unit);
+	free(o->values[i].text);
+	o->values[i].text = xstrdup(text);
+	o->values[i].number = number;
+	return 0;
+}
+
+/* A secret from a file; the line's end does not belong to it. */
+static int set_from_file(struct options *o, int i, const char *path, const char *place, struct error *err)
+{
+	char text[16384];
+	FILE *f = fopen(path, "re");
+
+	if (!f)
+		return error_set(err, "option_invalid", "%s: the file %s cannot be read: %s", place, path,
+				 strerror(errno));
+	size_t n = fread(text, 1, sizeof(text), f);
+	bool failed = ferror(f);
+	fclose(f);
+	if (failed || n == sizeof(text) || memchr(text, 0, n))
+		return error_set(err, "option_invalid", "%s: the file %s does not hold a text of at most 16 KiB", place,
+				 path);
+	while (n && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+		n--;
+	text[n] = '\0';
+	return set_value(o, i, text, place, err);
+}
+
+static bool may_come_from_file(const char *name, char *ret_base, size_t size)
+{
+	struct str s = str_of(name);
+
+	if (!str_has_suffix(s, STR("_file")) || s.n - 5 >= size)
+		return false;
+	memcpy(ret_base, name, s.n - 5);
+	ret_base[s.n - 5] = '\0';
+	int i = find(ret_base);
+	return i >= 0 && defs[i].type == OPTION_SECRET;
+}
+
+/* The known option that is nearest in its beginning, to name it in the error. */
+static const char *similar(const char *name)
+{
+	size_t best = 3;
+	const char *found = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(defs); i++) {
+		size_t same = 0;
+		while (name[same] && name[same] == defs[i].name[same])
+			same++;
+		if (same > best) {
+			best = same;
+			found = defs[i].name;
+		}
+	}
+	return found;
+}
+
+/* `name` as in the table, or with "_file" behind it. */
+static int set_named(struct options *o, const char *name, const char *value, const char *place, struct error *err)
+{
+	char base[64];
+	int i = find(name);
+
+	if (i >= 0)
+		return set_value(o, i, value, place, err);
+	if (may_come_from_file(name, base, sizeof(base)))
+		return set_from_file(o, find(base), value, place, err);
+	const char *near = similar(name);
+	if (near)
+		return error_set(err, "option_unknown",
+				 "%s: there is no option \"%s\"; did you mean %s? `ogent help config` lists all", place,
+				 name, near);
+	return error_set(err, "option_unknown", "%s: there is no option \"%s\"; `ogent help config` lists all", place,
+			 name);
+}
+
+/* ---- Sources ---- */
+
+struct conf_reader {
+	struct options *options;
+	const char *path;
+	FILE *file;
+	unsigned line;
+	struct error *err;
+	bool failed;
+};
+
+/* inih cuts a line that does not fit its buffer in two: this refuses it instead. */
+static char *conf_read_line(char *ret, int size, void *arg)
+{
+	struct conf_reader *r = arg;
+
+	if (r->failed || !fgets(ret, size, r->file))
+		return NULL;
+	r->line++;
+	if (!strchr(ret, '\n') && !feof(r->file)) {
+		error_set(r->err, "option_invalid",
+			  "%s line %u is longer than %d bytes: put the value into a file and "
+			  "name it with <option>_file",
+			  r->path, r->line, size - 2);
+		r->failed = true;
+		return NULL;
+	}
+	return ret;
+}
+
+static int conf_on_value(void *arg, const char *section, const char *name, const char *value)
+{
+	struct conf_reader *r = arg;
+	char place[400];
+	int i = find(name);
+
+	if (r->failed)
+		return 0;
+	r->failed = true;
+	if (*section)
+		error_set(r->err, "option_unknown", "%s line %u: sections such as [%s] are not used here: remove it",
+			  r->path, r->line, section);
+	else if (i >= 0 && r->options->values[i].line)
+		error_set(r->err, "option_invalid", "%s line %u: %s is already set in line %u: keep one", r->path,
+			  r->line, name, r->options->values[i].line);
+	else {
+		if (i >= 0)
+			r->options->values[i].line = r->line;
+		snprintf(place, sizeof(place), "%s line %u: %s", r->path, r->line, name);
+		r->failed = set_named(r->options, name, value, place, r->err) < 0;
+	}
+	return !r->failed;
+}
+
+static int load_conf(struct options *o, const char *path, struct error *err)
+{
+	struct conf_reader r = {.options = o, .path = path, .err = err, .file = fopen(path, "re")};
+
+	if (!r.file)
+		return error_set(err, "option_file", "the configuration file %s cannot be read: %s", path,
+				 strerror(errno));
+	int line = ini_parse_stream(conf_read_line, &r, conf_on_value, &r);
+	fclose(r.file);
+	if (r.failed)
+		return -EINVAL;
+	if (line != 0)
+		return error_set(err, "option_invalid", "%s line %d is not of the form name = value", path, line);
+	return 0;
+}
+
+static const char *get_env(const char *name)
+{
+	const char *value = getenv(name);
+
+	return value && *value ? value : NULL;
+}
+
+static int load_env_name(struct options *o, int i, const char *variable, struct error *err)
+{
+	char file[96];
+	const char *value = get_env(variable), *path;
+
+	snprintf(file, sizeof(file), "%s_FILE", variable);
+	if (value)
+		return set_value(o, i, value, variable, err);
+	if (defs[i].type == OPTION_SECRET && (path = get_env(file)))
+		return set_from_file(o, i, path, file, err);
+	return 0;
+}
+
+static void env_name(const char *name, char *ret, size_t size)
+{
+	int n = snprintf(ret, size, "OGENT_%s", name);
+
+	for (int i = 0; i < n; i++)
+		ret[i] = (char)toupper((unsigned char)ret[i]);
+}
+
+static int load_env(struct options *o, struct error *err)
+{
+	char variable[80];
+
+	for (int i = 0; i < (int)ARRAY_SIZE(defs); i++) {
+		env_name(defs[i].name, variable, sizeof(variable));
+		if (defs[i].alias && load_env_name(o, i, defs[i].alias, err) < 0)
+			return -EINVAL;
+		if (load_env_name(o, i, variable, err) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int load_args(struct options *o, const struct option_arg *args, size_t n, struct error *err)
+{
+	char place[96], name[64];
+
+	for (size_t i = 0; i < n; i++) {
+		snprintf(place, sizeof(place), "--%s", args[i].name);
+		snprintf(name, sizeof(name), "%s", args[i].name);
+		for (char *c = name; *c; c++)
+			if (*c == '-')
+				*c = '_';
+		if (set_named(o, name, args[i].value, place, err) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static char *default_data_dir(void)
+{
+	const char *xdg = get_env("XDG_DATA_HOME"), *home = get_env("HOME");
+
+	if (xdg && xdg[0] == '/')
+		return xasprintf("%s/ogent", xdg);
+	if (!home) {
+		struct passwd *pw = getpwuid(getuid());
+		home = pw ? pw->pw_dir : "/";
+	}
+	return xasprintf("%s/.local/share/ogent", home);
+}
+
+/* Empty becomes the default place, and a relative path absolute. */
+static void settle_data_dir(struct options *o)
+{
+	char **data = &o->values[find("data")].text, *path;
+
+	if (**data == '/')
+		return;
+	if (**data) {
+		char *cwd = getcwd(NULL, 0);
+		path = xasprintf("%s/%s", cwd ? cwd : "", *data);
+		free(cwd);
+	} else {
+		path = default_data_dir();
+	}
+	free(*data);
+	*data = path;
+}
+
+struct options *options_load(const char *conf_path, const struct option_arg *args, size_t n_args, struct error *err)
+{
+	struct options *o = xcalloc(1, sizeof(*o));
+
+	for (int i = 0; i < (int)ARRAY_SIZE(defs); i++)
+		if (set_value(o, i, defs[i].def, defs[i].name, err) < 0)
+			goto out;
+	if ((conf_path && load_conf(o, conf_path, err) < 0) || load_env(o, err) < 0 ||
+	    load_args(o, args, n_args, err) < 0)
+		goto out;
+	settle_data_dir(o);
+	return o;
+out:
+	options_free(o);
+	return NULL;
+}
+
+void options_free(struct options *o)
+{
+	if (!o)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(defs); i++) {
+		if (o->values[i].text)
+			explicit_bzero(o->values[i].text, strlen(o->values[i].text));
+		free(o->values[i].text);
+	}
+	free(o);
+}
+
+/* ---- Reading ---- */
+
+static int find_known(const char *name)
+{
+	int i = find(name);
+
+	if (i < 0)
+		fatal("the option %s is not in the table", name);
+	return i;
+}
+
+const char *option_str(const struct options *o, const char *name)
+{
+	return o->values[find_known(name)].text;
+}
+
+int64_t option_int(const struct options *o, const char *name)
+{
+	return o->values[find_known(name)].number;
+}
+
+bool option_bool(const struct options *o, const char *name)
+{
+	return o->values[find_known(name)].number != 0;
+}
+
+void options_print(const struct options *o, FILE *out)
+{
+	char variable[80];
+
+	for (size_t i = 0; i < ARRAY_SIZE(defs); i++) {
+		const struct option_def *d = &defs[i];
+		const char *text = o->values[i].text;
+		bool is_secret = d->type == OPTION_SECRET;
+
+		env_name(d->name, variable, sizeof(variable));
+		fprintf(out, "%s = %s\n", d->name, !is_secret ? text : *text ? "(set, not shown)" : "");
+		fprintf(out, "    %s.\n    ", d->help);
+		if (d->one_of)
+			fprintf(out, "One of %s. ", d->one_of);
+		if (*d->def && strcmp(d->def, text) != 0)
+			fprintf(out, "Default: %s. ", d->def);
+		fprintf(out, "Environment: %s%s", variable, is_secret ? " or ..._FILE" : "");
+		if (d->alias)
+			fprintf(out, ", %s", d->alias);
+		fputs("\n", out);
+	}
+}
