@@ -8,6 +8,7 @@
  * http_call_start has returned: 0, -ECANCELED, -ECONNREFUSED, -ETIMEDOUT, -ECONNRESET, -EBADMSG, -EMSGSIZE… */
 #pragma once
 
+#include "base/buf.h"
 #include "io/http.h"
 #include "io/stream.h"
 
@@ -34,30 +35,38 @@ struct http_call {
 	const struct http_headers *headers; /* without framing, Connection and Host (Host is added unless given) */
 	int64_t body_length;                /* 0 = none, -1 = chunked */
 	struct str body;                    /* whole body if p is set; otherwise http_call_write and http_call_end */
-	uint64_t head_ms;                   /* to the head of the answer; 0 = 30 s, UINT64_MAX = none */
+	uint64_t head_ms;                   /* from the start, or the last write, to the head of the answer;
+					       0 = 30 s, UINT64_MAX = none */
 	uint64_t idle_ms;                   /* between bytes of its body; 0 = 60 s, UINT64_MAX = none */
 	void *owner;
-	void (*on_head)(struct http_call *c, int status, const struct http_headers *headers);
-	void (*on_body)(struct http_call *c, const char *data, size_t n);
+	void (*on_head)(struct http_call *c, int status, const struct http_headers *headers); /* valid until on_done */
+	void (*on_body)(struct http_call *c, const char *data, size_t n);                     /* may be NULL */
 	void (*on_drain)(struct http_call *c);
-	/* The peer answered 101: the stream is the caller's from here on; on_done(0) follows. Without this callback a
-	 * 101 is an error. */
+	/* With this callback "Connection: Upgrade" is sent (the Upgrade field is the caller's). The peer answered 101:
+	 * on_head comes first, then the stream is the caller's from here on (stream_set_owner at once); on_done(0)
+	 * follows. Without this callback a 101 is an error. */
 	void (*on_upgrade)(struct http_call *c, struct stream *s, struct str early);
 	void (*on_done)(struct http_call *c, int err);
 
 	/* The client's. */
 	struct http_pool *pool;
 	struct http_client_conn *conn;
-	struct list link;  /* in the pool's queue while it waits for a connection */
-	uint64_t received; /* bytes of the answer's body */
+	struct list link;         /* in the pool's queue while it waits for a connection, or for its on_done */
+	struct deadline deadline; /* head_ms, then idle_ms */
+	struct buf pending;       /* body written before there is a connection, framed */
+	uint64_t body_left;       /* still to be written of body_length */
+	uint64_t received;        /* bytes of the answer's body */
 	int status;
 	unsigned flags;
 	int err;
 };
 
 void http_call_start(struct http_pool *p, struct http_call *c);
+/* The streamed body. Returns false above the high-water mark: wait for on_drain. Exactly body_length bytes before
+ * http_call_end, otherwise the call ends with -EPROTO. */
 bool http_call_write(struct http_call *c, const void *data, size_t n);
 void http_call_end(struct http_call *c);
+/* Back-pressure on the answer's body: nothing more is read; what was read already (at most one read) still comes. */
 void http_call_pause(struct http_call *c);
 void http_call_resume(struct http_call *c);
 /* Closes the connection at once; on_done(-ECANCELED) follows. */

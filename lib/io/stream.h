@@ -35,6 +35,9 @@ bool stream_write(struct stream *s, const void *data, size_t n);
 /* The same for memory shared by many streams (a broadcast frame): kept until written, then release(arg). */
 bool stream_write_shared(struct stream *s, const void *data, size_t n, void (*release)(void *arg), void *arg);
 size_t stream_queued(const struct stream *s);
+/* Whether the kernel holds neither bytes nor an end of file for us: the last look before a pooled connection is used
+ * again, for what the loop has not seen yet. */
+bool stream_is_quiet(const struct stream *s);
 /* Sends what is queued, then ends our side. */
 void stream_shutdown(struct stream *s);
 /* Drops what is queued (flush = false) or writes it out first, for at most 5 s. */

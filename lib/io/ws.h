@@ -17,16 +17,24 @@ struct ws_parser {
 	bool (*on_frame)(void *owner, enum ws_opcode op, const char *data, size_t n);
 	void *owner;
 
-	struct buf in;             /* an unfinished frame */
-	struct buf message;        /* fragments so far */
-	enum ws_opcode message_op; /* WS_CONT = no message is open */
+	enum ws_opcode message_op; /* of the open message; WS_CONT = none is open */
+	struct buf message;        /* its payload so far, unmasked */
+	struct buf control;        /* payload of the control frame that is coming in */
 	struct utf8_state utf8;
+
+	/* The frame that is coming in. */
+	uint8_t head[14];
+	uint8_t head_n, head_size; /* bytes of head there, and needed; needed 0 = the first two decide */
+	bool in_payload;
+	uint64_t left; /* of its payload */
+	size_t offset; /* into its payload, for the mask */
 };
 
 void ws_parser_init(struct ws_parser *p, bool is_server, size_t max_message,
 		    bool (*on_frame)(void *, enum ws_opcode, const char *, size_t), void *owner);
 void ws_parser_deinit(struct ws_parser *p);
-/* Returns 0, or the close code the violation calls for: 1002, 1007, 1009. */
+/* Returns 0, or the close code the violation calls for: 1002, 1007, 1009. Text is checked as it comes, before its frame
+ * is whole. The parser may be deinitialised in on_frame if that returns false then. */
 int ws_parser_feed(struct ws_parser *p, const char *data, size_t n);
 /* Appends one frame. mask: NULL from a server, 4 random bytes from a client. */
 void ws_frame(struct buf *out, enum ws_opcode op, const void *data, size_t n, const uint8_t *mask);

@@ -1,0 +1,186 @@
+#include "io/http_response.h"
+
+#include <errno.h>
+
+/* Returned by a callback to make llhttp stop; the reason is in r->err. */
+#define STOP (-1)
+
+static struct http_response *self(llhttp_t *parser)
+{
+	return parser->data;
+}
+
+static int fail(struct http_response *r, int err)
+{
+	r->err = err;
+	return STOP;
+}
+
+/* Everything that is not body counts, so that nothing goes on for ever. */
+static int count(llhttp_t *parser, const char *at, size_t n)
+{
+	struct http_response *r = self(parser);
+
+	r->head_bytes += n;
+	return r->head_bytes > HTTP_RESPONSE_MAX_HEAD ? fail(r, -EMSGSIZE) : 0;
+}
+
+static int on_name(llhttp_t *parser, const char *at, size_t n)
+{
+	buf_add(&self(parser)->name, at, n);
+	return count(parser, at, n);
+}
+
+static int on_value(llhttp_t *parser, const char *at, size_t n)
+{
+	buf_add(&self(parser)->value, at, n);
+	return count(parser, at, n);
+}
+
+static int on_value_complete(llhttp_t *parser)
+{
+	struct http_response *r = self(parser);
+
+	struct str value = r->value.n ? buf_str(&r->value) : STR("");
+
+	if (!http_value_is_clean(value))
+		return fail(r, -EBADMSG);
+	if (r->headers.n == HTTP_RESPONSE_MAX_HEADERS)
+		return fail(r, -EMSGSIZE);
+	if (!r->in_body) /* otherwise a trailer */
+		http_header_add(&r->headers, r->name.p, value);
+	buf_clear(&r->name);
+	buf_clear(&r->value);
+	return 0;
+}
+
+static void head_reset(struct http_response *r)
+{
+	arena_reset(r->arena);
+	r->headers = (struct http_headers){.arena = r->arena};
+	buf_clear(&r->name);
+	buf_clear(&r->value);
+}
+
+static bool announces_body(const llhttp_t *p)
+{
+	return p->flags & F_TRANSFER_ENCODING || (p->flags & F_CONTENT_LENGTH && p->content_length > 0);
+}
+
+static bool framing_is_sound(const struct http_response *r)
+{
+	const llhttp_t *p = &r->parser;
+	int status = p->status_code;
+
+	if (p->http_major != 1 || p->http_minor > 1)
+		return false;
+	if (p->flags & F_TRANSFER_ENCODING) {
+		struct str coding = http_header_get(&r->headers, "transfer-encoding");
+
+		if (p->http_minor == 0 || p->flags & F_CONTENT_LENGTH || !str_ieq(coding, STR("chunked")))
+			return false;
+	}
+	return !((status < 200 || status == 204) && announces_body(p));
+}
+
+static int on_headers_complete(llhttp_t *parser)
+{
+	struct http_response *r = self(parser);
+	int status = parser->status_code;
+
+	if (status < 100 || !framing_is_sound(r))
+		return fail(r, -EBADMSG);
+	if (status < 200 && status != 101)
+		return ++r->interim > HTTP_RESPONSE_MAX_INTERIM ? fail(r, -EBADMSG) : 1;
+	if (status == 101 && !r->may_upgrade)
+		return fail(r, -EBADMSG);
+	r->in_body = true;
+	if (!r->events->on_head(r->owner, status, &r->headers))
+		return fail(r, -ECANCELED);
+	if (status == 101)
+		return 2;
+	return r->is_head || status == 204 || status == 304;
+}
+
+static int on_body(llhttp_t *parser, const char *at, size_t n)
+{
+	struct http_response *r = self(parser);
+
+	return r->events->on_body(r->owner, at, n) ? 0 : fail(r, -ECANCELED);
+}
+
+static int on_message_complete(llhttp_t *parser)
+{
+	struct http_response *r = self(parser);
+
+	if (!r->in_body) {
+		head_reset(r); /* it was a 1xx */
+		return 0;
+	}
+	r->done = true;
+	r->keep_alive = llhttp_should_keep_alive(parser);
+	return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+	.on_status = count,
+	.on_version = count,
+	.on_header_field = on_name,
+	.on_header_value = on_value,
+	.on_header_value_complete = on_value_complete,
+	.on_headers_complete = on_headers_complete,
+	.on_chunk_extension_name = count,
+	.on_chunk_extension_value = count,
+	.on_body = on_body,
+	.on_message_complete = on_message_complete,
+};
+
+void http_response_init(struct http_response *r, const struct http_response_events *events, void *owner)
+{
+	*r = (struct http_response){.events = events, .owner = owner, .arena = arena_new()};
+}
+
+void http_response_deinit(struct http_response *r)
+{
+	arena_free(r->arena);
+	buf_deinit(&r->name);
+	buf_deinit(&r->value);
+}
+
+void http_response_begin(struct http_response *r, bool is_head, bool may_upgrade)
+{
+	llhttp_init(&r->parser, HTTP_RESPONSE, &settings);
+	r->parser.data = r;
+	head_reset(r);
+	r->head_bytes = 0;
+	r->interim = 0;
+	r->is_head = is_head;
+	r->may_upgrade = may_upgrade;
+	r->in_body = r->has_bytes = r->done = r->keep_alive = false;
+	r->err = 0;
+}
+
+int http_response_feed(struct http_response *r, const char *data, size_t n, size_t *ret_used)
+{
+	*ret_used = n;
+	if (n > 0)
+		r->has_bytes = true;
+
+	llhttp_errno_t code = llhttp_execute(&r->parser, data, n);
+
+	if (code == HPE_OK)
+		return HTTP_RESPONSE_MORE;
+	if (r->err)
+		return r->err;
+	if (code == HPE_PAUSED_UPGRADE || (code == HPE_PAUSED && r->done)) {
+		*ret_used = (size_t)(llhttp_get_error_pos(&r->parser) - data);
+		return code == HPE_PAUSED ? HTTP_RESPONSE_DONE : HTTP_RESPONSE_UPGRADED;
+	}
+	return -EBADMSG;
+}
+
+int http_response_eof(struct http_response *r)
+{
+	llhttp_finish(&r->parser);
+	return r->done ? HTTP_RESPONSE_DONE : -ECONNRESET;
+}
