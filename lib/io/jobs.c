@@ -29,6 +29,7 @@ struct job_lane {
 };
 
 static __thread void *thread_data;
+static __thread struct job *running; /* NULL again once it is finished */
 
 void *job_thread_data(void)
 {
@@ -73,6 +74,8 @@ void job_finish(struct job_lane *lane, struct job *job)
 {
 	bool first;
 
+	if (job == running)
+		running = NULL;
 	uv_mutex_lock(&lane->lock);
 	first = list_is_empty(&lane->finished);
 	list_append(&lane->finished, &job->link);
@@ -90,8 +93,10 @@ static void thread_main(void *arg)
 	if (lane->on_thread_start)
 		thread_data = lane->on_thread_start(lane->arg);
 	while ((job = take(lane))) {
+		running = job;
 		job->run(job);
-		job_finish(lane, job);
+		if (running)
+			job_finish(lane, job);
 	}
 	if (lane->on_thread_stop)
 		lane->on_thread_stop(thread_data);

@@ -23,7 +23,8 @@ int job_submit(struct job_lane *lane, struct job *job);
 /* Waits for the queued jobs to run, delivers their results, joins the threads. On the loop's thread. */
 void job_lane_free(struct job_lane *lane);
 /* Takes every job that waits (up to max) at once, on a lane's thread: for group commit. The jobs then run in the
- * taker's hands, which calls job_finish for each. */
+ * taker's hands, which calls job_finish for each. The taker may finish itself so too, at its place in the order, and
+ * must then not be touched again. */
 unsigned job_take_waiting(struct job_lane *lane, struct list *to, unsigned max);
 void job_finish(struct job_lane *lane, struct job *job);
 void *job_thread_data(void);

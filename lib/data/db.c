@@ -1,0 +1,428 @@
+#include "data/db.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "data/driver.h"
+
+#define MAX_QUEUE 16384
+/* Jobs in one commit: enough to share the sync, few enough that the first does not wait long for the last. */
+#define MAX_BATCH 256
+
+static const struct db_driver *const drivers[] = {&db_driver_sqlite};
+
+struct db {
+	const struct db_driver *driver;
+	char *url;
+	struct db_conn *main; /* the writer thread's, opened at the start */
+	struct job_lane *writer, *readers;
+	uv_timer_t refusing;
+	struct list
+		refused; /* struct db_job by job.link: the lane was full, done comes with -EAGAIN at the next turn */
+};
+
+/* ---- Jobs ---- */
+
+static int finish_transaction(struct db_conn *c, int result)
+{
+	int r = 0;
+
+	if (result == 0)
+		r = c->driver->run(c, "commit");
+	if ((result != 0 || r < 0) && c->driver->is_in_transaction(c))
+		c->driver->run(c, "rollback");
+	return r < 0 ? r : result;
+}
+
+/* Runs one job as a transaction of its own. */
+static void run_alone(struct db_conn *c, struct db_job *job, const char *begin)
+{
+	int r = c->driver->run(c, begin);
+
+	job->result = r < 0 ? r : finish_transaction(c, job->run(c, job));
+}
+
+/* A job inside a batch's transaction. Returns false when the whole transaction is gone with it. */
+static bool run_in_batch(struct db_conn *c, struct db_job *job)
+{
+	job->result = c->driver->run(c, "savepoint job");
+	if (job->result == 0) {
+		job->result = job->run(c, job);
+		int r = 0;
+		if (job->result != 0 && c->driver->is_in_transaction(c))
+			r = c->driver->run(c, "rollback to job");
+		if (r == 0 && c->driver->is_in_transaction(c))
+			r = c->driver->run(c, "release job");
+		if (job->result == 0 && r < 0)
+			job->result = r;
+	}
+	return c->driver->is_in_transaction(c);
+}
+
+static struct db_job *job_at(struct list *link)
+{
+	return container_of(list_entry(link, struct job, link), struct db_job, job);
+}
+
+/* Those of the batch that had succeeded lose their work with the transaction. */
+static void fail_batch(struct list *ran, int err)
+{
+	for (struct list *l = ran->next; l != ran; l = l->next)
+		if (job_at(l)->result == 0)
+			job_at(l)->result = err;
+}
+
+/* One transaction over jobs of `waiting`, which move to `ran`: all of them unless a failure ends the transaction early.
+ */
+static void run_batch(struct db_conn *c, struct list *waiting, struct list *ran)
+{
+	int r = c->driver->run(c, c->driver->begin_write);
+	bool is_open = r == 0;
+
+	while (!list_is_empty(waiting) && (r < 0 || is_open)) {
+		struct list *link = waiting->next;
+		list_remove(link);
+		list_append(ran, link);
+		if (r < 0)
+			job_at(link)->result = r;
+		else if (!run_in_batch(c, job_at(link))) {
+			is_open = false;
+			fail_batch(ran, c->err ? c->err : -EIO);
+		}
+	}
+	if (is_open && (r = finish_transaction(c, 0)) < 0)
+		fail_batch(ran, r);
+}
+
+/* The first job of a batch, on the writer's thread: takes the others that wait along. */
+static void run_write(struct job *job)
+{
+	struct db_job *first = container_of(job, struct db_job, job);
+	struct db *db = first->db;
+	struct list batch, ran, all;
+
+	list_init(&batch);
+	list_init(&all);
+	if (!db->driver->has_group_commit || job_take_waiting(db->writer, &batch, MAX_BATCH - 1) == 0) {
+		run_alone(db->main, first, db->driver->begin_write);
+		return;
+	}
+	list_init(&job->link);
+	list_prepend(&batch, &job->link);
+	while (!list_is_empty(&batch)) {
+		list_init(&ran);
+		run_batch(db->main, &batch, &ran);
+		list_splice(&all, &ran);
+	}
+	/* In order, the first one too. */
+	while (!list_is_empty(&all)) {
+		struct list *link = all.next;
+		list_remove(link);
+		job_finish(db->writer, list_entry(link, struct job, link));
+	}
+}
+
+/* A reader's connection is opened by its first job, and again when that failed. */
+static void run_read(struct job *job)
+{
+	struct db_job *self = container_of(job, struct db_job, job);
+	struct db_conn **c = job_thread_data();
+	int r = 0;
+
+	if (!*c)
+		r = self->db->driver->open(self->db->url, false, c, NULL);
+	if (r < 0)
+		self->result = r;
+	else
+		run_alone(*c, self, self->db->driver->begin_read);
+}
+
+static void on_done(struct job *job)
+{
+	struct db_job *self = container_of(job, struct db_job, job);
+
+	self->done(self, self->result);
+}
+
+static void *start_reader(void *arg)
+{
+	return xcalloc(1, sizeof(struct db_conn *));
+}
+
+static void stop_reader(void *data)
+{
+	struct db_conn **c = data;
+
+	if (*c)
+		(*c)->driver->close(*c);
+	free(c);
+}
+
+static void deliver_refused(struct db *db)
+{
+	while (!list_is_empty(&db->refused)) {
+		struct db_job *job = job_at(db->refused.next);
+		list_remove(&job->job.link);
+		job->done(job, -EAGAIN);
+	}
+}
+
+static void on_refusing(uv_timer_t *timer)
+{
+	deliver_refused(container_of(timer, struct db, refusing));
+}
+
+static void submit(struct db *db, struct job_lane *lane, struct db_job *job, void (*run)(struct job *))
+{
+	job->db = db;
+	job->result = 0;
+	job->job.run = run;
+	job->job.done = on_done;
+	list_init(&job->job.link);
+	if (job_submit(lane, &job->job) == 0)
+		return;
+	list_append(&db->refused, &job->job.link);
+	uv_timer_start(&db->refusing, on_refusing, 0, 0);
+}
+
+void db_write(struct db *db, struct db_job *job)
+{
+	submit(db, db->writer, job, run_write);
+}
+
+void db_read(struct db *db, struct db_job *job)
+{
+	submit(db, db->readers, job, run_read);
+}
+
+/* ---- Opening ---- */
+
+static const struct db_driver *find_driver(const char *url)
+{
+	struct str rest = str_of(url), scheme = str_cut(&rest, ':');
+
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+		if (rest.p && str_is(scheme, drivers[i]->scheme))
+			return drivers[i];
+	return NULL;
+}
+
+int db_open(uv_loop_t *loop, const char *url, unsigned n_readers, struct db **ret, struct error *err)
+{
+	const struct db_driver *driver = find_driver(url);
+	struct db_conn *c;
+
+	if (!driver) {
+		/* The address may hold a password: only its scheme is told. */
+		error_set(err, "db_url", "the database address %.*s:... is not supported: use sqlite:/path/to/file",
+			  (int)MIN(strcspn(url, ":"), 20), url);
+		return -EINVAL;
+	}
+	int r = driver->open(url, true, &c, err);
+	if (r < 0)
+		return r;
+	struct db *db = xcalloc(1, sizeof(*db));
+	db->driver = driver;
+	db->url = xstrdup(url);
+	db->main = c;
+	list_init(&db->refused);
+	uv_timer_init(loop, &db->refusing);
+	db->writer = job_lane_new(loop, "db-write", 1, MAX_QUEUE, NULL, NULL, db);
+	db->readers = job_lane_new(loop, "db-read", MAX(n_readers, 1), MAX_QUEUE, start_reader, stop_reader, db);
+	*ret = db;
+	return 0;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct db *db = container_of((uv_timer_t *)handle, struct db, refusing);
+
+	free(db->url);
+	free(db);
+}
+
+void db_close(struct db *db)
+{
+	if (!db)
+		return;
+	job_lane_free(db->readers);
+	job_lane_free(db->writer);
+	deliver_refused(db);
+	db->driver->close(db->main);
+	uv_close((uv_handle_t *)&db->refusing, on_closed);
+}
+
+struct db_conn *db_main_conn(struct db *db)
+{
+	return db->main;
+}
+
+/* ---- Statements ---- */
+
+int db_fail(struct db_conn *c, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	c->err = err;
+	va_start(ap, fmt);
+	vsnprintf(c->error, sizeof(c->error), fmt, ap);
+	va_end(ap);
+	return err;
+}
+
+void db_forget_statements(struct db_conn *c)
+{
+	struct db_stmt *st, *next;
+
+	HASH_ITER(hh, c->kept, st, next)
+	{
+		HASH_DELETE(hh, c->kept, st);
+		c->driver->unprepare(st);
+	}
+}
+
+static struct db_stmt *prepare(struct db_conn *c, const char *sql)
+{
+	struct db_stmt *st = c->driver->prepare(c, sql);
+
+	if (st) {
+		st->conn = c;
+		st->sql = sql;
+	}
+	return st;
+}
+
+/* The kept statement for this SQL, or a passing one when that is in use. */
+static struct db_stmt *find_statement(struct db_conn *c, const char *sql)
+{
+	struct db_stmt *st;
+
+	HASH_FIND_PTR(c->kept, &sql, st);
+	if (st && !st->is_busy)
+		return st;
+	bool keep = !st;
+	st = prepare(c, sql);
+	if (st && keep) {
+		st->is_kept = true;
+		HASH_ADD_PTR(c->kept, sql, st);
+	}
+	return st;
+}
+
+static struct db_stmt *start(struct db_conn *c, struct db_stmt *st, const struct db_value *args, size_t n, bool copy)
+{
+	if (!st)
+		return NULL;
+	st->is_busy = true;
+	if (c->driver->bind(st, args, n, copy) < 0) {
+		db_done(st);
+		return NULL;
+	}
+	return st;
+}
+
+struct db_stmt *db_query_v(struct db_conn *c, const char *sql, const struct db_value *args, size_t n)
+{
+	return start(c, find_statement(c, sql), args, n, true);
+}
+
+struct db_stmt *db_query_dynamic(struct db_conn *c, const char *sql, const struct db_value *args, size_t n)
+{
+	return start(c, prepare(c, sql), args, n, true);
+}
+
+int64_t db_exec_v(struct db_conn *c, const char *sql, const struct db_value *args, size_t n)
+{
+	struct db_stmt *st = start(c, find_statement(c, sql), args, n, false);
+	int64_t r;
+
+	if (!st)
+		return c->err;
+	do
+		r = c->driver->step(st);
+	while (r == 1);
+	if (r == 0)
+		r = c->driver->changes(st);
+	db_done(st);
+	return r;
+}
+
+int db_step(struct db_conn *c, struct db_stmt *st)
+{
+	return st ? c->driver->step(st) : c->err;
+}
+
+void db_done(struct db_stmt *st)
+{
+	if (!st)
+		return;
+	st->conn->driver->reset(st);
+	st->is_busy = false;
+	if (!st->is_kept)
+		st->conn->driver->unprepare(st);
+}
+
+int db_get_int_v(struct db_conn *c, int64_t *ret, const char *sql, const struct db_value *args, size_t n)
+{
+	struct db_stmt *st = start(c, find_statement(c, sql), args, n, false);
+	int r = db_step(c, st);
+
+	if (r == 1)
+		*ret = db_col_int(st, 0);
+	db_done(st);
+	return r;
+}
+
+bool db_col_is_null(struct db_stmt *st, int col)
+{
+	return st->conn->driver->col_is_null(st, col);
+}
+
+int64_t db_col_int(struct db_stmt *st, int col)
+{
+	return st->conn->driver->col_int(st, col);
+}
+
+double db_col_real(struct db_stmt *st, int col)
+{
+	return st->conn->driver->col_real(st, col);
+}
+
+struct str db_col_str(struct db_stmt *st, int col)
+{
+	return st->conn->driver->col_str(st, col);
+}
+
+char *db_col_dup(struct db_stmt *st, int col, struct arena *a)
+{
+	if (db_col_is_null(st, col))
+		return NULL;
+	return (char *)arena_str(a, db_col_str(st, col)).p;
+}
+
+struct db_value db_text_n(const char *p, size_t n)
+{
+	return (struct db_value){.type = DB_T_TEXT, .p = p, .n = n};
+}
+
+struct db_value db_text(const char *s)
+{
+	return s ? db_text_n(s, strlen(s)) : DB_NULL();
+}
+
+const char *db_error(struct db_conn *c)
+{
+	return c->error;
+}
+
+const char *db_dialect(const struct db_conn *c)
+{
+	return c->driver->dialect;
+}
+
+const char *db_url_dialect(const struct db *db)
+{
+	return db->driver->dialect;
+}
