@@ -25,6 +25,8 @@ struct stream_events {
 	void (*on_close)(void *owner);
 };
 
+/* A connected stream socket, such as one end of a socketpair; the stream owns it. NULL when it is none. */
+struct stream *stream_from_fd(uv_loop_t *loop, struct wheel *wheel, int fd);
 /* Hands the stream to another owner (an upgrade from HTTP to WebSocket). Queued writes stay. */
 void stream_set_owner(struct stream *s, const struct stream_events *events, void *owner);
 /* Reading starts paused. */
@@ -34,15 +36,24 @@ void stream_pause(struct stream *s);
 bool stream_write(struct stream *s, const void *data, size_t n);
 /* The same for memory shared by many streams (a broadcast frame): kept until written, then release(arg). */
 bool stream_write_shared(struct stream *s, const void *data, size_t n, void (*release)(void *arg), void *arg);
+/* Several pieces as one write. */
+bool stream_writev(struct stream *s, const struct str *parts, unsigned n);
 size_t stream_queued(const struct stream *s);
 /* Whether the kernel holds neither bytes nor an end of file for us: the last look before a pooled connection is used
  * again, for what the loop has not seen yet. */
 bool stream_is_quiet(const struct stream *s);
 /* Sends what is queued, then ends our side. */
 void stream_shutdown(struct stream *s);
-/* Drops what is queued (flush = false) or writes it out first, for at most 5 s. */
+/* Drops what is queued (flush = false) or writes it out first, for at most 5 s, and then waits up to 2 s for the peer
+ * to close too, so that unread bytes of his do not make the kernel take back our last words. Closing once more with
+ * flush = false cuts the wait short. */
 void stream_close(struct stream *s, bool flush);
-/* The peer's address as text, "unix" for a Unix socket. */
+/* Closes at once and lets the peer see that it was no regular end (TCP: a reset). */
+void stream_abort(struct stream *s);
+/* After on_end(0): whether the peer has gone altogether, and not only finished sending. Certain for Unix sockets; over
+ * TCP it shows only when the peer answered with a reset. */
+bool stream_peer_is_gone(struct stream *s);
+/* The peer's address as text without the port, "unix" for a Unix socket. */
 const char *stream_peer(const struct stream *s);
 
 /* Listening. address: "127.0.0.1:8420", "[::1]:0", "unix:/path" (made 0600; a stale socket file is replaced). */

@@ -10,9 +10,12 @@
 /* The timer runs only while something may be due: it is armed for the first slot that is not empty. */
 struct wheel {
 	uv_timer_t timer;
+	uv_idle_t turn;      /* runs while `later` is not empty: before the loop polls, which then does not wait */
 	uint64_t done_tick;  /* slots up to this tick have been looked at */
 	uint64_t armed_tick; /* the timer's, UINT64_MAX when it is stopped */
 	bool closing;
+	struct list later;        /* struct later, in the order of setting */
+	struct list running;      /* struct later: those of the turn that ends now */
 	struct list due;          /* struct deadline; the slot that is being worked on */
 	struct list slots[SLOTS]; /* struct deadline */
 };
@@ -77,13 +80,31 @@ static void on_timer(uv_timer_t *timer)
 		arm_next(w);
 }
 
+/* What is set meanwhile waits for the next turn, so that nobody can keep the loop from polling. */
+static void on_turn(uv_idle_t *idle)
+{
+	struct wheel *w = container_of(idle, struct wheel, turn);
+	struct later *l;
+
+	list_splice(&w->running, &w->later);
+	while ((l = list_first(&w->running, struct later, link))) {
+		list_remove(&l->link);
+		l->on_turn(l);
+	}
+	if (list_is_empty(&w->later))
+		uv_idle_stop(idle);
+}
+
 struct wheel *wheel_new(uv_loop_t *loop)
 {
 	struct wheel *w = xcalloc(1, sizeof(*w));
 
 	uv_timer_init(loop, &w->timer);
+	uv_idle_init(loop, &w->turn);
 	w->done_tick = uv_now(loop) / TICK_MS;
 	w->armed_tick = UINT64_MAX;
+	list_init(&w->later);
+	list_init(&w->running);
 	list_init(&w->due);
 	for (size_t i = 0; i < SLOTS; i++)
 		list_init(&w->slots[i]);
@@ -96,9 +117,16 @@ static void disarm_all(struct list *head)
 		list_remove(head->next);
 }
 
-static void on_closed(uv_handle_t *handle)
+static void on_turn_closed(uv_handle_t *handle)
 {
-	free(container_of((uv_timer_t *)handle, struct wheel, timer));
+	free(container_of((uv_idle_t *)handle, struct wheel, turn));
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+	struct wheel *w = container_of((uv_timer_t *)handle, struct wheel, timer);
+
+	uv_close((uv_handle_t *)&w->turn, on_turn_closed);
 }
 
 void wheel_free(struct wheel *w)
@@ -106,10 +134,12 @@ void wheel_free(struct wheel *w)
 	if (!w)
 		return;
 	w->closing = true;
+	disarm_all(&w->later);
+	disarm_all(&w->running);
 	disarm_all(&w->due);
 	for (size_t i = 0; i < SLOTS; i++)
 		disarm_all(&w->slots[i]);
-	uv_close((uv_handle_t *)&w->timer, on_closed);
+	uv_close((uv_handle_t *)&w->timer, on_timer_closed);
 }
 
 void deadline_init(struct deadline *d, void (*on_expire)(struct deadline *d))
@@ -143,4 +173,24 @@ void deadline_clear(struct deadline *d)
 bool deadline_is_set(const struct deadline *d)
 {
 	return !list_is_empty(&d->link);
+}
+
+void later_init(struct later *l, void (*fn)(struct later *l))
+{
+	list_init(&l->link);
+	l->on_turn = fn;
+}
+
+void later_set(struct wheel *w, struct later *l)
+{
+	if (!list_is_empty(&l->link) || w->closing)
+		return;
+	if (list_is_empty(&w->later))
+		uv_idle_start(&w->turn, on_turn);
+	list_append(&w->later, &l->link);
+}
+
+void later_clear(struct later *l)
+{
+	list_remove(&l->link);
 }

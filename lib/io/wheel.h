@@ -1,4 +1,6 @@
-/* Coarse time-outs for many objects: one libuv timer, one list per tick, nothing allocated. A time-out fires up to one
+/* The two services of a loop that everything in lib/io shares: time-outs, and work put off to the turn's end.
+ *
+ * Coarse time-outs for many objects: one libuv timer, one list per tick, nothing allocated. A time-out fires up to one
  * tick (50 ms) late, never early. For what needs finer time, use uv_timer_t. */
 #pragma once
 
@@ -23,3 +25,14 @@ void deadline_init(struct deadline *d, void (*on_expire)(struct deadline *d));
 void deadline_set(struct wheel *w, struct deadline *d, uint64_t ms);
 void deadline_clear(struct deadline *d);
 bool deadline_is_set(const struct deadline *d);
+
+/* Work put off until the running callback has returned to the loop: a flush of what this turn wrote, a callback that
+ * must not come from inside a call. Runs once per later_set, in the order of setting; setting it twice is once. */
+struct later {
+	struct list link; /* in the wheel's list while set */
+	void (*on_turn)(struct later *l);
+};
+
+void later_init(struct later *l, void (*on_turn)(struct later *l));
+void later_set(struct wheel *w, struct later *l);
+void later_clear(struct later *l);

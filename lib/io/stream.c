@@ -1,0 +1,460 @@
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "base/alloc.h"
+#include "io/out_queue.h"
+#include "io/stream_internal.h"
+
+#define DIRECT_WRITE (16 * 1024) /* what is at least this long goes to the kernel at once, without a copy */
+#define MAX_PIECES 64            /* in one system call */
+#define FLUSH_MS 5000
+#define LINGER_MS 2000
+#define READ_SIZE (64 * 1024)
+
+/* What the stream does besides reading and writing. */
+enum stream_state {
+	STREAM_OPEN,
+	STREAM_FLUSHING,  /* stream_close was called: waits for the queue to be written */
+	STREAM_LINGERING, /* our side has ended: waits for the peer's end */
+	STREAM_CLOSING,   /* waits for libuv's close callback */
+};
+
+struct stream {
+	union {
+		uv_handle_t handle;
+		uv_stream_t stream;
+		uv_tcp_t tcp;
+		uv_pipe_t pipe;
+	} u;
+	struct wheel *wheel;
+	const struct stream_events *events;
+	void *owner;
+	enum stream_state state;
+	bool is_unix, is_reading;
+	bool is_writing;    /* a uv_write is under way with the queue that is not `current` */
+	bool is_above;      /* said so to the owner: he waits for on_drain */
+	bool want_shutdown; /* once everything is written */
+	bool has_ended;     /* the peer's end or an error was seen */
+	bool has_told_end;  /* on_end came */
+	bool is_broken;     /* nothing can be written any more */
+	int end_err;        /* for an on_end that is put off */
+	unsigned current;   /* the queue that collects */
+	struct out_queue out[2];
+	struct later turn;        /* flush, and the on_end that is put off */
+	struct deadline deadline; /* of flushing and lingering */
+	uv_write_t write;
+	uv_shutdown_t shutdown;
+	char peer[INET6_ADDRSTRLEN];
+};
+
+static void flush(struct stream *s);
+static void linger(struct stream *s);
+
+static struct out_queue *queue(struct stream *s)
+{
+	return &s->out[s->current];
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct stream *s = container_of(handle, struct stream, u.handle);
+
+	if (s->events)
+		s->events->on_close(s->owner);
+	out_queue_deinit(&s->out[0]);
+	out_queue_deinit(&s->out[1]);
+	free(s);
+}
+
+static void close_now(struct stream *s)
+{
+	s->state = STREAM_CLOSING;
+	later_clear(&s->turn);
+	deadline_clear(&s->deadline);
+	out_queue_clear(queue(s));
+	uv_close(&s->u.handle, on_closed);
+}
+
+/* Nothing more can be written or is coming. The owner hears of it at the turn's end, never from inside a call. */
+static void fail(struct stream *s, int err)
+{
+	s->is_broken = true;
+	s->has_ended = true;
+	s->end_err = err;
+	out_queue_clear(queue(s));
+	uv_read_stop(&s->u.stream);
+	s->is_reading = false;
+	later_set(s->wheel, &s->turn);
+}
+
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+	(void)req;
+	(void)status; /* a peer that is gone shows by reading */
+}
+
+/* Everything is written: what was waiting for that happens. */
+static void on_all_written(struct stream *s)
+{
+	if (s->state == STREAM_FLUSHING) {
+		linger(s);
+	} else if (s->want_shutdown) {
+		s->want_shutdown = false;
+		uv_shutdown(&s->shutdown, &s->u.stream, on_shutdown);
+	}
+}
+
+static void tell_drained(struct stream *s)
+{
+	if (!s->is_above || s->state != STREAM_OPEN || s->is_broken || stream_queued(s) > STREAM_LOW_WATER)
+		return;
+	s->is_above = false;
+	if (s->events->on_drain)
+		s->events->on_drain(s->owner);
+}
+
+static void on_written(uv_write_t *req, int status)
+{
+	struct stream *s = container_of(req, struct stream, write);
+
+	s->is_writing = false;
+	out_queue_clear(&s->out[!s->current]);
+	if (s->state == STREAM_CLOSING)
+		return;
+	if (status < 0) {
+		if (!s->is_broken)
+			fail(s, status);
+		return;
+	}
+	flush(s);
+	tell_drained(s);
+}
+
+/* Gives the kernel what it does not take now; the other queue collects meanwhile. */
+static void write_rest(struct stream *s)
+{
+	struct out_queue *q = queue(s);
+	unsigned n = q->end - q->first;
+	uv_buf_t few[MAX_PIECES], *bufs = n <= MAX_PIECES ? few : xmalloc(n * sizeof(*bufs));
+	int r;
+
+	n = out_queue_front(q, bufs, n);
+	r = uv_write(&s->write, &s->u.stream, bufs, n, on_written);
+	if (bufs != few)
+		free(bufs);
+	if (r < 0) {
+		fail(s, r);
+		return;
+	}
+	s->is_writing = true;
+	s->current = !s->current;
+}
+
+static void flush(struct stream *s)
+{
+	struct out_queue *q = queue(s);
+	uv_buf_t bufs[MAX_PIECES];
+
+	if (s->is_writing || s->is_broken)
+		return;
+	while (q->total > 0) {
+		unsigned n = out_queue_front(q, bufs, MAX_PIECES);
+		size_t offered = 0;
+		int r = uv_try_write(&s->u.stream, bufs, n);
+
+		if (r < 0 && r != UV_EAGAIN) {
+			fail(s, r);
+			return;
+		}
+		for (unsigned i = 0; i < n; i++)
+			offered += bufs[i].len;
+		if (r > 0)
+			out_queue_consume(q, (size_t)r);
+		if (r < 0 || (size_t)r < offered) {
+			write_rest(s);
+			return;
+		}
+	}
+	on_all_written(s);
+}
+
+static void on_turn(struct later *l)
+{
+	struct stream *s = container_of(l, struct stream, turn);
+
+	if (s->state == STREAM_CLOSING)
+		return;
+	flush(s);
+	if (s->is_broken && s->state != STREAM_OPEN) {
+		close_now(s);
+	} else if (s->is_broken && !s->has_told_end) {
+		s->has_told_end = true;
+		s->events->on_end(s->owner, s->end_err);
+	} else {
+		tell_drained(s);
+	}
+}
+
+static bool after_write(struct stream *s)
+{
+	if (queue(s)->total > 0 && !s->is_writing)
+		later_set(s->wheel, &s->turn);
+	if (stream_queued(s) > STREAM_HIGH_WATER)
+		s->is_above = true;
+	return !s->is_above;
+}
+
+/* A long write on an empty queue: offered to the kernel from where it lies. Returns how much it took. */
+static size_t write_direct(struct stream *s, const struct str *parts, unsigned n)
+{
+	uv_buf_t bufs[8];
+	int r;
+
+	for (unsigned i = 0; i < n; i++)
+		bufs[i] = uv_buf_init((char *)parts[i].p, (unsigned)parts[i].n);
+	r = uv_try_write(&s->u.stream, bufs, n);
+	if (r < 0 && r != UV_EAGAIN)
+		fail(s, r);
+	return r > 0 ? (size_t)r : 0;
+}
+
+bool stream_writev(struct stream *s, const struct str *parts, unsigned n)
+{
+	size_t total = 0, taken = 0;
+
+	if (s->is_broken || s->state != STREAM_OPEN || s->want_shutdown)
+		return true;
+	for (unsigned i = 0; i < n; i++)
+		total += parts[i].n;
+	if (total >= DIRECT_WRITE && n <= 8 && !s->is_writing) {
+		flush(s);
+		if (!s->is_writing && !s->is_broken)
+			taken = write_direct(s, parts, n);
+		if (s->is_broken)
+			return true;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		size_t skip = MIN(taken, parts[i].n);
+
+		out_queue_add(queue(s), parts[i].p + skip, parts[i].n - skip);
+		taken -= skip;
+	}
+	return after_write(s);
+}
+
+bool stream_write(struct stream *s, const void *data, size_t n)
+{
+	return stream_writev(s, &(struct str){data, n}, 1);
+}
+
+bool stream_write_shared(struct stream *s, const void *data, size_t n, void (*release)(void *arg), void *arg)
+{
+	if (s->is_broken || s->state != STREAM_OPEN || s->want_shutdown || n == 0) {
+		if (release)
+			release(arg);
+		return true;
+	}
+	out_queue_add_shared(queue(s), data, n, release, arg);
+	return after_write(s);
+}
+
+size_t stream_queued(const struct stream *s)
+{
+	return s->out[s->current].total + (s->is_writing ? uv_stream_get_write_queue_size(&s->u.stream) : 0);
+}
+
+void stream_shutdown(struct stream *s)
+{
+	if (s->state != STREAM_OPEN || s->is_broken)
+		return;
+	s->want_shutdown = true;
+	later_set(s->wheel, &s->turn);
+}
+
+/* One buffer for all reads of a thread: nobody keeps what he is given beyond on_data. */
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
+{
+	static __thread char *shared;
+
+	if (!shared)
+		shared = xmalloc(READ_SIZE);
+	*ret = uv_buf_init(shared, READ_SIZE);
+}
+
+static void on_end(struct stream *s, ssize_t n)
+{
+	s->has_ended = true;
+	s->is_reading = false;
+	uv_read_stop(&s->u.stream);
+	if (s->state != STREAM_OPEN) {
+		if (n != UV_EOF || s->state == STREAM_LINGERING)
+			close_now(s);
+		return;
+	}
+	if (n != UV_EOF) {
+		s->is_broken = true;
+		out_queue_clear(queue(s));
+	}
+	if (s->has_told_end)
+		return;
+	s->has_told_end = true;
+	s->events->on_end(s->owner, n == UV_EOF ? 0 : (int)n);
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct stream *s = container_of(stream, struct stream, u.stream);
+
+	if (n < 0)
+		on_end(s, n);
+	else if (n > 0 && s->state == STREAM_OPEN)
+		s->events->on_data(s->owner, buf->base, (size_t)n);
+}
+
+static void start_reading(struct stream *s)
+{
+	if (s->is_reading || s->has_ended)
+		return;
+	s->is_reading = true;
+	int r = uv_read_start(&s->u.stream, on_alloc, on_read);
+	if (r < 0)
+		fail(s, r);
+}
+
+void stream_resume(struct stream *s)
+{
+	if (s->state == STREAM_OPEN)
+		start_reading(s);
+}
+
+void stream_pause(struct stream *s)
+{
+	if (s->state != STREAM_OPEN || !s->is_reading)
+		return;
+	s->is_reading = false;
+	uv_read_stop(&s->u.stream);
+}
+
+void stream_set_owner(struct stream *s, const struct stream_events *events, void *owner)
+{
+	s->events = events;
+	s->owner = owner;
+}
+
+static void on_deadline(struct deadline *d)
+{
+	close_now(container_of(d, struct stream, deadline));
+}
+
+/* The peer reads our end and closes; what he still sends meanwhile is dropped. */
+static void linger(struct stream *s)
+{
+	s->state = STREAM_LINGERING;
+	if (s->has_ended || uv_shutdown(&s->shutdown, &s->u.stream, on_shutdown) < 0) {
+		close_now(s);
+		return;
+	}
+	deadline_set(s->wheel, &s->deadline, LINGER_MS);
+	start_reading(s);
+}
+
+void stream_close(struct stream *s, bool do_flush)
+{
+	if (s->state == STREAM_CLOSING)
+		return;
+	if (!do_flush || s->is_broken) {
+		close_now(s);
+		return;
+	}
+	if (s->state != STREAM_OPEN)
+		return;
+	s->state = STREAM_FLUSHING;
+	deadline_set(s->wheel, &s->deadline, FLUSH_MS);
+	later_set(s->wheel, &s->turn);
+}
+
+void stream_abort(struct stream *s)
+{
+	struct linger now = {.l_onoff = 1, .l_linger = 0};
+	int fd;
+
+	if (s->state == STREAM_CLOSING)
+		return;
+	if (!s->is_unix && uv_fileno(&s->u.handle, &fd) == 0)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close_now(s);
+}
+
+bool stream_peer_is_gone(struct stream *s)
+{
+	struct pollfd p = {0};
+
+	if (s->is_broken || uv_fileno(&s->u.handle, &p.fd) < 0)
+		return true;
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+}
+
+const char *stream_peer(const struct stream *s)
+{
+	return s->peer;
+}
+
+struct stream *stream_new(uv_loop_t *loop, struct wheel *wheel, bool is_unix)
+{
+	static bool is_pipe_ignored;
+	struct stream *s = xcalloc(1, sizeof(*s));
+
+	/* libuv writes without MSG_NOSIGNAL; a peer that is gone must be an error, not the end of the process. */
+	if (!is_pipe_ignored)
+		signal(SIGPIPE, SIG_IGN);
+	is_pipe_ignored = true;
+
+	s->wheel = wheel;
+	s->is_unix = is_unix;
+	later_init(&s->turn, on_turn);
+	deadline_init(&s->deadline, on_deadline);
+	if (is_unix)
+		uv_pipe_init(loop, &s->u.pipe, 0);
+	else
+		uv_tcp_init(loop, &s->u.tcp);
+	return s;
+}
+
+uv_stream_t *stream_handle(struct stream *s)
+{
+	return &s->u.stream;
+}
+
+void stream_connected(struct stream *s)
+{
+	struct sockaddr_storage ip = {0};
+	int n = sizeof(ip);
+
+	strcpy(s->peer, "unix");
+	if (s->is_unix)
+		return;
+	uv_tcp_nodelay(&s->u.tcp, 1);
+	strcpy(s->peer, "unknown");
+	if (uv_tcp_getpeername(&s->u.tcp, (struct sockaddr *)&ip, &n) < 0)
+		return;
+	if (ip.ss_family == AF_INET6)
+		uv_ip6_name((struct sockaddr_in6 *)&ip, s->peer, sizeof(s->peer));
+	else
+		uv_ip4_name((struct sockaddr_in *)&ip, s->peer, sizeof(s->peer));
+}
+
+struct stream *stream_from_fd(uv_loop_t *loop, struct wheel *wheel, int fd)
+{
+	struct stream *s = stream_new(loop, wheel, true);
+
+	if (uv_pipe_open(&s->u.pipe, fd) < 0) {
+		close_now(s);
+		return NULL;
+	}
+	stream_connected(s);
+	return s;
+}
