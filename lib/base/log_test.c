@@ -1,0 +1,108 @@
+#include "base/log.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+
+/* stderr goes to a pipe while a line is logged. */
+static char text[20000];
+static int saved_stderr, pipe_fds[2];
+
+static void capture(void)
+{
+	assert_int_equal(pipe(pipe_fds), 0);
+	saved_stderr = dup(STDERR_FILENO);
+	dup2(pipe_fds[1], STDERR_FILENO);
+	close(pipe_fds[1]);
+}
+
+static const char *captured(void)
+{
+	dup2(saved_stderr, STDERR_FILENO);
+	close(saved_stderr);
+	ssize_t n = read(pipe_fds[0], text, sizeof(text) - 1);
+	close(pipe_fds[0]);
+	text[n > 0 ? n : 0] = 0;
+	return text;
+}
+
+static void a_line_cannot_be_broken_nor_play_with_the_terminal(void **state)
+{
+	log_init("test", LOG_INFO, false);
+	capture();
+	log_event(LOG_WARN, "two\nlines\x1b[31m", "who", "a b", "c1", "\xc2\x9b", "plain", "\xc3\xa9", "none", NULL,
+		  NULL);
+	const char *s = captured();
+	assert_non_null(
+		strstr(s, "Z warn  test: two\\x0alines\\x1b[31m who=\"a b\" c1=\\x9b plain=\xc3\xa9 none=\"\"\n"));
+	assert_ptr_equal(strchr(s, '\n'), s + strlen(s) - 1);
+}
+
+static void the_json_form_is_one_json_object_a_line(void **state)
+{
+	struct arena *a = arena_new();
+
+	log_init("test", LOG_INFO, true);
+	capture();
+	log_event(LOG_ERROR, "a \"b\"\n", "k", "v\xff", NULL);
+	const char *s = captured();
+	yyjson_doc *doc = json_parse(a, s, strlen(s), NULL);
+	assert_non_null(doc);
+	yyjson_val *o = yyjson_doc_get_root(doc);
+	assert_string_equal(json_get_str(o, "level", ""), "error");
+	assert_string_equal(json_get_str(o, "service", ""), "test");
+	assert_string_equal(json_get_str(o, "message", ""), "a \"b\"\n");
+	assert_string_equal(json_get_str(o, "k", ""), "v\xef\xbf\xbd");
+	arena_free(a);
+}
+
+static void errno_is_kept_and_levels_are_honoured(void **state)
+{
+	log_init("test", LOG_WARN, false);
+	capture();
+	errno = EXDEV;
+	log_info("not shown");
+	log_debug("not shown");
+	log_warn("shown %d", 1);
+	assert_int_equal(errno, EXDEV);
+	const char *s = captured();
+	assert_null(strstr(s, "not shown"));
+	assert_non_null(strstr(s, "shown 1"));
+	assert_int_equal(log_level_from_name("debug"), LOG_DEBUG);
+	assert_int_equal(log_level_from_name("loud"), -EINVAL);
+}
+
+static void a_long_message_is_cut(void **state)
+{
+	static char big[10000];
+
+	memset(big, 'x', sizeof(big) - 1);
+	log_init("test", LOG_INFO, false);
+	capture();
+	log_event(LOG_INFO, big, "field", big, NULL);
+	assert_in_range(strlen(captured()), 8192, 8400);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_line_cannot_be_broken_nor_play_with_the_terminal),
+		cmocka_unit_test(the_json_form_is_one_json_object_a_line),
+		cmocka_unit_test(errno_is_kept_and_levels_are_honoured),
+		cmocka_unit_test(a_long_message_is_cut),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
