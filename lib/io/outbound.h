@@ -1,6 +1,7 @@
 /* Requests to the outside (models, webhooks, MCP) by libcurl's multi interface on the loop: TLS, HTTP/2, proxies,
  * streaming, and a cancel that closes the socket. libcurl is loaded at first use, because it brings some 25 libraries
- * with it that most roles never need. Redirects are not followed. */
+ * with it that most roles never need. Redirects are not followed, certificates are checked, proxies are those of the
+ * usual environment variables. */
 #pragma once
 
 #include <uv.h>
@@ -22,20 +23,22 @@ struct outbound_call {
 	struct str body;
 	const char *unix_socket; /* connect there instead of the URL's host; may be NULL */
 	uint64_t connect_ms;     /* default 10 s */
-	uint64_t first_byte_ms;  /* default 120 s */
+	uint64_t first_byte_ms;  /* from the start to the head of the answer, connect_ms on top; default 120 s */
 	uint64_t idle_ms;        /* between bytes of the body; default 120 s */
 	uint64_t total_ms;       /* 0 = none */
 	void *owner;
-	/* After the head. outbound_header() reads fields. */
+	/* After the head. outbound_header() reads fields. Each of the three may start and cancel calls. */
 	void (*on_head)(struct outbound_call *c, int status);
 	void (*on_data)(struct outbound_call *c, const char *data, size_t n);
 	/* Exactly once, last, never before outbound_start has returned. err 0, -ECANCELED, -ETIMEDOUT, -ECONNREFUSED
-	 * (no connection), -ECONNRESET (broken off), -EPROTO (TLS and other), with a sentence in `error`. */
+	 * (no connection), -ECONNRESET (broken off), -EPROTO (TLS and other), -ENOSYS (libcurl is missing), with a
+	 * sentence in `error`; its codes are "cancelled", "timeout", "connect_failed", "resolve_failed",
+	 * "connection_broken", "tls_failed", "url_invalid", "request_failed", "curl_missing". */
 	void (*on_done)(struct outbound_call *c, int err, const struct error *error);
 
 	/* Its own. */
 	struct outbound *outbound;
-	void *handle;
+	struct outbound_op *op;
 	int status;
 };
 
