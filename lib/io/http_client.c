@@ -1,6 +1,6 @@
-/* One connection carries one call at a time. A call that has ended is reported from here in two ways: at once when an
- * event of the connection ended it, and from the pool's idle handle, one turn later, when a call of the caller did
- * (start, cancel, free), so that no callback ever comes from inside the caller's own call. */
+/* One connection carries one call at a time. on_done is called at once when an event of the connection ended the call,
+ * and at the end of the loop's turn when a call of the caller did (start, cancel, free), so that no callback ever comes
+ * from inside the caller's own call. */
 #include "io/http_client.h"
 
 #include <errno.h>
@@ -29,7 +29,7 @@ struct http_pool {
 	struct list waiting; /* calls in want of a connection, oldest first */
 	struct list ended;   /* calls whose on_done is due */
 	unsigned n_connections, n_idle;
-	uv_idle_t later; /* runs while `ended` has something */
+	struct later later; /* reports those in `ended` */
 	bool is_freeing;
 };
 
@@ -48,7 +48,6 @@ static const struct http_pool_limits default_limits = {
 	.max_connections = 512, .max_idle = 64, .idle_ms = 55000, .connect_ms = 5000};
 
 static void dispatch(struct http_pool *p);
-static void pool_on_later(uv_idle_t *h);
 
 /* Puts the call into no list and no connection. */
 static void call_detach(struct http_call *c)
@@ -76,32 +75,24 @@ static void call_done_later(struct http_call *c, int err)
 	c->flags |= CALL_ENDED;
 	c->err = err;
 	list_append(&p->ended, &c->link);
-	if (!uv_is_active((uv_handle_t *)&p->later))
-		uv_idle_start(&p->later, pool_on_later);
-}
-
-static void pool_on_handle_close(uv_handle_t *h)
-{
-	struct http_pool *p = container_of((uv_idle_t *)h, struct http_pool, later);
-
-	free(p->address);
-	free(p);
+	later_set(p->wheel, &p->later);
 }
 
 static void pool_free_if_quiet(struct http_pool *p)
 {
-	if (p->is_freeing && p->n_connections == 0 && list_is_empty(&p->ended) &&
-	    !uv_is_closing((uv_handle_t *)&p->later))
-		uv_close((uv_handle_t *)&p->later, pool_on_handle_close);
+	if (!p->is_freeing || p->n_connections > 0 || !list_is_empty(&p->ended))
+		return;
+	later_clear(&p->later);
+	free(p->address);
+	free(p);
 }
 
-static void pool_on_later(uv_idle_t *h)
+static void pool_on_later(struct later *l)
 {
-	struct http_pool *p = container_of(h, struct http_pool, later);
+	struct http_pool *p = container_of(l, struct http_pool, later);
 	struct list due;
 	struct http_call *c;
 
-	uv_idle_stop(h);
 	list_init(&due);
 	list_splice(&due, &p->ended);
 	while ((c = list_first(&due, struct http_call, link))) {
@@ -513,10 +504,9 @@ static void conn_on_connect(void *arg, int err, struct stream *s)
 
 	conn->connecting = NULL;
 	if (err) {
-		if (c) {
-			conn->is_closing = true;
-			call_done(c, err);
-		}
+		conn->is_closing = true;
+		if (c)
+			call_done(c, err == -ENOENT ? -ECONNREFUSED : err); /* no such Unix socket */
 		conn_free(conn);
 		return;
 	}
@@ -656,7 +646,7 @@ struct http_pool *http_pool_new(uv_loop_t *loop, struct wheel *wheel, const char
 	list_init(&p->busy);
 	list_init(&p->waiting);
 	list_init(&p->ended);
-	uv_idle_init(loop, &p->later);
+	later_init(&p->later, pool_on_later);
 	return p;
 }
 
@@ -683,5 +673,5 @@ void http_pool_free(struct http_pool *p)
 		conn_unpark(conn);
 		conn_close(conn);
 	}
-	pool_free_if_quiet(p);
+	later_set(p->wheel, &p->later); /* the end of it, never from inside this call */
 }

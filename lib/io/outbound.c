@@ -1,6 +1,6 @@
 /* libcurl must not be called from inside its own callbacks. So what a caller does there (start, cancel) is put down in
- * `starting` and `ended`, and an idle handle carries it out one turn later; outside of callbacks a cancel closes the
- * socket at once and only its on_done waits for that turn. */
+ * `starting` and `ended` and carried out at the end of the loop's turn; outside of callbacks a cancel closes the socket
+ * at once and only its on_done waits. */
 #include "io/outbound.h"
 
 #include <errno.h>
@@ -21,9 +21,8 @@ struct outbound {
 	const struct curl_api *api; /* NULL before first use, and when there is no libcurl */
 	CURLM *multi;
 	uv_timer_t timer;                     /* libcurl's own */
-	uv_idle_t later;                      /* runs while `starting` or `ended` has something */
+	struct later later;                   /* sees to `starting` and `ended` */
 	struct list starting, running, ended; /* each op is in exactly one */
-	unsigned n_handles;                   /* of timer and later, not closed yet */
 	bool in_curl, is_freeing;
 };
 
@@ -100,6 +99,17 @@ static int timed_out(struct outbound *o, struct outbound_op *op, const char *hos
 	return -ETIMEDOUT;
 }
 
+static int url_invalid(struct outbound_op *op)
+{
+	error_set(&op->error, "url_invalid", "the address must be a complete http or https URL");
+	return -EPROTO;
+}
+
+static bool url_is_http(const char *url)
+{
+	return strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0;
+}
+
 /* Sets the sentence, returns the -errno. */
 static int explain(struct outbound *o, struct outbound_op *op, CURLcode code)
 {
@@ -131,9 +141,10 @@ static int explain(struct outbound *o, struct outbound_op *op, CURLcode code)
 		error_set(&op->error, "tls_failed", "no secure connection to %s: %s", host,
 			  op->text[0] ? op->text : o->api->easy_strerror(code));
 		return -EPROTO;
-	case CURLE_URL_MALFORMAT:
+	case CURLE_URL_MALFORMAT: return url_invalid(op);
 	case CURLE_UNSUPPORTED_PROTOCOL:
-		error_set(&op->error, "url_invalid", "the address must be a complete http or https URL");
+	case CURLE_WEIRD_SERVER_REPLY:
+		error_set(&op->error, "request_failed", "%s does not answer in HTTP", host);
 		return -EPROTO;
 	default:
 		error_set(&op->error, "request_failed", "the request to %s failed: %s", host,
@@ -171,14 +182,12 @@ static void op_done(struct outbound *o, struct outbound_op *op)
 	op_free(o, op);
 }
 
-static void settle_later(struct outbound *o);
-
 static void op_end_later(struct outbound *o, struct outbound_op *op)
 {
 	list_remove(&op->link);
 	list_append(&o->ended, &op->link);
 	deadline_clear(&op->deadline);
-	settle_later(o);
+	later_set(o->wheel, &o->later);
 }
 
 static size_t on_header(char *line, size_t size, size_t n, void *arg)
@@ -411,6 +420,11 @@ static void op_start(struct outbound *o, struct outbound_op *op)
 		op_end_later(o, op);
 		return;
 	}
+	if (!url_is_http(c->url)) {
+		op->err = url_invalid(op);
+		op_end_later(o, op);
+		return;
+	}
 	op_set_up(o, op);
 	list_remove(&op->link);
 	list_append(&o->running, &op->link);
@@ -418,12 +432,9 @@ static void op_start(struct outbound *o, struct outbound_op *op)
 	o->api->multi_add_handle(o->multi, op->easy);
 }
 
-static void on_handle_close(uv_handle_t *h)
+static void on_timer_close(uv_handle_t *h)
 {
-	struct outbound *o = h->data;
-
-	if (--o->n_handles == 0)
-		free(o);
+	free(container_of((uv_timer_t *)h, struct outbound, timer));
 }
 
 static void free_if_quiet(struct outbound *o)
@@ -432,19 +443,16 @@ static void free_if_quiet(struct outbound *o)
 		return;
 	if (o->multi)
 		o->api->multi_cleanup(o->multi);
+	later_clear(&o->later);
 	wheel_free(o->wheel);
-	uv_close((uv_handle_t *)&o->timer, on_handle_close);
-	uv_close((uv_handle_t *)&o->later, on_handle_close);
+	uv_close((uv_handle_t *)&o->timer, on_timer_close);
 }
 
-static void on_later(uv_idle_t *h)
+static void on_later(struct later *l)
 {
-	struct outbound *o = container_of(h, struct outbound, later);
-	struct outbound_op *op;
-
-	uv_idle_stop(h);
-
+	struct outbound *o = container_of(l, struct outbound, later);
 	struct list starting, ended;
+	struct outbound_op *op;
 
 	list_init(&starting);
 	list_init(&ended);
@@ -457,12 +465,6 @@ static void on_later(uv_idle_t *h)
 		op_done(o, op);
 	}
 	free_if_quiet(o);
-}
-
-static void settle_later(struct outbound *o)
-{
-	if (!uv_is_active((uv_handle_t *)&o->later))
-		uv_idle_start(&o->later, on_later);
 }
 
 static void op_on_expire(struct deadline *d)
@@ -487,7 +489,7 @@ void outbound_start(struct outbound *o, struct outbound_call *c)
 	list_init(&op->link);
 	deadline_init(&op->deadline, op_on_expire);
 	list_append(&o->starting, &op->link);
-	settle_later(o);
+	later_set(o->wheel, &o->later);
 	if (o->is_freeing)
 		outbound_cancel(c);
 }
@@ -531,9 +533,7 @@ struct outbound *outbound_new(uv_loop_t *loop)
 	list_init(&o->running);
 	list_init(&o->ended);
 	uv_timer_init(loop, &o->timer);
-	uv_idle_init(loop, &o->later);
-	o->timer.data = o->later.data = o;
-	o->n_handles = 2;
+	later_init(&o->later, on_later);
 	return o;
 }
 
@@ -548,5 +548,5 @@ void outbound_free(struct outbound *o)
 		outbound_cancel(op->call);
 	while ((op = list_first(&o->running, struct outbound_op, link)))
 		outbound_cancel(op->call);
-	settle_later(o);
+	later_set(o->wheel, &o->later);
 }

@@ -398,6 +398,16 @@ bool stream_peer_is_gone(struct stream *s)
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
 
+bool stream_is_quiet(const struct stream *s)
+{
+	char byte;
+	int fd;
+
+	if (s->has_ended || uv_fileno(&s->u.handle, &fd) < 0)
+		return false;
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
 const char *stream_peer(const struct stream *s)
 {
 	return s->peer;
