@@ -19,3 +19,5 @@ void metric_add(struct metric *m, double v);
 void metric_set(struct metric *m, double v);
 void metric_observe(struct metric *m, double seconds);
 void metrics_write(struct buf *out);
+/* At the process's end. */
+void metrics_free(void);

@@ -53,8 +53,12 @@ void token_keys_add(struct token_keys *k, const char *issuer, const struct token
 /* Replaces an issuer's keys by those of a JWKS document. Returns 0 or -EINVAL. */
 int token_keys_load_jwks(struct token_keys *k, const char *issuer, struct str jwks, struct error *err);
 bool token_keys_knows(const struct token_keys *k, struct str token); /* whether its kid is known */
+/* The key of that name and who signs with it, or NULL. */
+const struct token_key *token_keys_find(const struct token_keys *k, const char *kid, const char **ret_issuer);
 /* The JWK object of a public key as JSON. */
 void token_key_to_jwk(const struct token_key *key, struct buf *out);
+/* One JWK, with or without its secret part. Returns 0 or -EINVAL. */
+int token_key_from_jwk(struct str text, bool with_secret, struct token_key *ret, struct error *err);
 
 enum token_result {
 	TOKEN_OK,

@@ -1,0 +1,84 @@
+/* What the files of lib/service share; for nobody else. */
+#pragma once
+
+#include "service/keyring.h"
+#include "service/route.h"
+#include "service/service.h"
+
+#define SERVICE_ARENAS 64      /* kept for the next exchange */
+#define SERVICE_DRAIN_MS 10000 /* for what is under way when SIGTERM comes */
+
+enum service_state { SERVICE_STARTING, SERVICE_RUNNING, SERVICE_DRAINING, SERVICE_STOPPED };
+
+/* A callback that was registered, and its argument. */
+struct hook {
+	struct list link;
+	const char *name;
+	union {
+		void (*run)(void *arg);
+		const char *(*check)(void *arg);
+		void (*info)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj);
+	};
+	void *arg;
+};
+
+struct service {
+	const char *role;
+	const struct options *options;
+	enum service_state state;
+	int64_t started_us;
+
+	uv_loop_t loop;
+	uv_signal_t term, interrupt;
+	struct wheel *wheel;
+
+	struct token_key key;
+	struct keyring *keyring;
+	struct router *router;
+	struct list listeners; /* struct service_listener, link */
+	unsigned n_draining;   /* listeners that have not reported yet */
+	struct list peers;     /* struct peer, link */
+	struct list assertions; /* struct assertion, link: tokens for peers that can still be used */
+
+	struct list ready_checks, health_infos, on_drain, on_stop; /* struct hook, link */
+	struct list sse; /* struct exchange_full, sse_link: answers that last */
+
+	struct arena *arenas[SERVICE_ARENAS];
+	size_t n_arenas;
+	struct metric *answers[6]; /* by the status's first digit; 0 = the client left before the answer */
+};
+
+/* An exchange with what only this folder knows. Lives in its own arena. */
+struct exchange_full {
+	struct exchange x; /* first: the request's owner is the exchange */
+	unsigned refs;     /* the request's, until on_close, and one for each exchange_hold */
+	struct route_match match;
+	struct http_headers headers; /* for the answer to come */
+	struct str token;
+	struct key_wait key_wait; /* while auth's keys are fetched */
+	const char *idempotency_key;
+	char request_hash[65];
+	struct list sse_link; /* in service.sse from reply_sse_start until the end */
+	struct deadline sse_deadline;
+	bool sse_written, sse_cut;
+};
+
+static inline struct exchange_full *exchange_full(struct exchange *x)
+{
+	return container_of(x, struct exchange_full, x);
+}
+
+/* gate.c: http_on_request of the internal listener; arg is the service. */
+void gate_on_request(void *arg, struct http_request *r);
+/* health.c */
+void service_add_health(struct service *s);
+/* sse.c: takes the exchange out of service.sse; harmless at any time. */
+void sse_stop(struct exchange_full *f);
+/* Ends every lasting answer, so that the clients come back to another instance. */
+void sse_cut_all(struct service *s);
+/* peer.c */
+void peers_free(struct service *s);
+/* reply.c: answers a text once; nothing happens when the client has left or was answered. */
+void reply_text(struct exchange *x, int status, const char *type, struct str text);
+/* problem.c: appends the document. */
+void problem_write(struct buf *out, int status, const char *code, const char *request_id, const char *detail);

@@ -1,0 +1,35 @@
+/* The keys that this service trusts and where they come from: people's by /.well-known/jwks.json of auth, the other
+ * services' from DATA/keys/<role>.jwk. Both are read at the start and again when a token names an unknown key, at most
+ * once a second; auth's also every five minutes. */
+#pragma once
+
+#include <uv.h>
+
+#include "io/http_client.h"
+#include "io/wheel.h"
+#include "service/token.h"
+
+struct keyring;
+
+/* A request that waits for keys. Embedded; alive until done or key_wait_cancel. */
+struct key_wait {
+	struct list link; /* in the keyring's list while it waits */
+	void (*done)(struct key_wait *w);
+};
+
+/* role: whose audience internal tokens must have. auth: the pool to the auth service, NULL where people's tokens are
+ * not checked by fetched keys (auth itself, which adds its own, and the demo model). */
+struct keyring *keyring_new(struct wheel *wheel, const char *data_dir, const char *role, struct http_pool *auth);
+/* Cancels a fetch; those who wait never hear of it. The memory must stay until the loop has run out. */
+void keyring_stop(struct keyring *k);
+void keyring_free(struct keyring *k);
+struct token_keys *keyring_keys(struct keyring *k);
+/* NULL when people's keys are there, otherwise why not. */
+const char *keyring_missing(void *keyring);
+
+/* The verdict on a token, from the cache if it was good before. Reads the key files again for an unknown key. */
+enum token_result keyring_check(struct keyring *k, struct str token, struct arena *a, struct identity *ret);
+/* After TOKEN_UNKNOWN_KEY: asks auth again. True: w->done comes later, then check again. False: there is nothing newer.
+ */
+bool keyring_wait(struct keyring *k, struct key_wait *w);
+void key_wait_cancel(struct key_wait *w);

@@ -1,0 +1,149 @@
+#include "service/metrics.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+static const double bounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+
+struct histogram {
+	uint64_t counts[ARRAY_SIZE(bounds) + 1]; /* each value in one place; summed up when written */
+	uint64_t n;
+};
+
+struct metric {
+	struct metric *next;
+	const char *name, *help, *type;
+	char *labels;
+	double value; /* a histogram's sum */
+	double (*fn)(void *arg);
+	void *arg;
+	struct histogram *histogram;
+};
+
+/* In the order of making; those of one name stand together. */
+static struct metric *first;
+
+static struct metric *metric_new(const char *type, const char *name, const char *help, const char *labels)
+{
+	struct metric *m = xcalloc(1, sizeof(*m)), **at = &first, **end = NULL;
+
+	m->name = name;
+	m->help = help;
+	m->type = type;
+	m->labels = xstrdup(labels);
+	for (; *at; at = &(*at)->next)
+		if (!strcmp((*at)->name, name))
+			end = &(*at)->next;
+	if (end)
+		at = end;
+	m->next = *at;
+	*at = m;
+	return m;
+}
+
+struct metric *metric_counter(const char *name, const char *help, const char *labels)
+{
+	return metric_new("counter", name, help, labels);
+}
+
+struct metric *metric_gauge(const char *name, const char *help, const char *labels)
+{
+	return metric_new("gauge", name, help, labels);
+}
+
+struct metric *metric_gauge_fn(const char *name, const char *help, const char *labels, double (*fn)(void *arg),
+			       void *arg)
+{
+	struct metric *m = metric_new("gauge", name, help, labels);
+
+	m->fn = fn;
+	m->arg = arg;
+	return m;
+}
+
+struct metric *metric_histogram(const char *name, const char *help, const char *labels)
+{
+	struct metric *m = metric_new("histogram", name, help, labels);
+
+	m->histogram = xcalloc(1, sizeof(*m->histogram));
+	return m;
+}
+
+void metric_add(struct metric *m, double v)
+{
+	m->value += v;
+}
+
+void metric_set(struct metric *m, double v)
+{
+	m->value = v;
+}
+
+void metric_observe(struct metric *m, double seconds)
+{
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(bounds) && seconds > bounds[i])
+		i++;
+	m->histogram->counts[i]++;
+	m->histogram->n++;
+	m->value += seconds;
+}
+
+static void write_number(struct buf *out, double v)
+{
+	if (v == floor(v) && fabs(v) < 1e15)
+		buf_printf(out, "%.0f\n", v);
+	else
+		buf_printf(out, "%.9g\n", v);
+}
+
+static void write_histogram(struct buf *out, const struct metric *m)
+{
+	const char *comma = m->labels[0] ? "," : "";
+	const char *open = m->labels[0] ? "{" : "", *close = m->labels[0] ? "}" : "";
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bounds); i++) {
+		sum += m->histogram->counts[i];
+		buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", m->name, m->labels, comma, bounds[i],
+			   (unsigned long long)sum);
+	}
+	buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", m->name, m->labels, comma,
+		   (unsigned long long)m->histogram->n);
+	buf_printf(out, "%s_sum%s%s%s ", m->name, open, m->labels, close);
+	write_number(out, m->value);
+	buf_printf(out, "%s_count%s%s%s %llu\n", m->name, open, m->labels, close, (unsigned long long)m->histogram->n);
+}
+
+void metrics_write(struct buf *out)
+{
+	const char *last = "";
+
+	for (struct metric *m = first; m; m = m->next) {
+		if (strcmp(m->name, last))
+			buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
+		last = m->name;
+		if (m->histogram) {
+			write_histogram(out, m);
+			continue;
+		}
+		buf_printf(out, m->labels[0] ? "%s{%s} " : "%s%s ", m->name, m->labels);
+		write_number(out, m->fn ? m->fn(m->arg) : m->value);
+	}
+}
+
+void metrics_free(void)
+{
+	while (first) {
+		struct metric *m = first;
+
+		first = m->next;
+		free(m->labels);
+		free(m->histogram);
+		free(m);
+	}
+}

@@ -1,0 +1,133 @@
+#include "service/token_cache.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+#define SETS 1024
+#define WAYS 4
+
+/* One block: the struct, the pointers to the permissions, the token, the strings. */
+struct verdict {
+	unsigned refs; /* the cache's and one for each arena that reads the identity */
+	uint64_t used; /* value of the cache's clock at the last use */
+	struct identity id;
+	struct str token;
+};
+
+struct token_cache {
+	uint8_t key[crypto_shorthash_KEYBYTES]; /* secret, so that nobody can aim at one set */
+	uint64_t clock;
+	struct verdict *sets[SETS][WAYS];
+};
+
+struct token_cache *token_cache_new(void)
+{
+	struct token_cache *c = xcalloc(1, sizeof(*c));
+
+	crypto_shorthash_keygen(c->key);
+	return c;
+}
+
+static void verdict_unref(void *arg)
+{
+	struct verdict *v = arg;
+
+	if (v && --v->refs == 0)
+		free(v);
+}
+
+void token_cache_clear(struct token_cache *c)
+{
+	for (size_t i = 0; i < SETS; i++) {
+		for (size_t j = 0; j < WAYS; j++) {
+			verdict_unref(c->sets[i][j]);
+			c->sets[i][j] = NULL;
+		}
+	}
+}
+
+void token_cache_free(struct token_cache *c)
+{
+	if (!c)
+		return;
+	token_cache_clear(c);
+	free(c);
+}
+
+static struct verdict **set_of(struct token_cache *c, struct str token)
+{
+	uint64_t hash;
+
+	crypto_shorthash((uint8_t *)&hash, (const uint8_t *)token.p, token.n, c->key);
+	return c->sets[hash % SETS];
+}
+
+bool token_cache_get(struct token_cache *c, struct str token, int64_t now, struct arena *a, struct identity *ret)
+{
+	struct verdict **set = set_of(c, token);
+
+	for (size_t i = 0; i < WAYS; i++) {
+		struct verdict *v = set[i];
+
+		if (!v || !str_eq(v->token, token))
+			continue;
+		if (now >= v->id.expires_at) {
+			verdict_unref(v);
+			set[i] = NULL;
+			return false;
+		}
+		v->used = ++c->clock;
+		v->refs++;
+		arena_defer(a, verdict_unref, v);
+		*ret = v->id;
+		return true;
+	}
+	return false;
+}
+
+static const char *put_string(char **at, const char *s)
+{
+	size_t n = strlen(s) + 1;
+	char *to = memcpy(*at, s, n);
+
+	*at += n;
+	return to;
+}
+
+static struct verdict *verdict_new(struct str token, const struct identity *id)
+{
+	size_t n_permissions = 0, bytes = token.n;
+
+	while (id->permissions[n_permissions])
+		bytes += strlen(id->permissions[n_permissions++]) + 1;
+	bytes += strlen(id->user_id) + strlen(id->name) + strlen(id->service) + strlen(id->session_id) + 4;
+
+	struct verdict *v = xmalloc(sizeof(*v) + (n_permissions + 1) * sizeof(char *) + bytes);
+	const char **permissions = (const char **)(v + 1);
+	char *at = (char *)(permissions + n_permissions + 1);
+
+	for (size_t i = 0; i < n_permissions; i++)
+		permissions[i] = put_string(&at, id->permissions[i]);
+	permissions[n_permissions] = NULL;
+	*v = (struct verdict){.refs = 1, .id = {.permissions = permissions, .expires_at = id->expires_at}};
+	v->id.user_id = put_string(&at, id->user_id);
+	v->id.name = put_string(&at, id->name);
+	v->id.service = put_string(&at, id->service);
+	v->id.session_id = put_string(&at, id->session_id);
+	v->token = (struct str){memcpy(at, token.p, token.n), token.n};
+	return v;
+}
+
+void token_cache_put(struct token_cache *c, struct str token, const struct identity *id)
+{
+	struct verdict **set = set_of(c, token), **oldest = set;
+
+	for (size_t i = 0; i < WAYS && *oldest; i++)
+		if (!set[i] || set[i]->used < (*oldest)->used)
+			oldest = &set[i];
+	verdict_unref(*oldest);
+	*oldest = verdict_new(token, id);
+	(*oldest)->used = ++c->clock;
+}

@@ -1,0 +1,15 @@
+/* Verdicts on tokens that were checked and found good, so that a token is checked once and not at every request.
+ * Bounded: 4 places for each of the 1,024 hashes; the one used longest ago makes room. A verdict dies with the token's
+ * exp and with token_cache_clear (when keys change). */
+#pragma once
+
+#include "service/token.h"
+
+struct token_cache;
+
+struct token_cache *token_cache_new(void);
+void token_cache_free(struct token_cache *c);
+void token_cache_clear(struct token_cache *c);
+/* The identity's strings belong to a verdict that stays at least as long as the arena. */
+bool token_cache_get(struct token_cache *c, struct str token, int64_t now, struct arena *a, struct identity *ret);
+void token_cache_put(struct token_cache *c, struct str token, const struct identity *id);
