@@ -8,6 +8,8 @@
 #define SERVICE_ARENAS 64      /* kept for the next exchange */
 #define SERVICE_DRAIN_MS 10000 /* for what is under way when SIGTERM comes */
 
+#define ROUTE_QUIET (1u << 16) /* a route's flag: no log line unless it fails */
+
 enum service_state { SERVICE_STARTING, SERVICE_RUNNING, SERVICE_DRAINING, SERVICE_STOPPED };
 
 /* A callback that was registered, and its argument. */
@@ -35,9 +37,9 @@ struct service {
 	struct token_key key;
 	struct keyring *keyring;
 	struct router *router;
-	struct list listeners; /* struct service_listener, link */
-	unsigned n_draining;   /* listeners that have not reported yet */
-	struct list peers;     /* struct peer, link */
+	struct list listeners;  /* struct service_listener, link */
+	unsigned n_draining;    /* listeners that have not reported yet */
+	struct list peers;      /* struct peer, link */
 	struct list assertions; /* struct assertion, link: tokens for peers that can still be used */
 
 	struct list ready_checks, health_infos, on_drain, on_stop; /* struct hook, link */
@@ -72,11 +74,12 @@ static inline struct exchange_full *exchange_full(struct exchange *x)
 void gate_on_request(void *arg, struct http_request *r);
 /* health.c */
 void service_add_health(struct service *s);
-/* sse.c: takes the exchange out of service.sse; harmless at any time. */
+/* reply.c: takes the exchange out of service.sse; harmless at any time. */
 void sse_stop(struct exchange_full *f);
 /* Ends every lasting answer, so that the clients come back to another instance. */
 void sse_cut_all(struct service *s);
-/* peer.c */
+/* peer.c: the address by which a role listens ("listen") or is found ("url"). Free it. */
+char *service_address(const struct service *s, const char *role, const char *which);
 void peers_free(struct service *s);
 /* reply.c: answers a text once; nothing happens when the client has left or was answered. */
 void reply_text(struct exchange *x, int status, const char *type, struct str text);

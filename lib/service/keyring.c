@@ -111,7 +111,7 @@ static void on_fetched(void *arg, int result, int status, struct str body)
 		token_cache_clear(k->cache);
 		deadline_set(k->wheel, &k->next, REFRESH_MS);
 	} else {
-		log_debug("keys of auth: %s", result   ? strerror(-result)
+		log_debug("keys of auth: %s", result        ? strerror(-result)
 					      : err.code[0] ? err.message
 							    : "not answered with 200");
 		deadline_set(k->wheel, &k->next, k->retry_ms);

@@ -6,8 +6,8 @@
 #include "base/alloc.h"
 
 struct node {
-	struct str segment;              /* a view of a pattern; of a parameter: its name */
-	struct node *next;               /* the next fixed child of the same parent */
+	struct str segment;                /* a view of a pattern; of a parameter: its name */
+	struct node *next;                 /* the next fixed child of the same parent */
 	struct node *fixed, *param, *rest; /* children */
 	struct route_entry *entries[HTTP_METHODS];
 };

@@ -23,6 +23,7 @@
 
 struct service;
 struct exchange;
+struct keyring;
 
 /* ---- The process ---- */
 
@@ -33,6 +34,8 @@ uv_loop_t *service_loop(struct service *s);
 struct wheel *service_wheel(struct service *s);
 const struct token_key *service_key(const struct service *s);
 struct token_keys *service_keys(struct service *s);
+/* Verdicts on tokens outside the gate (gateway, socket). */
+struct keyring *service_keyring(struct service *s);
 /* The data folder (option data). */
 const char *service_data_dir(const struct service *s);
 /* Opens the internal listener. /healthz (alive), /readyz (503 with reasons until every check passes) and /metrics are
@@ -47,6 +50,9 @@ void service_ready_check(struct service *s, const char *name, const char *(*fn)(
 void service_health_info(struct service *s, void (*fn)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj), void *arg);
 /* Runs in order when draining starts (SIGTERM): stop taking work, save. */
 void service_on_drain(struct service *s, void (*fn)(void *arg), void *arg);
+/* Runs when the last request is done, before the loop ends: close databases, lanes and timers. */
+void service_on_stop(struct service *s, void (*fn)(void *arg), void *arg);
+bool service_is_draining(const struct service *s);
 /* Runs the loop until drained. Returns the exit status. Frees s. */
 int service_run(struct service *s);
 
@@ -86,7 +92,7 @@ struct exchange {
 	struct service *service;
 	void *self; /* the service's own state, from service_routes */
 	const struct route *route;
-	struct http_request *req;            /* NULL once the client has left */
+	struct http_request *req;            /* NULL once the client has left; its owner is the exchange */
 	struct arena *arena;                 /* lives as long as the exchange */
 	struct identity who;                 /* user_id is NULL without a token */
 	struct str params[ROUTE_MAX_PARAMS]; /* in order of the pattern; NUL-terminated */

@@ -6,8 +6,8 @@
 #include "base/encode.h"
 #include "base/id.h"
 
-#define TOKEN_SKEW 30             /* seconds that two machines' clocks may differ */
-#define TOKEN_MAX_LIFE 3600       /* of a person's token */
+#define TOKEN_SKEW 30        /* seconds that two machines' clocks may differ */
+#define TOKEN_MAX_LIFE 86400 /* of a person's token: what option access_token_ttl allows */
 #define TOKEN_MAX_LIFE_INTERNAL 60
 #define TOKEN_MAX_DEPTH 16
 #define TOKEN_MAX_MEMBERS 64
@@ -108,7 +108,8 @@ static const char *get_string(yyjson_val *obj, const char *name)
 static bool header_is_fine(yyjson_val *header, const char **ret_kid)
 {
 	/* Keys and rules from inside the token, encryption, compression and detached payloads. */
-	static const char *const refused[] = {"crit", "jku", "jwk", "x5c", "x5u", "x5t", "x5t#S256", "b64", "zip", "enc"};
+	static const char *const refused[] = {"crit", "jku",      "jwk", "x5c", "x5u",
+					      "x5t",  "x5t#S256", "b64", "zip", "enc"};
 	const char *alg = get_string(header, "alg"), *typ = get_string(header, "typ");
 	const char *kid = get_string(header, "kid");
 
@@ -173,7 +174,8 @@ static bool read_permissions(yyjson_val *claims, struct arena *a, const char *co
 		return false;
 
 	const char **out = arena_alloc(a, (yyjson_arr_size(list) + 1) * sizeof(*out));
-	yyjson_arr_foreach (list, i, n, item) {
+	yyjson_arr_foreach(list, i, n, item)
+	{
 		if (!yyjson_is_str(item) || yyjson_get_len(item) > TOKEN_MAX_STRING)
 			return false;
 		out[i] = yyjson_get_str(item);

@@ -34,7 +34,8 @@ static int read_file(const char *path, bool secret, char ret[static KEY_FILE_MAX
 	if (fd < 0)
 		return errno == ENOENT ? -ENOENT : fail(err, errno, "open", path);
 	if (fstat(fd, &st) == 0 && secret && (st.st_mode & 077)) {
-		error_set(err, "key_file", "%s can be read by others: run chmod 600 on it, or delete it to get a new key.", path);
+		error_set(err, "key_file",
+			  "%s can be read by others: run chmod 600 on it, or delete it to get a new key.", path);
 		close(fd);
 		return -EPERM;
 	}

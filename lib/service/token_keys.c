@@ -9,7 +9,7 @@
 #include "base/encode.h"
 #include "base/id.h"
 
-#define KEYS_MAX 64       /* of all issuers */
+#define KEYS_MAX 64 /* of all issuers */
 #define ISSUER_MAX 48
 
 struct trusted_key {
@@ -76,7 +76,8 @@ void token_key_new(struct token_key *ret)
 
 void token_key_to_jwk(const struct token_key *key, struct buf *out)
 {
-	buf_printf(out, "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"use\":\"sig\",\"alg\":\"EdDSA\",\"kid\":\"%s\",\"x\":\"",
+	buf_printf(out,
+		   "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"use\":\"sig\",\"alg\":\"EdDSA\",\"kid\":\"%s\",\"x\":\"",
 		   key->kid);
 	base64url_encode(out, key->public_key, sizeof(key->public_key));
 	buf_add_str(out, "\"}");
@@ -140,7 +141,8 @@ int token_key_from_jwk(struct str text, bool with_secret, struct token_key *ret,
 		crypto_sign_seed_keypair(public_key, key.secret_key, seed);
 		sodium_memzero(seed, sizeof(seed));
 		if (memcmp(public_key, key.public_key, sizeof(public_key)))
-			return error_set(err, "jwk_invalid", "The two parts of the key \"%s\" do not belong together.", key.kid);
+			return error_set(err, "jwk_invalid", "The two parts of the key \"%s\" do not belong together.",
+					 key.kid);
 	}
 	*ret = key;
 	sodium_memzero(&key, sizeof(key));
@@ -155,7 +157,8 @@ static int read_set(yyjson_val *root, struct token_key *ret, size_t cap, size_t 
 
 	if (!list)
 		return error_set(err, "jwks_invalid", "The key set has no list \"keys\".");
-	yyjson_arr_foreach (list, i, n_items, jwk) {
+	yyjson_arr_foreach(list, i, n_items, jwk)
+	{
 		if (!is_ed25519(jwk))
 			continue;
 		if (n == cap)
@@ -180,7 +183,7 @@ int token_keys_load_jwks(struct token_keys *k, const char *issuer, struct str jw
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
 	struct token_key keys[16] = {0};
 	const char *owner;
-	size_t n;
+	size_t n = 0;
 	yyjson_doc *doc = json_parse(a, jwks.p, jwks.n, err);
 
 	if (!doc || read_set(yyjson_doc_get_root(doc), keys, ARRAY_SIZE(keys), &n, err))

@@ -1,0 +1,124 @@
+/* /healthz, /readyz, /metrics and /routes of the internal listener. */
+#include "service/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+static int64_t rss_kib(void)
+{
+	long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%*d %ld", &pages) != 1)
+		pages = 0;
+	fclose(f);
+	return (int64_t)pages * sysconf(_SC_PAGESIZE) / 1024;
+}
+
+static void get_healthz(struct exchange *x)
+{
+	struct service *s = x->service;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
+	struct hook *h;
+
+	yyjson_mut_obj_add_str(doc, obj, "status", "ok");
+	yyjson_mut_obj_add_str(doc, obj, "role", s->role);
+	yyjson_mut_obj_add_str(doc, obj, "version", OGENT_VERSION);
+	yyjson_mut_obj_add_int(doc, obj, "pid", getpid());
+	yyjson_mut_obj_add_int(doc, obj, "rss_kib", rss_kib());
+	yyjson_mut_obj_add_int(doc, obj, "uptime_ms", (clock_now_us() - s->started_us) / 1000);
+	list_foreach (h, &s->health_infos, struct hook, link)
+		h->info(h->arg, doc, obj);
+	reply_json(x, 200, doc);
+}
+
+static void add_reason(yyjson_mut_doc *doc, yyjson_mut_val *list, const char *name, const char *reason)
+{
+	yyjson_mut_val *item = yyjson_mut_arr_add_obj(doc, list);
+
+	json_add_str(doc, item, "name", name);
+	json_add_str(doc, item, "reason", reason);
+}
+
+static void get_readyz(struct exchange *x)
+{
+	struct service *s = x->service;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc), *reasons = yyjson_mut_arr(doc);
+	struct hook *h;
+
+	if (s->state >= SERVICE_DRAINING)
+		add_reason(doc, reasons, "draining", "the service is about to stop");
+	list_foreach (h, &s->ready_checks, struct hook, link) {
+		const char *reason = h->check(h->arg);
+
+		if (reason)
+			add_reason(doc, reasons, h->name, reason);
+	}
+
+	bool ready = !yyjson_mut_arr_size(reasons);
+	yyjson_mut_obj_add_str(doc, obj, "status", ready ? "ready" : "not_ready");
+	yyjson_mut_obj_add_val(doc, obj, "reasons", reasons);
+	if (!ready)
+		reply_header(x, "Retry-After", "1");
+	reply_json(x, ready ? 200 : 503, doc);
+}
+
+static void get_metrics(struct exchange *x)
+{
+	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
+
+	metrics_write(&text);
+	reply_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&text));
+}
+
+static void get_routes(struct exchange *x)
+{
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc), *items = yyjson_mut_obj_add_arr(doc, obj, "items");
+
+	for (const struct route_entry *e = router_first(x->service->router); e; e = e->next) {
+		yyjson_mut_val *item = yyjson_mut_arr_add_obj(doc, items);
+
+		json_add_str(doc, item, "method", http_method_name(e->route->method));
+		json_add_str(doc, item, "pattern", e->route->pattern);
+		json_add_str(doc, item, "permission", e->route->permission);
+		yyjson_mut_obj_add_bool(doc, item, "public", e->route->flags & ROUTE_PUBLIC);
+		yyjson_mut_obj_add_bool(doc, item, "internal", e->route->flags & ROUTE_INTERNAL);
+		yyjson_mut_obj_add_bool(doc, item, "json_body", e->route->flags & ROUTE_BODY_JSON);
+	}
+	reply_json(x, 200, doc);
+}
+
+static const struct route routes[] = {
+	{HTTP_GET_, "/healthz", NULL, ROUTE_PUBLIC | ROUTE_QUIET, 0, get_healthz},
+	{HTTP_GET_, "/readyz", NULL, ROUTE_PUBLIC | ROUTE_QUIET, 0, get_readyz},
+	{HTTP_GET_, "/metrics", NULL, ROUTE_PUBLIC | ROUTE_QUIET, 0, get_metrics},
+	{HTTP_GET_, "/routes", NULL, ROUTE_PUBLIC | ROUTE_QUIET, 0, get_routes},
+};
+
+static double metric_rss(void *arg)
+{
+	return (double)rss_kib() * 1024;
+}
+
+static double metric_start(void *arg)
+{
+	const struct service *s = arg;
+
+	return (double)s->started_us / 1e6;
+}
+
+void service_add_health(struct service *s)
+{
+	metric_gauge_fn("process_resident_memory_bytes", "Resident memory", "", metric_rss, s);
+	metric_gauge_fn("process_start_time_seconds", "Start, seconds since 1970", "", metric_start, s);
+	for (size_t i = 0; i < ARRAY_SIZE(routes); i++)
+		router_add(s->router, &routes[i], NULL);
+}

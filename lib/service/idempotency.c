@@ -1,0 +1,69 @@
+#include "service/internal.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+#define KEEP_US (24 * 3600 * INT64_C(1000000))
+#define SWEEP_EVERY 256 /* new keys, on average, for one removal of old ones */
+
+static const char *user_of(const struct exchange *x)
+{
+	return x->who.user_id ? x->who.user_id : "";
+}
+
+/* Old keys go now and then, in the transaction of a new one. */
+static int sweep(struct db_conn *c, int64_t now)
+{
+	if (randombytes_uniform(SWEEP_EVERY))
+		return 0;
+	int64_t n = db_exec(c, "delete from idempotency_keys where created_at < ?", DB_INT(now - KEEP_US));
+	return n < 0 ? (int)n : 0;
+}
+
+int idempotency_begin(struct db_conn *c, struct exchange *x, int *ret_status, struct str *ret_response)
+{
+	struct exchange_full *f = exchange_full(x);
+	int64_t now = clock_now_us();
+
+	if (!f->idempotency_key)
+		return IDEM_NONE;
+
+	_cleanup_(db_done_p) struct db_stmt *st =
+		db_query(c,
+			 "select request_hash, status, response from idempotency_keys "
+			 "where user_id = ? and idem_key = ? and created_at >= ?",
+			 DB_TEXT(user_of(x)), DB_TEXT(f->idempotency_key), DB_INT(now - KEEP_US));
+	int result = db_step(c, st);
+	if (result < 0)
+		return result;
+	if (!result) {
+		result = sweep(c, now);
+		return result < 0 ? result : IDEM_NEW;
+	}
+	if (!str_is(db_col_str(st, 0), f->request_hash))
+		return IDEM_MISMATCH;
+	*ret_status = (int)db_col_int(st, 1);
+	*ret_response = arena_str(x->arena, db_col_str(st, 2));
+	return IDEM_REPLAY;
+}
+
+int idempotency_store(struct db_conn *c, struct exchange *x, int status, struct str response)
+{
+	struct exchange_full *f = exchange_full(x);
+	int64_t n;
+
+	if (!f->idempotency_key)
+		return 0;
+	/* One that is there has expired, otherwise idempotency_begin had found it. */
+	n = db_exec(c, "delete from idempotency_keys where user_id = ? and idem_key = ?", DB_TEXT(user_of(x)),
+		    DB_TEXT(f->idempotency_key));
+	if (n >= 0)
+		n = db_exec(
+			c,
+			"insert into idempotency_keys (user_id, idem_key, request_hash, status, response, created_at) "
+			"values (?, ?, ?, ?, ?, ?)",
+			DB_TEXT(user_of(x)), DB_TEXT(f->idempotency_key), DB_TEXT(f->request_hash), DB_INT(status),
+			DB_STR(response), DB_INT(clock_now_us()));
+	return n < 0 ? (int)n : 0;
+}

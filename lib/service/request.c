@@ -1,0 +1,80 @@
+#include "service/request.h"
+
+#include <ctype.h>
+#include <sodium.h>
+#include <strings.h>
+
+#include "base/encode.h"
+#include "base/id.h"
+
+const char *request_id_of(const struct http_headers *h, struct arena *a)
+{
+	struct str v = http_header_get(h, "X-Request-Id");
+	bool fine = v.n >= 8 && v.n <= 64;
+
+	for (size_t i = 0; fine && i < v.n; i++)
+		fine = isalnum((unsigned char)v.p[i]) || v.p[i] == '.' || v.p[i] == '_' || v.p[i] == '-';
+	if (fine)
+		return arena_strndup(a, v.p, v.n);
+
+	char *id = arena_alloc(a, ID_SIZE);
+	id_new(id);
+	return id;
+}
+
+static bool is_lower_hex(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!((p[i] >= '0' && p[i] <= '9') || (p[i] >= 'a' && p[i] <= 'f')))
+			return false;
+	return true;
+}
+
+static bool is_zero(const char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != '0')
+			return false;
+	return true;
+}
+
+/* 00-<32 trace id>-<16 parent id>-<2 flags> */
+const char *traceparent_of(const struct http_headers *h, struct arena *a)
+{
+	struct str v = http_header_get(h, "traceparent");
+
+	if (v.n != 55 || memcmp(v.p, "00-", 3) || v.p[35] != '-' || v.p[52] != '-')
+		return NULL;
+	if (!is_lower_hex(v.p + 3, 32) || !is_lower_hex(v.p + 36, 16) || !is_lower_hex(v.p + 53, 2))
+		return NULL;
+	return is_zero(v.p + 3, 32) || is_zero(v.p + 36, 16) ? NULL : arena_strndup(a, v.p, v.n);
+}
+
+const char *traceparent_new(struct arena *a)
+{
+	uint8_t random[24];
+	char hex[49];
+
+	randombytes_buf(random, sizeof(random));
+	hex_encode(random, sizeof(random), hex);
+	return arena_printf(a, "00-%.32s-%.16s-00", hex, hex + 32);
+}
+
+enum bearer request_bearer(const struct http_headers *h, struct str *ret)
+{
+	struct str value = {0};
+
+	for (size_t i = 0; i < h->n; i++) {
+		if (!str_ieq(h->items[i].name, STR("Authorization")))
+			continue;
+		if (value.p)
+			return BEARER_REPEATED;
+		value = h->items[i].value;
+	}
+	if (!value.p)
+		return BEARER_NONE;
+	if (value.n < 8 || strncasecmp(value.p, "Bearer ", 7))
+		return BEARER_OTHER;
+	*ret = (struct str){value.p + 7, value.n - 7};
+	return BEARER_TOKEN;
+}
