@@ -299,7 +299,7 @@ static int check_field(yyjson_val *v, const struct json_field *f, struct error *
 	case JSON_STRING_OR_NULL:
 		if (yyjson_is_null(v))
 			return 0;
-		/* fallthrough */
+		__attribute__((fallthrough));
 	case JSON_STRING:
 		if (yyjson_is_str(v))
 			return check_range(f, (int64_t)yyjson_get_len(v), " bytes long", err);
