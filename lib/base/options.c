@@ -83,6 +83,12 @@ static const struct option_def defs[] = {
 	{"password_memory", OPTION_INT, "19", NULL, 7, 1024, NULL, "Memory of one password hash (argon2id), MiB"},
 	{"password_time", OPTION_INT, "2", NULL, 1, 20, NULL, "Passes of one password hash (argon2id)"},
 	{"hash_threads", OPTION_INT, "1", NULL, 1, 64, NULL, "Passwords hashed at the same time"},
+	{"hash_queue", OPTION_INT, "64", NULL, 1, 10000, NULL,
+	 "Passwords that wait to be hashed before sign-in answers 503"},
+	{"password_min", OPTION_INT, "15", NULL, 8, 256, NULL, "Shortest password, characters"},
+	{"session_ttl", OPTION_MS, "90d", NULL, 60000, 0, NULL, "Life of a session, however much it is used"},
+	{"refresh_grace", OPTION_MS, "30s", NULL, 0, 300000, NULL,
+	 "Time in which a refresh token just used still gives the same successor"},
 };
 
 struct options {

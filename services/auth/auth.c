@@ -1,6 +1,94 @@
+/* The auth role: who people are and what they may do. */
+#include "auth.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "handlers.h"
 #include "roles.h"
+#include "start.h"
+
+#define MS_US 1000
+
+static const struct throttle_policy account_policy = {
+	.free = 5, .first_ms = 1000, .max_ms = 60 * 1000, .forget_ms = 30 * 60 * 1000};
+static const struct throttle_policy pair_policy = {
+	.free = 10, .first_ms = 1000, .max_ms = 60 * 1000, .forget_ms = 24 * 3600 * 1000};
+static const struct throttle_policy address_policy = {
+	.free = 50, .first_ms = 1000, .max_ms = 60 * 1000, .forget_ms = 30 * 60 * 1000};
+
+static void configure(struct auth *auth)
+{
+	const struct options *o = service_options(auth->service);
+
+	snprintf(auth->secrets_dir, sizeof(auth->secrets_dir), "%s/secrets", service_data_dir(auth->service));
+	auth->password_min = option_int(o, "password_min");
+	auth->access_s = option_int(o, "access_token_ttl") / 1000;
+	auth->session_idle_us = option_int(o, "refresh_ttl") * MS_US;
+	auth->session_max_us = option_int(o, "session_ttl") * MS_US;
+	auth->refresh_grace_us = option_int(o, "refresh_grace") * MS_US;
+}
+
+static void open_hasher(struct auth *auth)
+{
+	const struct options *o = service_options(auth->service);
+	struct hash_params params = {
+		.memory = (uint64_t)option_int(o, "password_memory") << 20,
+		.passes = option_int(o, "password_time"),
+	};
+
+	auth->hasher = hasher_new(service_loop(auth->service), option_int(o, "hash_threads"),
+				  option_int(o, "hash_queue"), &params);
+}
+
+static void open_throttles(struct auth *auth)
+{
+	auth->by_account = throttle_new(&account_policy, 8192);
+	auth->by_pair = throttle_new(&pair_policy, 8192);
+	auth->by_address = throttle_new(&address_policy, 8192);
+}
+
+static const char *database_missing(void *arg)
+{
+	struct auth *auth = arg;
+
+	return auth->db && auth->is_seeded ? NULL : "the database is not migrated";
+}
+
+static const char *signing_key_missing(void *arg)
+{
+	struct auth *auth = arg;
+
+	return auth->jwks.n ? NULL : "the signing key is not loaded";
+}
+
+static void stop(void *arg)
+{
+	struct auth *auth = arg;
+
+	hasher_free(auth->hasher);
+	db_close(auth->db);
+	throttle_free(auth->by_account);
+	throttle_free(auth->by_pair);
+	throttle_free(auth->by_address);
+	free((char *)auth->jwks.p);
+	sodium_memzero(auth, sizeof(*auth));
+}
 
 int auth_main(const struct options *options)
 {
-	return 1;
+	struct auth auth = {.service = service_new("auth", options)};
+	struct error err = {0};
+
+	configure(&auth);
+	if (start_database(&auth, &err) < 0 || start_seed(&auth, &err) < 0)
+		fatal("%s", err.message);
+	open_hasher(&auth);
+	open_throttles(&auth);
+	service_ready_check(auth.service, "database", database_missing, &auth);
+	service_ready_check(auth.service, "signing_key", signing_key_missing, &auth);
+	service_routes(auth.service, auth_routes, auth_routes_n, &auth);
+	service_on_stop(auth.service, stop, &auth);
+	service_listen(auth.service);
+	return service_run(auth.service);
 }

@@ -1,0 +1,19 @@
+/* The routes' handlers, one file a resource. The table is in routes.c. */
+#pragma once
+
+#include "auth.h"
+
+extern const struct route auth_routes[];
+extern const size_t auth_routes_n;
+
+route_handler auth_setup_get, auth_setup_post, auth_setup_link;               /* setup.c */
+route_handler auth_settings_get, auth_settings_patch;                         /* settings.c */
+route_handler auth_register;                                                  /* register.c */
+route_handler auth_login;                                                     /* login.c */
+route_handler auth_refresh;                                                   /* refresh.c */
+route_handler auth_logout;                                                    /* logout.c */
+route_handler auth_me;                                                        /* me.c */
+route_handler auth_local;                                                     /* local.c */
+route_handler auth_jwks;                                                      /* keys.c */
+route_handler users_list, users_create, users_get, users_patch, users_delete; /* users.c, user_changes.c */
+route_handler roles_list, permissions_list;                                   /* roles.c */

@@ -1,0 +1,98 @@
+#include "hasher.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "password.h"
+
+struct hasher {
+	struct job_lane *lane;
+	struct hash_params params;
+};
+
+struct hasher *hasher_new(uv_loop_t *loop, unsigned threads, unsigned max_queue, const struct hash_params *params)
+{
+	struct hasher *h = xcalloc(1, sizeof(*h));
+
+	h->params = *params;
+	h->lane = job_lane_new(loop, "hash", threads, max_queue, NULL, NULL, NULL);
+	return h;
+}
+
+void hasher_free(struct hasher *h)
+{
+	if (!h)
+		return;
+	job_lane_free(h->lane);
+	free(h);
+}
+
+bool hash_is_affordable(const char *stored)
+{
+	unsigned memory, passes, lanes;
+	int end = 0;
+
+	return strlen(stored) < crypto_pwhash_STRBYTES &&
+	       sscanf(stored, "$argon2id$v=19$m=%8u,t=%4u,p=%4u$%n", &memory, &passes, &lanes, &end) == 3 && end > 0 &&
+	       memory <= HASH_MAX_KIB && passes <= HASH_MAX_PASSES && lanes == 1;
+}
+
+static void make(struct hash_op *op)
+{
+	const struct hash_params *p = &op->hasher->params;
+
+	if (crypto_pwhash_str_alg(op->made, op->password.p ? op->password.p : "", op->password.n, p->passes, p->memory,
+				  crypto_pwhash_ALG_ARGON2ID13) < 0)
+		fatal("a password hash needs %llu bytes of memory, which are not there", (unsigned long long)p->memory);
+	op->has_made = true;
+}
+
+static void check(struct hash_op *op)
+{
+	const struct hash_params *p = &op->hasher->params;
+	const char *password = op->password.p ? op->password.p : "";
+
+	if (!op->stored || !hash_is_affordable(op->stored)) {
+		make(op);
+		op->has_made = false;
+		return;
+	}
+	op->matches = crypto_pwhash_str_verify(op->stored, password, op->password.n) == 0;
+	if (op->matches && crypto_pwhash_str_needs_rehash(op->stored, p->passes, p->memory) != 0)
+		make(op);
+}
+
+static void hash_run(struct job *job)
+{
+	struct hash_op *op = container_of(job, struct hash_op, job);
+
+	op->matches = op->has_made = false;
+	if (op->is_check)
+		check(op);
+	else
+		make(op);
+	password_wipe(&op->password);
+}
+
+static void hash_done(struct job *job)
+{
+	struct hash_op *op = container_of(job, struct hash_op, job);
+
+	op->done(op);
+}
+
+int hasher_start(struct hasher *h, struct hash_op *op)
+{
+	int r;
+
+	op->hasher = h;
+	op->job.run = hash_run;
+	op->job.done = hash_done;
+	r = job_submit(h->lane, &op->job);
+	if (r < 0)
+		password_wipe(&op->password);
+	return r;
+}

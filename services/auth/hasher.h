@@ -1,0 +1,45 @@
+/* Password hashing (argon2id, RFC 9106) on a lane of its own, so that it holds up nothing else. Every check costs
+ * exactly one hash, also when there is nothing to compare with: then a hash with the current parameters is computed and
+ * thrown away, so the time does not tell whether an account exists. */
+#pragma once
+
+#include <sodium.h>
+
+#include "base/buf.h"
+#include "io/jobs.h"
+
+/* A stored hash above this is not computed: a database is input too. */
+#define HASH_MAX_KIB (256 * 1024)
+#define HASH_MAX_PASSES 16
+
+struct hash_params {
+	uint64_t memory; /* bytes */
+	uint64_t passes;
+};
+
+struct hasher;
+
+struct hasher *hasher_new(uv_loop_t *loop, unsigned threads, unsigned max_queue, const struct hash_params *params);
+void hasher_free(struct hasher *h);
+
+/* One hash to make or to check. The struct lives until `done` has come. */
+struct hash_op {
+	struct buf password; /* normal form; wiped when the hash is done or refused */
+	bool is_check;
+	const char *stored; /* to check: the PHC string, or NULL when there is none */
+	void (*done)(struct hash_op *op);
+
+	/* Results. */
+	bool matches;
+	bool has_made;                     /* `made` is to be stored: new, or better than `stored` */
+	char made[crypto_pwhash_STRBYTES]; /* PHC string */
+
+	/* Its own. */
+	struct job job;
+	struct hasher *hasher;
+};
+
+/* Returns 0, or -EAGAIN when the queue is full: answer 503 with Retry-After. */
+int hasher_start(struct hasher *h, struct hash_op *op);
+/* Whether a PHC string is argon2id within the bounds above. */
+bool hash_is_affordable(const char *stored);

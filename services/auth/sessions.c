@@ -1,0 +1,99 @@
+#include "sessions.h"
+
+#include <inttypes.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+
+int session_create(struct db_conn *c, const struct auth *auth, struct arena *a, const char *user_id,
+		   const struct client *client, struct session_grant *ret)
+{
+	int64_t now = clock_now_us(), ends = now + auth->session_max_us, idle = now + auth->session_idle_us;
+	struct session_grant grant = {.token.counter = 1, .idle_ends_at = MIN(ends, idle)};
+	int64_t r;
+
+	id_new(grant.token.session_id);
+	r = db_exec(c,
+		    "insert into sessions (id, user_id, counter, rotated_at, created_at, ends_at, idle_ends_at, "
+		    "client, address, user_agent) values (?, ?, 1, ?, ?, ?, ?, ?, ?, ?)",
+		    DB_TEXT(grant.token.session_id), DB_TEXT(user_id), DB_INT(now), DB_INT(now), DB_INT(ends),
+		    DB_INT(grant.idle_ends_at), DB_TEXT(client->is_web ? "web" : "api"), DB_TEXT(client->address),
+		    DB_TEXT(client->user_agent));
+	if (r < 0)
+		return r;
+	r = account_load(c, a, user_id, &grant.account);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	*ret = grant;
+	return 0;
+}
+
+int session_revoke(struct db_conn *c, const char *session_id, const char *reason)
+{
+	int64_t r =
+		db_exec(c, "update sessions set revoked_at = ?, revoked_reason = ? where id = ? and revoked_at is null",
+			DB_INT(clock_now_us()), DB_TEXT(reason), DB_TEXT(session_id));
+
+	return MIN(r, 0);
+}
+
+int session_revoke_all(struct db_conn *c, const char *user_id, const char *reason)
+{
+	int64_t r = db_exec(
+		c, "update sessions set revoked_at = ?, revoked_reason = ? where user_id = ? and revoked_at is null",
+		DB_INT(clock_now_us()), DB_TEXT(reason), DB_TEXT(user_id));
+
+	return MIN(r, 0);
+}
+
+const char *session_access_token(const struct auth *auth, struct arena *a, const struct account *account,
+				 const char *session_id)
+{
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *claims = json_new_obj(a, &doc);
+	int64_t now = clock_now_us() / 1000000;
+	struct buf token = BUF_INIT;
+	const char *text;
+	char jti[ID_SIZE];
+
+	id_new(jti);
+	yyjson_mut_obj_add_str(doc, claims, "iss", TOKEN_ISSUER);
+	yyjson_mut_obj_add_str(doc, claims, "aud", TOKEN_AUDIENCE);
+	json_add_str(doc, claims, "sub", account->id);
+	json_add_str(doc, claims, "name", account->name);
+	json_add_str(doc, claims, "sid", session_id);
+	account_add_names(doc, claims, "permissions", account->permissions);
+	yyjson_mut_obj_add_int(doc, claims, "iat", now);
+	yyjson_mut_obj_add_int(doc, claims, "exp", now + auth->access_s);
+	json_add_str(doc, claims, "jti", jti);
+	token_sign(&auth->key, json_text(a, doc), &token);
+	text = arena_strndup(a, token.p, token.n);
+	buf_deinit(&token);
+	return text;
+}
+
+void session_add_access_token(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct auth *auth, struct arena *a,
+			      const struct account *account, const char *session_id)
+{
+	json_add_str(doc, obj, "access_token", session_access_token(auth, a, account, session_id));
+	yyjson_mut_obj_add_str(doc, obj, "token_type", "Bearer");
+	yyjson_mut_obj_add_int(doc, obj, "expires_in", auth->access_s);
+}
+
+void session_reply(struct exchange *x, int status, const struct client *client, const struct session_grant *grant)
+{
+	const struct auth *auth = x->self;
+	char refresh[REFRESH_TOKEN_SIZE];
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
+
+	refresh_token_format(&auth->refresh_key, &grant->token, refresh);
+	session_add_access_token(doc, obj, auth, x->arena, &grant->account, grant->token.session_id);
+	if (client->is_web)
+		client_set_cookie(x, client, refresh, (grant->idle_ends_at - clock_now_us()) / 1000000);
+	else
+		json_add_str(doc, obj, "refresh_token", refresh);
+	account_add_me(doc, yyjson_mut_obj_add_obj(doc, obj, "user"), &grant->account);
+	reply_header(x, "Cache-Control", "no-store");
+	reply_json(x, status, doc);
+}

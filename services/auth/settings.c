@@ -1,0 +1,101 @@
+#include "settings.h"
+
+#include "account.h"
+#include "base/clock.h"
+#include "handlers.h"
+#include "setup.h"
+
+int registration_is_open(struct db_conn *c)
+{
+	int64_t one;
+	int r = setup_is_needed(c);
+
+	if (r != 0)
+		return r < 0 ? r : 0;
+	return db_get_int(c, &one, "select 1 from settings where name = 'registration' and value = 'open'");
+}
+
+struct settings_job {
+	struct exchange_job job;
+	const char *registration; /* to be set, or NULL */
+	bool is_open;
+	int actor;
+};
+
+static int save(struct db_conn *c, const char *name, const char *value)
+{
+	int64_t r = db_exec(c, "delete from settings where name = ?", DB_TEXT(name));
+
+	if (r >= 0)
+		r = db_exec(c, "insert into settings (name, value, updated_at) values (?, ?, ?)", DB_TEXT(name),
+			    DB_TEXT(value), DB_INT(clock_now_us()));
+	return MIN(r, 0);
+}
+
+static int settings_run(struct db_conn *c, struct exchange_job *job)
+{
+	struct settings_job *s = (struct settings_job *)job;
+	int r = 0;
+
+	s->actor = actor_check(c, job->x, NULL);
+	if (s->actor != ACTOR_OK)
+		return MIN(s->actor, 0);
+	if (s->registration)
+		r = save(c, "registration", s->registration);
+	if (r < 0)
+		return r;
+	r = registration_is_open(c);
+	s->is_open = r == 1;
+	return MIN(r, 0);
+}
+
+static void settings_done(struct exchange_job *job)
+{
+	struct settings_job *s = (struct settings_job *)job;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj;
+
+	if (s->actor != ACTOR_OK) {
+		actor_refuse(job->x, s->actor);
+		return;
+	}
+	if (s->registration)
+		log_event(LOG_INFO, "settings changed", "event", "settings", "registration", s->registration, "user_id",
+			  job->x->who.user_id, "request_id", job->x->request_id, NULL);
+	obj = json_new_obj(job->x->arena, &doc);
+	yyjson_mut_obj_add_str(doc, obj, "registration", s->is_open ? "open" : "closed");
+	reply_json(job->x, 200, doc);
+}
+
+static struct settings_job *job_new(struct exchange *x)
+{
+	struct settings_job *s = arena_new_of(x->arena, struct settings_job);
+
+	s->job = (struct exchange_job){.x = x, .run = settings_run, .done_ok = settings_done};
+	return s;
+}
+
+void auth_settings_get(struct exchange *x)
+{
+	const struct auth *auth = x->self;
+
+	exchange_read(auth->db, &job_new(x)->job);
+}
+
+void auth_settings_patch(struct exchange *x)
+{
+	static const struct json_field fields[] = {{"registration", JSON_STRING, .required = true, .max = 16}};
+	const struct auth *auth = x->self;
+	struct settings_job *s = job_new(x);
+	struct error err = {0};
+
+	if (json_check(x->body, fields, ARRAY_SIZE(fields), &err) == 0) {
+		s->registration = json_get_str(x->body, "registration", "");
+		if (!strcmp(s->registration, "open") || !strcmp(s->registration, "closed")) {
+			exchange_write(auth->db, &s->job);
+			return;
+		}
+		error_set(&err, "invalid_field", "`registration` must be \"open\" or \"closed\".");
+	}
+	reply_error(x, 422, &err);
+}

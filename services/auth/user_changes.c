@@ -1,0 +1,232 @@
+/* PATCH and DELETE /api/users/{id}. */
+#include "base/clock.h"
+#include "handlers.h"
+#include "new_user.h"
+#include "role_list.h"
+#include "sessions.h"
+#include "users.h"
+
+#include <errno.h>
+
+enum change_outcome { CHANGE_DONE, CHANGE_REFUSED, CHANGE_MISSING, CHANGE_OWNER, CHANGE_LAST_ADMINISTRATOR };
+
+struct change {
+	struct exchange_job job;
+	const char *id;
+	const char *name; /* NULL: stays */
+	int disabled;     /* -1: stays */
+	bool has_roles;
+	struct role_list roles;
+	int actor;
+	struct account account;
+	enum change_outcome outcome;
+};
+
+/* A job that ends so is rolled back; its number is the outcome. */
+static int roll_back(struct change *p, enum change_outcome outcome)
+{
+	p->outcome = outcome;
+	return outcome;
+}
+
+/* Whether there was an administrator who could sign in, and now there is none: the set-up's state is no such loss. */
+static int check_administrators(struct db_conn *c, struct change *p, int64_t before)
+{
+	int64_t after = users_count_administrators(c);
+
+	if (after < 0)
+		return after;
+	return before > 0 && after == 0 ? roll_back(p, CHANGE_LAST_ADMINISTRATOR) : 0;
+}
+
+/* Loads the user after looking at who asks. Returns 1, 0 (the outcome says why not) or -errno. */
+static int begin(struct db_conn *c, struct change *p)
+{
+	struct account actor;
+	int r;
+
+	p->outcome = CHANGE_REFUSED;
+	p->actor = actor_check(c, p->job.x, &actor);
+	if (p->actor == ACTOR_OK && p->has_roles)
+		p->actor = roles_may_be_given(c, &actor, &p->roles);
+	if (p->actor != ACTOR_OK)
+		return MIN(p->actor, 0);
+	r = account_load(c, p->job.x->arena, p->id, &p->account);
+	p->outcome = r == 1 ? CHANGE_DONE : CHANGE_MISSING;
+	return r;
+}
+
+static int apply(struct db_conn *c, struct change *p)
+{
+	int64_t r = db_exec(c,
+			    "update users set name = ?, disabled = ?, permission_epoch = permission_epoch + 1, "
+			    "updated_at = ? where id = ?",
+			    DB_TEXT(p->name ? p->name : p->account.name),
+			    DB_INT(p->disabled >= 0 ? p->disabled : p->account.disabled), DB_INT(clock_now_us()),
+			    DB_TEXT(p->id));
+
+	if (r >= 0 && p->has_roles)
+		r = user_roles_set(c, p->id, p->roles.names);
+	if (r >= 0 && p->disabled == 1)
+		r = session_revoke_all(c, p->id, "user_disabled");
+	return MIN(r, 0);
+}
+
+static int patch_run(struct db_conn *c, struct exchange_job *job)
+{
+	struct change *p = (struct change *)job;
+	int64_t before = users_count_administrators(c);
+	int r = before < 0 ? (int)before : begin(c, p);
+
+	if (r != 1)
+		return r;
+	r = apply(c, p);
+	if (r == 0)
+		r = check_administrators(c, p, before);
+	if (r != 0)
+		return r;
+	return MIN(account_load(c, job->x->arena, p->id, &p->account), 0);
+}
+
+/* Which of two reasons to give to who wants to delete the owner. */
+static bool is_last_administrator(const struct change *p, int64_t before)
+{
+	bool is_admin = false;
+
+	for (const char **role = p->account.roles; *role; role++)
+		is_admin |= !strcmp(*role, "admin");
+	return is_admin && !p->account.disabled && before == 1;
+}
+
+static int delete_rows(struct db_conn *c, const char *id)
+{
+	int64_t r = db_exec(c, "delete from sessions where user_id = ?", DB_TEXT(id));
+
+	if (r >= 0)
+		r = db_exec(c, "delete from api_keys where user_id = ?", DB_TEXT(id));
+	if (r >= 0)
+		r = db_exec(c, "delete from user_roles where user_id = ?", DB_TEXT(id));
+	if (r >= 0)
+		r = db_exec(c, "delete from users where id = ?", DB_TEXT(id));
+	return MIN(r, 0);
+}
+
+static int delete_run(struct db_conn *c, struct exchange_job *job)
+{
+	struct change *p = (struct change *)job;
+	int64_t before = users_count_administrators(c), one;
+	int r = before < 0 ? (int)before : begin(c, p);
+
+	if (r != 1)
+		return r;
+	r = db_get_int(c, &one, "select 1 from setup where owner_id = ?", DB_TEXT(p->id));
+	if (r != 0)
+		return r < 0 ? r
+			     : roll_back(p,
+					 is_last_administrator(p, before) ? CHANGE_LAST_ADMINISTRATOR : CHANGE_OWNER);
+	r = delete_rows(c, p->id);
+	return r < 0 ? r : check_administrators(c, p, before);
+}
+
+static void log_change(struct change *p, const char *what)
+{
+	log_event(LOG_INFO, what, "event", "user_changed", "user_id", p->id, "by", p->job.x->who.user_id, "request_id",
+		  p->job.x->request_id, NULL);
+}
+
+/* Answers everything but success; returns whether it did. */
+static bool refuse(struct change *p, int result)
+{
+	struct exchange *x = p->job.x;
+
+	if (result < 0) {
+		reply_db_failure(x, result);
+		return true;
+	}
+	switch (p->outcome) {
+	case CHANGE_DONE: return false;
+	case CHANGE_REFUSED: roles_refuse(x, p->actor); break;
+	case CHANGE_MISSING: user_reply_missing(x); break;
+	case CHANGE_OWNER:
+		reply_problem(x, 409, "owner_account",
+			      "This account belongs to the owner of this installation and its command line; disable it "
+			      "instead.");
+		break;
+	case CHANGE_LAST_ADMINISTRATOR:
+		reply_problem(x, 409, "last_administrator",
+			      "Nobody could administrate any more; make somebody else an administrator first.");
+		break;
+	}
+	return true;
+}
+
+static void patch_done(struct exchange_job *job, int result)
+{
+	struct change *p = (struct change *)job;
+
+	if (refuse(p, result))
+		return;
+	log_change(p, "user changed");
+	user_reply(job->x, 200, &p->account);
+}
+
+static void delete_done(struct exchange_job *job, int result)
+{
+	struct change *p = (struct change *)job;
+
+	if (refuse(p, result))
+		return;
+	log_change(p, "user removed");
+	reply_empty(job->x, 204);
+}
+
+/* Returns NULL after answering 422. */
+static struct change *read_patch(struct exchange *x)
+{
+	static const struct json_field fields[] = {{"name", JSON_STRING, .max = 400},
+						   {"disabled", JSON_BOOL},
+						   {"roles", JSON_ARRAY, .max = ROLE_LIST_MAX}};
+	struct change *p = arena_new_of(x->arena, struct change);
+	yyjson_val *roles = json_get_arr(x->body, "roles"), *disabled = yyjson_obj_get(x->body, "disabled");
+	const char *name = json_get_str(x->body, "name", NULL);
+	struct error err = {0};
+
+	if (json_check(x->body, fields, ARRAY_SIZE(fields), &err) < 0)
+		goto invalid;
+	if (name) {
+		p->name = account_name_check(x->arena, name, &err);
+		if (!p->name)
+			goto invalid;
+	}
+	p->disabled = disabled ? yyjson_get_bool(disabled) : -1;
+	p->has_roles = roles != NULL;
+	if (roles && !role_list_read(x, roles, &p->roles))
+		return NULL;
+	return p;
+invalid:
+	reply_error(x, 422, &err);
+	return NULL;
+}
+
+void users_patch(struct exchange *x)
+{
+	const struct auth *auth = x->self;
+	struct change *p = read_patch(x);
+
+	if (!p)
+		return;
+	p->id = x->params[0].p;
+	p->job = (struct exchange_job){.x = x, .run = patch_run, .done = patch_done};
+	exchange_write(auth->db, &p->job);
+}
+
+void users_delete(struct exchange *x)
+{
+	const struct auth *auth = x->self;
+	struct change *p = arena_new_of(x->arena, struct change);
+
+	p->id = x->params[0].p;
+	p->disabled = -1;
+	p->job = (struct exchange_job){.x = x, .run = delete_run, .done = delete_done};
+	exchange_write(auth->db, &p->job);
+}
