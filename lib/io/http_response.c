@@ -41,7 +41,7 @@ static int on_value_complete(llhttp_t *parser)
 {
 	struct http_response *r = self(parser);
 
-	struct str value = r->value.n ? buf_str(&r->value) : STR("");
+	struct str value = r->value.n ? str_trim(buf_str(&r->value)) : STR("");
 
 	if (!http_value_is_clean(value))
 		return fail(r, -EBADMSG);
@@ -67,6 +67,19 @@ static bool announces_body(const llhttp_t *p)
 	return p->flags & F_TRANSFER_ENCODING || (p->flags & F_CONTENT_LENGTH && p->content_length > 0);
 }
 
+static bool is_plainly_chunked(const struct http_headers *h)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < h->n; i++) {
+		if (!str_ieq(h->items[i].name, STR("transfer-encoding")))
+			continue;
+		if (++n > 1 || !str_ieq(h->items[i].value, STR("chunked")))
+			return false;
+	}
+	return true;
+}
+
 static bool framing_is_sound(const struct http_response *r)
 {
 	const llhttp_t *p = &r->parser;
@@ -74,12 +87,9 @@ static bool framing_is_sound(const struct http_response *r)
 
 	if (p->http_major != 1 || p->http_minor > 1)
 		return false;
-	if (p->flags & F_TRANSFER_ENCODING) {
-		struct str coding = http_header_get(&r->headers, "transfer-encoding");
-
-		if (p->http_minor == 0 || p->flags & F_CONTENT_LENGTH || !str_ieq(coding, STR("chunked")))
-			return false;
-	}
+	if (p->flags & F_TRANSFER_ENCODING &&
+	    (p->http_minor == 0 || p->flags & F_CONTENT_LENGTH || !is_plainly_chunked(&r->headers)))
+		return false;
 	return !((status < 200 || status == 204) && announces_body(p));
 }
 
@@ -117,6 +127,8 @@ static int on_message_complete(llhttp_t *parser)
 		head_reset(r); /* it was a 1xx */
 		return 0;
 	}
+	if (parser->status_code == 101)
+		return 0; /* llhttp stops with HPE_PAUSED_UPGRADE */
 	r->done = true;
 	r->keep_alive = llhttp_should_keep_alive(parser);
 	return HPE_PAUSED;
