@@ -1,1 +1,220 @@
 #include "io/http.h"
+
+#include "base/encode.h"
+#include "base/log.h"
+
+const struct http_limits http_limits_default = {
+	.max_target = 8 * 1024,
+	.max_header_bytes = 32 * 1024,
+	.max_headers = 100,
+	.max_body = 1024 * 1024,
+	.header_ms = 10 * 1000,
+	.body_idle_ms = 30 * 1000,
+	.idle_ms = 75 * 1000,
+	.max_connections = 20000,
+};
+
+const char *http_method_name(enum http_method m)
+{
+	static const char *const names[HTTP_METHODS] = {
+		[HTTP_DELETE_] = "DELETE", [HTTP_GET_] = "GET",     [HTTP_HEAD_] = "HEAD",       [HTTP_POST_] = "POST",
+		[HTTP_PUT_] = "PUT",       [HTTP_PATCH_] = "PATCH", [HTTP_OPTIONS_] = "OPTIONS",
+	};
+
+	return m > 0 && m < HTTP_METHODS ? names[m] : "";
+}
+
+/* tchar of RFC 9110 section 5.6.2. */
+static bool is_token_char(unsigned char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
+}
+
+static bool is_token(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (!is_token_char((unsigned char)s.p[i]))
+			return false;
+	}
+	return s.n > 0;
+}
+
+bool http_value_is_clean(struct str value)
+{
+	for (size_t i = 0; i < value.n; i++) {
+		if (value.p[i] == '\r' || value.p[i] == '\n' || value.p[i] == '\0')
+			return false;
+	}
+	return true;
+}
+
+static struct http_header *find(const struct http_headers *h, struct str name)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		if (str_ieq(h->items[i].name, name))
+			return &h->items[i];
+	}
+	return NULL;
+}
+
+struct str http_header_get(const struct http_headers *h, const char *name)
+{
+	const struct http_header *found = find(h, str_of(name));
+
+	return found ? found->value : (struct str){0};
+}
+
+static void grow(struct http_headers *h)
+{
+	size_t cap = h->cap ? h->cap * 2 : 16;
+	struct http_header *items = arena_alloc(h->arena, cap * sizeof(*items));
+
+	if (h->n)
+		memcpy(items, h->items, h->n * sizeof(*items));
+	h->items = items;
+	h->cap = cap;
+}
+
+void http_header_add(struct http_headers *h, const char *name, struct str value)
+{
+	if (!is_token(str_of(name)) || !http_value_is_clean(value))
+		fatal("a header that must not be sent: %s", name);
+	if (h->n == h->cap)
+		grow(h);
+	h->items[h->n].name = arena_str(h->arena, str_of(name));
+	h->items[h->n++].value = arena_str(h->arena, value);
+}
+
+void http_header_remove(struct http_headers *h, const char *name)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < h->n; i++) {
+		if (!str_ieq(h->items[i].name, str_of(name)))
+			h->items[kept++] = h->items[i];
+	}
+	h->n = kept;
+}
+
+void http_header_set(struct http_headers *h, const char *name, const char *value)
+{
+	http_header_remove(h, name);
+	http_header_add(h, name, str_of(value));
+}
+
+static bool list_has(struct str list, struct str token)
+{
+	while (list.p) {
+		if (str_ieq(str_trim(str_cut(&list, ',')), token))
+			return true;
+	}
+	return false;
+}
+
+bool http_has_token(struct str value, const char *token)
+{
+	return list_has(value, str_of(token));
+}
+
+bool http_is_hop_by_hop(const struct http_headers *h, struct str name)
+{
+	static const struct str fixed[] = {
+		STR("connection"),          STR("keep-alive"), STR("proxy-connection"),
+		STR("proxy-authenticate"),  STR("te"),         STR("transfer-encoding"),
+		STR("proxy-authorization"), STR("trailer"),    STR("upgrade"),
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++) {
+		if (str_ieq(fixed[i], name))
+			return true;
+	}
+	for (size_t i = 0; i < h->n; i++) {
+		if (str_ieq(h->items[i].name, STR("connection")) && list_has(h->items[i].value, name))
+			return true;
+	}
+	return false;
+}
+
+const char *http_status_text(int status)
+{
+	static const struct {
+		int status;
+		const char *text;
+	} texts[] = {
+		{100, "Continue"},
+		{101, "Switching Protocols"},
+		{200, "OK"},
+		{201, "Created"},
+		{202, "Accepted"},
+		{204, "No Content"},
+		{206, "Partial Content"},
+		{301, "Moved Permanently"},
+		{302, "Found"},
+		{303, "See Other"},
+		{304, "Not Modified"},
+		{307, "Temporary Redirect"},
+		{308, "Permanent Redirect"},
+		{400, "Bad Request"},
+		{401, "Unauthorized"},
+		{403, "Forbidden"},
+		{404, "Not Found"},
+		{405, "Method Not Allowed"},
+		{406, "Not Acceptable"},
+		{408, "Request Timeout"},
+		{409, "Conflict"},
+		{410, "Gone"},
+		{411, "Length Required"},
+		{412, "Precondition Failed"},
+		{413, "Content Too Large"},
+		{414, "URI Too Long"},
+		{415, "Unsupported Media Type"},
+		{416, "Range Not Satisfiable"},
+		{417, "Expectation Failed"},
+		{421, "Misdirected Request"},
+		{422, "Unprocessable Content"},
+		{425, "Too Early"},
+		{426, "Upgrade Required"},
+		{428, "Precondition Required"},
+		{429, "Too Many Requests"},
+		{431, "Request Header Fields Too Large"},
+		{500, "Internal Server Error"},
+		{501, "Not Implemented"},
+		{502, "Bad Gateway"},
+		{503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
+		{505, "HTTP Version Not Supported"},
+		{507, "Insufficient Storage"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+		if (texts[i].status == status)
+			return texts[i].text;
+	}
+	return "Unknown";
+}
+
+/* The decoded text in the arena, or NULL. */
+static char *decode(struct arena *a, struct str s)
+{
+	struct buf out = BUF_INIT;
+	char *copy = NULL;
+
+	if (percent_decode(s, true, &out) == 0)
+		copy = arena_strndup(a, out.p, out.n);
+	buf_deinit(&out);
+	return copy;
+}
+
+const char *http_query_get(struct arena *a, struct str query, const char *name)
+{
+	while (query.p) {
+		struct str value = str_cut(&query, '&');
+		struct str key = str_cut(&value, '=');
+		const char *decoded = decode(a, key);
+
+		if (decoded && strcmp(decoded, name) == 0)
+			return decode(a, value);
+	}
+	return NULL;
+}

@@ -51,13 +51,15 @@ unsigned http_server_connections(const struct http_server *s);
 /* Stops accepting, closes idle connections, lets the others finish their request (Connection: close); on_drained comes
  * when the last is gone or after max_ms, when what is left is cut. */
 void http_server_drain(struct http_server *s, uint64_t max_ms, void (*on_drained)(void *arg), void *arg);
-/* After on_drained, or at any time: cuts everything. */
+/* After on_drained, or at any time except from a handler: cuts everything; each open request's on_close comes before
+ * this returns. */
 void http_server_free(struct http_server *s);
 
 /* The body limit of this request (from the route), before reading starts. An announced or actual body above it is
  * answered 413 by the server. */
 void http_set_max_body(struct http_request *r, uint64_t max);
-/* Collects the whole body in the arena, then calls cb once with it (err 0) or -errno when the client left. */
+/* Collects the whole body, then calls cb once with it (err 0; NUL-terminated, valid until on_close) or -errno when the
+ * client left. To be called in on_request, or later when the body was paused there. */
 void http_read_body(struct http_request *r, void (*cb)(struct http_request *r, int err, struct str body));
 /* Back-pressure on the request's body. */
 void http_body_pause(struct http_request *r);
@@ -75,10 +77,12 @@ void http_reply(struct http_request *r, int status, const char *type, const stru
 bool http_reply_has_started(const struct http_request *r);
 /* Breaks off an answer that cannot be finished, so that the client sees that it is incomplete. */
 void http_reply_abort(struct http_request *r);
-/* No idle time-out on this request's answer (SSE). */
+/* This answer has no end of its own (SSE): a client that finishes sending has left. Other answers still go out whole to
+ * a client that only closed its sending side. */
 void http_set_streaming(struct http_request *r);
 
-/* Takes the connection over after an Upgrade: writes the head (status 101, extra headers as given) and hands the stream
- * to the caller; bytes the client already sent behind its head come in *early. on_close follows with err 0. Only for a
- * request without a body. */
+/* Takes the connection over after an Upgrade: writes the head (status 101, extra headers as given; Connection and the
+ * request's Upgrade are added where they are missing) and hands the paused stream to the caller, who sets himself as
+ * its owner at once. Bytes the client already sent behind its head come in *early, valid until on_close, which follows
+ * with err 0. NULL when the client has left. Only for a request without a body. */
 struct stream *http_upgrade(struct http_request *r, const struct http_headers *extra, struct str *early);

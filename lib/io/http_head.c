@@ -1,0 +1,460 @@
+#include <strings.h>
+
+#include "base/encode.h"
+#include "io/http_server_internal.h"
+
+#define FRAMING_SLACK 4096 /* bytes of a chunked body that are not data: extensions and trailers, and */
+#define FRAMING_CHUNK 24   /* for each chunk */
+
+bool http_refuse(struct http_conn *c, int status, const char *code, const char *detail)
+{
+	c->refusal = (struct http_refusal){status, code, detail};
+	return false;
+}
+
+static struct http_conn *self(llhttp_t *parser)
+{
+	return parser->data;
+}
+
+static int stop(struct http_conn *c, int status, const char *code, const char *detail)
+{
+	http_refuse(c, status, code, detail);
+	return HPE_USER;
+}
+
+static int on_url(llhttp_t *parser, const char *at, size_t n)
+{
+	struct http_conn *c = self(parser);
+
+	if (c->box->head.n + n > c->server->limits.max_target)
+		return stop(c, 414, "target_too_long",
+			    "The request's target is too long. Send long values in the body.");
+	buf_add(&c->box->head, at, n);
+	return 0;
+}
+
+static int on_url_complete(llhttp_t *parser)
+{
+	struct http_box *box = self(parser)->box;
+
+	box->n_target = box->head.n;
+	buf_add_char(&box->head, '\0');
+	box->field_start = box->head.n;
+	return 0;
+}
+
+static int on_version_complete(llhttp_t *parser)
+{
+	if (parser->http_major != 1 || parser->http_minor > 1)
+		return stop(self(parser), 505, "version_not_supported", "Use HTTP/1.1.");
+	return 0;
+}
+
+static int add_field_bytes(llhttp_t *parser, const char *at, size_t n)
+{
+	struct http_conn *c = self(parser);
+
+	if (c->box->is_head_done)
+		return 0;
+	c->box->field_bytes += n;
+	if (c->box->field_bytes > c->server->limits.max_header_bytes)
+		return stop(c, 431, "headers_too_large", "The header fields are too long. Send fewer or shorter ones.");
+	buf_add(&c->box->head, at, n);
+	return 0;
+}
+
+/* Takes what was collected since the last field as an offset into the head, which may still move. */
+static struct str take_field(struct http_box *box)
+{
+	struct str field = {(const char *)box->field_start, box->head.n - box->field_start};
+
+	buf_add_char(&box->head, '\0');
+	box->field_start = box->head.n;
+	return field;
+}
+
+static void grow_headers(struct http_headers *h)
+{
+	size_t cap = h->cap ? h->cap * 2 : 16;
+	struct http_header *items = arena_alloc(h->arena, cap * sizeof(*items));
+
+	if (h->n)
+		memcpy(items, h->items, h->n * sizeof(*items));
+	h->items = items;
+	h->cap = cap;
+}
+
+static int on_name_complete(llhttp_t *parser)
+{
+	struct http_conn *c = self(parser);
+	struct http_headers *h = &c->box->req.headers;
+
+	if (c->box->is_head_done)
+		return 0;
+	if (h->n >= c->server->limits.max_headers)
+		return stop(c, 431, "too_many_headers", "The request has too many header fields.");
+	if (h->n == h->cap)
+		grow_headers(h);
+	h->items[h->n++].name = take_field(c->box);
+	return 0;
+}
+
+/* llhttp leaves blanks at the end of a value. */
+static int on_value_complete(llhttp_t *parser)
+{
+	struct http_box *box = self(parser)->box;
+
+	if (box->is_head_done)
+		return 0;
+	while (box->head.n > box->field_start &&
+	       (box->head.p[box->head.n - 1] == ' ' || box->head.p[box->head.n - 1] == '\t'))
+		box->head.n--;
+	box->req.headers.items[box->req.headers.n - 1].value = take_field(box);
+	return 0;
+}
+
+/* The head is judged outside of the parser. */
+static int on_headers_complete(llhttp_t *parser)
+{
+	self(parser)->box->is_head_done = true;
+	return HPE_PAUSED;
+}
+
+static int too_large(struct http_conn *c)
+{
+	return stop(c, 413, "body_too_large", "The body is larger than this resource takes.");
+}
+
+static int on_chunk_header(llhttp_t *parser)
+{
+	struct http_conn *c = self(parser);
+
+	c->box->chunks++;
+	return parser->content_length > c->box->max_body - MIN(c->box->max_body, c->box->received) ? too_large(c) : 0;
+}
+
+static int on_body(llhttp_t *parser, const char *at, size_t n)
+{
+	struct http_conn *c = self(parser);
+	struct http_box *box = c->box;
+	struct http_request *r = &box->req;
+
+	box->expects_continue = false;
+	box->received += n;
+	r->bytes_in += n;
+	if (box->answer == ANSWER_ENDED || box->is_aborted)
+		return 0;
+	if (box->received > box->max_body)
+		return too_large(c);
+	if (box->on_whole_body)
+		buf_add(&box->body, at, n);
+	else if (r->on_body)
+		r->on_body(r, at, n);
+	return box->is_paused || box->is_aborted ? HPE_PAUSED : 0;
+}
+
+static int on_message_complete(llhttp_t *parser)
+{
+	self(parser)->box->is_body_done = true;
+	return HPE_PAUSED;
+}
+
+static const llhttp_settings_t settings = {
+	.on_url = on_url,
+	.on_url_complete = on_url_complete,
+	.on_version_complete = on_version_complete,
+	.on_header_field = add_field_bytes,
+	.on_header_field_complete = on_name_complete,
+	.on_header_value = add_field_bytes,
+	.on_header_value_complete = on_value_complete,
+	.on_headers_complete = on_headers_complete,
+	.on_chunk_header = on_chunk_header,
+	.on_body = on_body,
+	.on_message_complete = on_message_complete,
+};
+
+void http_head_begin(struct http_conn *c)
+{
+	llhttp_init(&c->parser, HTTP_REQUEST, &settings);
+	c->parser.data = c;
+}
+
+static void refuse_by_parser(struct http_conn *c, llhttp_errno_t e)
+{
+	switch (e) {
+	case HPE_INVALID_METHOD:
+		http_refuse(c, 400, "method_unknown", "The request's method is unknown; methods are upper case.");
+		break;
+	case HPE_INVALID_VERSION:
+	case HPE_PAUSED_H2_UPGRADE: http_refuse(c, 505, "version_not_supported", "Use HTTP/1.1."); break;
+	case HPE_UNEXPECTED_CONTENT_LENGTH:
+	case HPE_INVALID_CONTENT_LENGTH:
+	case HPE_INVALID_TRANSFER_ENCODING:
+		http_refuse(c, 400, "framing_invalid",
+			    "The body's length is ambiguous. Send one Content-Length, or Transfer-Encoding: chunked "
+			    "alone.");
+		break;
+	case HPE_INVALID_CHUNK_SIZE: http_refuse(c, 400, "chunk_invalid", "A chunk's size is invalid."); break;
+	default: http_refuse(c, 400, "request_malformed", "The request is not valid HTTP/1.1."); break;
+	}
+}
+
+/* What no callback counts has its limits here. */
+static void check_amounts(struct http_conn *c, size_t taken, uint64_t received_before)
+{
+	struct http_box *box = c->box;
+	const struct http_limits *limits = &c->server->limits;
+
+	if (!box->is_head_done) {
+		box->head_bytes += taken;
+		if (box->head_bytes > limits->max_target + limits->max_header_bytes + 1024)
+			http_refuse(c, 431, "headers_too_large", "The request's head is too long.");
+		else if (c->parser.http_major == 0 && c->parser.http_minor == 9)
+			http_refuse(c, 505, "version_not_supported", "Use HTTP/1.1.");
+	} else if (box->req.content_length < 0) {
+		box->framing_bytes += taken - (box->received - received_before);
+		if (box->framing_bytes > FRAMING_SLACK + FRAMING_CHUNK * box->chunks)
+			http_refuse(c, 400, "chunk_invalid", "The chunks' extensions or trailers are too long.");
+	}
+}
+
+size_t http_head_feed(struct http_conn *c, const char *p, size_t n)
+{
+	bool was_head_done = c->box->is_head_done;
+	uint64_t received = c->box->received;
+	size_t taken = n;
+	llhttp_errno_t e;
+
+	if (c->box->is_parser_paused)
+		llhttp_resume(&c->parser);
+	c->box->is_parser_paused = false;
+	e = llhttp_execute(&c->parser, p, n);
+	if (e != HPE_OK)
+		taken = (size_t)(llhttp_get_error_pos(&c->parser) - p);
+	if (e == HPE_PAUSED)
+		c->box->is_parser_paused = true;
+	else if (e != HPE_OK && c->refusal.status == 0)
+		refuse_by_parser(c, e);
+	if (c->refusal.status == 0 && was_head_done == c->box->is_head_done)
+		check_amounts(c, taken, received);
+	return taken;
+}
+
+static enum http_method method_of(uint8_t m)
+{
+	switch (m) {
+	case HTTP_DELETE: return HTTP_DELETE_;
+	case HTTP_GET: return HTTP_GET_;
+	case HTTP_HEAD: return HTTP_HEAD_;
+	case HTTP_POST: return HTTP_POST_;
+	case HTTP_PUT: return HTTP_PUT_;
+	case HTTP_PATCH: return HTTP_PATCH_;
+	case HTTP_OPTIONS: return HTTP_OPTIONS_;
+	default: return 0;
+	}
+}
+
+/* How often each of the fields that decide about framing is there, and its (last) value. */
+struct fields {
+	struct str host, length, coding, expect;
+	unsigned n_host, n_length, n_coding, n_expect;
+};
+
+static void note(struct str *last, unsigned *n, struct str value)
+{
+	*last = value;
+	(*n)++;
+}
+
+static struct fields read_fields(const struct http_headers *h)
+{
+	struct fields f = {0};
+
+	for (size_t i = 0; i < h->n; i++) {
+		struct str name = h->items[i].name, value = h->items[i].value;
+
+		if (name.n == 4 && strcasecmp(name.p, "host") == 0)
+			note(&f.host, &f.n_host, value);
+		else if (name.n == 14 && strcasecmp(name.p, "content-length") == 0)
+			note(&f.length, &f.n_length, value);
+		else if (name.n == 17 && strcasecmp(name.p, "transfer-encoding") == 0)
+			note(&f.coding, &f.n_coding, value);
+		else if (name.n == 6 && strcasecmp(name.p, "expect") == 0)
+			note(&f.expect, &f.n_expect, value);
+	}
+	return f;
+}
+
+static bool host_is_valid(struct str host)
+{
+	for (size_t i = 0; i < host.n; i++) {
+		unsigned char ch = (unsigned char)host.p[i];
+
+		if (!(ch >= 'a' && ch <= 'z') && !(ch >= 'A' && ch <= 'Z') && !(ch >= '0' && ch <= '9') &&
+		    (ch == '\0' || !strchr("-._~!$&'()*+;=%:[]", ch)))
+			return false;
+	}
+	return host.n > 0;
+}
+
+static bool check_host(struct http_conn *c, const struct fields *f)
+{
+	if (f->n_host > 1)
+		return http_refuse(c, 400, "host_invalid", "The request has more than one Host field.");
+	if (f->n_host == 0 && !c->box->req.is_http_1_0)
+		return http_refuse(c, 400, "host_missing", "The request has no Host field.");
+	if (f->n_host == 1 && !host_is_valid(f->host))
+		return http_refuse(c, 400, "host_invalid", "The Host field is not a host name with an optional port.");
+	return true;
+}
+
+/* RFC 9112 section 6: where a proxy and a server could disagree about the body's end, the request is refused. */
+static bool check_framing(struct http_conn *c, const struct fields *f)
+{
+	struct http_request *r = &c->box->req;
+	uint64_t length = 0;
+
+	if (f->n_length > 1 || (f->n_length && f->n_coding) ||
+	    (f->n_length && str_to_u64(f->length, INT64_MAX, &length) != 0))
+		return http_refuse(c, 400, "framing_invalid",
+				   "The body's length is ambiguous. Send one Content-Length, or Transfer-Encoding: "
+				   "chunked alone.");
+	if (f->n_coding && (r->is_http_1_0 || f->n_coding > 1 || !str_ieq(f->coding, STR("chunked"))))
+		return http_refuse(c, 400, "framing_invalid",
+				   "The only Transfer-Encoding is chunked, once, on HTTP/1.1.");
+	r->content_length = f->n_coding ? -1 : (int64_t)length;
+	c->box->is_body_done = r->content_length == 0;
+	return true;
+}
+
+static bool check_expect(struct http_conn *c, const struct fields *f)
+{
+	struct http_box *box = c->box;
+
+	if (f->n_expect == 0 || box->req.is_http_1_0)
+		return true;
+	if (f->n_expect > 1 || !str_ieq(f->expect, STR("100-continue")))
+		return http_refuse(c, 417, "expectation_failed", "The only expectation served is 100-continue.");
+	box->expects_continue = !box->is_body_done;
+	return true;
+}
+
+static bool target_invalid(struct http_conn *c)
+{
+	return http_refuse(c, 400, "target_invalid",
+			   "The target must be a path that begins with /, percent-encoded, without fragment.");
+}
+
+/* http://authority/path is served when the authority is the Host's; from then on it is /path. */
+static bool reduce_absolute_form(struct http_conn *c, struct str host)
+{
+	struct str *target = &c->box->req.target;
+	struct str rest = *target;
+	size_t n = 0;
+
+	if (rest.n >= 7 && strncasecmp(rest.p, "http://", 7) == 0)
+		n = 7;
+	else if (rest.n >= 8 && strncasecmp(rest.p, "https://", 8) == 0)
+		n = 8;
+	if (n == 0)
+		return target_invalid(c);
+	rest.p += n;
+	rest.n -= n;
+	n = strcspn(rest.p, "/?");
+	if (!str_ieq((struct str){rest.p, n}, host))
+		return http_refuse(c, 400, "host_invalid", "The target's authority is not the Host field's.");
+	rest.p += n;
+	rest.n -= n;
+	if (rest.n == 0 || rest.p[0] != '/')
+		rest = str_of(arena_printf(c->box->req.arena, "/%.*s", STR_ARG(rest)));
+	*target = rest;
+	return true;
+}
+
+static bool has_dot_segment(struct str path)
+{
+	while (path.p) {
+		struct str segment = str_cut(&path, '/');
+
+		if (str_is(segment, ".") || str_is(segment, ".."))
+			return true;
+	}
+	return false;
+}
+
+static bool decode_path(struct http_conn *c, struct str raw)
+{
+	struct http_request *r = &c->box->req;
+	struct buf *scratch = &c->server->scratch;
+
+	if (memchr(raw.p, '%', raw.n)) {
+		buf_clear(scratch);
+		if (percent_decode(raw, false, scratch) != 0)
+			return target_invalid(c);
+		raw = buf_str(scratch);
+	}
+	if (has_dot_segment(raw))
+		return http_refuse(c, 400, "target_invalid", "The path must not have . or .. segments.");
+	r->path = arena_str(r->arena, raw);
+	return true;
+}
+
+static bool check_target(struct http_conn *c, struct str host)
+{
+	struct http_request *r = &c->box->req;
+	struct str path;
+
+	for (size_t i = 0; i < r->target.n; i++) {
+		unsigned char ch = (unsigned char)r->target.p[i];
+
+		if (ch <= ' ' || ch >= 0x7f || ch == '#')
+			return target_invalid(c);
+	}
+	if (str_is(r->target, "*") && r->method == HTTP_OPTIONS_) {
+		r->path = r->target;
+		return true;
+	}
+	if ((r->target.n == 0 || r->target.p[0] != '/') && !reduce_absolute_form(c, host))
+		return false;
+	r->query = r->target;
+	path = str_cut(&r->query, '?');
+	return decode_path(c, path);
+}
+
+/* The buffer does not move any more: offsets become pointers. */
+static void settle_fields(struct http_box *box)
+{
+	struct http_headers *h = &box->req.headers;
+
+	for (size_t i = 0; i < h->n; i++) {
+		h->items[i].name.p = box->head.p + (size_t)h->items[i].name.p;
+		h->items[i].value.p = box->head.p + (size_t)h->items[i].value.p;
+	}
+	box->req.target = (struct str){box->head.p, box->n_target};
+}
+
+bool http_head_finish(struct http_conn *c)
+{
+	struct http_box *box = c->box;
+	struct http_request *r = &box->req;
+	struct fields f;
+
+	settle_fields(box);
+	r->is_http_1_0 = c->parser.http_minor == 0;
+	r->method = method_of(c->parser.method);
+	if (c->parser.http_major != 1)
+		return http_refuse(c, 505, "version_not_supported", "Use HTTP/1.1.");
+	if (r->method == 0)
+		return http_refuse(c, 405, "method_not_allowed", "This method is not served.");
+	f = read_fields(&r->headers);
+	if (!check_host(c, &f) || !check_framing(c, &f) || !check_target(c, f.host))
+		return false;
+	if ((c->parser.flags & F_UPGRADE) && (c->parser.flags & F_CONNECTION_UPGRADE) && !box->is_body_done)
+		return http_refuse(c, 400, "upgrade_with_body",
+				   "A request that asks for an upgrade must have no body.");
+	box->has_keep_alive = llhttp_should_keep_alive(&c->parser);
+	/* An upgrade is the handler's to choose; for the parser it is a request like others. */
+	c->parser.upgrade = 0;
+	return check_expect(c, &f);
+}
