@@ -136,16 +136,16 @@ static void on_body(struct http_request *r, int err, struct str body)
 		return;
 	}
 	if (!body.n) {
-		reply_problem(&f->x, 400, "body_required", "Send a JSON object as the body of this request.");
+		reply_problem(&f->x, 400, "invalid_json", "Send a JSON object as the body of this request.");
 		return;
 	}
 
 	yyjson_doc *doc = json_parse(f->x.arena, f->x.raw_body.p, f->x.raw_body.n, &why);
 	f->x.body = doc ? yyjson_doc_get_root(doc) : NULL;
 	if (!doc)
-		reply_error(&f->x, 400, &why);
+		reply_problem(&f->x, 400, "invalid_json", "%s", why.message);
 	else if (!yyjson_is_obj(f->x.body))
-		reply_problem(&f->x, 400, "json_not_object", "The body must be a JSON object.");
+		reply_problem(&f->x, 400, "invalid_json", "The body must be a JSON object.");
 	else
 		handle(f);
 }
@@ -160,12 +160,12 @@ static void read_json(struct exchange_full *f)
 		return;
 	}
 	if (r->content_length && !is_json(http_header_get(&r->headers, "Content-Type"))) {
-		reply_problem(&f->x, 415, "content_type_not_json",
+		reply_problem(&f->x, 415, "unsupported_media_type",
 			      "Send the body with Content-Type: application/json.");
 		return;
 	}
 	if (http_header_get(&r->headers, "Content-Encoding").p) {
-		reply_problem(&f->x, 415, "content_encoding", "Send the body without a Content-Encoding.");
+		reply_problem(&f->x, 415, "unsupported_media_type", "Send the body without a Content-Encoding.");
 		return;
 	}
 	http_set_max_body(r, max);
@@ -183,7 +183,7 @@ static bool read_idempotency_key(struct exchange_full *f)
 		if (key.p[i] < ' ' || key.p[i] > '~')
 			key.n = 0;
 	if (!key.n || key.n > IDEMPOTENCY_KEY_MAX) {
-		reply_problem(&f->x, 400, "idempotency_key_invalid",
+		reply_problem(&f->x, 400, "bad_request",
 			      "An Idempotency-Key has 1 to %d printable ASCII characters.", IDEMPOTENCY_KEY_MAX);
 		return false;
 	}
@@ -200,11 +200,11 @@ static void admit(struct exchange_full *f)
 	bool is_service = who->user_id && who->service[0];
 
 	if ((route->flags & ROUTE_INTERNAL) && !is_service) {
-		reply_problem(&f->x, 403, "internal_only", "Only Ogent's own services may call this.");
+		reply_problem(&f->x, 403, "forbidden", "Only Ogent's own services may call this.");
 		return;
 	}
 	if (route->permission && !is_service && !identity_may(who, route->permission)) {
-		reply_problem(&f->x, 403, "permission_missing", "This needs the permission %s.", route->permission);
+		reply_problem(&f->x, 403, "forbidden", "This needs the permission %s.", route->permission);
 		return;
 	}
 	if (!read_idempotency_key(f))
@@ -223,7 +223,7 @@ static void admit(struct exchange_full *f)
 static void refuse_token(struct exchange_full *f)
 {
 	reply_header(&f->x, "WWW-Authenticate", "Bearer error=\"invalid_token\"");
-	reply_problem(&f->x, 401, "invalid_token", "The access token is not valid (any more). Sign in again.");
+	reply_problem(&f->x, 401, "unauthorized", "The access token is not valid (any more). Sign in again.");
 }
 
 static void on_keys(struct key_wait *w)
@@ -234,6 +234,7 @@ static void on_keys(struct key_wait *w)
 		refuse_token(f);
 	else
 		admit(f);
+	http_body_resume(f->x.req);
 }
 
 static void check_token(struct exchange_full *f)
@@ -243,7 +244,7 @@ static void check_token(struct exchange_full *f)
 
 	switch (request_bearer(&f->x.req->headers, &f->token)) {
 	case BEARER_REPEATED:
-		reply_problem(&f->x, 400, "authorization_repeated", "Send one Authorization header only.");
+		reply_problem(&f->x, 400, "bad_request", "Send one Authorization header only.");
 		return;
 	case BEARER_NONE:
 		if (is_public) {
@@ -251,7 +252,7 @@ static void check_token(struct exchange_full *f)
 			return;
 		}
 		reply_header(&f->x, "WWW-Authenticate", "Bearer");
-		reply_problem(&f->x, 401, "unauthenticated",
+		reply_problem(&f->x, 401, "unauthorized",
 			      "Sign in and send the access token as Authorization: Bearer.");
 		return;
 	case BEARER_OTHER: r = TOKEN_MALFORMED; break;
@@ -264,7 +265,9 @@ static void check_token(struct exchange_full *f)
 		return;
 	}
 	f->key_wait.done = on_keys;
-	if (r != TOKEN_UNKNOWN_KEY || !keyring_wait(f->x.service->keyring, &f->key_wait))
+	if (r == TOKEN_UNKNOWN_KEY && keyring_wait(f->x.service->keyring, &f->key_wait))
+		http_body_pause(f->x.req);
+	else
 		refuse_token(f);
 }
 

@@ -28,13 +28,13 @@ bool page_read(struct exchange *x, struct page *ret)
 	uint64_t n = LIMIT_DEFAULT;
 
 	if (limit && (str_to_u64(str_of(limit), LIMIT_MAX, &n) || !n)) {
-		reply_problem(x, 400, "limit_invalid", "limit is a number from 1 to %d.", LIMIT_MAX);
+		reply_problem(x, 400, "bad_request", "limit is a number from 1 to %d.", LIMIT_MAX);
 		return false;
 	}
 	ret->limit = (int64_t)n;
 	ret->after = after && *after ? decode_cursor(x->arena, after) : NULL;
 	if (after && *after && !ret->after) {
-		reply_problem(x, 400, "cursor_invalid",
+		reply_problem(x, 400, "bad_request",
 			      "after is not a cursor: take it from \"next\" of the page before.");
 		return false;
 	}
