@@ -1,0 +1,162 @@
+#include "args.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+int usage_error(const struct command *self, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "ogent %s: ", self->name);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\nUsage: ogent %s%s%s. `ogent help %s` says more.\n", self->name, *self->arguments ? " " : "",
+		self->arguments, self->name);
+	return EXIT_USAGE;
+}
+
+static const struct flag *find_flag(const struct flag *flags, size_t n, const char *name)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(flags[i].name, name) == 0)
+			return &flags[i];
+	return NULL;
+}
+
+/* One argument that starts with "--", in `name` without the dashes; `value` is what stands behind its '=', or NULL.
+ * Returns how many arguments it took, or 0 after printing an error. */
+static int take_flag(const struct command *self, char *name, char *value, char *next, const struct flag *flags,
+		     size_t n_flags, struct args *ret)
+{
+	const struct flag *f = find_flag(flags, n_flags, name);
+	int taken = value ? 1 : 2;
+
+	if (f && f->is_set) {
+		if (value)
+			return usage_error(self, "--%s takes no value", name), 0;
+		*f->is_set = true;
+		return 1;
+	}
+	if (!value)
+		value = next;
+	if (!value)
+		return usage_error(self, "--%s needs a value", name), 0;
+	if (f)
+		*f->value = value;
+	else if (strcmp(name, "config") == 0)
+		ret->conf_path = value;
+	else if (ret->n_given < ARGS_MAX_OPTIONS)
+		ret->given[ret->n_given++] = (struct option_arg){name, value};
+	return taken;
+}
+
+/* Also accepts the names of the table with dashes. */
+static bool is_option(const char *name)
+{
+	char plain[64];
+
+	snprintf(plain, sizeof(plain), "%s", name);
+	for (char *c = plain; *c; c++)
+		if (*c == '-')
+			*c = '_';
+	size_t n = strlen(plain);
+	if (option_is_known(plain))
+		return true;
+	if (n > 5 && strcmp(plain + n - 5, "_file") == 0)
+		plain[n - 5] = '\0';
+	return option_is_known(plain);
+}
+
+static bool read_line(const struct command *self, int argc, char **argv, const struct flag *flags, size_t n_flags,
+		      struct args *ret, int *ret_exit)
+{
+	ret->rest = xcalloc((size_t)argc + 1, sizeof(char *));
+	for (int i = 1; i < argc;) {
+		char *arg = argv[i];
+		if (strcmp(arg, "--") == 0) {
+			while (++i < argc)
+				ret->rest[ret->n_rest++] = argv[i];
+			break;
+		}
+		if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) {
+			command_print_help(self);
+			*ret_exit = EXIT_OK;
+			return false;
+		}
+		if (arg[0] != '-' || !arg[1]) {
+			ret->rest[ret->n_rest++] = arg;
+			i++;
+			continue;
+		}
+		char *value = strchr(arg, '=');
+		if (value)
+			*value++ = '\0';
+		char *name = arg + 2;
+		*ret_exit = EXIT_USAGE;
+		if (arg[1] != '-' || !(find_flag(flags, n_flags, name) || !strcmp(name, "config") || is_option(name))) {
+			usage_error(self, "there is no option %s", arg);
+			return false;
+		}
+		int taken = take_flag(self, name, value, i + 1 < argc ? argv[i + 1] : NULL, flags, n_flags, ret);
+		if (!taken)
+			return false;
+		i += taken;
+	}
+	return true;
+}
+
+/* <data>/ogent.conf if it is there; the data folder is known without it. */
+static char *default_conf(const struct args *a, struct error *err)
+{
+	struct options *o = options_load(NULL, a->given, a->n_given, err);
+
+	if (!o)
+		return NULL;
+	char *path = xasprintf("%s/ogent.conf", option_str(o, "data"));
+	options_free(o);
+	if (access(path, F_OK) == 0)
+		return path;
+	free(path);
+	return NULL;
+}
+
+bool args_read(const struct command *self, int argc, char **argv, const struct flag *flags, size_t n_flags,
+	       struct args *ret, int *ret_exit)
+{
+	struct error err = {0};
+	char *found = NULL;
+
+	*ret = (struct args){0};
+	if (!read_line(self, argc, argv, flags, n_flags, ret, ret_exit)) {
+		args_deinit(ret);
+		return false;
+	}
+	const char *named = getenv("OGENT_CONFIG");
+	if (!ret->conf_path && named && *named)
+		ret->conf_path = named;
+	if (!ret->conf_path)
+		ret->conf_path = found = default_conf(ret, &err);
+	if (!*err.code)
+		ret->options = options_load(ret->conf_path, ret->given, ret->n_given, &err);
+	free(found);
+	if (found)
+		ret->conf_path = NULL;
+	if (ret->options)
+		return true;
+	fprintf(stderr, "ogent: %s\n", err.message);
+	args_deinit(ret);
+	*ret_exit = EXIT_USAGE;
+	return false;
+}
+
+void args_deinit(struct args *a)
+{
+	options_free(a->options);
+	free(a->rest);
+	a->options = NULL;
+	a->rest = NULL;
+}

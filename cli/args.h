@@ -1,0 +1,30 @@
+/* A command's line: its own flags, options of the configuration's table (--listen, --log-level …), and the rest. */
+#pragma once
+
+#include "base/options.h"
+#include "command.h"
+
+struct flag {
+	const char *name;   /* without the dashes */
+	const char **value; /* set for --name VALUE and --name=VALUE */
+	bool *is_set;       /* set for --name; exactly one of the two */
+};
+
+#define ARGS_MAX_OPTIONS 64
+
+struct args {
+	struct options *options;
+	struct option_arg given[ARGS_MAX_OPTIONS]; /* those of the table that stood on the line */
+	size_t n_given;
+	const char *conf_path; /* the file that was read, or NULL */
+	char **rest;           /* what is no flag, in order; in argv */
+	int n_rest;
+};
+
+/* Reads the line and loads the configuration: --config FILE, else OGENT_CONFIG, else <data>/ogent.conf if it is there.
+ * Returns false when the command is at its end, with *ret_exit: after --help, or after an error that it has printed. */
+bool args_read(const struct command *self, int argc, char **argv, const struct flag *flags, size_t n_flags,
+	       struct args *ret, int *ret_exit);
+void args_deinit(struct args *a);
+/* Prints "ogent NAME: …" and how to get help to stderr. Returns EXIT_USAGE. */
+int usage_error(const struct command *self, const char *fmt, ...) PRINTF_LIKE(2, 3);
