@@ -38,6 +38,8 @@ void ws_parser_deinit(struct ws_parser *p);
 int ws_parser_feed(struct ws_parser *p, const char *data, size_t n);
 /* Appends one frame. mask: NULL from a server, 4 random bytes from a client. */
 void ws_frame(struct buf *out, enum ws_opcode op, const void *data, size_t n, const uint8_t *mask);
+/* The head of an unmasked frame alone; returns its length. */
+size_t ws_frame_head(uint8_t ret[static 10], enum ws_opcode op, size_t n);
 /* The Sec-WebSocket-Accept of a key. ret holds 29 bytes. */
 void ws_accept_key(struct str key, char ret[static 29]);
 bool ws_close_code_is_valid(int code);
@@ -49,20 +51,23 @@ void ws_shared_ref(struct ws_shared *f);
 void ws_shared_unref(struct ws_shared *f);
 
 /* A server connection. Pings every 25 s and ends a peer silent for 20 s after. Answers pings and close frames itself.
- */
+ * Callbacks never come from inside ws_accept, ws_send and ws_close. */
 struct ws_conn;
 struct ws_events {
 	void (*on_message)(void *owner, enum ws_opcode op, const char *data, size_t n);
 	void (*on_drain)(void *owner);
-	/* Last; the connection is freed after it. code: the peer's close code, 1006 without one. */
+	/* Last; the connection is freed after it. code: the peer's close code (1005: a close without one), the code of
+	 * the violation we ended it for, or 1006: it just broke off. */
 	void (*on_close)(void *owner, int code);
 };
 /* Checks the handshake of `r`; on success the connection is upgraded and returned. Otherwise answers 400 or 426 and
  * returns NULL. */
 struct ws_conn *ws_accept(struct http_request *r, struct wheel *wheel, const char *protocol, size_t max_message,
 			  const struct ws_events *events, void *owner);
+/* Both return false above the stream's high-water mark; once it is closing they do nothing and return true. */
 bool ws_send(struct ws_conn *c, enum ws_opcode op, const void *data, size_t n);
 bool ws_send_shared(struct ws_conn *c, struct ws_shared *f);
 size_t ws_queued(const struct ws_conn *c);
-/* Starts the closing handshake; on_close follows in at most 5 s. */
+/* Starts the closing handshake; on_close follows, after 5 s in any case. No more
+ * messages come. reason may be NULL; at most 123 bytes of it are sent. */
 void ws_close(struct ws_conn *c, int code, const char *reason);

@@ -213,24 +213,30 @@ int ws_parser_feed(struct ws_parser *p, const char *data, size_t n)
 	return 0;
 }
 
+size_t ws_frame_head(uint8_t ret[static 10], enum ws_opcode op, size_t n)
+{
+	ret[0] = (uint8_t)(0x80 | op);
+	if (n <= MAX_CONTROL) {
+		ret[1] = (uint8_t)n;
+		return 2;
+	}
+	if (n <= 0xffff) {
+		ret[1] = 126;
+		ret[2] = (uint8_t)(n >> 8);
+		ret[3] = (uint8_t)n;
+		return 4;
+	}
+	ret[1] = 127;
+	for (unsigned i = 0; i < 8; i++)
+		ret[2 + i] = (uint8_t)((uint64_t)n >> (56 - 8 * i));
+	return 10;
+}
+
 void ws_frame(struct buf *out, enum ws_opcode op, const void *data, size_t n, const uint8_t *mask)
 {
-	uint8_t head[14] = {(uint8_t)(0x80 | op)};
-	size_t size = 2;
+	uint8_t head[14];
+	size_t size = ws_frame_head(head, op, n);
 
-	if (n <= MAX_CONTROL) {
-		head[1] = (uint8_t)n;
-	} else if (n <= 0xffff) {
-		head[1] = 126;
-		head[2] = (uint8_t)(n >> 8);
-		head[3] = (uint8_t)n;
-		size = 4;
-	} else {
-		head[1] = 127;
-		for (unsigned i = 0; i < 8; i++)
-			head[2 + i] = (uint8_t)((uint64_t)n >> (56 - 8 * i));
-		size = 10;
-	}
 	if (mask) {
 		head[1] |= 0x80;
 		memcpy(head + size, mask, 4);
