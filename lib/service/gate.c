@@ -109,16 +109,23 @@ static bool is_json(struct str type)
 	return !rest.n || str_ieq(rest, STR("charset=utf-8")) || str_ieq(rest, STR("charset=\"utf-8\""));
 }
 
-/* What makes two requests the same for an Idempotency-Key. */
+/* What makes two requests the same for an Idempotency-Key. Keyed with our own secret: a body may hold a password, which
+ * a plain hash in the database would make cheap to guess. */
 static void hash_request(struct exchange_full *f, struct str body)
 {
 	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
+	const struct token_key *key = service_key(f->x.service);
+	crypto_auth_hmacsha256_state st;
+	uint8_t mac[crypto_auth_hmacsha256_BYTES];
 
 	buf_printf(&text, "%s ", http_method_name(f->x.req->method));
 	buf_add(&text, f->x.req->target.p, f->x.req->target.n);
 	buf_add_char(&text, '\n');
-	buf_add(&text, body.p, body.n);
-	sha256_hex(text.p, text.n, f->request_hash);
+	crypto_auth_hmacsha256_init(&st, key->secret_key, sizeof(key->secret_key));
+	crypto_auth_hmacsha256_update(&st, (const uint8_t *)text.p, text.n);
+	crypto_auth_hmacsha256_update(&st, (const uint8_t *)body.p, body.n);
+	crypto_auth_hmacsha256_final(&st, mac);
+	hex_encode(mac, sizeof(mac), f->request_hash);
 }
 
 static void on_body(struct http_request *r, int err, struct str body)

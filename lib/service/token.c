@@ -12,7 +12,7 @@
 #define TOKEN_MAX_DEPTH 16
 #define TOKEN_MAX_MEMBERS 64
 #define TOKEN_MAX_PERMISSIONS 256
-#define TOKEN_MAX_STRING 256
+#define TOKEN_MAX_STRING 512 /* bytes; a name of 100 characters of four each is in it */
 #define NUMERIC_DATE_MAX ((uint64_t)1 << 53)
 
 bool permission_covers(const char *granted, const char *wanted)

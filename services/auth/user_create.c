@@ -122,20 +122,6 @@ static void hash_done(struct hash_op *op)
 	exchange_drop(x);
 }
 
-/* The key's record holds a hash of the request, and the request holds a password: without our secret in it, that hash
- * would be a way to guess the password cheaply. */
-static void blind_request_hash(struct exchange *x)
-{
-	const struct auth *auth = x->self;
-	uint8_t *blind = arena_alloc(x->arena, crypto_auth_hmacsha256_BYTES);
-	crypto_auth_hmacsha256_state st;
-
-	crypto_auth_hmacsha256_init(&st, auth->refresh_key.bytes, sizeof(auth->refresh_key.bytes));
-	crypto_auth_hmacsha256_update(&st, (const uint8_t *)x->raw_body.p, x->raw_body.n);
-	crypto_auth_hmacsha256_final(&st, blind);
-	x->raw_body = (struct str){(const char *)blind, crypto_auth_hmacsha256_BYTES};
-}
-
 void users_create(struct exchange *x)
 {
 	static const struct json_field fields[] = {NEW_USER_FIELDS, {"roles", JSON_ARRAY, .max = ROLE_LIST_MAX}};
@@ -148,7 +134,6 @@ void users_create(struct exchange *x)
 		role_list_one(&k->roles, "member");
 	else if (!role_list_read(x, json_get_arr(x->body, "roles"), &k->roles))
 		return;
-	blind_request_hash(x);
 	if (new_user_hash(x, &k->user, &k->hash, hash_done))
 		exchange_hold(x);
 }
