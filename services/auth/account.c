@@ -130,11 +130,11 @@ int actor_check(struct db_conn *c, struct exchange *x, struct account *ret)
 void actor_refuse(struct exchange *x, enum actor_state state)
 {
 	if (state == ACTOR_FORBIDDEN) {
-		reply_problem(x, 403, "permission_missing", "This needs the permission %s.", x->route->permission);
+		reply_problem(x, 403, "forbidden", "This needs the permission %s.", x->route->permission);
 		return;
 	}
 	reply_header(x, "WWW-Authenticate", "Bearer error=\"invalid_token\"");
-	reply_problem(x, 401, "invalid_token", "The access token is not valid (any more). Sign in again.");
+	reply_problem(x, 401, "unauthorized", "The access token is not valid (any more). Sign in again.");
 }
 
 const char *account_name_check(struct arena *a, const char *given, struct error *err)

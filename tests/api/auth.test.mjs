@@ -88,7 +88,7 @@ describe('set-up', () => {
 		const second = auth.secret('setup.token');
 		assert.notEqual(first, second);
 		refused(await auth.api('POST', '/api/auth/setup', { token: first, ...ADMIN }), 403, 'setup_token_invalid');
-		refused(await auth.api('POST', '/api/auth/setup-link'), 401, 'unauthenticated');
+		refused(await auth.api('POST', '/api/auth/setup-link'), 401, 'unauthorized');
 		const link = await auth.api('POST', '/api/auth/setup-link', undefined, await auth.localToken());
 		assert.equal(link.status, 201, link.text);
 		assert.equal(link.body.path, `/setup#token=${link.body.token}`);
@@ -271,7 +271,7 @@ describe('one installation', () => {
 			const event = auth.log.split('\n').find((line) => line.includes('refresh_reuse') && line.includes(sid));
 			assert.ok(event, 'it is in the log as a security event');
 			const me = await auth.api('GET', '/api/auth/me', undefined, second.access_token);
-			refused(me, 401, 'invalid_token');
+			refused(me, 401, 'unauthorized');
 		});
 
 		test('a token far behind ends the family at once', async () => {
@@ -297,7 +297,7 @@ describe('one installation', () => {
 			for (const t of ['', 'x', 'ogr_', changed, `${refresh_token}A`, access_token.slice(0, 1024)])
 				refused(await refresh(t), 401, 'invalid_refresh_token');
 			refused(await auth.api('POST', '/api/auth/refresh'), 401, 'invalid_refresh_token');
-			refused(await auth.api('GET', '/api/auth/me', undefined, refresh_token), 401, 'invalid_token');
+			refused(await auth.api('GET', '/api/auth/me', undefined, refresh_token), 401, 'unauthorized');
 			assert.equal((await refresh(refresh_token)).status, 200);
 		});
 
@@ -306,7 +306,7 @@ describe('one installation', () => {
 			const two = await auth.login(ADMIN);
 			assert.equal((await auth.api('POST', '/api/auth/logout', undefined, one.access_token)).status, 204);
 			refused(await refresh(one.refresh_token), 401, 'invalid_refresh_token');
-			refused(await auth.api('GET', '/api/auth/me', undefined, one.access_token), 401, 'invalid_token');
+			refused(await auth.api('GET', '/api/auth/me', undefined, one.access_token), 401, 'unauthorized');
 			assert.equal((await refresh(two.refresh_token)).status, 200);
 			assert.equal((await auth.api('POST', '/api/auth/logout')).status, 401);
 		});
@@ -376,7 +376,7 @@ describe('one installation', () => {
 			refused(await auth.api('POST', '/api/auth/register', person()), 403, 'registration_closed');
 			const settings = (registration, token = admin.access_token) => auth.api('PATCH', '/api/auth/settings', { registration }, token);
 			const member = await userWith('member');
-			refused(await settings('open', member.access_token), 403, 'permission_missing');
+			refused(await settings('open', member.access_token), 403, 'forbidden');
 			refused(await settings('ajar'), 422, 'invalid_field');
 			assert.deepEqual((await settings('open')).body, { registration: 'open' });
 			assert.deepEqual((await auth.api('GET', '/api/auth/settings', undefined, admin.access_token)).body, { registration: 'open' });
@@ -418,9 +418,9 @@ describe('one installation', () => {
 
 		test('NUL and broken UTF-8 never get as far as a comparison', async () => {
 			const send = (text) => auth.api('POST', '/api/auth/login', text);
-			refused(await send(`{"email":"${ADMIN.email}","password":"abc\\u0000def"}`), 400, 'json_nul');
+			refused(await send(`{"email":"${ADMIN.email}","password":"abc\\u0000def"}`), 400, 'invalid_json');
 			const raw = Buffer.concat([Buffer.from(`{"email":"${ADMIN.email}","password":"`), Buffer.from([0xc3, 0x28]), Buffer.from('"}')]);
-			refused(await send(raw), 400, 'json_invalid');
+			refused(await send(raw), 400, 'invalid_json');
 		});
 	});
 
@@ -482,7 +482,7 @@ describe('one installation', () => {
 			const user = await userWith('member');
 			const url = `/api/users/${user.user.id}`;
 			assert.equal((await auth.api('PATCH', url, { disabled: true }, admin.access_token)).body.disabled, true);
-			refused(await auth.api('GET', '/api/auth/me', undefined, user.access_token), 401, 'invalid_token');
+			refused(await auth.api('GET', '/api/auth/me', undefined, user.access_token), 401, 'unauthorized');
 			refused(await auth.api('POST', '/api/auth/refresh', { refresh_token: user.refresh_token }), 401, 'invalid_refresh_token');
 			assert.equal((await auth.api('PATCH', url, { disabled: false }, admin.access_token)).body.disabled, false);
 			await auth.login(user.who);
@@ -492,7 +492,7 @@ describe('one installation', () => {
 			const user = await userWith('operator');
 			assert.equal((await auth.api('GET', '/api/users', undefined, user.access_token)).status, 200);
 			await auth.api('PATCH', `/api/users/${user.user.id}`, { roles: ['viewer'] }, admin.access_token);
-			refused(await auth.api('GET', '/api/users', undefined, user.access_token), 403, 'permission_missing');
+			refused(await auth.api('GET', '/api/users', undefined, user.access_token), 403, 'forbidden');
 		});
 
 		test('the last administrator stays', async () => {
@@ -546,14 +546,14 @@ describe('one installation', () => {
 			assert.deepEqual(roles.map((r) => r.name).sort(), ['admin', 'member', 'operator', 'viewer']);
 			const covers = (granted, wanted) => granted === '*' || granted === wanted || (granted.endsWith('.*') && wanted.startsWith(granted.slice(0, -1)));
 			const pathOf = (route) => route.pattern.replace(/\{[^}]*\}/g, UNKNOWN_ID);
-			for (const route of guarded) refused(await auth.api(route.method, pathOf(route)), 401, 'unauthenticated');
+			for (const route of guarded) refused(await auth.api(route.method, pathOf(route)), 401, 'unauthorized');
 			for (const role of roles) {
 				const user = await userWith(role.name);
 				for (const route of guarded.filter((r) => r.permission)) {
 					const may = role.permissions.some((p) => covers(p, route.permission));
 					const r = await auth.api(route.method, pathOf(route), undefined, user.access_token);
 					if (may) assert.notEqual(r.status, 403, `${role.name} ${route.method} ${route.pattern}`);
-					else refused(r, 403, 'permission_missing');
+					else refused(r, 403, 'forbidden');
 				}
 				if (role.name === 'admin') await auth.api('DELETE', `/api/users/${user.user.id}`, undefined, admin.access_token);
 			}
@@ -665,17 +665,17 @@ describe('one installation', () => {
 			refused(wrong, 405, 'method_not_allowed');
 			assert.match(wrong.headers.allow, /POST/);
 			refused(await auth.api('GET', '/api/auth/nothing'), 404, 'not_found');
-			refused(await auth.api('POST', login, '{}', undefined, { 'content-type': 'text/plain' }), 415, 'content_type_not_json');
-			refused(await auth.api('POST', login, '{}', undefined, { 'content-type': 'application/json; charset=latin1' }), 415, 'content_type_not_json');
-			refused(await auth.api('POST', login, '{}', undefined, { 'content-encoding': 'gzip' }), 415, 'content_encoding');
+			refused(await auth.api('POST', login, '{}', undefined, { 'content-type': 'text/plain' }), 415, 'unsupported_media_type');
+			refused(await auth.api('POST', login, '{}', undefined, { 'content-type': 'application/json; charset=latin1' }), 415, 'unsupported_media_type');
+			refused(await auth.api('POST', login, '{}', undefined, { 'content-encoding': 'gzip' }), 415, 'unsupported_media_type');
 		});
 
 		test('JSON that is broken, deep, doubled or no object', async () => {
-			for (const text of ['{', '{"a":1,}', '{}{}', 'nonsense', '\ufeff{}']) refused(await auth.api('POST', login, text), 400, 'json_invalid');
-			refused(await auth.api('POST', login, `{"a":${'['.repeat(2000)}${']'.repeat(2000)}}`), 400, 'json_too_deep');
-			refused(await auth.api('POST', login, '{"email":"a@b.c","email":"x@y.z","password":"p"}'), 400, 'json_duplicate_key');
-			refused(await auth.api('POST', login, '[]'), 400, 'json_not_object');
-			refused(await auth.api('POST', login), 400, 'body_required');
+			for (const text of ['{', '{"a":1,}', '{}{}', 'nonsense', '\ufeff{}']) refused(await auth.api('POST', login, text), 400, 'invalid_json');
+			refused(await auth.api('POST', login, `{"a":${'['.repeat(2000)}${']'.repeat(2000)}}`), 400, 'invalid_json');
+			refused(await auth.api('POST', login, '{"email":"a@b.c","email":"x@y.z","password":"p"}'), 400, 'invalid_json');
+			refused(await auth.api('POST', login, '[]'), 400, 'invalid_json');
+			refused(await auth.api('POST', login), 400, 'invalid_json');
 		});
 
 		test('a body over the limit', async () => {
