@@ -1,0 +1,20 @@
+import type { components } from './schema';
+
+type Schemas = components['schemas'];
+export type Agent = Schemas['Agent'];
+export type AgentInput = Schemas['AgentInput'];
+export type Call = Schemas['Call'];
+export type CallStatus = Schemas['CallStatus'];
+export type Conversation = Schemas['Conversation'];
+export type DefaultModel = Schemas['DefaultModel'];
+export type Execution = Schemas['Execution'];
+export type ExecutionDetail = Schemas['ExecutionDetail'];
+export type ExecutionEvent = Schemas['ExecutionEvent'];
+export type ExecutionStatus = Schemas['ExecutionStatus'];
+export type Me = Schemas['Me'];
+export type Message = Schemas['Message'];
+export type Model = Schemas['Model'];
+export type Problem = Schemas['Problem'];
+export type Session = Schemas['Session'];
+export type ToolCall = Schemas['ToolCall'];
+export type Usage = Schemas['Usage'];

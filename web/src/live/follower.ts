@@ -1,0 +1,175 @@
+/* Follows the executions of one conversation so that each view is complete and nothing is in it twice: live events come by the socket, and
+ * whenever something may have been missed (joined, reconnected, a gap) the events after the last applied one are read by HTTP, while live
+ * events wait in a buffer. No React here. */
+import type { ExecutionEvent } from '../api/types';
+import { applyEvent, emptyView, isEnded, type RunView } from './reducer';
+
+export interface EventPage {
+	items: ExecutionEvent[];
+	last_event: number;
+	ended: boolean;
+}
+
+export interface FollowerPorts {
+	fetchEvents(executionId: string, after: number): Promise<EventPage>;
+	/** Some views changed. */
+	changed(views: ReadonlyMap<string, RunView>): void;
+	/** An event was applied as it happened, not while catching up. */
+	live?(event: ExecutionEvent): void;
+	/** Runs `flush` soon, at most once a frame. */
+	schedule(flush: () => void): void;
+	retryMs?: number;
+}
+
+interface Followed {
+	view: RunView;
+	catching: boolean;
+	again: boolean; // something else may have been missed while catching up
+	waiting: ExecutionEvent[];
+	gaps: number; // in a row, each waits longer for the missing events to be stored
+}
+
+const defaultRetryMs = 2_000;
+const gapWaitMs = 50;
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+export class Follower {
+	private readonly runs = new Map<string, Followed>();
+	private views: Map<string, RunView> = new Map();
+	private queue: ExecutionEvent[] = [];
+	private scheduled = false;
+	private stopped = false;
+	private readonly conversationId: string;
+	private readonly ports: FollowerPorts;
+
+	constructor(conversationId: string, ports: FollowerPorts) {
+		this.conversationId = conversationId;
+		this.ports = ports;
+	}
+
+	/** Shows this execution from its events, from the first one on. */
+	watch(executionId: string): void {
+		if (this.runs.has(executionId)) return;
+		this.add(executionId);
+		void this.catchUp(executionId);
+	}
+
+	/** The room was joined, perhaps again: whatever is not over may have gone on. */
+	joined(): void {
+		for (const [id, run] of this.runs) if (!isEnded(run.view.status)) void this.catchUp(id);
+	}
+
+	/** A live event of the conversation. */
+	event(event: ExecutionEvent): void {
+		this.queue.push(event);
+		if (this.scheduled) return;
+		this.scheduled = true;
+		this.ports.schedule(() => this.flush());
+	}
+
+	stop(): void {
+		this.stopped = true;
+	}
+
+	private add(executionId: string): Followed {
+		const run: Followed = { view: emptyView(executionId, this.conversationId), catching: false, again: false, waiting: [], gaps: 0 };
+		this.runs.set(executionId, run);
+		return run;
+	}
+
+	private flush(): void {
+		this.scheduled = false;
+		if (this.stopped) return;
+		const events = this.queue;
+		this.queue = [];
+		for (const event of events) this.take(event);
+		this.publish();
+	}
+
+	private take(event: ExecutionEvent): void {
+		let run = this.runs.get(event.execution_id);
+		if (!run) {
+			run = this.add(event.execution_id);
+			if (event.type !== 'execution.started') {
+				run.waiting.push(event);
+				void this.catchUp(event.execution_id);
+				return;
+			}
+		}
+		if (run.catching) run.waiting.push(event);
+		else this.apply(run, event);
+	}
+
+	private apply(run: Followed, event: ExecutionEvent): void {
+		const { view, result } = applyEvent(run.view, event);
+		run.view = view;
+		if (result === 'applied') {
+			run.gaps = 0;
+			this.ports.live?.(event);
+		} else if (result === 'gap') {
+			run.waiting.push(event);
+			void this.catchUp(event.execution_id, Math.min(defaultRetryMs, gapWaitMs * run.gaps++));
+		}
+	}
+
+	private async catchUp(executionId: string, waitMs = 0): Promise<void> {
+		const run = this.runs.get(executionId);
+		if (!run) return;
+		if (run.catching) {
+			run.again = true;
+			return;
+		}
+		run.catching = true;
+		if (waitMs > 0) await sleep(waitMs);
+		do {
+			run.again = false;
+			try {
+				await this.readMissed(run);
+			} catch {
+				if (this.stopped) return;
+				run.again = true;
+				await sleep(this.ports.retryMs ?? defaultRetryMs);
+			}
+			if (this.stopped) return;
+		} while (run.again);
+		run.catching = false;
+		const waiting = run.waiting;
+		run.waiting = [];
+		for (const event of waiting) {
+			if (run.catching) run.waiting.push(event);
+			else this.apply(run, event);
+		}
+		this.publish();
+	}
+
+	/* From the last applied event on; when the offsets do not fit even then, everything from the first event on. */
+	private async readMissed(run: Followed): Promise<void> {
+		const id = run.view.executionId;
+		const page = await this.ports.fetchEvents(id, run.view.lastSeq);
+		const complete = run.view.lastSeq === 0;
+		let view = run.view;
+		for (const event of page.items) {
+			const applied = applyEvent(view, event, complete);
+			view = applied.view;
+			if (applied.result !== 'gap') continue;
+			const all = await this.ports.fetchEvents(id, 0);
+			view = all.items.reduce((v, e) => applyEvent(v, e, true).view, emptyView(id, this.conversationId));
+			break;
+		}
+		run.view = view;
+		this.publish();
+	}
+
+	private publish(): void {
+		if (this.stopped) return;
+		let changed = false;
+		for (const [id, run] of this.runs) {
+			if (this.views.get(id) === run.view) continue;
+			if (!changed) this.views = new Map(this.views);
+			changed = true;
+			this.views.set(id, run.view);
+		}
+		if (changed) this.ports.changed(this.views);
+	}
+}
