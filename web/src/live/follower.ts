@@ -146,19 +146,25 @@ export class Follower {
 	/* From the last applied event on; when the offsets do not fit even then, everything from the first event on. */
 	private async readMissed(run: Followed): Promise<void> {
 		const id = run.view.executionId;
-		const page = await this.ports.fetchEvents(id, run.view.lastSeq);
-		const complete = run.view.lastSeq === 0;
-		let view = run.view;
-		for (const event of page.items) {
-			const applied = applyEvent(view, event, complete);
-			view = applied.view;
-			if (applied.result !== 'gap') continue;
-			const all = await this.ports.fetchEvents(id, 0);
-			view = all.items.reduce((v, e) => applyEvent(v, e, true).view, emptyView(id, this.conversationId));
-			break;
-		}
-		run.view = view;
+		const fits = await this.readFrom(run, run.view, false);
+		if (!fits) await this.readFrom(run, emptyView(id, this.conversationId), true);
 		this.publish();
+	}
+
+	/* Page after page. False: there is a gap before what came, and nothing was taken from its page. */
+	private async readFrom(run: Followed, start: RunView, tolerant: boolean): Promise<boolean> {
+		let view = start;
+		for (;;) {
+			const page = await this.ports.fetchEvents(view.executionId, view.lastSeq);
+			const before = view.lastSeq;
+			for (const event of page.items) {
+				const applied = applyEvent(view, event, tolerant);
+				if (applied.result === 'gap') return false;
+				view = applied.view;
+			}
+			run.view = view;
+			if (view.lastSeq === before || view.lastSeq >= page.last_event) return true;
+		}
 	}
 
 	private publish(): void {

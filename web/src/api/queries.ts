@@ -1,0 +1,87 @@
+import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
+
+import { api, unwrap } from './client';
+import type { EventPage } from '../live/follower';
+import type { ExecutionStatus, Message } from './types';
+
+const mostMessagePages = 50;
+
+export const modelsQuery = queryOptions({
+	queryKey: ['models'],
+	queryFn: ({ signal }) => unwrap(api.GET('/api/models', { signal })),
+	staleTime: 60_000,
+});
+
+export const agentsQuery = queryOptions({
+	queryKey: ['agents'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/agents', { signal, params: { query: { limit: 200 } } }))).items,
+});
+
+/** The agent and the ETag to save it with. */
+export const agentQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['agents', id],
+		queryFn: async ({ signal }) => {
+			let etag = '';
+			const agent = await unwrap(
+				api.GET('/api/agents/{id}', { signal, params: { path: { id } } }).then((answer) => {
+					etag = answer.response.headers.get('ETag') ?? '';
+					return answer;
+				}),
+			);
+			return { agent, etag };
+		},
+	});
+
+export const conversationsQuery = infiniteQueryOptions({
+	queryKey: ['conversations'],
+	queryFn: ({ pageParam, signal }) => unwrap(api.GET('/api/conversations', { signal, params: { query: { limit: 30, after: pageParam } } })),
+	initialPageParam: undefined as string | undefined,
+	getNextPageParam: (last) => last.next ?? undefined,
+});
+
+export const conversationQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['conversation', id],
+		queryFn: ({ signal }) => unwrap(api.GET('/api/conversations/{id}', { signal, params: { path: { id } } })),
+	});
+
+/** All messages of a conversation and how its executions ended. */
+export const threadQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['conversation', id, 'thread'],
+		queryFn: async ({ signal }) => {
+			const executions = unwrap(api.GET('/api/executions', { signal, params: { query: { conversation_id: id, limit: 200 } } }));
+			const messages: Message[] = [];
+			let after: string | undefined;
+			for (let page = 0; page < mostMessagePages; page++) {
+				const { items, next } = await unwrap(api.GET('/api/conversations/{id}/messages', { signal, params: { path: { id }, query: { limit: 200, after } } }));
+				messages.push(...items);
+				if (!next) break;
+				after = next;
+			}
+			return { messages, executions: (await executions).items };
+		},
+		staleTime: 0,
+	});
+
+export const executionsQuery = (filter: { status?: ExecutionStatus; q?: string }) =>
+	infiniteQueryOptions({
+		queryKey: ['executions', filter],
+		queryFn: ({ pageParam, signal }) => unwrap(api.GET('/api/executions', { signal, params: { query: { limit: 30, after: pageParam, ...filter } } })),
+		initialPageParam: undefined as string | undefined,
+		getNextPageParam: (last) => last.next ?? undefined,
+		staleTime: 0,
+	});
+
+export const executionQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['execution', id],
+		queryFn: ({ signal }) => unwrap(api.GET('/api/executions/{id}', { signal, params: { path: { id } } })),
+		staleTime: 0,
+	});
+
+export async function fetchEvents(id: string, after: number): Promise<EventPage> {
+	const params = { path: { id }, query: { after } };
+	return (await unwrap(api.GET('/api/executions/{id}/events', { params, headers: { Accept: 'application/json' } }))) as EventPage;
+}

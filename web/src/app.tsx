@@ -1,0 +1,146 @@
+import { QueryClient, QueryClientProvider, useQueryClient } from '@tanstack/react-query';
+import { Component, lazy, Suspense, useEffect, useMemo, useRef, useSyncExternalStore, type ReactNode } from 'react';
+import { Navigate, Route, Routes, useLocation } from 'react-router';
+
+import { ApiError, messageOf } from './api/error';
+import { sessionState, subscribeSession, type SessionState } from './api/session';
+import type { Me } from './api/types';
+import { startLink } from './live/socket';
+import { SetupPage } from './pages/setup';
+import { Shell } from './pages/shell';
+import { SignInPage } from './pages/sign-in';
+import { UserContext } from './pages/user';
+import { Announcer } from './ui/announce';
+import { Notice, Spinner, useTitle } from './ui/parts';
+
+const ChatPage = lazy(() => import('./pages/chat').then((m) => ({ default: m.ChatPage })));
+const AgentsPage = lazy(() => import('./pages/agents').then((m) => ({ default: m.AgentsPage })));
+const AgentPage = lazy(() => import('./pages/agent').then((m) => ({ default: m.AgentPage })));
+const HistoryPage = lazy(() => import('./pages/history').then((m) => ({ default: m.HistoryPage })));
+const RunPage = lazy(() => import('./pages/run').then((m) => ({ default: m.RunPage })));
+
+const newQueries = (_userId: string) =>
+	new QueryClient({
+		defaultOptions: {
+			queries: {
+				staleTime: 5_000,
+				/* Only what may pass by itself is tried again. */
+				retry: (count, error) => count < 2 && error instanceof ApiError && (error.status === 0 || error.status >= 502),
+				networkMode: 'always',
+			},
+			mutations: { networkMode: 'always' },
+		},
+	});
+
+class Boundary extends Component<{ children: ReactNode; place: string }, { error: unknown; place: string }> {
+	override state = { error: null as unknown, place: this.props.place };
+
+	static getDerivedStateFromError(error: unknown) {
+		return { error };
+	}
+
+	/* Another page is another try. */
+	static getDerivedStateFromProps(props: { place: string }, state: { place: string }) {
+		return props.place === state.place ? null : { error: null, place: props.place };
+	}
+
+	override render(): ReactNode {
+		if (this.state.error === null) return this.props.children;
+		return (
+			<div className="page">
+				<Notice tone="bad" title="This page failed">
+					<p>{messageOf(this.state.error)}</p>
+					<button type="button" className="button" onClick={() => location.reload()}>
+						Load it again
+					</button>
+				</Notice>
+			</div>
+		);
+	}
+}
+
+function NotFound(): ReactNode {
+	useTitle('Not found');
+	return (
+		<div className="page">
+			<h1>There is nothing here</h1>
+			<p>The address may be mistyped, or what it led to was deleted. Use the navigation to go on.</p>
+		</div>
+	);
+}
+
+function Pages(): ReactNode {
+	const { pathname } = useLocation();
+	return (
+		<Boundary place={pathname}>
+			<Suspense fallback={<div className="page"><Spinner label="Loading…" /></div>}>
+				<Routes>
+					<Route path="/" element={<Navigate to="/chat" replace />} />
+					<Route path="/setup" element={<Navigate to="/chat" replace />} />
+					<Route path="/chat" element={<ChatPage />} />
+					<Route path="/chat/:id" element={<ChatPage />} />
+					<Route path="/agents" element={<AgentsPage />} />
+					<Route path="/agents/:id" element={<AgentPage />} />
+					<Route path="/history" element={<HistoryPage />} />
+					<Route path="/runs/:id" element={<RunPage />} />
+					<Route path="*" element={<NotFound />} />
+				</Routes>
+			</Suspense>
+		</Boundary>
+	);
+}
+
+function SignedIn({ user, hidden }: { user: Me; hidden: boolean }): ReactNode {
+	const queries = useQueryClient();
+	const wasHidden = useRef(hidden);
+	useEffect(() => startLink(), []);
+	useEffect(() => {
+		if (wasHidden.current && !hidden) void queries.invalidateQueries();
+		wasHidden.current = hidden;
+	}, [hidden, queries]);
+	return (
+		<UserContext value={user}>
+			<div hidden={hidden}>
+				<Shell>
+					<Pages />
+				</Shell>
+			</div>
+		</UserContext>
+	);
+}
+
+export function App(): ReactNode {
+	const session = useSyncExternalStore(subscribeSession, sessionState);
+	const { pathname } = useLocation();
+	/* Nothing of one user is left for the next. */
+	const userId = 'user' in session ? session.user.id : '';
+	const queries = useMemo(() => newQueries(userId), [userId]);
+	return (
+		<QueryClientProvider client={queries}>
+			<Session session={session} onSetup={pathname === '/setup'} />
+		</QueryClientProvider>
+	);
+}
+
+function Session({ session, onSetup }: { session: SessionState; onSetup: boolean }): ReactNode {
+	if (session.kind === 'starting')
+		return (
+			<main className="gate">
+				{session.unreachable ? (
+					<Notice tone="warn" title="Ogent does not answer">
+						Trying again every few seconds. Check that <code>ogent up</code> runs and that you are connected.
+					</Notice>
+				) : (
+					<Spinner label="Starting…" />
+				)}
+			</main>
+		);
+	if (session.kind === 'signed-out') return onSetup ? <SetupPage /> : <SignInPage expired={false} />;
+	return (
+		<>
+			<Announcer />
+			<SignedIn key={session.user.id} user={session.user} hidden={session.kind === 'expired'} />
+			{session.kind === 'expired' && <SignInPage expired />}
+		</>
+	);
+}

@@ -1,0 +1,320 @@
+import './../styles/pages.css';
+
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useId, useState, type FormEvent, type ReactNode } from 'react';
+import { Link, useNavigate, useParams } from 'react-router';
+
+import { api, unwrap } from '../api/client';
+import { ApiError, messageOf } from '../api/error';
+import { agentQuery, modelsQuery } from '../api/queries';
+import type { Agent, AgentInput } from '../api/types';
+import { Confirm } from '../ui/dialog';
+import { Failure, Field, Notice, Spinner, useTitle } from '../ui/parts';
+import { useMay } from './user';
+
+const tools = [{ name: 'shell' as const, label: 'Shell', hint: 'Runs commands in the sandbox. Each conversation has a folder of its own.' }];
+const defaultLimits = { max_steps: 25, max_seconds: 600, max_output_tokens: 4096 };
+
+export function AgentPage(): ReactNode {
+	const { id = '' } = useParams();
+	if (id === 'new') return <NewAgent />;
+	return <ExistingAgent key={id} id={id} />;
+}
+
+function NewAgent(): ReactNode {
+	useTitle('New agent');
+	const queries = useQueryClient();
+	const navigate = useNavigate();
+	const [key] = useState(() => String(crypto.getRandomValues(new Uint32Array(4))));
+	const create = useMutation({
+		mutationFn: (body: AgentInput) => unwrap(api.POST('/api/agents', { body, params: { header: { 'Idempotency-Key': `${key}-${JSON.stringify(body).length}` } } })),
+		onSuccess: () => {
+			void queries.invalidateQueries({ queryKey: ['agents'] });
+			void navigate('/agents');
+		},
+	});
+	return (
+		<div className="page narrow">
+			<h1>New agent</h1>
+			<AgentForm
+				initial={{ name: '', description: '', instructions: '', model: 'default', tools: ['shell'], limits: defaultLimits }}
+				action="Create the agent"
+				busy={create.isPending}
+				error={create.error}
+				onSave={(values) => create.mutate(values)}
+			/>
+		</div>
+	);
+}
+
+function ExistingAgent({ id }: { id: string }): ReactNode {
+	const queries = useQueryClient();
+	const navigate = useNavigate();
+	const mayWrite = useMay('agents.write');
+	const loaded = useQuery(agentQuery(id));
+	const [archiving, setArchiving] = useState(false);
+	/* The version that is being edited: what arrives later does not overwrite what is typed. */
+	const [base, setBase] = useState<{ agent: Agent; etag: string } | null>(null);
+	const shown = base ?? loaded.data;
+	useTitle(shown?.agent.name ?? 'Agent');
+	const params = { path: { id } };
+
+	const save = useMutation({
+		mutationFn: async ({ values, etag }: { values: AgentInput; etag: string }) => {
+			let newTag = '';
+			const agent = await unwrap(
+				api.PATCH('/api/agents/{id}', { params: { ...params, header: { 'If-Match': etag } }, body: values }).then((answer) => {
+					newTag = answer.response.headers.get('ETag') ?? '';
+					return answer;
+				}),
+			);
+			return { agent, etag: newTag };
+		},
+		onSuccess: (saved) => {
+			queries.setQueryData(agentQuery(id).queryKey, saved);
+			setBase(saved);
+			void queries.invalidateQueries({ queryKey: ['agents'], exact: true });
+		},
+	});
+	const archive = useMutation({
+		mutationFn: () => unwrap(api.DELETE('/api/agents/{id}', { params })),
+		onSuccess: () => {
+			void navigate('/agents', { replace: true });
+			queries.removeQueries({ queryKey: agentQuery(id).queryKey });
+			void queries.invalidateQueries({ queryKey: ['agents'] });
+		},
+	});
+
+	if (loaded.isPending) return <div className="page"><Spinner label="Loading the agent…" /></div>;
+	if (loaded.isError || !shown)
+		return (
+			<div className="page">
+				<h1>Agent</h1>
+				<Failure what="The agent cannot be shown" error={loaded.error} retry={() => void loaded.refetch()} />
+			</div>
+		);
+	const conflict = save.error instanceof ApiError && (save.error.status === 412 || save.error.status === 428);
+	return (
+		<div className="page narrow">
+			<div className="page-head">
+				<div>
+					<h1>{shown.agent.name}</h1>
+					<p className="muted small">
+						Version {shown.agent.version} · <code>ogent chat --agent {shown.agent.slug}</code>
+					</p>
+				</div>
+				<div className="row">
+					<Link to={`/chat?agent=${id}`} className="button">
+						Chat
+					</Link>
+					{mayWrite && (
+						<button type="button" className="button danger ghost" onClick={() => setArchiving(true)}>
+							Archive
+						</button>
+					)}
+				</div>
+			</div>
+			{conflict && (
+				<Notice tone="warn" title="Somebody else saved this agent in the meantime">
+					<p>Nothing of yours is lost or saved yet. Look at the other version, or save yours over it.</p>
+					<div className="row">
+						<button
+							type="button"
+							className="button"
+							onClick={() =>
+								void loaded.refetch().then(({ data }) => {
+									if (data) setBase(data);
+									save.reset();
+								})
+							}
+						>
+							Load the other version
+						</button>
+						<button
+							type="button"
+							className="button danger ghost"
+							onClick={() =>
+								void loaded.refetch().then(({ data }) => {
+									if (data && save.variables) save.mutate({ values: save.variables.values, etag: data.etag });
+								})
+							}
+						>
+							Save mine over it
+						</button>
+					</div>
+				</Notice>
+			)}
+			<AgentForm
+				key={shown.agent.version}
+				initial={shown.agent}
+				action="Save"
+				busy={save.isPending}
+				saved={save.isSuccess}
+				error={conflict ? null : save.error}
+				readOnly={!mayWrite}
+				onSave={(values) => save.mutate({ values, etag: shown.etag })}
+			/>
+			<Confirm
+				open={archiving}
+				title={`Archive ${shown.agent.name}?`}
+				text="It can no longer be chosen. Its conversations and runs stay."
+				action="Archive"
+				busy={archive.isPending}
+				error={archive.isError ? messageOf(archive.error) : null}
+				onConfirm={() => archive.mutate()}
+				onClose={() => setArchiving(false)}
+			/>
+		</div>
+	);
+}
+
+type Values = Required<Pick<AgentInput, 'name' | 'description' | 'instructions' | 'model' | 'tools'>> & { limits: typeof defaultLimits };
+
+function AgentForm({
+	initial,
+	action,
+	busy,
+	saved = false,
+	error,
+	readOnly = false,
+	onSave,
+}: {
+	initial: Values;
+	action: string;
+	busy: boolean;
+	saved?: boolean;
+	error: unknown;
+	readOnly?: boolean;
+	onSave: (values: Values) => void;
+}): ReactNode {
+	const id = useId();
+	const [values, setValues] = useState<Values>(() => ({
+		name: initial.name,
+		description: initial.description,
+		instructions: initial.instructions,
+		model: initial.model,
+		tools: initial.tools,
+		limits: initial.limits,
+	}));
+	const [changed, setChanged] = useState(false);
+	const change = (part: Partial<Values>) => {
+		setValues((old) => ({ ...old, ...part }));
+		setChanged(true);
+	};
+	function submit(event: FormEvent): void {
+		event.preventDefault();
+		setChanged(false);
+		onSave({ ...values, name: values.name.trim() });
+	}
+	return (
+		<form onSubmit={submit}>
+			<fieldset disabled={readOnly} className="plain stack">
+				<Field label="Name" required maxLength={100} value={values.name} onChange={(e) => change({ name: e.target.value })} />
+				<Field label="Description" maxLength={1000} hint="One line for people who choose an agent." value={values.description} onChange={(e) => change({ description: e.target.value })} />
+				<div className="field">
+					<label htmlFor={`${id}-instructions`}>Instructions</label>
+					<textarea
+						id={`${id}-instructions`}
+						rows={8}
+						maxLength={100_000}
+						value={values.instructions}
+						aria-describedby={`${id}-instructions-hint`}
+						onChange={(e) => change({ instructions: e.target.value })}
+					/>
+					<p className="hint" id={`${id}-instructions-hint`}>
+						What the model is told before every conversation.
+					</p>
+				</div>
+				<ModelChoice value={values.model} onChange={(model) => change({ model })} />
+				<fieldset className="group-box">
+					<legend>Tools</legend>
+					{tools.map((tool) => (
+						<label key={tool.name} className="check">
+							<input
+								type="checkbox"
+								checked={values.tools.includes(tool.name)}
+								onChange={(e) => change({ tools: e.target.checked ? [...values.tools, tool.name] : values.tools.filter((t) => t !== tool.name) })}
+							/>
+							<span>
+								<strong>{tool.label}</strong>
+								<span className="hint">{tool.hint}</span>
+							</span>
+						</label>
+					))}
+				</fieldset>
+				<fieldset className="group-box">
+					<legend>Limits of one run</legend>
+					<div className="three">
+						<LimitField label="Steps" hint="Calls of the model" min={1} max={200} value={values.limits.max_steps} onChange={(max_steps) => change({ limits: { ...values.limits, max_steps } })} />
+						<LimitField label="Seconds" hint="The whole run" min={1} max={86_400} value={values.limits.max_seconds} onChange={(max_seconds) => change({ limits: { ...values.limits, max_seconds } })} />
+						<LimitField
+							label="Output tokens"
+							hint="Of each answer"
+							min={1}
+							max={1_000_000}
+							value={values.limits.max_output_tokens}
+							onChange={(max_output_tokens) => change({ limits: { ...values.limits, max_output_tokens } })}
+						/>
+					</div>
+				</fieldset>
+				{error !== null && error !== undefined && <Notice tone="bad">{messageOf(error)}</Notice>}
+				{readOnly ? (
+					<Notice tone="info">Your role may look at agents, not change them.</Notice>
+				) : (
+					<div className="row">
+						<button type="submit" className="button primary" disabled={busy}>
+							{busy ? 'Saving…' : action}
+						</button>
+						<span role="status" className="muted">
+							{saved && !changed && !busy ? 'Saved.' : ''}
+						</span>
+					</div>
+				)}
+			</fieldset>
+		</form>
+	);
+}
+
+function LimitField({ label, hint, min, max, value, onChange }: { label: string; hint: string; min: number; max: number; value: number; onChange: (value: number) => void }): ReactNode {
+	const [text, setText] = useState(String(value));
+	return (
+		<Field
+			label={label}
+			hint={hint}
+			type="number"
+			required
+			min={min}
+			max={max}
+			value={text}
+			onChange={(e) => {
+				setText(e.target.value);
+				if (e.target.value !== '' && Number.isInteger(e.target.valueAsNumber)) onChange(e.target.valueAsNumber);
+			}}
+		/>
+	);
+}
+
+function ModelChoice({ value, onChange }: { value: string; onChange: (model: string) => void }): ReactNode {
+	const id = useId();
+	const models = useQuery(modelsQuery);
+	const items = models.data?.items ?? [];
+	const known = value === 'default' || items.some((model) => model.id === value);
+	return (
+		<div className="field">
+			<label htmlFor={id}>Model</label>
+			<select id={id} value={value} onChange={(e) => onChange(e.target.value)} aria-describedby={`${id}-hint`}>
+				<option value="default">Default{models.data ? ` (now ${models.data.default.id})` : ''}</option>
+				{items.map((model) => (
+					<option key={`${model.provider}/${model.id}`} value={model.id}>
+						{model.name} ({model.provider}
+						{model.available ? '' : ', not available now'})
+					</option>
+				))}
+				{!known && <option value={value}>{value} (not available now)</option>}
+			</select>
+			<p className="hint" id={`${id}-hint`}>
+				{models.data?.default.demo ? 'The default is the demo model, which answers by fixed rules. Set OPENAI_API_KEY for a real one.' : 'Default follows what this installation offers.'}
+			</p>
+		</div>
+	);
+}

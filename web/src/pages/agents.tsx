@@ -1,0 +1,54 @@
+import './../styles/pages.css';
+
+import { useQuery } from '@tanstack/react-query';
+import { Bot, Plus } from 'lucide-react';
+import type { ReactNode } from 'react';
+import { Link } from 'react-router';
+
+import { agentsQuery } from '../api/queries';
+import { Failure, Spinner, useTitle } from '../ui/parts';
+import { useMay } from './user';
+
+export function AgentsPage(): ReactNode {
+	useTitle('Agents');
+	const agents = useQuery(agentsQuery);
+	const mayWrite = useMay('agents.write');
+	const mayChat = useMay('conversations.use');
+	return (
+		<div className="page">
+			<div className="page-head">
+				<div>
+					<h1>Agents</h1>
+					<p className="muted">An agent is a model with instructions, tools and limits.</p>
+				</div>
+				{mayWrite && (
+					<Link to="/agents/new" className="button primary">
+						<Plus aria-hidden size={17} /> New agent
+					</Link>
+				)}
+			</div>
+			{agents.isPending && <Spinner label="Loading the agents…" />}
+			{agents.isError && <Failure what="The agents cannot be read" error={agents.error} retry={() => void agents.refetch()} />}
+			{agents.data?.length === 0 && <p className="empty">There is no agent yet. {mayWrite && <Link to="/agents/new">Create the first one</Link>}</p>}
+			<ul className="cards">
+				{agents.data?.map((agent) => (
+					<li key={agent.id} className="card">
+						<h2>
+							<Bot aria-hidden size={18} /> <Link to={`/agents/${agent.id}`}>{agent.name}</Link>
+						</h2>
+						<p className="muted">{agent.description || 'No description.'}</p>
+						<p className="facts-line">
+							<span>{agent.model === 'default' ? 'default model' : agent.model}</span>
+							<span>{agent.tools.length > 0 ? `tools: ${agent.tools.join(', ')}` : 'no tools'}</span>
+						</p>
+						{mayChat && (
+							<Link to={`/chat?agent=${agent.id}`} className="button small" aria-label={`Chat with ${agent.name}`}>
+								Chat
+							</Link>
+						)}
+					</li>
+				))}
+			</ul>
+		</div>
+	);
+}

@@ -1,0 +1,122 @@
+import { ArrowUp } from 'lucide-react';
+import { useEffect, useRef, useState, type KeyboardEvent, type ReactNode } from 'react';
+
+import type { Agent } from '../api/types';
+
+const mostRows = 10;
+const draftKeyPrefix = 'ogent-draft-';
+
+function readDraft(key: string): string {
+	try {
+		return sessionStorage.getItem(draftKeyPrefix + key) ?? '';
+	} catch {
+		return '';
+	}
+}
+
+function writeDraft(key: string, text: string): void {
+	try {
+		if (text) sessionStorage.setItem(draftKeyPrefix + key, text);
+		else sessionStorage.removeItem(draftKeyPrefix + key);
+	} catch {
+		/* the draft lives as long as the page */
+	}
+}
+
+/** Puts text that could not be sent back into the composer, before what is being written there. */
+export function takeDraft(key: string, text: string): void {
+	const old = readDraft(key);
+	writeDraft(key, old ? `${text}\n${old}` : text);
+}
+
+export function Composer({
+	draftKey,
+	busy,
+	disabled,
+	agent,
+	stop,
+	onSend,
+	onStop,
+	foot,
+}: {
+	draftKey: string;
+	busy: boolean;
+	disabled: boolean;
+	agent: Agent | undefined;
+	stop?: ReactNode;
+	onSend: (text: string) => void;
+	onStop?: () => void;
+	foot?: ReactNode;
+}): ReactNode {
+	const [text, setText] = useState(() => readDraft(draftKey));
+	const area = useRef<HTMLTextAreaElement>(null);
+	const blank = text.trim() === '';
+	const held = disabled || busy || stop !== undefined;
+
+	useEffect(() => {
+		if (!matchMedia('(pointer: coarse)').matches) area.current?.focus({ preventScroll: true });
+	}, []);
+
+	function change(next: string): void {
+		setText(next);
+		writeDraft(draftKey, next);
+	}
+
+	function send(): void {
+		if (blank || held) return;
+		onSend(text.trim());
+		change('');
+		area.current?.focus({ preventScroll: true });
+	}
+
+	function onKeyDown(event: KeyboardEvent): void {
+		if (event.nativeEvent.isComposing) return;
+		if (event.key === 'Escape' && onStop) {
+			event.preventDefault();
+			onStop();
+		}
+		if (event.key !== 'Enter' || event.shiftKey || matchMedia('(pointer: coarse)').matches) return;
+		event.preventDefault();
+		send();
+	}
+
+	return (
+		<form
+			className="composer"
+			aria-label="Write a message"
+			onSubmit={(event) => {
+				event.preventDefault();
+				send();
+			}}
+		>
+			<div className="composer-box">
+				<label htmlFor="composer-text" className="visually-hidden">
+					Message
+				</label>
+				<textarea
+					id="composer-text"
+					ref={area}
+					rows={Math.min(mostRows, text.split('\n').length)}
+					value={text}
+					maxLength={200_000}
+					placeholder={agent ? `Ask ${agent.name}…` : 'Write a message…'}
+					onChange={(event) => change(event.target.value)}
+					onKeyDown={onKeyDown}
+					aria-describedby="composer-hint"
+				/>
+				<div className="composer-bar">
+					<span className="muted small" id="composer-hint">
+						{agent && <span className="composer-agent">{agent.name}</span>}
+						<span className="keys">{stop ? 'Esc stops the run' : 'Enter sends, Shift+Enter makes a new line'}</span>
+					</span>
+					{stop ?? (
+						<button type="submit" className="send" disabled={blank || held} aria-label="Send">
+							<ArrowUp aria-hidden size={20} />
+						</button>
+					)}
+				</div>
+			</div>
+			<div className="composer-foot">{foot}</div>
+		</form>
+	);
+}

@@ -1,0 +1,85 @@
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { Pencil, Trash2 } from 'lucide-react';
+import { useState, type ReactNode } from 'react';
+import { useNavigate } from 'react-router';
+
+import { api, unwrap } from '../api/client';
+import { messageOf } from '../api/error';
+import type { Conversation } from '../api/types';
+import { Confirm } from '../ui/dialog';
+import { useMay } from './user';
+
+export function ConversationHead({ conversation }: { conversation: Conversation }): ReactNode {
+	const queries = useQueryClient();
+	const navigate = useNavigate();
+	const may = useMay('conversations.use');
+	const [editing, setEditing] = useState(false);
+	const [deleting, setDeleting] = useState(false);
+	const { id } = conversation;
+	const params = { path: { id } };
+	const rename = useMutation({
+		mutationFn: (title: string) => unwrap(api.PATCH('/api/conversations/{id}', { params, body: { title } })),
+		onSuccess: (changed) => {
+			queries.setQueryData(['conversation', id], changed);
+			void queries.invalidateQueries({ queryKey: ['conversations'] });
+			setEditing(false);
+		},
+	});
+	const remove = useMutation({
+		mutationFn: () => unwrap(api.DELETE('/api/conversations/{id}', { params })),
+		onSuccess: () => {
+			void navigate('/chat', { replace: true });
+			queries.removeQueries({ queryKey: ['conversation', id] });
+			void queries.invalidateQueries({ queryKey: ['conversations'] });
+		},
+	});
+	return (
+		<div className="chat-head">
+			{editing ? (
+				<form
+					className="rename"
+					onSubmit={(event) => {
+						event.preventDefault();
+						const title = new FormData(event.currentTarget).get('title');
+						if (typeof title === 'string' && title.trim()) rename.mutate(title.trim());
+					}}
+				>
+					<label htmlFor="rename" className="visually-hidden">
+						Title
+					</label>
+					<input id="rename" name="title" defaultValue={conversation.title} maxLength={200} required autoFocus onKeyDown={(e) => e.key === 'Escape' && setEditing(false)} />
+					<button type="submit" className="button small" disabled={rename.isPending}>
+						Save
+					</button>
+					{rename.isError && (
+						<span role="alert" className="field-error">
+							{messageOf(rename.error)}
+						</span>
+					)}
+				</form>
+			) : (
+				<h1>{conversation.title || 'New conversation'}</h1>
+			)}
+			{may && !editing && (
+				<>
+					<button type="button" className="icon-button" aria-label="Rename the conversation" onClick={() => setEditing(true)}>
+						<Pencil aria-hidden size={16} />
+					</button>
+					<button type="button" className="icon-button" aria-label="Delete the conversation" onClick={() => setDeleting(true)}>
+						<Trash2 aria-hidden size={16} />
+					</button>
+				</>
+			)}
+			<Confirm
+				open={deleting}
+				title="Delete this conversation?"
+				text="Its messages are removed. A run that is still going on is stopped."
+				action="Delete"
+				busy={remove.isPending}
+				error={remove.isError ? messageOf(remove.error) : null}
+				onConfirm={() => remove.mutate()}
+				onClose={() => setDeleting(false)}
+			/>
+		</div>
+	);
+}

@@ -1,0 +1,103 @@
+/* The thread of a conversation: one group per message of the user, with what its execution made of it. */
+import type { Execution, ExecutionStatus, Message } from '../api/types';
+import { appendOutput, isEnded, newCall, utf8Length, type CallItem, type Item, type RunView } from '../live/reducer';
+
+export interface Group {
+	key: string;
+	executionId: string | null;
+	input: string;
+	items: Item[];
+	status: ExecutionStatus;
+	state: RunView['state'] | null;
+	error: RunView['error'];
+	retry: RunView['retry'];
+	durationMs: number | null;
+}
+
+const callStatuses = new Set(['exited', 'signalled', 'timeout', 'cancelled', 'oom', 'lost', 'error']);
+
+const text = (value: unknown) => (typeof value === 'string' ? value : null);
+const number = (value: unknown) => (typeof value === 'number' ? value : null);
+
+/** A finished call as its stored result tells it. */
+function finishCall(call: CallItem, message: Message): CallItem {
+	const result = message.result ?? {};
+	const status = text(result.status);
+	const output = text(result.output) ?? '';
+	return {
+		...appendOutput(call, 'stdout', output),
+		status: status && callStatuses.has(status) ? (status as CallItem['status']) : 'error',
+		exitCode: number(result.exit_code),
+		signal: text(result.signal) ?? number(result.signal),
+		outputBytes: number(result.output_bytes) ?? utf8Length(output),
+		durationMs: number(result.duration_ms),
+		message: text(result.message) ?? (status ? null : message.content),
+	};
+}
+
+function commandOf(argument: unknown): string | null {
+	return typeof argument === 'object' && argument !== null && 'command' in argument ? text(argument.command) : null;
+}
+
+function addAssistant(items: Item[], message: Message, step: number): void {
+	if (message.content !== '')
+		items.push({ kind: 'text', step, messageId: message.id, text: message.content, bytes: utf8Length(message.content), done: true });
+	for (const call of message.tool_calls ?? [])
+		items.push({ ...newCall(call.id, step), name: call.name, arguments: call.arguments, command: commandOf(call.arguments), startedAt: message.created_at });
+}
+
+function addTool(items: Item[], message: Message): void {
+	const index = items.findLastIndex((item) => item.kind === 'call' && item.callId === message.tool_call_id);
+	if (index >= 0) items[index] = finishCall(items[index] as CallItem, message);
+}
+
+function fromMessages(messages: readonly Message[]): Map<string, Group> {
+	const groups = new Map<string, Group>();
+	for (const message of messages) {
+		const key = message.execution_id ?? message.id;
+		let group = groups.get(key);
+		if (!group) {
+			group = { key, executionId: message.execution_id, input: '', items: [], status: 'succeeded', state: null, error: null, retry: null, durationMs: null };
+			groups.set(key, group);
+		}
+		if (message.role === 'user') group.input = message.content;
+		else if (message.role === 'assistant') addAssistant(group.items, message, (group.items.at(-1)?.step ?? 0) + 1);
+		else addTool(group.items, message);
+	}
+	return groups;
+}
+
+function withView(group: Group, view: RunView): Group {
+	return {
+		...group,
+		input: view.input ?? group.input,
+		items: view.items,
+		status: view.status,
+		state: view.state,
+		error: view.error,
+		retry: view.retry,
+		durationMs: view.durationMs,
+	};
+}
+
+/** Stored messages and executions, with the views of those executions that are followed by their events: a view replaces what is stored
+ * of its execution, so nothing is shown twice. */
+export function buildGroups(messages: readonly Message[], executions: readonly Execution[], views: ReadonlyMap<string, RunView>): Group[] {
+	const groups = fromMessages(messages);
+	for (const execution of executions.toReversed()) {
+		const group = groups.get(execution.id);
+		const { id, input, status, state, error, duration_ms } = execution;
+		if (group) Object.assign(group, { status, state, error, durationMs: duration_ms });
+		else groups.set(id, { key: id, executionId: id, input, items: [], status, state, error, retry: null, durationMs: duration_ms });
+	}
+	for (const [id, view] of views) {
+		if (view.lastSeq === 0) continue;
+		const group = groups.get(id) ?? { key: id, executionId: id, input: '', items: [], status: 'queued', state: null, error: null, retry: null, durationMs: null };
+		groups.set(id, withView(group as Group, view));
+	}
+	return [...groups.values()];
+}
+
+export function activeGroup(groups: readonly Group[]): Group | undefined {
+	return groups.findLast((group) => !isEnded(group.status));
+}

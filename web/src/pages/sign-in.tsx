@@ -1,0 +1,121 @@
+import { queryOptions, useQuery } from '@tanstack/react-query';
+import { useId, useState, type FormEvent, type ReactNode } from 'react';
+
+import { ApiError, apiErrorFrom, messageOf, unreachable } from '../api/error';
+import { signIn, signUp } from '../api/session';
+import { Field, Logo, Notice, useTitle } from '../ui/parts';
+import { NoToken } from './setup';
+
+export const passwordMinimum = 15;
+
+export function useSetupState() {
+	return queryOptions({
+		queryKey: ['setup'],
+		queryFn: async () => {
+			const answer = await fetch('/api/auth/setup', { headers: { Accept: 'application/json' } }).catch(() => {
+				throw unreachable();
+			});
+			const body: unknown = await answer.json().catch(() => null);
+			if (!answer.ok) throw apiErrorFrom(answer.status, body);
+			return body as { needed: boolean; registration: 'open' | 'closed' };
+		},
+	});
+}
+
+export function PasswordField({ value, onChange, isNew }: { value: string; onChange: (value: string) => void; isNew: boolean }): ReactNode {
+	const [shown, setShown] = useState(false);
+	const id = useId();
+	const missing = passwordMinimum - [...value].length;
+	return (
+		<div className="field">
+			<label htmlFor={id}>Password</label>
+			<div className="input-with-button">
+				<input
+					id={id}
+					name="password"
+					type={shown ? 'text' : 'password'}
+					autoComplete={isNew ? 'new-password' : 'current-password'}
+					required
+					minLength={isNew ? passwordMinimum : undefined}
+					maxLength={1024}
+					value={value}
+					onChange={(e) => onChange(e.target.value)}
+					aria-describedby={isNew ? `${id}-hint` : undefined}
+				/>
+				<button type="button" className="button ghost" aria-pressed={shown} aria-label="Show password" onClick={() => setShown(!shown)}>
+					{shown ? 'Hide' : 'Show'}
+				</button>
+			</div>
+			{isNew && (
+				<p className="hint" id={`${id}-hint`}>
+					At least {passwordMinimum} characters. Anything goes, spaces too: a few random words are good. Common passwords are refused.
+					{value !== '' && missing > 0 && ` ${missing} more to go.`}
+				</p>
+			)}
+		</div>
+	);
+}
+
+export function SignInPage({ expired }: { expired: boolean }): ReactNode {
+	useTitle('Sign in');
+	const setup = useQuery(useSetupState());
+	const [registering, setRegistering] = useState(false);
+	const [name, setName] = useState('');
+	const [email, setEmail] = useState('');
+	const [password, setPassword] = useState('');
+	const [busy, setBusy] = useState(false);
+	const [error, setError] = useState<unknown>(null);
+
+	async function submit(event: FormEvent): Promise<void> {
+		event.preventDefault();
+		setBusy(true);
+		setError(null);
+		try {
+			if (registering) await signUp({ name: name.trim(), email: email.trim(), password });
+			else await signIn({ email: email.trim(), password });
+		} catch (e) {
+			setError(e);
+			setBusy(false);
+		}
+	}
+
+	return (
+		<main className="gate">
+			<div className="gate-card">
+				<Logo />
+				<h1>{registering ? 'Create an account' : 'Sign in to Ogent'}</h1>
+				{expired && <Notice tone="info">Your session has ended. Sign in to go on where you were.</Notice>}
+				{setup.data?.needed ? (
+					<NoToken />
+				) : (
+					<form onSubmit={(e) => void submit(e)} className="stack">
+						{registering && <Field label="Name" name="name" autoComplete="name" required maxLength={100} value={name} onChange={(e) => setName(e.target.value)} />}
+						<Field label="E-mail" name="email" type="email" autoComplete="username" required maxLength={254} value={email} onChange={(e) => setEmail(e.target.value)} autoFocus />
+						<PasswordField isNew={registering} value={password} onChange={setPassword} />
+						{error !== null && (
+							<Notice tone="bad">
+								<p>{messageOf(error)}</p>
+								{error instanceof ApiError && error.status === 0 && <p className="small">What you typed is kept.</p>}
+							</Notice>
+						)}
+						<button type="submit" className="button primary wide" disabled={busy}>
+							{registering ? 'Create the account' : busy ? 'Signing in…' : 'Sign in'}
+						</button>
+					</form>
+				)}
+				{setup.data?.registration === 'open' && !setup.data.needed && (
+					<button
+						type="button"
+						className="link-button"
+						onClick={() => {
+							setRegistering(!registering);
+							setError(null);
+						}}
+					>
+						{registering ? 'I have an account: sign in' : 'No account yet? Create one'}
+					</button>
+				)}
+			</div>
+		</main>
+	);
+}

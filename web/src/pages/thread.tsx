@@ -1,0 +1,184 @@
+import { ArrowDown, LoaderCircle } from 'lucide-react';
+import { memo, useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
+import { Link } from 'react-router';
+
+import { messageOf } from '../api/error';
+import { isEnded } from '../live/reducer';
+import { Markdown } from '../markdown/markdown';
+import { CommandCard } from '../ui/command-card';
+import { CopyButton } from '../ui/copy-button';
+import { formatDuration } from '../ui/format';
+import { Notice, Spinner } from '../ui/parts';
+import type { Group } from './groups';
+import type { Outgoing } from './outbox';
+
+interface ThreadProps {
+	groups: Group[];
+	outgoing: Outgoing[];
+	onRetry: (entry: Outgoing) => void;
+	onEdit: (entry: Outgoing) => void;
+	loading?: boolean;
+	scrolls?: boolean;
+}
+
+const nearEnd = 80; // px
+
+export function Thread({ scrolls = false, loading = false, ...props }: ThreadProps): ReactNode {
+	if (!scrolls) return <Entries {...props} />;
+	return (
+		<Scroller>
+			<div className="thread">
+				{loading && <Spinner label="Loading the conversation…" />}
+				<Entries {...props} />
+			</div>
+		</Scroller>
+	);
+}
+
+/* Stays at the end while the end is in view, and never pulls a reader down. */
+function Scroller({ children }: { children: ReactNode }): ReactNode {
+	const box = useRef<HTMLDivElement>(null);
+	const stick = useRef(true);
+	const [away, setAway] = useState(false);
+	const toEnd = () => {
+		const element = box.current;
+		if (element) element.scrollTop = element.scrollHeight;
+	};
+	useLayoutEffect(() => {
+		if (stick.current) toEnd();
+	});
+	useEffect(() => {
+		const content = box.current?.firstElementChild;
+		if (!content) return;
+		const observer = new ResizeObserver(() => {
+			if (stick.current) toEnd();
+		});
+		observer.observe(content);
+		return () => observer.disconnect();
+	}, []);
+	return (
+		<div className="thread-frame">
+			<div
+				className="thread-scroll"
+				ref={box}
+				onScroll={(event) => {
+					const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
+					stick.current = scrollHeight - scrollTop - clientHeight < nearEnd;
+					setAway(!stick.current);
+				}}
+			>
+				{children}
+			</div>
+			{away && (
+				<button
+					type="button"
+					className="to-end"
+					onClick={() => {
+						stick.current = true;
+						toEnd();
+					}}
+				>
+					<ArrowDown aria-hidden size={16} /> Latest
+				</button>
+			)}
+		</div>
+	);
+}
+
+function Entries({ groups, outgoing, onRetry, onEdit }: ThreadProps): ReactNode {
+	return (
+		<>
+			{groups.map((group) => (
+				<GroupView key={group.key} group={group} />
+			))}
+			{outgoing.map((entry) => (
+				<div key={entry.key} className="group">
+					<div className={`bubble ${entry.state}`}>{entry.text}</div>
+					{entry.state === 'sending' ? (
+						<p className="activity">
+							<LoaderCircle aria-hidden size={15} className="spin" /> Sending…
+						</p>
+					) : (
+						<Notice tone="bad" title="Not sent">
+							<p>{messageOf(entry.error)}</p>
+							<div className="row">
+								<button type="button" className="button" onClick={() => onRetry(entry)}>
+									Send again
+								</button>
+								<button type="button" className="button ghost" onClick={() => onEdit(entry)}>
+									Edit
+								</button>
+							</div>
+						</Notice>
+					)}
+				</div>
+			))}
+		</>
+	);
+}
+
+function sameGroup(a: Group, b: Group): boolean {
+	return (
+		a.items.length === b.items.length &&
+		a.items.every((item, i) => item === b.items[i]) &&
+		a.input === b.input &&
+		a.status === b.status &&
+		a.state === b.state &&
+		a.retry === b.retry &&
+		a.error?.message === b.error?.message &&
+		a.durationMs === b.durationMs
+	);
+}
+
+const GroupView = memo(
+	function GroupView({ group }: { group: Group }): ReactNode {
+		return (
+			<article className="group" aria-label={`You: ${group.input.slice(0, 80)}`} data-execution={group.executionId ?? undefined} data-status={group.status}>
+				<div className="bubble">{group.input}</div>
+				<Items group={group} />
+				<GroupEnd group={group} />
+			</article>
+		);
+	},
+	(a, b) => sameGroup(a.group, b.group),
+);
+
+function Items({ group }: { group: Group }): ReactNode {
+	return group.items.map((item) =>
+		item.kind === 'text' ? (
+			<div key={item.messageId} className="answer">
+				<Markdown text={item.text} done={item.done} />
+			</div>
+		) : (
+			<CommandCard key={item.callId} call={item} />
+		),
+	);
+}
+
+const activities = { loading: 'Starting…', thinking: 'Thinking…', tooling: 'Running a command…', saving: 'Saving…', ended: 'Ending…' };
+
+function GroupEnd({ group }: { group: Group }): ReactNode {
+	if (!isEnded(group.status))
+		return (
+			<p className="activity">
+				<LoaderCircle aria-hidden size={15} className="spin" />
+				{group.retry ? `The model did not answer (${group.retry.reason}); attempt ${group.retry.attempt} follows.` : group.status === 'queued' ? 'Waiting for its turn…' : activities[group.state ?? 'thinking']}
+			</p>
+		);
+	const answer = group.items.findLast((item) => item.kind === 'text');
+	return (
+		<>
+			{group.status === 'failed' && (
+				<Notice tone="warn" title="The run failed">
+					<p>{group.error?.message ?? 'No reason was given.'}</p>
+				</Notice>
+			)}
+			{group.status === 'cancelled' && <p className="activity">Stopped.</p>}
+			<div className="group-foot">
+				{answer && <CopyButton text={answer.text} what="answer" />}
+				{group.executionId && <Link to={`/runs/${group.executionId}`}>Run details</Link>}
+				{group.durationMs !== null && <span>{formatDuration(group.durationMs)}</span>}
+			</div>
+		</>
+	);
+}

@@ -1,0 +1,57 @@
+import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
+
+import { fetchEvents } from '../api/queries';
+import type { ExecutionEvent } from '../api/types';
+import { Follower } from '../live/follower';
+import { isEnded, type RunView } from '../live/reducer';
+import { follow, linkState, subscribeLink } from '../live/socket';
+
+const pollMs = 3_000;
+const hiddenFrameMs = 250;
+
+/* Once a frame; a hidden page has no frames. */
+function schedule(flush: () => void): void {
+	if (document.hidden) setTimeout(flush, hiddenFrameMs);
+	else requestAnimationFrame(flush);
+}
+
+const none: ReadonlyMap<string, RunView> = new Map();
+
+/** The executions of a conversation as they go on. `watch` shows one from its first event; those that start while the room is joined
+ * come by themselves. Without a live connection the running ones are asked for every few seconds. */
+export function useFollower(conversationId: string | undefined, room: string | undefined, onLive?: (event: ExecutionEvent) => void) {
+	const [views, setViews] = useState(none);
+	const follower = useRef<Follower | null>(null);
+	const live = useRef(onLive);
+	live.current = onLive;
+	const early = useRef<string[]>([]);
+	const link = useSyncExternalStore(subscribeLink, linkState);
+
+	useEffect(() => {
+		if (!conversationId || !room) return;
+		const started = new Follower(conversationId, { fetchEvents, changed: setViews, live: (event) => live.current?.(event), schedule });
+		follower.current = started;
+		setViews(none);
+		for (const id of early.current.splice(0)) started.watch(id);
+		const leave = follow(room, { joined: () => started.joined(), event: (event) => started.event(event) });
+		return () => {
+			leave();
+			started.stop();
+			follower.current = null;
+		};
+	}, [conversationId, room]);
+
+	const isOpen = link.kind === 'open';
+	const isActive = [...views.values()].some((view) => !isEnded(view.status));
+	useEffect(() => {
+		if (isOpen || !isActive) return;
+		const timer = setInterval(() => follower.current?.joined(), pollMs);
+		return () => clearInterval(timer);
+	}, [isOpen, isActive]);
+
+	const watch = useCallback((executionId: string) => {
+		if (follower.current) follower.current.watch(executionId);
+		else early.current.push(executionId);
+	}, []);
+	return { views, watch };
+}
