@@ -1,0 +1,382 @@
+/* Where our groups go. Version 2: below our own group if its controllers can be handed down, otherwise beside it, at
+ * last below the top (as root); the first place with the memory and pids controllers wins, else the first that can be
+ * written, which still gives the kill in one write. Version 1: below our own group of each controller. */
+#include "sandbox/cgroup.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/str.h"
+
+/* ---- Small files ---- */
+
+static int write_at(int dir, const char *name, const char *text)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CLOEXEC), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+static int write_number(int dir, const char *name, uint64_t n)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)n);
+	return write_at(dir, name, text);
+}
+
+static int read_at(int dir, const char *name, char *text, size_t size)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, size - 1);
+	close(fd);
+	if (n < 0)
+		return -errno;
+	text[n] = 0;
+	return 0;
+}
+
+static bool has_word(const char *text, const char *word)
+{
+	size_t n = strlen(word);
+
+	for (const char *p = text; (p = strstr(p, word)); p += n)
+		if ((p == text || p[-1] == ' ' || p[-1] == ',') && (p[n] == 0 || strchr(" ,\n", p[n])))
+			return true;
+	return false;
+}
+
+/* ---- The host ---- */
+
+/* Our own group in the hierarchy of `controller` ("" = version 2), from /proc/self/cgroup. */
+static bool own_group(const char *controller, char *ret, size_t size)
+{
+	char line[1024];
+	bool found = false;
+	FILE *f = fopen("/proc/self/cgroup", "re");
+
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
+
+		if (!path)
+			continue;
+		*path++ = 0;
+		path[strcspn(path, "\n")] = 0;
+		found = *controller ? has_word(names + 1, controller) : names[1] == 0;
+		if (found)
+			snprintf(ret, size, "%s", strcmp(path, "/") == 0 ? "" : path);
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Where a hierarchy is mounted, from /proc/self/mountinfo (proc(5)). Only a mount of the hierarchy's top is of use. */
+static bool mount_point(const char *controller, char *ret, size_t size)
+{
+	char line[2048], root[512], at[512], type[32], super[512];
+	bool found = false;
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+
+	while (f && !found && fgets(line, sizeof(line), f)) {
+		char *tail = strstr(line, " - ");
+
+		if (sscanf(line, "%*d %*d %*s %511s %511s", root, at) != 2 || !tail ||
+		    sscanf(tail + 3, "%31s %*s %511s", type, super) != 2 || strcmp(root, "/") != 0)
+			continue;
+		found = *controller ? strcmp(type, "cgroup") == 0 && has_word(super, controller)
+				    : strcmp(type, "cgroup2") == 0;
+		if (found)
+			snprintf(ret, size, "%s", at);
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+/* Groups of sandboxes that are gone; those that live on refuse to be removed. */
+static void remove_left_overs(int dir)
+{
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (e->d_type == DT_DIR && e->d_name[0] != '.')
+			unlinkat(dir, e->d_name, AT_REMOVEDIR);
+	if (d)
+		closedir(d);
+	else if (copy >= 0)
+		close(copy);
+}
+
+/* Makes parent/name. Returns its fd or -errno. */
+static int make_group(const char *parent, const char *name, char *ret_path)
+{
+	int fd;
+
+	if (snprintf(ret_path, CGROUP_PATH, "%s/%s", parent, name) >= CGROUP_PATH)
+		return -ENAMETOOLONG;
+	if (mkdir(ret_path, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	fd = open(ret_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Whether a process can be put there: one that was started elsewhere needs rights on the common ancestor too, so only
+ * trying tells; the probe does. Here: whether a group can be made below it. */
+static bool try_leaf(struct cgroup_host *h, const char *parent, const char *name)
+{
+	char path[CGROUP_PATH], controllers[256] = "", own[64];
+	int parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+	bool limits;
+
+	if (parent_fd < 0)
+		return false;
+	write_at(parent_fd, "cgroup.subtree_control", "+memory");
+	write_at(parent_fd, "cgroup.subtree_control", "+pids");
+	close(parent_fd);
+	fd = make_group(parent, name, path);
+	if (fd < 0)
+		return false;
+	remove_left_overs(fd);
+	snprintf(own, sizeof(own), "probe-%d", (int)getpid());
+	if (mkdirat(fd, own, 0755) < 0) {
+		close(fd);
+		return false;
+	}
+	unlinkat(fd, own, AT_REMOVEDIR);
+	read_at(fd, "cgroup.controllers", controllers, sizeof(controllers));
+	limits = has_word(controllers, "memory") && has_word(controllers, "pids") &&
+		 write_at(fd, "cgroup.subtree_control", "+memory +pids") == 0;
+	close(fd);
+	if (limits || !h->leaf[0]) {
+		if (h->leaf[0])
+			rmdir(h->leaf);
+		memcpy(h->leaf, path, sizeof(path));
+		h->leaf_memory = h->leaf_pids = limits;
+	} else {
+		rmdir(path);
+	}
+	return limits;
+}
+
+static void find_leaf(struct cgroup_host *h, const char *name)
+{
+	char at[512], own[512], place[CGROUP_PATH];
+	char *slash;
+
+	if (!mount_point("", at, sizeof(at)) || !own_group("", own, sizeof(own)))
+		return;
+	if (snprintf(place, sizeof(place), "%s%s", at, own) >= (int)sizeof(place) || try_leaf(h, place, name))
+		return;
+	slash = strrchr(place, '/');
+	if (own[0] && slash && slash >= place + strlen(at)) {
+		*slash = 0;
+		if (try_leaf(h, place, name))
+			return;
+	}
+	if (own[0] && strcmp(place, at) != 0)
+		try_leaf(h, at, name);
+}
+
+static void find_v1(const char *controller, const char *name, char *ret)
+{
+	char at[512], own[512], place[CGROUP_PATH], path[CGROUP_PATH];
+	int fd;
+
+	if (!mount_point(controller, at, sizeof(at)) || !own_group(controller, own, sizeof(own)) ||
+	    snprintf(place, sizeof(place), "%s%s", at, own) >= (int)sizeof(place))
+		return;
+	fd = make_group(place, name, path);
+	if (fd < 0)
+		return;
+	remove_left_overs(fd);
+	if (faccessat(fd, "tasks", W_OK, AT_EACCESS) == 0)
+		memcpy(ret, path, sizeof(path));
+	close(fd);
+}
+
+bool cgroup_host_limits(const struct cgroup_host *h)
+{
+	return cgroup_host_version(h) > 0;
+}
+
+int cgroup_host_version(const struct cgroup_host *h)
+{
+	if (h->leaf[0] && h->leaf_memory && h->leaf_pids)
+		return 2;
+	return h->v1_memory[0] && h->v1_pids[0] ? 1 : 0;
+}
+
+void cgroup_host_init(struct cgroup_host *h, const char *name)
+{
+	*h = (struct cgroup_host){0};
+	find_leaf(h, name);
+	if (cgroup_host_version(h) == 0) {
+		find_v1("memory", name, h->v1_memory);
+		find_v1("pids", name, h->v1_pids);
+	}
+	if (cgroup_host_version(h) == 0)
+		h->v1_memory[0] = h->v1_pids[0] = 0;
+	if (cgroup_host_limits(h))
+		snprintf(h->detail, sizeof(h->detail), "memory and process limits by cgroup version %d",
+			 cgroup_host_version(h));
+	else
+		snprintf(h->detail, sizeof(h->detail),
+			 "no writable cgroup with the memory and pids controllers; run as root, or as a service with "
+			 "Delegate=yes");
+}
+
+/* ---- One sandbox ---- */
+
+static int open_v1(const char *parent, const char *name, int *ret_dir, int *ret_join)
+{
+	char path[CGROUP_PATH];
+	int dir = make_group(parent, name, path);
+
+	if (dir < 0)
+		return dir;
+	*ret_dir = dir;
+	*ret_join = openat(dir, "tasks", O_WRONLY | O_CLOEXEC);
+	return *ret_join < 0 ? -errno : 0;
+}
+
+static int open_leaf(const struct cgroup_host *h, uint64_t memory_max, unsigned pids_max, struct cgroup *c)
+{
+	char path[CGROUP_PATH];
+	int fd = make_group(h->leaf, c->name, path), r = 0;
+
+	if (fd < 0)
+		return fd;
+	c->leaf_fd = fd;
+	if (!h->leaf_memory)
+		return 0;
+	r = write_number(fd, "memory.max", memory_max);
+	if (r == 0)
+		r = write_number(fd, "pids.max", pids_max + 1);
+	if (r == 0) {
+		write_number(fd, "memory.swap.max", 0); /* absent without swap accounting */
+		c->memory_fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+	}
+	return r;
+}
+
+/* Swap is counted only where the kernel accounts it: then memory.memsw must not be above. */
+static int open_v1_limits(const struct cgroup_host *h, uint64_t memory_max, unsigned pids_max, struct cgroup *c)
+{
+	int pids_fd = -1, r = open_v1(h->v1_memory, c->name, &c->memory_fd, &c->join_fds[0]);
+
+	if (r == 0)
+		r = write_number(c->memory_fd, "memory.limit_in_bytes", memory_max);
+	if (r == 0) {
+		write_number(c->memory_fd, "memory.memsw.limit_in_bytes", memory_max);
+		r = open_v1(h->v1_pids, c->name, &pids_fd, &c->join_fds[1]);
+	}
+	if (r == 0)
+		r = write_number(pids_fd, "pids.max", pids_max + 1);
+	if (pids_fd >= 0)
+		close(pids_fd);
+	return r;
+}
+
+int cgroup_open(const struct cgroup_host *h, const char *name, uint64_t memory_max, unsigned pids_max,
+		struct cgroup *ret)
+{
+	struct cgroup c = CGROUP_INIT;
+	int r = 0;
+
+	c.host = h;
+	snprintf(c.name, sizeof(c.name), "%s", name);
+	if (h->leaf[0])
+		r = open_leaf(h, memory_max, pids_max, &c);
+	if (r == 0 && h->v1_memory[0])
+		r = open_v1_limits(h, memory_max, pids_max, &c);
+	if (r < 0)
+		cgroup_deinit(&c);
+	else
+		*ret = c;
+	return r;
+}
+
+bool cgroup_kill(const struct cgroup *c)
+{
+	return c->leaf_fd >= 0 && write_at(c->leaf_fd, "cgroup.kill", "1") == 0;
+}
+
+static uint64_t number_after(const char *text, const char *name)
+{
+	const char *p = strstr(text, name);
+
+	return p ? strtoull(p + strlen(name), NULL, 10) : 0;
+}
+
+unsigned cgroup_oom_kills(const struct cgroup *c)
+{
+	char text[1024];
+
+	if (c->memory_fd < 0)
+		return 0;
+	if (read_at(c->memory_fd, c->leaf_fd >= 0 && c->host->leaf_memory ? "memory.events" : "memory.oom_control",
+		    text, sizeof(text)) < 0)
+		return 0;
+	return (unsigned)number_after(text, "oom_kill ");
+}
+
+uint64_t cgroup_memory_peak(const struct cgroup *c)
+{
+	char text[64];
+
+	if (c->memory_fd < 0 || (read_at(c->memory_fd, "memory.peak", text, sizeof(text)) < 0 &&
+				 read_at(c->memory_fd, "memory.max_usage_in_bytes", text, sizeof(text)) < 0))
+		return 0;
+	return strtoull(text, NULL, 10);
+}
+
+/* "0" to tasks moves the writer alone; a pid, or cgroup.procs, would wait for a grace period of some 10 ms. */
+int cgroup_join(const struct cgroup *c)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(c->join_fds); i++)
+		if (c->join_fds[i] >= 0 && write(c->join_fds[i], "0", 1) < 0)
+			return -errno;
+	return 0;
+}
+
+static void remove_group(const char *parent, const char *name)
+{
+	char path[CGROUP_PATH + 64];
+
+	snprintf(path, sizeof(path), "%s/%s", parent, name);
+	rmdir(path);
+}
+
+void cgroup_deinit(struct cgroup *c)
+{
+	int fds[] = {c->leaf_fd, c->memory_fd, c->join_fds[0], c->join_fds[1]};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	if (c->host && c->host->leaf[0])
+		remove_group(c->host->leaf, c->name);
+	if (c->host && c->host->v1_memory[0])
+		remove_group(c->host->v1_memory, c->name);
+	if (c->host && c->host->v1_pids[0])
+		remove_group(c->host->v1_pids, c->name);
+	*c = CGROUP_INIT;
+}

@@ -1,0 +1,91 @@
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sandbox/layers.h"
+
+/* Lowers only: without CAP_SYS_RESOURCE a hard limit cannot be raised. */
+static int lower(int resource, rlim_t soft, rlim_t hard)
+{
+	struct rlimit now, next;
+
+	if (getrlimit(resource, &now) < 0)
+		return -errno;
+	next.rlim_max = MIN(hard, now.rlim_max);
+	next.rlim_cur = MIN(soft, next.rlim_max);
+	return setrlimit(resource, &next) < 0 ? -errno : 0;
+}
+
+int limits_set(const struct sandbox_host *host, const struct sandbox_spec *spec, const char **what)
+{
+	bool by_cgroup = cgroup_host_limits(&host->cgroup);
+	rlim_t file_size = spec->file_size_max ? spec->file_size_max : RLIM_INFINITY;
+	/* Per process, and of private memory only: weaker than the cgroup, and all there is without one. */
+	rlim_t memory = by_cgroup ? RLIM_INFINITY : spec->memory_max;
+	/* The kernel counts processes per user and user namespace; the init is one of them. */
+	rlim_t pids = spec->pids_max + 1;
+	const struct {
+		const char *name;
+		int resource;
+		rlim_t soft, hard;
+	} limits[] = {
+		{"rlimit core", RLIMIT_CORE, 0, 0},
+		{"rlimit nofile", RLIMIT_NOFILE, 1024, 4096},
+		{"rlimit nproc", RLIMIT_NPROC, pids, pids},
+		{"rlimit fsize", RLIMIT_FSIZE, file_size, file_size},
+		{"rlimit data", RLIMIT_DATA, memory, memory},
+		{"rlimit memlock", RLIMIT_MEMLOCK, 8 << 20, 8 << 20},
+		{"rlimit msgqueue", RLIMIT_MSGQUEUE, 819200, 819200},
+		{"rlimit sigpending", RLIMIT_SIGPENDING, 4096, 4096},
+		{"rlimit nice", RLIMIT_NICE, 0, 0},
+		{"rlimit rtprio", RLIMIT_RTPRIO, 0, 0},
+		{"rlimit stack", RLIMIT_STACK, 8 << 20, RLIM_INFINITY},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		int r = lower(limits[i].resource, limits[i].soft, limits[i].hard);
+
+		*what = limits[i].name;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int caps_drop(const char **what)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[2] = {0};
+	struct __user_cap_data_struct now[2] = {0};
+
+	*what = "ambient capabilities";
+	if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+		return -errno;
+	*what = "capget";
+	if (syscall(SYS_capget, &head, now) < 0)
+		return -errno;
+	/* An ordinary user without a namespace has no right to change these two, and nothing in them to lose. */
+	if (now[0].effective & (1u << CAP_SETPCAP)) {
+		*what = "bounding capabilities";
+		for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+			if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+				return -errno;
+		*what = "securebits";
+		if (prctl(PR_SET_SECUREBITS,
+			  SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+				  SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+				  SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,
+			  0, 0, 0) < 0)
+			return -errno;
+	}
+	*what = "capset";
+	head.version = _LINUX_CAPABILITY_VERSION_3;
+	if (syscall(SYS_capset, &head, none) < 0)
+		return -errno;
+	return 0;
+}

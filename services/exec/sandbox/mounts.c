@@ -1,0 +1,292 @@
+/* The root that a sandbox sees: a small tmpfs with the host's /usr, a few files of /etc and devices, all read-only,
+ * and three writable places: /workspace, /tmp, /dev/shm. Everything is mounted by file descriptor (open_tree,
+ * mount_setattr, move_mount: Linux 5.12), so that no path of the host is needed twice. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sandbox/layers.h"
+
+#define BASE "/tmp" /* any folder that is always there: our root is built on top of it */
+
+/* ---- What of the host is shown ---- */
+
+static void add_place(struct sandbox_host *host, const char *path)
+{
+	struct sandbox_place *p = &host->places[host->n_places];
+	char full[80];
+	struct stat st;
+	ssize_t n;
+
+	snprintf(full, sizeof(full), "/%s", path);
+	if (host->n_places == SANDBOX_MAX_PLACES || lstat(full, &st) < 0)
+		return;
+	*p = (struct sandbox_place){0};
+	if (S_ISLNK(st.st_mode)) {
+		n = readlink(full, p->target, sizeof(p->target) - 1);
+		if (n <= 0 || (size_t)n == sizeof(p->target) - 1)
+			return;
+	} else {
+		p->is_dir = S_ISDIR(st.st_mode);
+	}
+	snprintf(p->path, sizeof(p->path), "%s", path);
+	host->n_places++;
+}
+
+/* Nothing here may hold secrets. /etc as a whole is not shown: other programs' configuration does. */
+void mounts_host_init(struct sandbox_host *host)
+{
+	static const char *const paths[] = {
+		"usr",
+		"bin",
+		"sbin",
+		"lib",
+		"lib32",
+		"lib64",
+		"libx32",
+		"etc/alternatives",
+		"etc/ld.so.cache",
+		"etc/ld.so.conf",
+		"etc/ld.so.conf.d",
+		"etc/ssl/certs",
+		"etc/ssl/openssl.cnf",
+		"etc/localtime",
+		"etc/protocols",
+		"etc/services",
+		"etc/mime.types",
+	};
+
+	host->n_places = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		add_place(host, paths[i]);
+}
+
+/* ---- Mounting: system calls only ---- */
+
+static int attach(int fd, uint64_t set, const char *to)
+{
+	struct mount_attr attr = {.attr_set = set};
+	int r = 0;
+
+	if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ||
+	    move_mount(fd, "", AT_FDCWD, to, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+static int bind_path(const char *from, uint64_t set, const char *to)
+{
+	int fd = open_tree(AT_FDCWD, from, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+
+	return fd < 0 ? -errno : attach(fd, set, to);
+}
+
+static int make_file(const char *path, const char *text)
+{
+	size_t n = strlen(text);
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (n > 0 && write(fd, text, n) != (ssize_t)n)
+		r = -EIO;
+	close(fd);
+	return r;
+}
+
+static int make_dirs(void)
+{
+	static const struct {
+		const char *path;
+		mode_t mode;
+	} dirs[] = {{"etc", 0755},  {"etc/ssl", 0755}, {"proc", 0555}, {"dev", 0755},       {"dev/shm", 01777},
+		    {"tmp", 01777}, {"var", 0755},     {"run", 0755},  {"workspace", 0755}, {"dev/pts", 0755}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (mkdir(dirs[i].path, dirs[i].mode) < 0)
+			return -errno;
+	return symlink("/tmp", "var/tmp") < 0 ? -errno : 0;
+}
+
+static int make_etc(void)
+{
+	static const struct {
+		const char *path, *text;
+	} files[] = {
+		{"etc/passwd", "ogent:x:1000:1000:Ogent:/workspace:/bin/sh\n"
+			       "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
+		{"etc/group", "ogent:x:1000:\nnogroup:x:65534:\n"},
+		{"etc/hosts", "127.0.0.1 localhost ogent\n::1 localhost\n"},
+		{"etc/hostname", "ogent\n"},
+		{"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n"},
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
+		r = make_file(files[i].path, files[i].text);
+	return r;
+}
+
+static int make_places(const struct sandbox_host *host)
+{
+	char full[80] = "/";
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < host->n_places; i++) {
+		const struct sandbox_place *p = &host->places[i];
+
+		if (p->target[0]) {
+			r = symlink(p->target, p->path) < 0 ? -errno : 0;
+			continue;
+		}
+		r = p->is_dir ? (mkdir(p->path, 0755) < 0 ? -errno : 0) : make_file(p->path, "");
+		strcpy(full + 1, p->path);
+		if (r == 0)
+			r = bind_path(full, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, p->path);
+	}
+	return r;
+}
+
+static int make_dev(void)
+{
+	static const char *const nodes[] = {"null", "zero", "full", "random", "urandom", "tty"};
+	static const char *const links[][2] = {{"/proc/self/fd", "dev/fd"},
+					       {"/proc/self/fd/0", "dev/stdin"},
+					       {"/proc/self/fd/1", "dev/stdout"},
+					       {"/proc/self/fd/2", "dev/stderr"}};
+	char from[16] = "/dev/";
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(nodes); i++) {
+		strcpy(from + 5, nodes[i]);
+		r = make_file(from + 1, "");
+		if (r == 0)
+			r = bind_path(from, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, from + 1);
+	}
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(links); i++)
+		r = symlink(links[i][0], links[i][1]) < 0 ? -errno : 0;
+	return r;
+}
+
+/* "name=123", without stdio. */
+static void add_number(char *text, const char *name, uint64_t n)
+{
+	char digits[21];
+	size_t i = sizeof(digits) - 1;
+
+	digits[i] = 0;
+	do
+		digits[--i] = (char)('0' + n % 10);
+	while (n /= 10);
+	strcat(text, name);
+	strcat(text, digits + i);
+}
+
+static int mount_tmpfs(const char *to, uint64_t size, unsigned long flags, const char *mode)
+{
+	char options[96] = "mode=";
+
+	strcat(options, mode);
+	add_number(options, ",size=", size);
+	add_number(options, ",nr_inodes=", MAX(size >> 12, 1024));
+	return mount("tmpfs", to, "tmpfs", flags, options) < 0 ? -errno : 0;
+}
+
+static int mount_workspace(int fd, uint64_t tmp_max)
+{
+	if (fd < 0)
+		return mount_tmpfs("workspace", tmp_max, MS_NOSUID | MS_NODEV, "0755");
+	return attach(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, "workspace");
+}
+
+static int mount_proc(const struct sandbox_host *host)
+{
+	if (!host->proc || mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0)
+		return 0;
+	return -errno;
+}
+
+/* The old root ends up below the new one at the same place and is let go. */
+static int pivot(void)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+
+	if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ||
+	    mount_setattr(AT_FDCWD, "/", 0, &attr, sizeof(attr)) < 0)
+		return -errno;
+	return 0;
+}
+
+int mounts_workspace(const char *path)
+{
+	int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int mounts_enter(const struct sandbox_host *host, const struct sandbox_spec *spec, int workspace_fd,
+		 enum sandbox_layer *layer, const char **what)
+{
+	int r;
+
+	*layer = LAYER_ROOT;
+	*what = "private mounts";
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return -errno;
+	*what = "workspace folder";
+	if (spec->workspace && workspace_fd < 0) {
+		workspace_fd = mounts_workspace(spec->workspace);
+		if (workspace_fd < 0)
+			return workspace_fd;
+	}
+	*what = "root tmpfs on " BASE;
+	r = mount_tmpfs(BASE, 2 << 20, 0, "0755");
+	if (r == 0 && chdir(BASE) < 0)
+		r = -errno;
+	umask(0);
+	if (r == 0) {
+		*what = "folders";
+		r = make_dirs();
+	}
+	if (r == 0) {
+		*what = "files in /etc";
+		r = make_etc();
+	}
+	if (r == 0) {
+		*what = "system folders";
+		r = make_places(host);
+	}
+	if (r == 0) {
+		*what = "devices";
+		r = make_dev();
+	}
+	if (r == 0) {
+		*what = "/dev/shm";
+		r = mount_tmpfs("dev/shm", MIN(spec->tmp_max, 64 << 20), MS_NOSUID | MS_NODEV | MS_NOEXEC, "1777");
+	}
+	if (r == 0) {
+		*what = "/tmp";
+		r = mount_tmpfs("tmp", spec->tmp_max, MS_NOSUID | MS_NODEV, "1777");
+	}
+	if (r == 0) {
+		*what = "/workspace";
+		r = mount_workspace(workspace_fd, spec->tmp_max);
+	}
+	if (r == 0) {
+		*what = "/proc";
+		*layer = LAYER_PROC;
+		r = mount_proc(host);
+	}
+	if (r == 0) {
+		*layer = LAYER_ROOT;
+		*what = "pivot_root";
+		r = pivot();
+	}
+	return r;
+}

@@ -1,0 +1,273 @@
+/* What the machine allows, found out by making sandboxes: the full one first, then without what failed, until one
+ * comes up. What is left out lowers the level; nothing is left out later. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/encode.h"
+#include "sandbox/layers.h"
+
+static const char *const layer_names[LAYER_COUNT] = {
+	[LAYER_USERNS] = "userns",
+	[LAYER_PIDNS] = "pidns",
+	[LAYER_MOUNTNS] = "mountns",
+	[LAYER_NETNS] = "netns",
+	[LAYER_IPCNS] = "ipcns",
+	[LAYER_UTSNS] = "utsns",
+	[LAYER_CGROUPNS] = "cgroupns",
+	[LAYER_ROOT] = "root",
+	[LAYER_PROC] = "proc",
+	[LAYER_CAPABILITIES] = "capabilities",
+	[LAYER_NO_NEW_PRIVS] = "no_new_privs",
+	[LAYER_RLIMITS] = "rlimits",
+	[LAYER_LANDLOCK] = "landlock",
+	[LAYER_SECCOMP] = "seccomp",
+	[LAYER_CGROUP] = "cgroup",
+};
+
+static const char *const level_names[] = {"none", "landlock", "standard", "strict"};
+
+const char *sandbox_layer_name(enum sandbox_layer layer)
+{
+	return layer_names[layer];
+}
+
+const char *sandbox_level_name(enum sandbox_level level)
+{
+	return level_names[level];
+}
+
+enum sandbox_level sandbox_level_of(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(level_names); i++)
+		if (strcmp(level_names[i], name) == 0)
+			return (enum sandbox_level)i;
+	return SANDBOX_NONE;
+}
+
+static const enum sandbox_layer namespace_layers[] = {LAYER_USERNS, LAYER_PIDNS, LAYER_MOUNTNS, LAYER_NETNS,
+						      LAYER_IPCNS,  LAYER_UTSNS, LAYER_ROOT};
+
+static PRINTF_LIKE(4, 5) void set(struct sandbox_host *host, enum sandbox_layer layer, bool ok, const char *fmt, ...)
+{
+	struct sandbox_layer_state *s = &host->report.layers[layer];
+	va_list ap;
+
+	s->ok = ok;
+	va_start(ap, fmt);
+	vsnprintf(s->detail, sizeof(s->detail), fmt, ap);
+	va_end(ap);
+}
+
+static const char *userns_advice(int err)
+{
+	switch (err) {
+	case EPERM:
+	case EACCES:
+		return "user namespaces are refused here: on Ubuntu set sysctl "
+		       "kernel.apparmor_restrict_unprivileged_userns=0; in a container allow them";
+	case ENOSPC: return "no user namespaces left: raise sysctl user.max_user_namespaces";
+	case EINVAL:
+	case ENOSYS: return "the kernel lacks a namespace or clone3 (Linux 5.12 or later is needed)";
+	default: return "";
+	}
+}
+
+/* ---- One attempt ---- */
+
+struct attempt {
+	bool ok;
+	bool cloned;
+	struct init_message message;
+	struct error error;
+};
+
+static void attempt(const struct sandbox_host *host, const char *workspace, struct attempt *ret)
+{
+	static char *const none[] = {NULL};
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	char id[32];
+	struct sandbox s = SANDBOX_INIT;
+	struct sandbox_spec spec = {
+		.id = id,
+		.uid = 65534,
+		.workspace = host->namespaces ? NULL : workspace,
+		.cwd = "/",
+		.argv = none,
+		.envp = none,
+		.memory_max = 64 << 20,
+		.tmp_max = 1 << 20,
+		.pids_max = 16,
+		.stdio = {null, null, null},
+	};
+
+	*ret = (struct attempt){0};
+	snprintf(id, sizeof(id), "probe-%d", (int)getpid());
+	if (sandbox_start(host, &spec, &s, &ret->error) == 0) {
+		ret->cloned = true;
+		if (recv(s.control, &ret->message, sizeof(ret->message), 0) == sizeof(ret->message))
+			ret->ok = ret->message.event == INIT_READY;
+		else
+			error_set(&ret->error, "sandbox_failed", "The sandbox's init died at once.");
+	}
+	sandbox_deinit(host, &s);
+	if (null >= 0)
+		close(null);
+}
+
+/* ---- What to leave out ---- */
+
+static void leave_namespaces(struct sandbox_host *host, enum sandbox_layer layer, const char *what, int err)
+{
+	host->namespaces = host->proc = host->cgroupns = false;
+	for (size_t i = 0; i < ARRAY_SIZE(namespace_layers); i++)
+		set(host, namespace_layers[i], false, "not used, because %s failed", sandbox_layer_name(layer));
+	set(host, layer, false, "%s: %s; %s", what, strerror(err), userns_advice(err));
+	set(host, LAYER_PROC, false, "needs the namespaces");
+	set(host, LAYER_CGROUPNS, false, "needs the namespaces");
+}
+
+static void leave_cgroup(struct sandbox_host *host, const char *what)
+{
+	if (host->cgroup.leaf[0]) {
+		bool limits = host->cgroup.leaf_memory;
+
+		host->cgroup.leaf[0] = 0;
+		if (!limits)
+			return;
+	}
+	host->cgroup.v1_memory[0] = host->cgroup.v1_pids[0] = 0;
+	snprintf(host->cgroup.detail, sizeof(host->cgroup.detail), "%.120s; rlimits only", what);
+}
+
+static bool has_cgroup(const struct sandbox_host *host)
+{
+	return host->cgroup.leaf[0] || host->cgroup.v1_memory[0];
+}
+
+/* Takes out what stood in the way. Returns false when nothing is left to take out. */
+static bool leave_out(struct sandbox_host *host, const struct attempt *a)
+{
+	const struct init_message *m = &a->message;
+
+	if (!a->cloned || m->event != INIT_FAILED) {
+		if (has_cgroup(host))
+			leave_cgroup(host, a->error.message);
+		else if (host->namespaces)
+			leave_namespaces(host, LAYER_USERNS, a->error.message, EPERM);
+		else
+			return false;
+		return true;
+	}
+	switch (m->layer) {
+	case LAYER_CGROUP:
+		if (!has_cgroup(host))
+			return false;
+		leave_cgroup(host, strerror(m->err));
+		return true;
+	case LAYER_PROC:
+		host->proc = false;
+		set(host, LAYER_PROC, false, "%s; /proc is empty (a container that masks parts of its own /proc?)",
+		    strerror(m->err));
+		return true;
+	case LAYER_CGROUPNS:
+		host->cgroupns = false;
+		set(host, LAYER_CGROUPNS, false, "%s", strerror(m->err));
+		return true;
+	case LAYER_LANDLOCK:
+		host->landlock_abi = 0;
+		set(host, LAYER_LANDLOCK, false, "%s: %s", m->what, strerror(m->err));
+		return host->namespaces;
+	case LAYER_USERNS:
+	case LAYER_PIDNS:
+	case LAYER_MOUNTNS:
+	case LAYER_NETNS:
+	case LAYER_IPCNS:
+	case LAYER_UTSNS:
+	case LAYER_ROOT:
+		if (!host->namespaces)
+			return false;
+		leave_namespaces(host, (enum sandbox_layer)m->layer, m->what, m->err);
+		return true;
+	default: set(host, (enum sandbox_layer)m->layer, false, "%s: %s", m->what, strerror(m->err)); return false;
+	}
+}
+
+/* ---- The report ---- */
+
+static void describe(struct sandbox_host *host)
+{
+	struct sandbox_report *r = &host->report;
+
+	for (size_t i = 0; host->namespaces && i < ARRAY_SIZE(namespace_layers); i++)
+		set(host, namespace_layers[i], true, "own");
+	if (host->namespaces) {
+		set(host, LAYER_USERNS, true,
+		    host->is_root ? "an own user id for each workspace" : "own; one user only");
+		set(host, LAYER_NETNS, true, "own; loopback only");
+		set(host, LAYER_ROOT, true, "minimal read-only root");
+	}
+	if (host->cgroupns)
+		set(host, LAYER_CGROUPNS, true, "own");
+	if (host->proc)
+		set(host, LAYER_PROC, true, "own");
+	set(host, LAYER_CAPABILITIES, true, "none");
+	set(host, LAYER_NO_NEW_PRIVS, true, "set");
+	set(host, LAYER_SECCOMP, true, "%u + %u instructions", host->seccomp_calls.len, host->seccomp_args.len);
+	set(host, LAYER_RLIMITS, true, "set");
+	if (host->landlock_abi > 0)
+		set(host, LAYER_LANDLOCK, true, "ABI %d", host->landlock_abi);
+	else if (!r->layers[LAYER_LANDLOCK].detail[0])
+		set(host, LAYER_LANDLOCK, false, "the kernel does not have it, or it is not in its lsm= list");
+	set(host, LAYER_CGROUP, cgroup_host_limits(&host->cgroup), "%s", host->cgroup.detail);
+	r->landlock_abi = host->landlock_abi;
+	r->cgroup_version = cgroup_host_version(&host->cgroup);
+	r->cgroup_kill = host->cgroup.leaf[0] != 0;
+	if (!host->namespaces)
+		r->level = host->landlock_abi > 0 ? SANDBOX_LANDLOCK : SANDBOX_NONE;
+	else
+		r->level =
+			host->landlock_abi > 0 && cgroup_host_limits(&host->cgroup) ? SANDBOX_STRICT : SANDBOX_STANDARD;
+}
+
+void sandbox_host_init(struct sandbox_host *host, const char *data_dir)
+{
+	char hex[SHA256_HEX_SIZE], name[32];
+
+	*host = (struct sandbox_host){.namespaces = true, .proc = true, .cgroupns = true};
+	host->is_root = geteuid() == 0;
+	host->landlock_abi = landlock_abi();
+	sha256_hex(data_dir, strlen(data_dir), hex);
+	snprintf(name, sizeof(name), "ogent-exec.%.12s", hex);
+	cgroup_host_init(&host->cgroup, name);
+	mounts_host_init(host);
+}
+
+void sandbox_host_probe(struct sandbox_host *host, const char *data_dir)
+{
+	struct attempt a;
+	int r;
+
+	sandbox_host_init(host, data_dir);
+	r = seccomp_host_init(host);
+	if (r < 0) {
+		set(host, LAYER_SECCOMP, false, "building the filter: %s", strerror(-r));
+		return;
+	}
+	for (;;) {
+		attempt(host, data_dir, &a);
+		if (a.ok)
+			break;
+		if (!leave_out(host, &a))
+			return;
+	}
+	describe(host);
+}
+
+void sandbox_host_deinit(struct sandbox_host *host)
+{
+	seccomp_host_deinit(host);
+}

@@ -1,0 +1,150 @@
+/* A sandbox: one process tree that sees a small read-only system, its workspace and nothing else.
+ *
+ * The spawner finds out once what the machine allows (sandbox_host_probe) by really making sandboxes; what worked then
+ * is required of every later sandbox: a layer that fails to come up ends the command, never weakens it.
+ *
+ * Making one: sandbox_start clones the inner init (process 1 of the sandbox's pid namespace), which builds every layer
+ * around itself, reports INIT_READY and waits; sandbox_go lets it start the leader, the command itself. The init reaps
+ * whatever falls to it and reports the leader's end. Between clone and exec only system calls are made.
+ *
+ * A layer = one file: userns.c (ids), mounts.c (root), net.c, limits.c (rlimits, capabilities), landlock.c, seccomp.c,
+ * cgroup.c. To add one: a value in enum sandbox_layer, its name in host.c, its call in init.c, a line in probe.c if it
+ * counts for a level. */
+#pragma once
+
+#include <linux/filter.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "sandbox/cgroup.h"
+
+enum sandbox_layer {
+	LAYER_USERNS,
+	LAYER_PIDNS,
+	LAYER_MOUNTNS,
+	LAYER_NETNS,
+	LAYER_IPCNS,
+	LAYER_UTSNS,
+	LAYER_CGROUPNS,
+	LAYER_ROOT, /* pivot_root into the minimal root */
+	LAYER_PROC, /* a /proc of its own; without it /proc is empty */
+	LAYER_CAPABILITIES,
+	LAYER_NO_NEW_PRIVS,
+	LAYER_RLIMITS,
+	LAYER_LANDLOCK,
+	LAYER_SECCOMP,
+	LAYER_CGROUP, /* memory and process limits by cgroup */
+	LAYER_COUNT
+};
+const char *sandbox_layer_name(enum sandbox_layer layer);
+
+enum sandbox_level {
+	SANDBOX_NONE,
+	SANDBOX_LANDLOCK, /* no namespaces: Landlock, seccomp, rlimits, own uid where root */
+	SANDBOX_STANDARD, /* namespaces, pivot_root, no capabilities, no_new_privs, seccomp */
+	SANDBOX_STRICT,   /* standard, Landlock, memory and process limits by cgroup */
+};
+const char *sandbox_level_name(enum sandbox_level level);
+/* SANDBOX_NONE for an unknown name. */
+enum sandbox_level sandbox_level_of(const char *name);
+
+struct sandbox_layer_state {
+	bool ok;
+	char detail[160]; /* what it is, or why it is missing and what to do */
+};
+
+/* What this machine gives; sent as it is from the spawner to exec. */
+struct sandbox_report {
+	enum sandbox_level level;
+	int landlock_abi;   /* 0 = none */
+	int cgroup_version; /* 2, 1 or 0; of the memory and process limits */
+	bool cgroup_kill;   /* a v2 leaf: kills the tree in one write */
+	struct sandbox_layer_state layers[LAYER_COUNT];
+};
+
+#define SANDBOX_MAX_PLACES 24
+
+/* One thing of the host that is shown inside. */
+struct sandbox_place {
+	char path[64];    /* the same inside and outside, without the leading '/' */
+	char target[192]; /* of a symbolic link; "" = the file or folder itself is mounted read-only */
+	bool is_dir;
+};
+
+/* Found out once, in the spawner; the same for every sandbox. */
+struct sandbox_host {
+	bool is_root;
+	bool namespaces; /* all of them; otherwise level SANDBOX_LANDLOCK at most */
+	bool proc, cgroupns;
+	int landlock_abi;
+	uint64_t page_size;
+	struct sandbox_place places[SANDBOX_MAX_PLACES];
+	size_t n_places;
+	/* Two filters, both loaded: which calls exist, and which arguments they may have. */
+	struct sock_fprog seccomp_calls, seccomp_args;
+	struct sock_fprog seccomp_no_inet; /* also loaded where there is no network namespace */
+	struct cgroup_host cgroup;
+	struct sandbox_report report;
+};
+
+/* Finds out everything; data_dir names the cgroup. Never fails: what is missing is in host->report. */
+void sandbox_host_probe(struct sandbox_host *host, const char *data_dir);
+void sandbox_host_deinit(struct sandbox_host *host);
+/* The parts of the probe that need no sandbox. */
+void sandbox_host_init(struct sandbox_host *host, const char *data_dir);
+
+/* One sandbox to make. Strings and arrays belong to the caller and live until sandbox_start returns. */
+struct sandbox_spec {
+	const char *id;        /* names the cgroup */
+	uid_t uid;             /* as root: the command's own user id on the host */
+	const char *workspace; /* the folder's path; NULL = an empty one that goes with the sandbox */
+	const char *cwd;       /* inside, absolute */
+	char *const *argv;
+	char *const *envp;
+	uint64_t memory_max;    /* bytes */
+	uint64_t tmp_max;       /* bytes of /tmp */
+	uint64_t file_size_max; /* bytes of one file; 0 = no limit */
+	unsigned pids_max;
+	int stdio[3]; /* the command's ends */
+};
+
+enum init_event {
+	INIT_FAILED = 1,  /* a layer did not come up: layer, err, what */
+	INIT_READY,       /* all layers are up; waits for sandbox_go */
+	INIT_EXEC_FAILED, /* the leader could not start: err; an exit follows */
+	INIT_CWD_FAILED,  /* the working directory: err */
+	INIT_EXITED,      /* the leader ended: wait_status, max_rss_kib */
+};
+
+/* What the inner init says on sandbox.control, one per datagram. */
+struct init_message {
+	uint32_t event; /* enum init_event */
+	uint32_t layer; /* enum sandbox_layer */
+	int32_t err;    /* positive errno */
+	int32_t wait_status;
+	uint64_t max_rss_kib;
+	char what[60];
+};
+
+struct sandbox {
+	pid_t init;
+	int pidfd;   /* readable when everything inside is dead */
+	int control; /* SOCK_SEQPACKET; struct init_message comes */
+	struct cgroup cgroup;
+	bool is_reaped;
+};
+
+#define SANDBOX_INIT ((struct sandbox){.pidfd = -1, .control = -1, .cgroup = CGROUP_INIT})
+
+/* Returns 0, or -errno with what failed in err. The stdio fds stay the caller's. */
+int sandbox_start(const struct sandbox_host *host, const struct sandbox_spec *spec, struct sandbox *ret,
+		  struct error *err);
+/* After INIT_READY: the leader starts. */
+int sandbox_go(struct sandbox *s);
+/* Kills everything inside; pidfd becomes readable when the last process is dead. */
+void sandbox_kill(const struct sandbox_host *host, struct sandbox *s);
+struct rusage;
+/* After pidfd became readable: reaps, fills *ret_usage. */
+void sandbox_reap(struct sandbox *s, struct rusage *ret_usage);
+/* Kills and reaps if need be, removes the cgroup, closes. */
+void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s);
