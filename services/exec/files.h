@@ -1,0 +1,15 @@
+/* Small durable files, by folder descriptor. */
+#pragma once
+
+#include "base/arena.h"
+
+/* Makes name with the text: O_EXCL, synced, not yet its folder. Returns 0 or -errno. */
+int file_create(int dir_fd, const char *name, struct str text);
+/* Writes name.tmp, syncs, renames to name, syncs the folder. */
+int file_replace(int dir_fd, const char *name, struct str text);
+/* The whole file (at most max bytes) in the arena, NUL-terminated. Returns 0 or -errno (-EFBIG). */
+int file_read(int dir_fd, const char *name, size_t max, struct arena *a, struct str *ret);
+/* Opens a folder below dir_fd; never a link. */
+int dir_open(int dir_fd, const char *name);
+/* Makes it (0700) if missing, and opens it. */
+int dir_make(int dir_fd, const char *name);

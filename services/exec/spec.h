@@ -1,0 +1,61 @@
+/* What a command is to do and how it ended: the two files of a command's folder, spec.json and result.json. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/id.h"
+#include "base/json.h"
+
+#define SPEC_FILE "spec.json"
+#define RESULT_FILE "result.json"
+#define STARTED_FILE "started" /* made before the leader runs: from then on it may have run. Holds the time in us. */
+
+enum command_status {
+	COMMAND_QUEUED,
+	COMMAND_RUNNING,
+	COMMAND_EXITED,
+	COMMAND_SIGNALLED,
+	COMMAND_TIMEOUT,
+	COMMAND_CANCELLED,
+	COMMAND_OOM,
+	COMMAND_LOST,  /* its supervisor is gone without a result: it may have run, wholly or in part */
+	COMMAND_ERROR, /* it could not be started */
+};
+const char *command_status_name(enum command_status s);
+bool command_status_is_end(enum command_status s);
+
+/* Strings belong to the arena that it was made in. */
+struct spec {
+	char id[ID_SIZE];
+	const char *user_id;
+	const char *key;          /* hash of user and Idempotency-Key, "" = none */
+	const char *request_hash; /* of the request's body */
+	char **argv;              /* NULL at the end; NULL for a script */
+	const char *script;       /* NULL for argv */
+	const char *cwd;          /* as asked, "" = /workspace */
+	char **env;               /* NAME=VALUE, NULL at the end */
+	struct str input;         /* stdin */
+	const char *workspace;    /* its id, "" = an empty one of its own */
+	uid_t uid;                /* on the host, where exec is root */
+	uint64_t timeout_ms, memory_max, tmp_max, output_max, file_size_max;
+	unsigned pids_max;
+	int64_t created_us;
+};
+
+struct result {
+	enum command_status status;
+	int exit_code; /* -1 = none */
+	int signal;    /* 0 = none */
+	char reason[240];
+	uint64_t output_bytes, truncated_bytes;
+	int64_t started_us, ended_us; /* 0 = never */
+	uint64_t cpu_ms, max_rss_kib;
+};
+
+struct str spec_to_json(struct arena *a, const struct spec *spec);
+/* Returns 0 or -EBADMSG. */
+int spec_from_json(struct arena *a, struct str text, struct spec *ret);
+struct str result_to_json(struct arena *a, const struct result *result);
+int result_from_json(struct arena *a, struct str text, struct result *ret);

@@ -1,0 +1,10 @@
+/* One process per command, in its own session: makes the sandbox, keeps the output, watches the clock, listens to exec,
+ * kills, and writes the result. It outlives exec; a new exec finds it by the socket in the command's folder. If it dies
+ * itself, the sandbox dies with it and the command is lost. */
+#pragma once
+
+#include "sandbox/sandbox.h"
+
+/* Runs the command `id` below the exec folder (an absolute path) to its end. `control`: a connection to exec, whose
+ * messages are in control.h. For a process that was just forked; never returns. */
+void supervisor_run(const struct sandbox_host *host, const char *exec_dir, const char *id, int control) NORETURN;

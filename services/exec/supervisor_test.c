@@ -1,0 +1,387 @@
+#include "supervisor.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "control.h"
+#include "testing.h"
+
+#define ARG(text) ((char *)(uintptr_t)(text))
+
+static bool as_user;
+static struct bench *bench;
+
+static int open_bench(void **state)
+{
+	bench = bench_new(as_user);
+	return 0;
+}
+
+static int close_bench(void **state)
+{
+	bench_free(bench);
+	return 0;
+}
+
+static void expect_output(const struct trial *t, const char *want)
+{
+	assert_string_equal(t->output.p ? t->output.p : "", want);
+}
+
+/* Processes on the machine whose command line has the text. */
+static unsigned count_processes(const char *text)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+	unsigned n = 0;
+
+	while ((e = readdir(d))) {
+		char path[300], line[4096];
+		ssize_t k;
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", e->d_name);
+		fd = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+		if (fd < 0)
+			continue;
+		k = read(fd, line, sizeof(line));
+		close(fd);
+		n += k > 0 && memmem(line, (size_t)k, text, strlen(text)) != NULL;
+	}
+	closedir(d);
+	return n;
+}
+
+static void a_script_runs_and_tells_exit_and_output(void **state)
+{
+	struct trial t = trial_run(bench, "echo out; echo err >&2; exit 7");
+
+	assert_int_equal(t.result.status, COMMAND_EXITED);
+	assert_int_equal(t.result.exit_code, 7);
+	assert_true(t.started_us > 0);
+	assert_int_equal(t.result.output_bytes, 8);
+	assert_int_equal(t.result.truncated_bytes, 0);
+	assert_true(t.result.ended_us >= t.result.started_us && t.result.started_us > 0);
+}
+
+static void arguments_arrive_byte_exact(void **state)
+{
+	static char *const argv[] = {(char *)(uintptr_t) "printf", (char *)(uintptr_t) "%s|",
+				     (char *)(uintptr_t) "a b",    (char *)(uintptr_t) "$(id)",
+				     (char *)(uintptr_t) "\"'\\",  (char *)(uintptr_t) "",
+				     (char *)(uintptr_t) "\n",     NULL};
+	struct trial t = trial_argv(bench, argv);
+
+	trial_start(&t);
+	trial_wait(&t);
+	expect_output(&t, "a b|$(id)|\"'\\||\n|");
+}
+
+static void input_is_given_and_otherwise_empty(void **state)
+{
+	struct trial t = trial_script(bench, "cat; echo end");
+
+	t.spec.input = STR("some input\n");
+	trial_start(&t);
+	trial_wait(&t);
+	expect_output(&t, "some input\nend\n");
+	t = trial_run(bench, "cat; echo end");
+	expect_output(&t, "end\n");
+}
+
+static void a_missing_program_is_told_by_name(void **state)
+{
+	static char *const argv[] = {(char *)(uintptr_t) "no-such-program", NULL};
+	struct trial t = trial_argv(bench, argv);
+
+	trial_start(&t);
+	trial_wait(&t);
+	assert_int_equal(t.result.status, COMMAND_EXITED);
+	assert_int_equal(t.result.exit_code, 127);
+	assert_string_equal(t.result.reason, "command not found: no-such-program");
+}
+
+static void a_missing_working_directory_is_an_error(void **state)
+{
+	struct trial t = trial_script(bench, "pwd");
+
+	t.spec.cwd = "nowhere";
+	trial_start(&t);
+	trial_wait(&t);
+	assert_int_equal(t.result.status, COMMAND_ERROR);
+	assert_non_null(strstr(t.result.reason, "nowhere: No such file"));
+}
+
+static void a_signal_is_told(void **state)
+{
+	struct trial t = trial_run(bench, "kill -SEGV $$");
+
+	assert_int_equal(t.result.status, COMMAND_SIGNALLED);
+	assert_int_equal(t.result.signal, SIGSEGV);
+}
+
+static void the_time_out_ends_everything(void **state)
+{
+	struct trial t = trial_script(bench, "setsid sleep 8642 & (setsid sleep 8642 &) ; trap '' TERM; sleep 8642");
+	uint64_t start = clock_mono_us();
+
+	t.spec.timeout_ms = 500;
+	trial_start(&t);
+	trial_wait(&t);
+	assert_int_equal(t.result.status, COMMAND_TIMEOUT);
+	assert_true(clock_mono_us() - start < 2500000);
+	assert_int_equal(count_processes("sleep\0"
+					 "8642"),
+			 0);
+}
+
+static void cancel_ends_everything_at_once(void **state)
+{
+	struct trial t = trial_script(bench, "(setsid sleep 7531 &); yes | cat >/dev/null & echo on; sleep 7531");
+	uint64_t start;
+
+	trial_start(&t);
+	assert_true(trial_until(&t, trial_has_output, 10000));
+	start = clock_mono_us();
+	trial_cancel(&t);
+	trial_wait(&t);
+	assert_int_equal(t.result.status, COMMAND_CANCELLED);
+	assert_true(clock_mono_us() - start < 1000000);
+	assert_int_equal(count_processes("7531"), 0);
+}
+
+static void a_daemon_that_holds_the_pipe_does_not_hold_the_result(void **state)
+{
+	uint64_t start = clock_mono_us();
+	struct trial t = trial_run(bench, "(setsid sleep 9753 &) ; echo done");
+
+	assert_true(clock_mono_us() - start < 3000000);
+	assert_int_equal(t.result.exit_code, 0);
+	expect_output(&t, "done\n");
+	assert_int_equal(count_processes("9753"), 0);
+}
+
+static void late_output_of_a_child_is_kept(void **state)
+{
+	struct trial t = trial_run(bench, "(sleep 0.05; echo late) & echo early");
+
+	expect_output(&t, "early\nlate\n");
+}
+
+static void output_is_told_while_it_runs(void **state)
+{
+	struct trial t = trial_script(bench, "echo one; read x < /workspace/fifo; echo two");
+
+	bench_workspace(bench, t.spec.workspace, t.spec.uid);
+	t.spec.script = "mkfifo /workspace/fifo; echo one; read x < /workspace/fifo";
+	trial_start(&t);
+	assert_true(trial_until(&t, trial_has_output, 10000));
+	assert_false(t.is_ended);
+	trial_cancel(&t);
+	trial_wait(&t);
+}
+
+static void a_flood_is_bounded_and_ends_by_itself(void **state)
+{
+	struct trial t = trial_script(bench, "head -c 300000000 /dev/zero");
+
+	t.spec.output_max = 1 << 20;
+	trial_start(&t);
+	trial_wait(&t);
+	assert_int_equal(t.result.status, COMMAND_EXITED);
+	assert_int_equal(t.result.exit_code, 0);
+	assert_int_equal(t.result.output_bytes, 300000000);
+	assert_true(t.output.n <= 1 << 20 && t.output.n > 512 << 10);
+	assert_int_equal(t.output.n + t.result.truncated_bytes, 300000000);
+}
+
+static void the_supervisors_death_ends_the_sandbox(void **state)
+{
+	struct trial t = trial_script(bench, "echo on; sleep 6420");
+	pid_t pid;
+
+	trial_start(&t);
+	assert_true(trial_until(&t, trial_has_output, 10000));
+	pid = trial_supervisor(&t);
+	assert_true(pid > 1);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	trial_until(&t, trial_has_ended, 5000);
+	assert_true(t.is_closed && !t.is_ended);
+	for (int i = 0; i < 100 && count_processes("6420"); i++)
+		usleep(10000);
+	assert_int_equal(count_processes("6420"), 0);
+}
+
+static void a_command_outlives_exec_and_its_spawner(void **state)
+{
+	struct bench *other = bench_new(as_user), *mine = bench;
+	struct trial t;
+
+	bench = other;
+	t = trial_script(other, "echo on; sleep 0.6; echo off");
+	trial_start(&t);
+	assert_true(trial_until(&t, trial_has_output, 10000));
+	spawner_deinit(&other->spawner);
+	assert_true(trial_supervisor(&t) > 1);
+	trial_wait(&t);
+	expect_output(&t, "on\noff\n");
+	bench_free(other);
+	bench = mine;
+}
+
+static void a_command_never_runs_twice(void **state)
+{
+	struct trial t = trial_script(bench, "echo ran >> /workspace/log; sleep 0.3; cat /workspace/log");
+	struct pollfd p = {.events = POLLIN};
+	struct control_event e = {0};
+
+	trial_start(&t);
+	assert_true(trial_until(&t, trial_has_started, 10000));
+	assert_int_equal(spawner_ask(&bench->spawner, t.spec.id, &p.fd), 0);
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(read(p.fd, &e, sizeof(e)), sizeof(e));
+	assert_int_equal(e.type, CONTROL_TAKEN);
+	close(p.fd);
+	trial_wait(&t);
+	expect_output(&t, "ran\n");
+	assert_int_equal(spawner_ask(&bench->spawner, t.spec.id, &p.fd), 0);
+	assert_int_equal(poll(&p, 1, 5000), 1);
+	assert_int_equal(read(p.fd, &e, sizeof(e)), sizeof(e));
+	assert_int_equal(e.type, CONTROL_FAILED);
+	close(p.fd);
+}
+
+static void a_workspace_keeps_its_files(void **state)
+{
+	struct trial t = trial_run(bench, "mkdir d; echo kept > d/f; chmod 700 d"), again;
+
+	again = trial_script(bench, "cat d/f; echo more >> d/f; rm -r d; ls");
+	again.spec.workspace = t.spec.workspace;
+	again.spec.uid = t.spec.uid;
+	trial_start(&again);
+	trial_wait(&again);
+	expect_output(&again, "kept\n");
+}
+
+static void no_workspace_is_an_empty_one(void **state)
+{
+	struct trial t = trial_script(bench, "pwd; ls -A; echo x > f; cat f");
+
+	t.spec.workspace = "";
+	trial_start(&t);
+	trial_wait(&t);
+	expect_output(&t, "/workspace\nx\n");
+}
+
+static unsigned count_entries(const char *path)
+{
+	DIR *d = opendir(path);
+	unsigned n = 0;
+
+	if (!d)
+		return 0;
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+struct leaks {
+	unsigned fds, spawner_fds, mounts, processes;
+};
+
+static unsigned count_lines(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	unsigned n = 0;
+	int c;
+
+	while (f && (c = getc(f)) != EOF)
+		n += c == '\n';
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static struct leaks count_leaks(void)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", bench->spawner.pid);
+	return (struct leaks){count_entries("/proc/self/fd"), count_entries(path), count_lines("/proc/self/mountinfo"),
+			      count_processes("ogent-exec-leak")};
+}
+
+static unsigned count_cgroups(void)
+{
+	FILE *f = popen("find /sys/fs/cgroup -type d -path '*ogent-exec.*' 2>/dev/null | wc -l", "re");
+	unsigned n = 0;
+
+	if (fscanf(f, "%u", &n) != 1)
+		n = 0;
+	pclose(f);
+	return n;
+}
+
+static void nothing_leaks_over_many_runs(void **state)
+{
+	struct leaks before = count_leaks(), after;
+	unsigned cgroups = count_cgroups(), rest;
+
+	for (int i = 0; i < 200; i++) {
+		struct trial t = trial_script(bench, "");
+		static char *const argv[] = {(char *)(uintptr_t) "true", (char *)(uintptr_t) "ogent-exec-leak", NULL};
+
+		t.spec.script = NULL;
+		t.spec.argv = (char **)(uintptr_t)argv;
+		t.spec.workspace = "shared";
+		t.spec.uid = 1900000000;
+		trial_start(&t);
+		trial_wait(&t);
+		assert_int_equal(t.result.exit_code, 0);
+	}
+	after = count_leaks();
+	assert_memory_equal(&before, &after, sizeof(before));
+	for (int i = 0; (rest = count_cgroups()) != cgroups && i < 50; i++)
+		usleep(20000);
+	assert_int_equal(rest, cgroups);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_script_runs_and_tells_exit_and_output),
+		cmocka_unit_test(arguments_arrive_byte_exact),
+		cmocka_unit_test(input_is_given_and_otherwise_empty),
+		cmocka_unit_test(a_missing_program_is_told_by_name),
+		cmocka_unit_test(a_missing_working_directory_is_an_error),
+		cmocka_unit_test(a_signal_is_told),
+		cmocka_unit_test(the_time_out_ends_everything),
+		cmocka_unit_test(cancel_ends_everything_at_once),
+		cmocka_unit_test(a_daemon_that_holds_the_pipe_does_not_hold_the_result),
+		cmocka_unit_test(late_output_of_a_child_is_kept),
+		cmocka_unit_test(output_is_told_while_it_runs),
+		cmocka_unit_test(a_flood_is_bounded_and_ends_by_itself),
+		cmocka_unit_test(the_supervisors_death_ends_the_sandbox),
+		cmocka_unit_test(a_command_outlives_exec_and_its_spawner),
+		cmocka_unit_test(a_command_never_runs_twice),
+		cmocka_unit_test(a_workspace_keeps_its_files),
+		cmocka_unit_test(no_workspace_is_an_empty_one),
+		cmocka_unit_test(nothing_leaks_over_many_runs),
+	};
+
+	as_user = argc > 1 && strcmp(argv[1], "--as-user") == 0;
+	return cmocka_run_group_tests(tests, open_bench, close_bench);
+}

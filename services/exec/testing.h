@@ -1,0 +1,49 @@
+/* For the tests: a spawner in a temporary folder, and commands run through it as exec would. */
+#pragma once
+
+#include "spawner.h"
+#include "spec.h"
+#include "spool.h"
+
+struct bench {
+	char dir[32];
+	int dir_fd;
+	struct spawner spawner;
+	struct arena *arena;
+	unsigned n;
+};
+
+/* Leaves root for the user `nobody` if as_user. Fails the test on error. */
+struct bench *bench_new(bool as_user);
+void bench_free(struct bench *b);
+
+/* One command. */
+struct trial {
+	struct bench *bench;
+	struct spec spec; /* change it before trial_start */
+	int control;
+	int64_t started_us;
+	uint64_t total; /* as told */
+	struct result result;
+	bool is_ended, is_closed;
+	struct str output; /* what is kept, both streams; after trial_wait */
+};
+
+/* A script in a workspace of its own. */
+struct trial trial_script(struct bench *b, const char *script);
+struct trial trial_argv(struct bench *b, char *const *argv);
+void trial_start(struct trial *t);
+/* Handles messages until the predicate holds or ms have passed; returns whether it did. */
+bool trial_until(struct trial *t, bool (*fn)(const struct trial *t), int ms);
+/* Until its end (30 s), then reads result and output. */
+void trial_wait(struct trial *t);
+void trial_cancel(struct trial *t);
+/* All of it. */
+struct trial trial_run(struct bench *b, const char *script);
+bool trial_has_started(const struct trial *t);
+bool trial_has_output(const struct trial *t);
+bool trial_has_ended(const struct trial *t);
+/* The supervisor's pid, from /proc; 0 = gone. */
+pid_t trial_supervisor(const struct trial *t);
+/* Makes the workspace's folder, with the owner that the spec asks for. */
+void bench_workspace(struct bench *b, const char *name, uid_t uid);
