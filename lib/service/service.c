@@ -257,7 +257,7 @@ static void on_give_up(uv_timer_t *t)
 	uv_stop(t->loop);
 }
 
-/* Lets everything that was closed finish, for a second at most. */
+/* Lets everything that was closed finish, for a second at most; the wheel carries the last callbacks and goes last. */
 static void run_out(struct service *s)
 {
 	uv_timer_t limit;
@@ -266,8 +266,10 @@ static void run_out(struct service *s)
 	uv_timer_start(&limit, on_give_up, 1000, 0);
 	uv_unref((uv_handle_t *)&limit);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
+	wheel_free(s->wheel);
 	uv_close((uv_handle_t *)&limit, NULL);
-	uv_run(&s->loop, UV_RUN_NOWAIT);
+	for (unsigned i = 0; i < 8 && uv_loop_alive(&s->loop); i++)
+		uv_run(&s->loop, UV_RUN_NOWAIT);
 	if (uv_loop_close(&s->loop))
 		log_debug("the loop still has handles at the end");
 }
@@ -285,7 +287,6 @@ static void close_all(struct service *s)
 	hooks_run(&s->on_stop);
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->interrupt, NULL);
-	wheel_free(s->wheel);
 }
 
 static void service_free(struct service *s)
