@@ -509,9 +509,9 @@ describe('one installation', () => {
 				auth.api('PATCH', `/api/users/${second.user.id}`, { roles: ['member'] }, admin.access_token),
 			]);
 			assert.equal(both.filter((r) => r.status === 200).length, 1, 'two that remove each other: one stays');
-			const local = await auth.localToken();
 			const winner = both[0].status === 200 ? second.access_token : admin.access_token;
 			assert.equal((await auth.api('PATCH', url, { roles: ['admin'] }, winner)).status, 200);
+			const local = await auth.localToken();
 			assert.equal((await auth.api('DELETE', `/api/users/${second.user.id}`, undefined, local)).status, 204);
 		});
 
