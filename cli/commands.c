@@ -9,6 +9,11 @@
 	}
 
 const struct command commands[] = {
+	{"up", "[--data DIR] [--listen ADDR:PORT] [--OPTION VALUE]...", "run the whole platform from one data folder",
+	 "Starts every role as its own process, restarts what dies, and prints the address to open once all is ready.\n"
+	 "Ctrl-C or SIGTERM stops it in order; a second Ctrl-C at once. Every option of `ogent help config` can be "
+	 "given.\n",
+	 cmd_up},
 	{"version", "", "print the version", NULL, cmd_version},
 	{"help", "[COMMAND or TOPIC]", "help on a command, or on: config environment formatting exit-codes", NULL,
 	 cmd_help},

@@ -17,7 +17,8 @@ static struct {
 	char service[32];
 	enum log_level level;
 	bool json, is_set;
-} self = {.service = "ogent", .level = LOG_INFO};
+	int copy;
+} self = {.service = "ogent", .level = LOG_INFO, .copy = -1};
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
@@ -27,6 +28,11 @@ void log_init(const char *service, enum log_level level, bool json)
 	self.level = level;
 	self.json = json;
 	self.is_set = true;
+}
+
+void log_copy_to(int fd)
+{
+	self.copy = fd;
 }
 
 int log_level_from_name(const char *name)
@@ -116,13 +122,21 @@ static void start_line(struct buf *line, enum log_level level, const char *messa
 	add_plain(line, cut(message));
 }
 
+static void write_to(int fd, const struct buf *line)
+{
+	ssize_t n;
+
+	do
+		n = write(fd, line->p, line->n);
+	while (n < 0 && errno == EINTR);
+}
+
 static void write_line(struct buf *line)
 {
 	buf_add_str(line, self.json ? "}\n" : "\n");
-	ssize_t n;
-	do
-		n = write(STDERR_FILENO, line->p, line->n);
-	while (n < 0 && errno == EINTR);
+	write_to(STDERR_FILENO, line);
+	if (self.copy >= 0)
+		write_to(self.copy, line);
 	buf_deinit(line);
 }
 

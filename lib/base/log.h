@@ -9,6 +9,8 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
 /* `service` is in every line. Call again after options are read. */
 void log_init(const char *service, enum log_level level, bool json);
+/* Each line also goes to this descriptor; -1 = no more. */
+void log_copy_to(int fd);
 int log_level_from_name(const char *name); /* -EINVAL for an unknown one */
 
 /* Fields are pairs of name and value (const char *), ended by NULL: LOG(INFO, "listening", "address", a, NULL). */
