@@ -33,5 +33,9 @@ struct control_request {
 	uint32_t type;
 };
 
+/* Both for exec's side. 1 = an event, 0 = the connection ended, -EAGAIN = nothing now. */
+int control_receive(int fd, struct control_event *ret);
+int control_send(int fd, enum control_request_type type);
+
 /* The socket in the command's folder on which a supervisor takes connections. */
 #define CONTROL_SOCKET "ctl"

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -25,7 +26,7 @@
 #define NOBODY 65534
 #define TEST_UID 1900000000
 
-struct bench *bench_new(bool as_user)
+struct bench *bench_new(bool as_user, bool namespaces)
 {
 	struct bench *b = xcalloc(1, sizeof(*b));
 	static const char *const dirs[] = {"commands", "running", "workspaces"};
@@ -34,6 +35,8 @@ struct bench *bench_new(bool as_user)
 		assert_int_equal(setgroups(0, NULL), 0);
 		assert_int_equal(setresgid(NOBODY, NOBODY, NOBODY), 0);
 		assert_int_equal(setresuid(NOBODY, NOBODY, NOBODY), 0);
+		/* As after an exec; without it /proc/PID is root's, and no namespace can be set up. */
+		assert_int_equal(prctl(PR_SET_DUMPABLE, namespaces, 0, 0, 0), 0);
 	}
 	strcpy(b->dir, "/tmp/ogent-exec.XXXXXX");
 	assert_non_null(mkdtemp(b->dir));
@@ -127,24 +130,19 @@ void trial_start(struct trial *t)
 	assert_int_equal(spawner_ask(&t->bench->spawner, t->spec.id, &t->control), 0);
 }
 
-static void send_request(struct trial *t, enum control_request_type type)
-{
-	struct control_request r = {type};
-
-	send(t->control, &r, sizeof(r), MSG_NOSIGNAL);
-}
-
 void trial_cancel(struct trial *t)
 {
-	send_request(t, CONTROL_CANCEL);
+	control_send(t->control, CONTROL_CANCEL);
 }
 
 static void on_event(struct trial *t)
 {
 	struct control_event e;
-	ssize_t n = recv(t->control, &e, sizeof(e), 0);
+	int r = control_receive(t->control, &e);
 
-	if (n != sizeof(e)) {
+	if (r == -EAGAIN)
+		return;
+	if (r == 0) {
 		close(t->control);
 		t->control = -1;
 		t->is_closed = true;
@@ -154,7 +152,7 @@ static void on_event(struct trial *t)
 	case CONTROL_STARTED: t->started_us = e.at_us; break;
 	case CONTROL_OUTPUT:
 		t->total = e.total;
-		send_request(t, CONTROL_SEEN);
+		control_send(t->control, CONTROL_SEEN);
 		break;
 	case CONTROL_ENDED: t->is_ended = true; break;
 	case CONTROL_TAKEN: break;

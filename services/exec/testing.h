@@ -13,8 +13,8 @@ struct bench {
 	unsigned n;
 };
 
-/* Leaves root for the user `nobody` if as_user. Fails the test on error. */
-struct bench *bench_new(bool as_user);
+/* Leaves root for the user `nobody` if as_user; then the namespaces can be made to fail. Fails the test on error. */
+struct bench *bench_new(bool as_user, bool namespaces);
 void bench_free(struct bench *b);
 
 /* One command. */

@@ -111,10 +111,12 @@ static void lock_down(const struct init_args *a)
 		fail(LAYER_SECCOMP, r, what);
 }
 
-static NORETURN void leader_main(const struct sandbox_spec *spec)
+static NORETURN void leader_main(const struct sandbox_host *host, const struct sandbox_spec *spec)
 {
 	struct init_message m = {.event = INIT_EXEC_FAILED};
 
+	if (!host->namespaces)
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a pid namespace would end it with the init */
 	setsid();
 	umask(022);
 	if (chdir(spec->cwd) < 0) {
@@ -179,7 +181,7 @@ void init_main(const struct init_args *a)
 	await_step(); /* it is on record that the leader starts */
 	leader = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, 0, 0, 0, 0);
 	if (leader == 0)
-		leader_main(a->spec);
+		leader_main(a->host, a->spec);
 	if (leader < 0)
 		fail(LAYER_PIDNS, -errno, "starting the command");
 	syscall(SYS_close_range, 0, 2, 0);
