@@ -23,10 +23,30 @@ static int stop(struct http_conn *c, int status, const char *code, const char *d
 	return HPE_USER;
 }
 
+/* Whether what stands before `at` in the request line is `text` and, before that, something else than a blank. llhttp
+ * forgives several blanks, and takes other protocols (RTSP) than HTTP. */
+static bool stands_behind(struct http_conn *c, const char *at, const char *text)
+{
+	struct http_box *box = c->box;
+	char before[sizeof(box->last)];
+	size_t here = MIN((size_t)(at - box->feed), sizeof(before)), n = strlen(text);
+
+	memcpy(before, box->last + here, sizeof(before) - here);
+	memcpy(before + sizeof(before) - here, at - here, here);
+	return memcmp(before + sizeof(before) - n, text, n) == 0 && before[sizeof(before) - n - 1] != ' ';
+}
+
+static int malformed(struct http_conn *c)
+{
+	return stop(c, 400, "request_malformed", "The request is not valid HTTP/1.1.");
+}
+
 static int on_url(llhttp_t *parser, const char *at, size_t n)
 {
 	struct http_conn *c = self(parser);
 
+	if (c->box->head.n == 0 && !stands_behind(c, at, " "))
+		return malformed(c);
 	if (c->box->head.n + n > c->server->limits.max_target)
 		return stop(c, 414, "target_too_long",
 			    "The request's target is too long. Send long values in the body.");
@@ -42,6 +62,15 @@ static int on_url_complete(llhttp_t *parser)
 	buf_add_char(&box->head, '\0');
 	box->field_start = box->head.n;
 	return 0;
+}
+
+static int on_version(llhttp_t *parser, const char *at, size_t n)
+{
+	struct http_conn *c = self(parser);
+	bool is_first = !c->box->has_version;
+
+	c->box->has_version = true;
+	return is_first && !stands_behind(c, at, " HTTP/") ? malformed(c) : 0;
 }
 
 static int on_version_complete(llhttp_t *parser)
@@ -163,6 +192,7 @@ static int on_message_complete(llhttp_t *parser)
 static const llhttp_settings_t settings = {
 	.on_url = on_url,
 	.on_url_complete = on_url_complete,
+	.on_version = on_version,
 	.on_version_complete = on_version_complete,
 	.on_header_field = add_field_bytes,
 	.on_header_field_complete = on_name_complete,
@@ -180,14 +210,23 @@ void http_head_begin(struct http_conn *c)
 	c->parser.data = c;
 }
 
+/* A version that is one, but not ours, or something else in its place. */
+static void refuse_version(struct http_conn *c)
+{
+	if (c->parser.http_major > 1 || c->parser.http_minor > 1)
+		http_refuse(c, 505, "version_not_supported", "Use HTTP/1.1.");
+	else
+		malformed(c);
+}
+
 static void refuse_by_parser(struct http_conn *c, llhttp_errno_t e)
 {
 	switch (e) {
 	case HPE_INVALID_METHOD:
 		http_refuse(c, 400, "method_unknown", "The request's method is unknown; methods are upper case.");
 		break;
-	case HPE_INVALID_VERSION:
 	case HPE_PAUSED_H2_UPGRADE: http_refuse(c, 505, "version_not_supported", "Use HTTP/1.1."); break;
+	case HPE_INVALID_VERSION: refuse_version(c); break;
 	case HPE_UNEXPECTED_CONTENT_LENGTH:
 	case HPE_INVALID_CONTENT_LENGTH:
 	case HPE_INVALID_TRANSFER_ENCODING:
@@ -196,7 +235,7 @@ static void refuse_by_parser(struct http_conn *c, llhttp_errno_t e)
 			    "alone.");
 		break;
 	case HPE_INVALID_CHUNK_SIZE: http_refuse(c, 400, "chunk_invalid", "A chunk's size is invalid."); break;
-	default: http_refuse(c, 400, "request_malformed", "The request is not valid HTTP/1.1."); break;
+	default: malformed(c); break;
 	}
 }
 
@@ -210,8 +249,6 @@ static void check_amounts(struct http_conn *c, size_t taken, uint64_t received_b
 		box->head_bytes += taken;
 		if (box->head_bytes > limits->max_target + limits->max_header_bytes + 1024)
 			http_refuse(c, 431, "headers_too_large", "The request's head is too long.");
-		else if (c->parser.http_major == 0 && c->parser.http_minor == 9)
-			http_refuse(c, 505, "version_not_supported", "Use HTTP/1.1.");
 	} else if (box->req.content_length < 0) {
 		box->framing_bytes += taken - (box->received - received_before);
 		if (box->framing_bytes > FRAMING_SLACK + FRAMING_CHUNK * box->chunks)
@@ -219,25 +256,39 @@ static void check_amounts(struct http_conn *c, size_t taken, uint64_t received_b
 	}
 }
 
+static void keep_last(struct http_box *box, const char *p, size_t n)
+{
+	size_t here = MIN(n, sizeof(box->last));
+
+	memmove(box->last, box->last + here, sizeof(box->last) - here);
+	memcpy(box->last + sizeof(box->last) - here, p + n - here, here);
+}
+
 size_t http_head_feed(struct http_conn *c, const char *p, size_t n)
 {
-	bool was_head_done = c->box->is_head_done;
-	uint64_t received = c->box->received;
+	struct http_box *box = c->box;
+	bool was_head_done = box->is_head_done;
+	uint64_t received = box->received;
 	size_t taken = n;
 	llhttp_errno_t e;
 
-	if (c->box->is_parser_paused)
+	if (box->is_parser_paused)
 		llhttp_resume(&c->parser);
-	c->box->is_parser_paused = false;
+	box->is_parser_paused = false;
+	box->feed = p;
 	e = llhttp_execute(&c->parser, p, n);
 	if (e != HPE_OK)
 		taken = (size_t)(llhttp_get_error_pos(&c->parser) - p);
 	if (e == HPE_PAUSED)
-		c->box->is_parser_paused = true;
+		box->is_parser_paused = true;
 	else if (e != HPE_OK && c->refusal.status == 0)
 		refuse_by_parser(c, e);
-	if (c->refusal.status == 0 && was_head_done == c->box->is_head_done)
+	if (!was_head_done && c->parser.http_major == 0 && c->parser.http_minor == 9)
+		http_refuse(c, 505, "version_not_supported", "Use HTTP/1.1.");
+	if (c->refusal.status == 0 && was_head_done == box->is_head_done)
 		check_amounts(c, taken, received);
+	if (!box->is_head_done)
+		keep_last(box, p, taken);
 	return taken;
 }
 

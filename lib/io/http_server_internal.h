@@ -21,11 +21,14 @@ struct http_box {
 	struct http_request req;
 	struct list link; /* in http_server.boxes while free */
 
-	struct buf head;     /* target, names and values, each ended by NUL */
-	size_t head_bytes;   /* of the head, as they came */
-	size_t field_bytes;  /* of names and values */
-	size_t n_target;     /* set when the target is complete */
-	size_t field_start;  /* of the name or value that is being read, in head */
+	struct buf head;    /* target, names and values, each ended by NUL */
+	size_t head_bytes;  /* of the head, as they came */
+	size_t field_bytes; /* of names and values */
+	size_t n_target;    /* set when the target is complete */
+	size_t field_start; /* of the name or value that is being read, in head */
+	const char *feed;   /* the bytes the parser has now */
+	char last[8];       /* and the last ones before them, of the head */
+	bool has_version;
 	bool is_head_done;   /* later fields are trailers, which are dropped */
 	bool has_keep_alive; /* the client wants the connection to stay */
 
