@@ -300,7 +300,7 @@ static void on_deadline(struct deadline *d)
 	if (queued > 0 && c->is_watched && c->taken == c->sent - queued && now - c->taken_at >= limits->body_idle_ms)
 		http_conn_cut(c, -ETIMEDOUT);
 	else if (c->state == CONN_IDLE && queued == 0 && now - c->since >= limits->idle_ms)
-		close_stream(c, true);
+		close_stream(c, false);
 	else if (c->state == CONN_HEAD && now - c->since >= limits->header_ms)
 		time_out(c);
 	else if (waits_for_body(c) && now - c->last_in >= limits->body_idle_ms)
@@ -418,7 +418,7 @@ void http_conn_kick(struct http_conn *c)
 void http_conn_drain(struct http_conn *c)
 {
 	if (c->state == CONN_IDLE && c->in.n == 0)
-		close_stream(c, true);
+		close_stream(c, stream_queued(c->stream) > 0);
 }
 
 void http_conn_start(struct http_server *s, struct stream *stream)

@@ -63,7 +63,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct stream *s = container_of(handle, struct stream, u.handle);
 
-	if (s->events)
+	if (s->events && s->events->on_close)
 		s->events->on_close(s->owner);
 	out_queue_deinit(&s->out[0]);
 	out_queue_deinit(&s->out[1]);
