@@ -3,6 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PLACE_HELP                                                                        \
+	"\n  --data DIR    the data folder whose running platform is meant\n"             \
+	"  --url URL     a platform elsewhere, after `ogent login URL`; also OGENT_URL\n" \
+	"\nWithout --url the platform of the data folder is used if it runs, otherwise the one of the last login.\n"
 #define ROLE(name, summary)                                          \
 	{                                                            \
 		name, "[--OPTION VALUE]...", summary, NULL, cmd_role \
@@ -14,6 +18,26 @@ const struct command commands[] = {
 	 "Ctrl-C or SIGTERM stops it in order; a second Ctrl-C at once. Every option of `ogent help config` can be "
 	 "given.\n",
 	 cmd_up},
+	{"chat", "[--agent NAME] [--conversation ID] [TEXT]", "talk to an agent",
+	 "Streams the answer to stdout; the commands it runs and their output go to stderr. Without TEXT it reads "
+	 "stdin:\n"
+	 "a terminal becomes a conversation line by line, anything else is one message. Ctrl-C cancels the "
+	 "run.\n" PLACE_HELP,
+	 cmd_chat},
+	{"run", "[--agent NAME] [--conversation ID] [--json] [TEXT]", "give an agent one task, for scripts",
+	 "Prints only the final answer, or with --json every event as one line of JSON. The exit code tells how the "
+	 "run\n"
+	 "ended. Without TEXT the task is read from stdin.\n" PLACE_HELP,
+	 cmd_run},
+	{"agents", "[--json]", "list the agents", PLACE_HELP, cmd_agents},
+	{"history", "[--limit N] [--json] [ID]", "list past runs, or show one",
+	 "With an ID: its message, the commands with their output, and the answer.\n" PLACE_HELP, cmd_history},
+	{"status", "[--json]", "show the roles, the sandbox and the model of the platform running here",
+	 "Exits with 0 when every role is ready, 1 when one is not, 3 when nothing runs.\n", cmd_status},
+	{"login", "URL", "store a login for a platform elsewhere",
+	 "Asks for e-mail and password, or takes a token from OGENT_TOKEN. What it stores is readable only by you, in\n"
+	 "$XDG_CONFIG_HOME/ogent/login.json (~/.config/ogent/login.json).\n",
+	 cmd_login},
 	{"version", "", "print the version", NULL, cmd_version},
 	{"help", "[COMMAND or TOPIC]", "help on a command, or on: config environment formatting exit-codes", NULL,
 	 cmd_help},
