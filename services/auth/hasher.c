@@ -5,19 +5,29 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "base/log.h"
 #include "password.h"
+#include "service/metrics.h"
 
 struct hasher {
 	struct job_lane *lane;
 	struct hash_params params;
+	struct metric *hashes;
 };
+
+static double queue_depth(void *arg)
+{
+	struct hasher *h = arg;
+
+	return job_lane_depth(h->lane);
+}
 
 struct hasher *hasher_new(uv_loop_t *loop, unsigned threads, unsigned max_queue, const struct hash_params *params)
 {
 	struct hasher *h = xcalloc(1, sizeof(*h));
 
 	h->params = *params;
+	h->hashes = metric_counter("ogent_auth_password_hashes_total", "Password hashes computed", "");
+	metric_gauge_fn("ogent_auth_password_queue", "Passwords that wait to be hashed", "", queue_depth, h);
 	h->lane = job_lane_new(loop, "hash", threads, max_queue, NULL, NULL, NULL);
 	return h;
 }
@@ -44,23 +54,33 @@ static void make(struct hash_op *op)
 {
 	const struct hash_params *p = &op->hasher->params;
 
-	if (crypto_pwhash_str_alg(op->made, op->password.p ? op->password.p : "", op->password.n, p->passes, p->memory,
-				  crypto_pwhash_ALG_ARGON2ID13) < 0)
-		fatal("a password hash needs %llu bytes of memory, which are not there", (unsigned long long)p->memory);
-	op->has_made = true;
+	op->n_hashes++;
+	op->has_made = crypto_pwhash_str_alg(op->made, op->password.p ? op->password.p : "", op->password.n, p->passes,
+					     p->memory, crypto_pwhash_ALG_ARGON2ID13) == 0;
+	op->has_failed = !op->has_made;
+}
+
+static bool verify(struct hash_op *op)
+{
+	bool matches;
+
+	op->n_hashes++;
+	errno = 0;
+	matches = crypto_pwhash_str_verify(op->stored, op->password.p ? op->password.p : "", op->password.n) == 0;
+	op->has_failed = !matches && errno == ENOMEM;
+	return matches;
 }
 
 static void check(struct hash_op *op)
 {
 	const struct hash_params *p = &op->hasher->params;
-	const char *password = op->password.p ? op->password.p : "";
 
 	if (!op->stored || !hash_is_affordable(op->stored)) {
 		make(op);
 		op->has_made = false;
 		return;
 	}
-	op->matches = crypto_pwhash_str_verify(op->stored, password, op->password.n) == 0;
+	op->matches = verify(op);
 	if (op->matches && crypto_pwhash_str_needs_rehash(op->stored, p->passes, p->memory) != 0)
 		make(op);
 }
@@ -69,7 +89,8 @@ static void hash_run(struct job *job)
 {
 	struct hash_op *op = container_of(job, struct hash_op, job);
 
-	op->matches = op->has_made = false;
+	op->matches = op->has_made = op->has_failed = false;
+	op->n_hashes = 0;
 	if (op->is_check)
 		check(op);
 	else
@@ -81,6 +102,7 @@ static void hash_done(struct job *job)
 {
 	struct hash_op *op = container_of(job, struct hash_op, job);
 
+	metric_add(op->hasher->hashes, op->n_hashes);
 	op->done(op);
 }
 

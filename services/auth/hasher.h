@@ -30,11 +30,13 @@ struct hash_op {
 	void (*done)(struct hash_op *op);
 
 	/* Results. */
+	bool has_failed; /* there was not enough memory: answer 503 */
 	bool matches;
 	bool has_made;                     /* `made` is to be stored: new, or better than `stored` */
 	char made[crypto_pwhash_STRBYTES]; /* PHC string */
 
 	/* Its own. */
+	unsigned n_hashes;
 	struct job job;
 	struct hasher *hasher;
 };

@@ -130,17 +130,20 @@ static void hash_done(struct hash_op *op)
 	login_go_on(container_of(op, struct login, hash), 0);
 }
 
+static enum login_state login_give_up(struct login *l)
+{
+	end_try(l, THROTTLE_UNKNOWN);
+	reply_hash_busy(l->x);
+	return LOGIN_ENDED;
+}
+
 static enum login_state login_hash(struct login *l)
 {
 	const struct auth *auth = l->x->self;
 
 	l->hash = (struct hash_op){.password = l->password, .is_check = true, .stored = l->stored, .done = hash_done};
 	l->password = BUF_INIT;
-	if (hasher_start(auth->hasher, &l->hash) == 0)
-		return LOGIN_HASHING;
-	end_try(l, THROTTLE_UNKNOWN);
-	reply_hash_queue_full(l->x);
-	return LOGIN_ENDED;
+	return hasher_start(auth->hasher, &l->hash) == 0 ? LOGIN_HASHING : login_give_up(l);
 }
 
 /* ---- Saving ---- */
@@ -204,6 +207,8 @@ static enum login_state login_next(struct login *l)
 {
 	if (l->err < 0)
 		return login_fail(l);
+	if (l->state == LOGIN_HASHING && l->hash.has_failed)
+		return login_give_up(l);
 	switch (l->state) {
 	case LOGIN_FINDING: return login_hash(l);
 	case LOGIN_HASHING: return l->hash.matches && l->is_open ? login_save(l) : login_refuse(l);

@@ -41,7 +41,7 @@ bool new_user_read(struct exchange *x, const struct json_field *fields, size_t n
 	return false;
 }
 
-void reply_hash_queue_full(struct exchange *x)
+void reply_hash_busy(struct exchange *x)
 {
 	reply_header(x, "Retry-After", "1");
 	reply_problem(x, 503, "busy", "Too many passwords are being checked right now; try again in a second.");
@@ -62,7 +62,7 @@ bool new_user_hash(struct exchange *x, struct new_user *user, struct hash_op *op
 	user->password = BUF_INIT;
 	if (hasher_start(auth->hasher, op) == 0)
 		return true;
-	reply_hash_queue_full(x);
+	reply_hash_busy(x);
 	return false;
 }
 

@@ -31,5 +31,6 @@ int new_user_insert(struct db_conn *c, const struct new_user *user, const char *
 		    char ret_id[static ID_SIZE]);
 /* Inside a write job: the user's roles are replaced by these. Returns 0, -ENOENT (no such role) or -errno. */
 int user_roles_set(struct db_conn *c, const char *user_id, const char *const *roles);
-void reply_hash_queue_full(struct exchange *x);
+/* 503: too many hashes wait, or there is no memory for one. */
+void reply_hash_busy(struct exchange *x);
 void reply_email_taken(struct exchange *x);

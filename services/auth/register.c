@@ -66,8 +66,12 @@ static void hash_done(struct hash_op *op)
 	struct exchange *x = s->x;
 	const struct auth *auth = x->self;
 
-	s->job = (struct exchange_job){.x = x, .run = save_run, .done = save_done};
-	exchange_write(auth->db, &s->job);
+	if (op->has_failed) {
+		reply_hash_busy(x);
+	} else {
+		s->job = (struct exchange_job){.x = x, .run = save_run, .done = save_done};
+		exchange_write(auth->db, &s->job);
+	}
 	exchange_drop(x);
 }
 

@@ -184,8 +184,7 @@ void roles_refuse(struct exchange *x, int state)
 		reply_problem(x, 422, "unknown_role",
 			      "`roles` names a role that does not exist; GET /api/roles lists them.");
 	else if (state == ACTOR_FORBIDDEN_ROLE)
-		reply_problem(x, 403, "forbidden",
-			      "You cannot give a role that holds more rights than you have.");
+		reply_problem(x, 403, "forbidden", "You cannot give a role that holds more rights than you have.");
 	else
 		actor_refuse(x, state);
 }

@@ -5,6 +5,21 @@
 #include "base/clock.h"
 #include "base/id.h"
 
+#define KEEP_US (30 * 24 * 3600 * INT64_C(1000000)) /* after its end, so that a late token still tells of a theft */
+#define SWEEP_EVERY 256                             /* new sessions, on average */
+
+/* Sessions that ended a while ago go now and then, in the transaction of a new one. */
+static int sweep(struct db_conn *c, int64_t now)
+{
+	int64_t limit = now - KEEP_US, r;
+
+	if (randombytes_uniform(SWEEP_EVERY))
+		return 0;
+	r = db_exec(c, "delete from sessions where ends_at < ? or idle_ends_at < ? or revoked_at < ?", DB_INT(limit),
+		    DB_INT(limit), DB_INT(limit));
+	return MIN(r, 0);
+}
+
 int session_create(struct db_conn *c, const struct auth *auth, struct arena *a, const char *user_id,
 		   const struct client *client, struct session_grant *ret)
 {
@@ -19,6 +34,8 @@ int session_create(struct db_conn *c, const struct auth *auth, struct arena *a, 
 		    DB_TEXT(grant.token.session_id), DB_TEXT(user_id), DB_INT(now), DB_INT(now), DB_INT(ends),
 		    DB_INT(grant.idle_ends_at), DB_TEXT(client->is_web ? "web" : "api"), DB_TEXT(client->address),
 		    DB_TEXT(client->user_agent));
+	if (r >= 0)
+		r = sweep(c, now);
 	if (r < 0)
 		return r;
 	r = account_load(c, a, user_id, &grant.account);

@@ -117,8 +117,12 @@ static void hash_done(struct hash_op *op)
 	struct exchange *x = k->x;
 	const struct auth *auth = x->self;
 
-	k->job = (struct exchange_job){.x = x, .run = create_run, .done = create_done};
-	exchange_write(auth->db, &k->job);
+	if (op->has_failed) {
+		reply_hash_busy(x);
+	} else {
+		k->job = (struct exchange_job){.x = x, .run = create_run, .done = create_done};
+		exchange_write(auth->db, &k->job);
+	}
 	exchange_drop(x);
 }
 

@@ -186,6 +186,28 @@ describe('one installation', () => {
 			await auth.login(ADMIN);
 		});
 
+		test('every refusal costs one hash, so the time tells nothing', async () => {
+			const off = await userWith('member');
+			const on = (await userWith('member')).who;
+			await auth.api('PATCH', `/api/users/${off.user.id}`, { disabled: true }, admin.access_token);
+			const hashes = async () => Number((await auth.api('GET', '/metrics')).text.match(/^ogent_auth_password_hashes_total (\d+)/m)[1]);
+			const tries = [
+				[on.email, 'not the password at all'],
+				[on.email, ''],
+				[on.email, 'x'.repeat(2000)],
+				['nobody@example.org', on.password],
+				['not an address', ''],
+				[off.who.email, off.who.password],
+			];
+			for (const [email, password] of tries) {
+				const before = await hashes();
+				const from = { 'x-forwarded-for': `10.4.0.${password.length % 256}` };
+				refused(await auth.api('POST', '/api/auth/login', { email, password }, undefined, from), 401, 'invalid_credentials');
+				assert.equal((await hashes()) - before, 1, `${email} ${password}`);
+			}
+			await auth.login(on);
+		});
+
 		test('both spellings of an accented password are one', async () => {
 			const who = { ...person(), password: 'cafe\u0301 et the\u0301 au jardin' };
 			assert.equal((await auth.api('POST', '/api/users', who, admin.access_token)).status, 201);
