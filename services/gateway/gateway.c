@@ -1,6 +1,73 @@
+#include "gateway.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
 #include "roles.h"
+
+#define MAX_BODY (100 * 1024 * 1024) /* the roles' own limits are lower; this one stops what no route takes */
+
+static struct http_limits public_limits(void)
+{
+	struct http_limits limits = http_limits_default;
+
+	limits.max_body = MAX_BODY;
+	return limits;
+}
+
+static void make_limiter(struct gateway *g, const struct options *options)
+{
+	unsigned rate = (unsigned)option_int(options, "rate_limit"),
+		 burst = (unsigned)option_int(options, "rate_burst");
+
+	if (!rate)
+		return;
+	g->limiter = limiter_new(rate, burst);
+	g->rate_policy = xasprintf("\"default\";q=%u;w=%u", burst, MAX((burst + rate - 1) / rate, 1u));
+}
+
+static void make_metrics(struct gateway *g)
+{
+	for (size_t i = 0; i <= ROLE_COUNT; i++) {
+		char *labels = xasprintf("role=\"%s\"", i < ROLE_COUNT ? role_names[i] : "gateway");
+
+		g->requests[i] = metric_histogram("ogent_gateway_request_seconds",
+						  "Time from head to answer, by the role that serves it", labels);
+		free(labels);
+	}
+	g->limited = metric_counter("ogent_gateway_limited_total", "Requests refused by the rate limit", "");
+}
+
+static void on_drain(void *arg)
+{
+	tunnels_close(arg);
+}
+
+static void on_stop(void *arg)
+{
+	struct gateway *g = arg;
+
+	visits_free(g);
+	limiter_free(g->limiter);
+	free(g->rate_policy);
+}
 
 int gateway_main(const struct options *options)
 {
-	return 1;
+	struct gateway g = {0};
+	struct http_limits limits = public_limits();
+	struct error err = {0};
+
+	g.service = service_new("gateway", options);
+	list_init(&g.tunnels);
+	list_init(&g.idle);
+	if (networks_parse(&g.proxies, option_str(options, "trusted_proxies"), &err))
+		fatal("%s", err.message);
+	make_limiter(&g, options);
+	make_metrics(&g);
+	service_on_drain(g.service, on_drain, &g);
+	service_on_stop(g.service, on_stop, &g);
+	service_listen(g.service);
+	service_listen_raw(g.service, option_str(options, "listen"), &limits, front_on_request, &g);
+	return service_run(g.service);
 }

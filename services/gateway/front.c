@@ -1,0 +1,285 @@
+/* The way of a request from outside: who is the client, which role serves the path, is the token good, is it within its
+ * rate; then it is passed on or answered. */
+#include "gateway.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "fields.h"
+#include "service/request.h"
+
+#define KEEP_VISITS 256
+#define LOGGED_PATH 256 /* bytes */
+
+/* ---- Visits ---- */
+
+static struct visit *visit_new(struct gateway *g)
+{
+	struct visit *v = list_first(&g->idle, struct visit, link);
+
+	if (v) {
+		list_remove(&v->link);
+		g->n_idle--;
+	} else {
+		v = xcalloc(1, sizeof(*v));
+		v->gateway = g;
+		v->arena = arena_new();
+		list_init(&v->link);
+	}
+	return v;
+}
+
+static void visit_free(struct visit *v)
+{
+	arena_free(v->arena);
+	free(v);
+}
+
+void visit_release(struct visit *v)
+{
+	struct gateway *g = v->gateway;
+	struct arena *arena = v->arena;
+
+	if (v->r || v->calling || v->readiness)
+		return;
+	arena_reset(arena);
+	*v = (struct visit){.gateway = g, .arena = arena};
+	list_init(&v->link);
+	if (g->n_idle >= KEEP_VISITS) {
+		visit_free(v);
+		return;
+	}
+	list_prepend(&g->idle, &v->link);
+	g->n_idle++;
+}
+
+void visits_free(struct gateway *g)
+{
+	struct visit *v;
+
+	list_foreach (v, &g->idle, struct visit, link)
+		visit_free(v);
+	list_init(&g->idle);
+}
+
+static void write_access_log(const struct visit *v, const struct http_request *r, int err, uint64_t us)
+{
+	char status[16], ms[32], in[24], out[24], path[LOGGED_PATH];
+
+	if (!log_enabled(LOG_INFO) || (v->is_health && r->status < 500))
+		return;
+	snprintf(path, sizeof(path), "%.*s", STR_ARG(r->path));
+	snprintf(status, sizeof(status), "%d", r->status);
+	snprintf(ms, sizeof(ms), "%llu.%03u", (unsigned long long)(us / 1000), (unsigned)(us % 1000));
+	snprintf(in, sizeof(in), "%llu", (unsigned long long)r->bytes_in);
+	snprintf(out, sizeof(out), "%llu", (unsigned long long)r->bytes_out);
+	log_event(LOG_INFO, err ? "request broken off" : "request", "request_id", v->request_id, "method",
+		  http_method_name(r->method), "path", path, "status", status, "bytes_in", in, "bytes_out", out, "ms",
+		  ms, "user", v->who.user_id ? v->who.user_id : "", "client", v->client.address, "role",
+		  v->path ? role_names[v->path->role] : "", NULL);
+}
+
+/* The client was answered, or has left. */
+static void on_close(struct http_request *r, int err)
+{
+	struct visit *v = r->owner;
+	uint64_t us = clock_mono_us() - r->started_us;
+
+	key_wait_cancel(&v->key_wait);
+	metric_observe(v->gateway->requests[v->path ? v->path->role : ROLE_COUNT], (double)us / 1e6);
+	write_access_log(v, r, err, us);
+	v->r = NULL;
+	proxy_cancel(v);
+	ready_cancel(v);
+	visit_release(v);
+}
+
+/* ---- Answers of our own ---- */
+
+struct http_headers *visit_headers(struct visit *v)
+{
+	struct http_headers *h = &v->answer;
+
+	h->arena = v->arena;
+	fields_add(h, STR("X-Request-Id"), str_of(v->request_id));
+	if (v->rate[0]) {
+		fields_add(h, STR("RateLimit-Policy"), str_of(v->gateway->rate_policy));
+		fields_add(h, STR("RateLimit"), str_of(v->rate));
+	}
+	return h;
+}
+
+void visit_problem(struct visit *v, int status, const char *code, const char *detail)
+{
+	if (v->r && !http_reply_has_started(v->r))
+		problem_reply(v->r, status, code, v->request_id, visit_headers(v), "%s", detail);
+}
+
+static bool is_read(const struct http_request *r)
+{
+	return r->method == HTTP_GET_ || r->method == HTTP_HEAD_;
+}
+
+static void reply_health(struct visit *v)
+{
+	static const char text[] = "{\"status\":\"ok\",\"role\":\"gateway\",\"version\":\"" OGENT_VERSION "\"}";
+	struct http_headers *h = visit_headers(v);
+
+	fields_add(h, STR("Cache-Control"), STR("no-store"));
+	http_reply(v->r, 200, "application/json", h, text, sizeof(text) - 1);
+}
+
+/* What the gateway has itself. */
+static const struct own_path {
+	const char *path;
+	void (*reply)(struct visit *v);
+	bool is_health; /* asked all the time: not counted, not logged unless it fails */
+} own_paths[] = {
+	{"/healthz", reply_health, true},
+	{"/readyz", ready_start, true},
+	{"/api/openapi.json", openapi_reply, false},
+};
+
+static const struct own_path *find_own(struct str path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(own_paths); i++)
+		if (str_is(path, own_paths[i].path))
+			return &own_paths[i];
+	return NULL;
+}
+
+static void reply_own(struct visit *v)
+{
+	void (*reply)(struct visit * v) = web_reply;
+
+	for (size_t i = 0; i < ARRAY_SIZE(own_paths); i++)
+		if (str_is(v->r->path, own_paths[i].path))
+			reply = own_paths[i].reply;
+	if (reply == web_reply && str_has_prefix(v->r->path, STR("/api/"))) {
+		visit_problem(v, 404, "not_found", "There is nothing at this path.");
+	} else if (!is_read(v->r)) {
+		v->answer.arena = v->arena;
+		fields_add(&v->answer, STR("Allow"), STR("GET, HEAD"));
+		visit_problem(v, 405, "method_not_allowed", "This can only be read: use GET.");
+	} else if (own) {
+		own->reply(v);
+	} else {
+		web_reply(v);
+	}
+}
+
+/* ---- The gate ---- */
+
+/* Counts the request. False: it was answered with 429. */
+static bool take_from_limit(struct visit *v)
+{
+	struct limit_verdict verdict;
+
+	if (!v->gateway->limiter)
+		return true;
+	limiter_take(v->gateway->limiter, v->who.user_id ? str_of(v->who.user_id) : v->client.key, v->r->started_us,
+		     &verdict);
+	snprintf(v->rate, sizeof(v->rate), "\"default\";r=%u;t=%u", verdict.remaining, verdict.full_s);
+	if (verdict.allowed)
+		return true;
+	metric_add(v->gateway->limited, 1);
+	v->answer.arena = v->arena;
+	fields_add(&v->answer, STR("Retry-After"), str_of(arena_printf(v->arena, "%u", verdict.retry_after)));
+	visit_problem(v, 429, "rate_limited", "Too many requests. Wait as long as Retry-After says.");
+	return false;
+}
+
+static void pass(struct visit *v)
+{
+	if (!v->is_health && !take_from_limit(v))
+		return;
+	if (v->path)
+		proxy_start(v);
+	else
+		reply_own(v);
+}
+
+static void refuse(struct visit *v, const char *challenge, const char *detail)
+{
+	if (!take_from_limit(v))
+		return;
+	v->answer.arena = v->arena;
+	fields_add(&v->answer, STR("WWW-Authenticate"), str_of(challenge));
+	visit_problem(v, 401, "unauthorized", detail);
+}
+
+static void refuse_token(struct visit *v)
+{
+	refuse(v, "Bearer error=\"invalid_token\"", "The access token is not valid (any more). Sign in again.");
+}
+
+/* Tokens of services stay inside. */
+static enum token_result check(struct visit *v)
+{
+	struct identity who;
+	enum token_result r = keyring_check(service_keyring(v->gateway->service), v->token, v->arena, &who);
+
+	if (r == TOKEN_OK && who.service[0])
+		return TOKEN_NOT_FOR_US;
+	if (r == TOKEN_OK)
+		v->who = who;
+	return r;
+}
+
+static void on_keys(struct key_wait *w)
+{
+	struct visit *v = container_of(w, struct visit, key_wait);
+
+	if (check(v))
+		refuse_token(v);
+	else
+		pass(v);
+	http_body_resume(v->r);
+}
+
+/* A path that needs a token gets none that is not good; for a public one the role decides what a bad one means. */
+static void check_token(struct visit *v, enum bearer bearer)
+{
+	bool is_public = !v->path || v->path->flags & PATH_PUBLIC;
+	enum token_result r = bearer == BEARER_TOKEN ? check(v) : TOKEN_MALFORMED;
+
+	if (r == TOKEN_OK || is_public) {
+		pass(v);
+	} else if (bearer == BEARER_NONE) {
+		refuse(v, "Bearer", "Sign in and send the access token as Authorization: Bearer.");
+	} else {
+		v->key_wait.done = on_keys;
+		if (r == TOKEN_UNKNOWN_KEY && keyring_wait(service_keyring(v->gateway->service), &v->key_wait))
+			http_body_pause(v->r);
+		else
+			refuse_token(v);
+	}
+}
+
+void front_on_request(void *gateway, struct http_request *r)
+{
+	struct gateway *g = gateway;
+	struct visit *v = visit_new(g);
+	const struct own_path *own;
+	enum bearer bearer;
+
+	r->owner = v;
+	r->on_close = on_close;
+	v->r = r;
+	v->request_id = request_id_of(&r->headers, v->arena);
+	v->traceparent = traceparent_of(&r->headers, v->arena);
+	if (!v->traceparent)
+		v->traceparent = traceparent_new(v->arena);
+	v->path = table_find(r->path);
+	own = v->path ? NULL : find_own(r->path);
+	v->is_health = own && own->is_health;
+	visitor_find(r, &g->proxies, &v->client);
+	bearer = request_bearer(&r->headers, &v->token);
+	if (bearer == BEARER_REPEATED)
+		visit_problem(v, 400, "bad_request", "Send one Authorization header only.");
+	else
+		check_token(v, bearer);
+}
