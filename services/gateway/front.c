@@ -153,12 +153,9 @@ static const struct own_path *find_own(struct str path)
 
 static void reply_own(struct visit *v)
 {
-	void (*reply)(struct visit * v) = web_reply;
+	const struct own_path *own = find_own(v->r->path);
 
-	for (size_t i = 0; i < ARRAY_SIZE(own_paths); i++)
-		if (str_is(v->r->path, own_paths[i].path))
-			reply = own_paths[i].reply;
-	if (reply == web_reply && str_has_prefix(v->r->path, STR("/api/"))) {
+	if (!own && str_has_prefix(v->r->path, STR("/api/"))) {
 		visit_problem(v, 404, "not_found", "There is nothing at this path.");
 	} else if (!is_read(v->r)) {
 		v->answer.arena = v->arena;
