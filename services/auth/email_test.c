@@ -39,8 +39,7 @@ static void what_is_no_address_is_refused(void **state)
 					  "a@b@c",
 					  "a da@example.org",
 					  "ada@exa\nmple.org",
-					  "ada@exa\xff"
-					  "mple.org",
+					  "ada@ex\xffmple.org",
 					  "ada\xef\xbc\xa0x@example.org"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
