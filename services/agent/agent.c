@@ -1,6 +1,162 @@
+/* The agent role: agents, conversations and the runs that answer. */
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent/model_choice.h"
+#include "agent/publish.h"
+#include "agent/runner.h"
+#include "agent_schema.h"
 #include "roles.h"
+
+#define READERS 4
+#define SETTLE_TURNS 200 /* of a millisecond, at most */
+
+static const struct migration migrations[] = {
+	{"agents_and_executions", sql_001_agent},
+	{"idempotency", IDEMPOTENCY_SCHEMA},
+};
+
+struct outbound *agent_outbound(struct agent *a)
+{
+	if (!a->outbound)
+		a->outbound = outbound_new(service_loop(a->service));
+	return a->outbound;
+}
+
+static int default_url(struct agent *a, char *ret, size_t size, struct error *err)
+{
+	char dir[PATH_MAX];
+
+	snprintf(dir, sizeof(dir), "%s/db", service_data_dir(a->service));
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+		return error_set(err, "data_folder", "Cannot make the folder %s: %s.", dir, strerror(errno));
+	snprintf(ret, size, "sqlite:%s/langchain_agent.db", dir);
+	return 0;
+}
+
+static int open_database(struct agent *a, struct error *err)
+{
+	const char *url = option_str(service_options(a->service), "agent_db_url");
+	char own[PATH_MAX + 64];
+	int r = 0;
+
+	if (!*url) {
+		r = default_url(a, own, sizeof(own), err);
+		url = own;
+	}
+	if (r == 0)
+		r = db_open(service_loop(a->service), url, READERS, &a->db, err);
+	if (r == 0)
+		r = db_migrate(a->db, migrations, ARRAY_SIZE(migrations), err);
+	if (r == 0 && agents_seed(a) < 0)
+		r = error_set(err, "database", "The first agent cannot be stored.");
+	a->is_migrated = r == 0;
+	return r;
+}
+
+static void make_metrics(struct agent *a)
+{
+	a->metrics.runs_live = metric_gauge("ogent_runs_live", "Runs being worked on", "");
+	a->metrics.runs_succeeded = metric_counter("ogent_runs_total", "Runs by their end", "status=\"succeeded\"");
+	a->metrics.runs_failed = metric_counter("ogent_runs_total", "Runs by their end", "status=\"failed\"");
+	a->metrics.runs_cancelled = metric_counter("ogent_runs_total", "Runs by their end", "status=\"cancelled\"");
+	a->metrics.model_seconds = metric_histogram("ogent_model_seconds", "Calls of a model, to their end", "");
+	a->metrics.first_text_seconds =
+		metric_histogram("ogent_model_first_text_seconds", "Calls of a model, to the first text", "");
+	a->metrics.tokens_in = metric_counter("ogent_tokens_total", "Tokens", "direction=\"input\"");
+	a->metrics.tokens_out = metric_counter("ogent_tokens_total", "Tokens", "direction=\"output\"");
+	a->metrics.events_published =
+		metric_counter("ogent_events_total", "Events for the socket service", "outcome=\"published\"");
+	a->metrics.events_dropped =
+		metric_counter("ogent_events_total", "Events for the socket service", "outcome=\"dropped\"");
+}
+
+static const char *database_missing(void *arg)
+{
+	struct agent *a = arg;
+
+	return a->is_migrated ? NULL : "the database is not migrated";
+}
+
+static void add_health(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj)
+{
+	struct agent *a = arg;
+
+	models_describe_default(a->models, doc, yyjson_mut_obj_add_obj(doc, obj, "model"));
+	yyjson_mut_obj_add_uint(doc, obj, "runs", runner_n_live(a->runner));
+}
+
+static void on_models_ready(struct agent *a)
+{
+	runner_start(a->runner);
+}
+
+static void drain(void *arg)
+{
+	struct agent *a = arg;
+
+	runner_stop(a->runner);
+	models_stop(a->models);
+	publisher_stop(a->publisher);
+}
+
+static void leave_background(struct agent *a)
+{
+	struct background *b;
+
+	list_foreach (b, &a->background, struct background, link)
+		b->leave(b);
+}
+
+/* Everything that is being cancelled gets the turns of the loop in which it ends. */
+static void settle(struct agent *a)
+{
+	for (int i = 0; i < SETTLE_TURNS; i++) {
+		uv_run(service_loop(a->service), UV_RUN_NOWAIT);
+		if (i > 2 && runner_n_live(a->runner) == 0 && list_is_empty(&a->background))
+			break;
+		usleep(1000);
+	}
+}
+
+static void stop(void *arg)
+{
+	struct agent *a = arg;
+
+	drain(a);
+	leave_background(a);
+	settle(a);
+	db_close(a->db);
+	if (a->outbound)
+		outbound_free(a->outbound);
+	models_free(a->models);
+	publisher_free(a->publisher);
+	runner_free(a->runner);
+}
 
 int agent_main(const struct options *options)
 {
-	return 1;
+	struct agent a = {.service = service_new("agent", options)};
+	struct error err = {0};
+
+	list_init(&a.background);
+	if (open_database(&a, &err) < 0)
+		fatal("%s", err.message);
+	make_metrics(&a);
+	a.models = models_new(&a);
+	a.publisher = publisher_new(&a);
+	a.runner = runner_new(&a);
+	models_start(a.models, on_models_ready);
+	service_ready_check(a.service, "database", database_missing, &a);
+	service_health_info(a.service, add_health, &a);
+	service_routes(a.service, agent_routes, agent_n_routes, &a);
+	service_on_drain(a.service, drain, &a);
+	service_on_stop(a.service, stop, &a);
+	service_listen(a.service);
+	return service_run(a.service);
 }

@@ -1,0 +1,37 @@
+/* The agent service's state, one per process; everything in it belongs to the loop's thread. */
+#pragma once
+
+#include "io/outbound.h"
+#include "service/service.h"
+
+struct agent {
+	struct service *service;
+	struct db *db;
+	struct outbound *outbound; /* made at first use, see agent_outbound */
+	struct models *models;
+	struct runner *runner;
+	struct publisher *publisher;
+	bool is_migrated;
+	struct list background; /* struct background */
+	struct {
+		struct metric *runs_live;
+		struct metric *runs_succeeded, *runs_failed, *runs_cancelled;
+		struct metric *model_seconds, *first_text_seconds;
+		struct metric *tokens_in, *tokens_out;
+		struct metric *events_published, *events_dropped;
+	} metrics;
+};
+
+/* Work that outlives its run. */
+struct background {
+	struct list link; /* in agent.background */
+	/* The process ends: stops, soon. */
+	void (*leave)(struct background *b);
+};
+
+extern const struct route agent_routes[];
+extern const size_t agent_n_routes;
+
+struct outbound *agent_outbound(struct agent *a);
+/* agents.c: the first agent, if there is none. Blocking, at start. Returns 0 or -errno. */
+int agents_seed(struct agent *agent);

@@ -1,0 +1,18 @@
+/* A conversation as the files of the resources share it. */
+#pragma once
+
+#include "agent/handlers.h"
+
+struct conversation_row {
+	const char *id, *title, *agent_id, *agent_name, *user_id, *config;
+	const char *active_execution_id, *last_execution_id, *last_status;
+	int64_t agent_version, last_seq, created_at, updated_at;
+	bool is_archived; /* its agent */
+};
+
+/* Worker thread: the conversation if the exchange's user may see it. 1 found, 0 none, or -errno. */
+int conversation_find(struct db_conn *c, struct exchange *x, const char *id, struct conversation_row *ret);
+/* Whether the user may read conversations at all; otherwise answers 403 and returns false. */
+bool conversation_may_read(struct exchange *x);
+/* Whether it is his own, or he may change everybody's. */
+bool conversation_may_change(const struct exchange *x, const struct conversation_row *row);

@@ -1,0 +1,17 @@
+/* An execution as the files of the resources share it. */
+#pragma once
+
+#include "agent/handlers.h"
+
+struct execution_row {
+	const char *id, *conversation_id, *agent_id, *agent_name, *user_id, *status, *state, *input, *output;
+	const char *error_code, *error_message, *model, *provider;
+	int64_t steps, commands, input_tokens, output_tokens, created_at, started_at, ended_at, last_seq;
+	bool tokens_estimated;
+};
+
+void execution_add(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct execution_row *row);
+/* Worker thread: the execution, in the arena, if the exchange's user may see it. 1 found, 0 none, or -errno. */
+int execution_find(struct db_conn *c, const struct exchange *x, struct arena *a, const char *id,
+		   struct execution_row *ret);
+bool execution_has_ended(const struct execution_row *row);

@@ -1,0 +1,55 @@
+/* What the files of the resources share: the handlers of routes.c, and jobs that decide the answer. */
+#pragma once
+
+#include "agent/agent.h"
+#include "base/clock.h"
+#include "base/id.h"
+
+/* A job whose `run` decides what is answered. Embed it first; start it with answer_read or answer_write. */
+struct answer {
+	struct exchange_job job;
+	int status;
+	struct str body; /* JSON, in the exchange's arena; p NULL = none */
+	const char *etag, *location;
+	const char *code, *detail; /* a problem instead of a body */
+};
+
+/* For `return answer_problem(…)` in run: the transaction is rolled back and this is answered. */
+int answer_problem(struct answer *a, int status, const char *code, const char *detail);
+int answer_not_found(struct answer *a, const char *what);
+int answer_json(struct answer *a, int status, yyjson_mut_doc *doc);
+/* For creating POSTs: 0 = go on; anything else is to be returned from run: the answer is known, or it failed. */
+int answer_known(struct db_conn *c, struct answer *a);
+/* Keeps a creation's answer for its Idempotency-Key. Returns 0 or -errno. */
+int answer_keep(struct db_conn *c, struct answer *a);
+void answer_read(struct exchange *x, struct answer *a, int (*run)(struct db_conn *c, struct exchange_job *job));
+void answer_write(struct exchange *x, struct answer *a, int (*run)(struct db_conn *c, struct exchange_job *job));
+/* `done` for a job that does more after answering. */
+void answer_send(struct exchange_job *job, int result);
+
+/* Adds a time, or null for 0. */
+void add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, int64_t us);
+/* The id from the path, "" (which is nobody's) when it is no id. */
+const char *path_id(const struct exchange *x);
+/* Asks for all conversations and executions, not only own ones. */
+bool sees_all_conversations(const struct exchange *x);
+bool sees_all_executions(const struct exchange *x);
+
+void agents_list(struct exchange *x);
+void agents_create(struct exchange *x);
+void agents_get(struct exchange *x);
+void agents_patch(struct exchange *x);
+void agents_archive(struct exchange *x);
+void agents_list_versions(struct exchange *x);
+void models_list(struct exchange *x);
+void conversations_list(struct exchange *x);
+void conversations_create(struct exchange *x);
+void conversations_get(struct exchange *x);
+void conversations_patch(struct exchange *x);
+void conversations_delete(struct exchange *x);
+void messages_list(struct exchange *x);
+void messages_send(struct exchange *x);
+void executions_list(struct exchange *x);
+void executions_get(struct exchange *x);
+void executions_cancel(struct exchange *x);
+void executions_events(struct exchange *x);

@@ -1,0 +1,121 @@
+/* Asking a model for one message, and the interface of providers.
+ *
+ * To add a provider: one file that defines a struct model_provider, and a line in model_choice.c that makes targets of
+ * it. What is common to all stays in model_call.c: attempts, waiting, time-outs, the words for what went wrong. */
+#pragma once
+
+#include "agent/chat.h"
+#include "base/error.h"
+#include "io/http_client.h"
+#include "io/outbound.h"
+
+struct agent;
+
+/* Why an attempt failed. */
+struct model_failure {
+	struct error error; /* code empty = it did not */
+	bool may_retry;
+	uint64_t wait_ms; /* as the provider asks; 0 = it does not say */
+};
+
+struct model_target;
+
+/* Where a stream's parser puts what it reads. */
+struct model_sink {
+	struct chat_answer *answer;
+	struct model_failure *failure;
+	void (*on_text)(void *owner, struct str text); /* text was added to the answer */
+	void *owner;
+};
+
+struct model_provider {
+	const char *name;
+	const char *path; /* behind the base URL */
+	/* The body of a request that streams. */
+	void (*write_request)(const struct model_target *t, const struct chat_request *r, struct buf *out);
+	/* The parser of an answer's body. feed and end return 0, or -EBADMSG with the sink's failure set. */
+	void *(*stream_new)(const struct model_sink *sink);
+	int (*stream_feed)(void *stream, const char *data, size_t n);
+	/* The body has ended (is_broken: by a broken connection). */
+	int (*stream_end)(void *stream, bool is_broken);
+	void (*stream_free)(void *stream);
+};
+
+extern const struct model_provider provider_openai;
+
+/* One model at one place. */
+struct model_target {
+	const struct model_provider *provider;
+	const char *id;         /* as users choose it */
+	const char *model;      /* as the provider knows it */
+	const char *kind;       /* "openai", "ollama" or "demo" */
+	const char *base_url;   /* without a slash at the end */
+	const char *key;        /* secret; "" = none */
+	struct http_pool *pool; /* a direct way to it, or NULL: through outbound */
+	const char *prefix;     /* with a pool: the path of the base URL */
+};
+
+/* One request over either way. Fill the first part; on_done comes once, last, never from inside start. */
+struct model_http {
+	const struct model_target *target;
+	struct outbound *outbound;
+	const char *method;
+	const char *path;
+	struct str body;
+	void *owner;
+	void (*on_head)(struct model_http *h, int status);
+	void (*on_data)(struct model_http *h, const char *data, size_t n);
+	void (*on_done)(struct model_http *h, int err, const char *why);
+
+	/* Its own. */
+	struct arena *arena;
+	uint64_t retry_after_ms; /* from on_head on */
+	bool is_html;
+	union {
+		struct http_call call;
+		struct outbound_call out;
+	};
+};
+
+void model_http_start(struct model_http *h);
+/* Closes the connection at once; on_done(-ECANCELED) follows. */
+void model_http_cancel(struct model_http *h);
+
+/* One message asked for, attempts and all. Fill the first part; it lives until on_done, which comes once, last, never
+ * from inside start: 0, -ECANCELED, or -EIO with `failure` set. */
+struct model_call {
+	struct agent *agent;
+	const struct model_target *target;
+	struct chat_request request;
+	void *owner;
+	void (*on_text)(struct model_call *c, struct str text);
+	/* The attempt failed and is repeated after wait_ms. The text so far no longer counts. */
+	void (*on_retry)(struct model_call *c, unsigned attempt, uint64_t wait_ms, const char *reason);
+	void (*on_done)(struct model_call *c, int err);
+
+	/* Results. */
+	struct chat_answer answer;
+	struct model_failure failure;
+
+	/* Its own. */
+	struct model_http http;
+	struct buf body;
+	struct buf error_body; /* of an answer that is not 200 */
+	void *stream;
+	unsigned attempt;
+	int status;
+	bool is_cancelled;
+	uint64_t started_us, first_text_us;
+	struct deadline wait;
+};
+
+#define MODEL_ATTEMPTS 4
+
+void model_call_start(struct model_call *c);
+void model_call_cancel(struct model_call *c);
+/* Frees what the results hold. */
+void model_call_clear(struct model_call *c);
+
+/* The time a Retry-After (seconds or an HTTP date) and retry-after-ms ask for, in ms; 0 = not said or not understood.
+ * now in seconds since 1970. */
+uint64_t model_retry_after(const char *retry_after_ms, const char *retry_after, int64_t now);

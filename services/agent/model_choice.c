@@ -1,0 +1,347 @@
+#include "agent/model_choice.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "agent/agent.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#define OPENAI_URL "https://api.openai.com/v1"
+#define OPENAI_MODEL "gpt-4.1-mini"
+#define LOOK_AGAIN_US (30 * 1000000ull)
+#define LOOK_MS 1500
+#define LOOK_MAX_BODY (512 * 1024)
+#define MAX_MODELS 64
+
+struct models {
+	struct agent *agent;
+	struct arena *arena; /* names and addresses; grows only when a provider is found */
+	struct model_target items[MAX_MODELS];
+	size_t n;
+	size_t def;                 /* the default's place in items */
+	struct model_target source; /* the server that is asked for its models, before they are known */
+	char reason[400];           /* why it is the demo model, or empty */
+	struct http_pool *demo_pool, *local_pool;
+	bool is_ready;
+	void (*on_ready)(struct agent *agent);
+
+	/* A look at a server's list of models. */
+	bool is_looking, is_closing;
+	uint64_t looked_us;
+	struct model_http http;
+	int status;
+	struct buf body;
+	struct deadline limit;
+};
+
+static const struct http_pool_limits pool_limits = {
+	.max_connections = 16384,
+	.max_idle = 256,
+	.idle_ms = 50 * 1000,
+	.connect_ms = 5 * 1000,
+};
+
+bool model_url_is_local(const char *url, struct arena *a, const char **ret_address, const char **ret_path)
+{
+	static const char *const hosts[] = {"127.0.0.1", "localhost", "[::1]"};
+	size_t n = strlen("http://");
+
+	if (strncmp(url, "http://", n) != 0)
+		return false;
+	const char *host = url + n, *path = strchrnul(host, '/');
+	struct str authority = {host, (size_t)(path - host)};
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++) {
+		size_t len = strlen(hosts[i]);
+		if (authority.n < len || memcmp(authority.p, hosts[i], len) != 0)
+			continue;
+		if (authority.n > len && authority.p[len] != ':')
+			continue;
+		*ret_address = arena_printf(a, "%.*s%s", STR_ARG(authority), authority.n > len ? "" : ":80");
+		*ret_path = arena_strdup(a, path);
+		return true;
+	}
+	return false;
+}
+
+/* Without slashes at the end, with a scheme. OLLAMA_HOST may be "0.0.0.0:11434". */
+static const char *clean_url(struct arena *a, const char *url)
+{
+	struct str s = str_trim(str_of(url));
+
+	while (s.n > 0 && s.p[s.n - 1] == '/')
+		s.n--;
+	if (str_has_prefix(s, STR("0.0.0.0")))
+		return arena_printf(a, "http://127.0.0.1%.*s", (int)(s.n - 7), s.p + 7);
+	return arena_printf(a, "%s%.*s", memmem(s.p, s.n, "://", 3) ? "" : "http://", STR_ARG(s));
+}
+
+static void set_place(struct models *m, struct model_target *t, const char *url)
+{
+	const char *address;
+
+	t->base_url = url;
+	if (!model_url_is_local(url, m->arena, &address, &t->prefix))
+		return;
+	if (!m->local_pool || strcmp(http_pool_address(m->local_pool), address) != 0) {
+		http_pool_free(m->local_pool);
+		m->local_pool = http_pool_new(service_loop(m->agent->service), service_wheel(m->agent->service),
+					      address, &pool_limits);
+	}
+	t->pool = m->local_pool;
+}
+
+static struct model_target *add(struct models *m, const struct model_target *like, const char *model)
+{
+	struct model_target *t = &m->items[m->n++];
+
+	*t = *like;
+	t->id = t->model = arena_strdup(m->arena, model);
+	return t;
+}
+
+static void add_demo(struct models *m)
+{
+	struct service *s = m->agent->service;
+	struct model_target t = {.provider = &provider_openai, .kind = "demo", .key = "", .prefix = "/v1"};
+	const char *address = http_pool_address(service_peer(s, "demo"));
+
+	m->demo_pool = http_pool_new(service_loop(s), service_wheel(s), address, &pool_limits);
+	t.pool = m->demo_pool;
+	t.base_url = arena_printf(m->arena, "%s", address);
+	add(m, &t, "ogent-demo");
+}
+
+struct models *models_new(struct agent *agent)
+{
+	struct models *m = xcalloc(1, sizeof(*m));
+
+	m->agent = agent;
+	m->arena = arena_new();
+	add_demo(m);
+	return m;
+}
+
+void models_stop(struct models *m)
+{
+	if (m->is_looking && !m->is_closing)
+		model_http_cancel(&m->http);
+	m->is_closing = true;
+}
+
+void models_free(struct models *m)
+{
+	if (!m)
+		return;
+	http_pool_free(m->demo_pool);
+	http_pool_free(m->local_pool);
+	buf_deinit(&m->body);
+	arena_free(m->arena);
+	free(m);
+}
+
+/* ---- Asking a server which models it has ---- */
+
+static void become_ready(struct models *m)
+{
+	if (m->is_ready)
+		return;
+	m->is_ready = true;
+	m->on_ready(m->agent);
+}
+
+/* Ollama: {models: [{name}]}; compatible servers: {data: [{id}]}. */
+static size_t take_list(struct models *m)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	yyjson_val *root = yyjson_doc_get_root(json_parse(a, m->body.p, m->body.n, NULL)), *item;
+	yyjson_val *list = json_get_arr(root, "models");
+	size_t i, max, first = m->n;
+
+	if (!list)
+		list = json_get_arr(root, "data");
+	yyjson_arr_foreach(list, i, max, item)
+	{
+		const char *name = json_get_str(item, "name", json_get_str(item, "id", ""));
+		if (*name && strlen(name) < 190 && m->n < MAX_MODELS)
+			add(m, &m->source, name);
+	}
+	if (m->n > first)
+		m->def = first;
+	return m->n - first;
+}
+
+static void on_look_over(struct models *m)
+{
+	struct model_target *t = &m->source;
+
+	m->is_looking = false;
+	deadline_clear(&m->limit);
+	if (m->is_closing)
+		return;
+	if (m->status == 200 && take_list(m) > 0) {
+		m->reason[0] = '\0';
+		if (strcmp(t->kind, "ollama") == 0) /* its answers come in the compatible dialect */
+			for (size_t i = m->def; i < m->n; i++) {
+				m->items[i].base_url = arena_printf(m->arena, "%s/v1", t->base_url);
+				m->items[i].prefix = t->pool ? arena_printf(m->arena, "%s/v1", t->prefix) : NULL;
+			}
+		log_event(LOG_INFO, "model chosen", "model", m->items[m->def].id, "at", t->base_url, NULL);
+	}
+	become_ready(m);
+}
+
+static void on_head(struct model_http *h, int status)
+{
+	container_of(h, struct models, http)->status = status;
+}
+
+static void on_data(struct model_http *h, const char *data, size_t n)
+{
+	struct models *m = container_of(h, struct models, http);
+
+	if (m->body.n + n <= LOOK_MAX_BODY)
+		buf_add(&m->body, data, n);
+}
+
+static void on_done(struct model_http *h, int err, const char *why)
+{
+	struct models *m = container_of(h, struct models, http);
+
+	if (err < 0)
+		m->status = 0;
+	on_look_over(m);
+}
+
+static void on_look_too_long(struct deadline *d)
+{
+	model_http_cancel(&container_of(d, struct models, limit)->http);
+}
+
+static void look(struct models *m)
+{
+	m->is_looking = true;
+	m->looked_us = clock_mono_us();
+	m->status = 0;
+	buf_clear(&m->body);
+	m->http = (struct model_http){
+		.target = &m->source,
+		.outbound = m->source.pool ? NULL : agent_outbound(m->agent),
+		.method = "GET",
+		.path = strcmp(m->source.kind, "ollama") == 0 ? "/api/tags" : "/models",
+		.on_head = on_head,
+		.on_data = on_data,
+		.on_done = on_done,
+	};
+	deadline_init(&m->limit, on_look_too_long);
+	deadline_set(service_wheel(m->agent->service), &m->limit, LOOK_MS);
+	model_http_start(&m->http);
+}
+
+static bool is_demo(const struct models *m)
+{
+	return strcmp(m->items[m->def].kind, "demo") == 0;
+}
+
+static void look_again(struct models *m)
+{
+	if (m->is_ready && is_demo(m) && m->source.kind && !m->is_looking &&
+	    clock_mono_us() - m->looked_us > LOOK_AGAIN_US)
+		look(m);
+}
+
+void models_start(struct models *m, void (*on_ready)(struct agent *agent))
+{
+	const struct options *o = service_options(m->agent->service);
+	const char *key = option_str(o, "openai_api_key"), *model = option_str(o, "openai_model");
+	const char *url = clean_url(m->arena, option_str(o, "openai_base_url"));
+	bool is_openai = strcmp(url, OPENAI_URL) == 0;
+
+	m->on_ready = on_ready;
+	m->source = (struct model_target){.provider = &provider_openai, .kind = "openai", .key = key};
+	if (*key || !is_openai) {
+		set_place(m, &m->source, url);
+		snprintf(m->reason, sizeof(m->reason), "The server at %s gives no list of models: set openai_model",
+			 url);
+		if (*model || is_openai) {
+			add(m, &m->source, *model ? model : OPENAI_MODEL);
+			m->def = m->n - 1;
+			m->reason[0] = '\0';
+			become_ready(m);
+			return;
+		}
+	} else {
+		m->source.kind = "ollama";
+		m->source.key = "";
+		set_place(m, &m->source, clean_url(m->arena, option_str(o, "ollama_url")));
+		snprintf(m->reason, sizeof(m->reason),
+			 "OPENAI_API_KEY is not set and no Ollama with a model answers at %s", m->source.base_url);
+	}
+	look(m);
+}
+
+bool models_is_ready(const struct models *m)
+{
+	return m->is_ready;
+}
+
+/* ---- Choosing and telling ---- */
+
+static const struct model_target *find(const struct models *m, const char *model)
+{
+	if (strcmp(model, "default") == 0)
+		return &m->items[m->def];
+	for (size_t i = 0; i < m->n; i++)
+		if (strcmp(m->items[i].id, model) == 0)
+			return &m->items[i];
+	return NULL;
+}
+
+const struct model_target *models_choose(struct models *m, const char *model, struct arena *a, struct error *err)
+{
+	const struct model_target *found = find(m, model);
+	struct model_target *t = arena_new_of(a, struct model_target);
+
+	look_again(m);
+	if (found) {
+		*t = *found;
+		return t;
+	}
+	if (strcmp(m->items[m->def].kind, "openai") != 0) {
+		error_set(err, "model_unknown",
+			  "The agent's model \"%.100s\" is not there: choose another one in the agent's settings",
+			  model);
+		return NULL;
+	}
+	/* A provider's list may be longer than what we know of it. */
+	*t = m->items[m->def];
+	t->id = t->model = arena_strdup(a, model);
+	return t;
+}
+
+void models_describe_default(struct models *m, yyjson_mut_doc *doc, yyjson_mut_val *obj)
+{
+	const struct model_target *t = &m->items[m->def];
+
+	json_add_str(doc, obj, "id", t->id);
+	json_add_str(doc, obj, "provider", t->kind);
+	json_add_str(doc, obj, "name", t->model);
+	yyjson_mut_obj_add_bool(doc, obj, "demo", is_demo(m));
+	json_add_str(doc, obj, "reason", m->reason[0] ? m->reason : NULL);
+}
+
+void models_describe(struct models *m, yyjson_mut_doc *doc, yyjson_mut_val *obj)
+{
+	yyjson_mut_val *items = yyjson_mut_obj_add_arr(doc, obj, "items");
+
+	look_again(m);
+	for (size_t i = 0; i < m->n; i++) {
+		yyjson_mut_val *item = yyjson_mut_arr_add_obj(doc, items);
+		json_add_str(doc, item, "id", m->items[i].id);
+		json_add_str(doc, item, "provider", m->items[i].kind);
+		json_add_str(doc, item, "name", m->items[i].model);
+		yyjson_mut_obj_add_bool(doc, item, "default", i == m->def);
+		yyjson_mut_obj_add_bool(doc, item, "available", true);
+	}
+	models_describe_default(m, doc, yyjson_mut_obj_add_obj(doc, obj, "default"));
+}

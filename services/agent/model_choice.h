@@ -1,0 +1,28 @@
+/* Which models there are and which one "default" means: an OpenAI-compatible server when one is configured, else an
+ * Ollama that answers, else the demo model. While only the demo model is there, Ollama is looked for again at most
+ * every 30 s, when somebody asks. */
+#pragma once
+
+#include "agent/model.h"
+#include "service/service.h"
+
+struct models;
+
+struct models *models_new(struct agent *agent);
+/* Ends a look around that is under way; before models_free, while the loop still turns. */
+void models_stop(struct models *m);
+void models_free(struct models *m);
+/* on_ready comes once, later, when the first look around is over. */
+void models_start(struct models *m, void (*on_ready)(struct agent *agent));
+bool models_is_ready(const struct models *m);
+
+/* The target for an agent's model ("default" or an id), a copy in the arena; NULL with err set for an unknown one. */
+const struct model_target *models_choose(struct models *m, const char *model, struct arena *a, struct error *err);
+/* {items, default} of GET /api/models. */
+void models_describe(struct models *m, yyjson_mut_doc *doc, yyjson_mut_val *obj);
+/* {id, provider, name, demo, reason} of the default. */
+void models_describe_default(struct models *m, yyjson_mut_doc *doc, yyjson_mut_val *obj);
+
+/* "http://HOST[:PORT]/PATH" of a host on this machine: its address for the platform's own client, and the path. Returns
+ * false for any other URL. In the arena. */
+bool model_url_is_local(const char *url, struct arena *a, const char **ret_address, const char **ret_path);

@@ -1,0 +1,13 @@
+/* GET /api/models. */
+#include "agent/handlers.h"
+#include "agent/model_choice.h"
+
+void models_list(struct exchange *x)
+{
+	struct agent *agent = x->self;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
+
+	models_describe(agent->models, doc, obj);
+	reply_json(x, 200, doc);
+}

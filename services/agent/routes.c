@@ -1,0 +1,29 @@
+#include "agent/handlers.h"
+
+#define AGENT_BODY (512 * 1024)
+#define MESSAGE_BODY (1024 * 1024)
+
+/* Reading a conversation is open to those who may read or use them: the handlers check. */
+const struct route agent_routes[] = {
+	{HTTP_GET_, "/api/agents", "agents.read", 0, 0, agents_list},
+	{HTTP_POST_, "/api/agents", "agents.write", ROUTE_BODY_JSON, AGENT_BODY, agents_create},
+	{HTTP_GET_, "/api/agents/{id}", "agents.read", 0, 0, agents_get},
+	{HTTP_PATCH_, "/api/agents/{id}", "agents.write", ROUTE_BODY_JSON, AGENT_BODY, agents_patch},
+	{HTTP_DELETE_, "/api/agents/{id}", "agents.write", 0, 0, agents_archive},
+	{HTTP_GET_, "/api/agents/{id}/versions", "agents.read", 0, 0, agents_list_versions},
+	{HTTP_GET_, "/api/models", "models.read", 0, 0, models_list},
+	{HTTP_GET_, "/api/conversations", NULL, 0, 0, conversations_list},
+	{HTTP_POST_, "/api/conversations", "conversations.use", ROUTE_BODY_JSON | ROUTE_BODY_OPTIONAL, 16 * 1024,
+	 conversations_create},
+	{HTTP_GET_, "/api/conversations/{id}", NULL, 0, 0, conversations_get},
+	{HTTP_PATCH_, "/api/conversations/{id}", "conversations.use", ROUTE_BODY_JSON, 16 * 1024, conversations_patch},
+	{HTTP_DELETE_, "/api/conversations/{id}", "conversations.use", 0, 0, conversations_delete},
+	{HTTP_GET_, "/api/conversations/{id}/messages", NULL, 0, 0, messages_list},
+	{HTTP_POST_, "/api/conversations/{id}/messages", "conversations.use", ROUTE_BODY_JSON, MESSAGE_BODY,
+	 messages_send},
+	{HTTP_GET_, "/api/executions", "executions.read", 0, 0, executions_list},
+	{HTTP_GET_, "/api/executions/{id}", "executions.read", 0, 0, executions_get},
+	{HTTP_POST_, "/api/executions/{id}/cancel", "executions.cancel", 0, 0, executions_cancel},
+	{HTTP_GET_, "/api/executions/{id}/events", "executions.read", 0, 0, executions_events},
+};
+const size_t agent_n_routes = ARRAY_SIZE(agent_routes);

@@ -1,0 +1,161 @@
+/* One execution being worked on, as one flow: run_next in run.c is all of it, the files run_*.c hold its steps.
+ *
+ * What is on disk decides where a restarted process goes on: an answer that asks for calls is stored before the first
+ * of them is started, a call's result before anything else is begun. So a run that is loaded has either calls without a
+ * result, which it attaches to again, or none, and then it asks the model. */
+#pragma once
+
+#include <uthash.h>
+
+#include "agent/chat.h"
+#include "agent/model.h"
+#include "agent/run_log.h"
+#include "agent/tools.h"
+
+/* What a run waits for. */
+enum run_state {
+	RUN_LOADING,  /* its conversation and the agent's settings */
+	RUN_THINKING, /* the model's answer */
+	RUN_TOOLING,  /* the end of a call */
+	RUN_SAVING,   /* the transaction with what has just been learned */
+	RUN_FAILING,  /* the transaction with its failing or stopping */
+	RUN_ENDED,
+};
+
+/* A call the model asks for. */
+struct run_call {
+	struct chat_call spec;  /* first, as in chat_message.calls */
+	bool has_result;        /* stored */
+	bool is_shown;          /* call.started was made */
+	uint64_t output_offset; /* output before it was shown before a restart */
+};
+
+/* Why a run is to end otherwise than by an answer. */
+struct run_stop {
+	const char *status; /* "failed" or "cancelled"; NULL = it is not */
+	struct error error; /* code empty for a cancel by the user */
+};
+
+/* A message that the next transaction stores. */
+struct run_message {
+	char id[ID_SIZE];
+	enum chat_role role;
+	struct str content;
+	const char *tool_calls; /* JSON, or NULL */
+	const char *call_id;
+	const char *result; /* JSON, or NULL */
+};
+
+struct run_write;
+
+struct run {
+	UT_hash_handle hh; /* in runner.runs */
+	struct agent *agent;
+	struct arena *arena;
+	char id[ID_SIZE], conversation_id[ID_SIZE], user_id[65];
+	int64_t claim;
+	bool is_resumed;
+
+	enum run_state state; /* written by run_on_done only */
+	int err;              /* how the operation it waited for ended; -ESTALE: the run is not ours any more */
+	struct run_stop stop;
+	bool is_answered; /* the final answer is being stored, or is */
+	bool is_lost;     /* another process has taken it over, or it was deleted */
+
+	/* Loaded. */
+	const char *agent_id, *instructions, *model_id;
+	const struct chat_tool *tools[8];
+	const struct tool *tool_table[8];
+	size_t n_tools;
+	int64_t max_steps, max_seconds, max_output_tokens;
+	struct list messages; /* struct chat_message, in the arena */
+	int64_t message_seq;  /* the last message's place in the conversation */
+	int64_t created_at, started_at;
+
+	/* So far. */
+	int64_t steps, commands;
+	struct chat_usage usage;
+	const struct model_target *target;
+	char draft_id[ID_SIZE]; /* the message being made */
+	const char *shown_state;
+	int64_t shown_step;
+
+	/* Thinking: the call, while it is under way. */
+	struct model_call *call;
+
+	/* Tooling: the calls of the last answer, the one under way, how often it came in a row. */
+	struct run_call *calls;
+	size_t n_calls, current;
+	struct tool_call tool;
+	const struct tool *active_tool;
+	int64_t call_started_at;
+	uint64_t output_shown, output_end; /* bytes shown, and the offset behind them */
+	bool is_output_cut;
+	struct str last_call; /* name and arguments */
+	int repeats;
+
+	/* What the next transaction stores. */
+	struct run_message fresh[CHAT_MAX_CALLS + 1];
+	size_t n_fresh;
+	int64_t output_seq; /* place of the final answer, 0 = none */
+	int64_t ended_at;
+
+	struct run_log log;
+	struct run_write *write;  /* the transaction under way */
+	bool is_commit_waiting;   /* the flow waits for one that begins after it */
+	struct deadline flush_at; /* text and output that is shown and not stored */
+	struct deadline time_limit;
+	struct deadline write_again;
+	unsigned write_failures;
+};
+
+/* Begins with loading. The run frees itself when it has ended. */
+void run_start(struct run *run);
+/* It is not ours any more: lets go of it without a trace. */
+void run_drop(struct run *run);
+/* Ends it as `status`; what is under way is cancelled. The first reason counts. */
+void run_stop(struct run *run, const char *status, const char *code, const char *message);
+/* Every operation a run starts completes here. */
+void run_on_done(struct run *run, int err);
+void run_free(struct run *run);
+
+extern const char *const run_state_names[];
+
+/* ---- Steps: each starts one operation and returns the state that waits for it ---- */
+
+enum run_state run_load(struct run *run);
+enum run_state run_think(struct run *run);
+enum run_state run_tool(struct run *run);
+enum run_state run_save(struct run *run);
+enum run_state run_fail(struct run *run);
+
+/* The operation under way ends soon, with -ECANCELED. */
+void run_think_cancel(struct run *run);
+void run_tool_cancel(struct run *run);
+
+/* run_load.c: once loading succeeded. */
+bool run_has_open_calls(const struct run *run);
+
+/* run_tool.c */
+void run_tool_refuse_open_calls(struct run *run, const char *why);
+/* How often a call with this name and these arguments has come in a row, with this one. */
+int run_count_repeats(struct run *run, const char *name, struct str arguments);
+
+/* ---- Events and writes ---- */
+
+/* An event with data made of a format (JSON). */
+void run_emit(struct run *run, enum event_type type, bool is_held, const char *fmt, ...) PRINTF_LIKE(4, 5);
+void run_emit_piece(struct run *run, enum event_type type, const char *id, const char *stream, uint64_t offset,
+		    struct str text);
+/* execution.state, if it is another state or step than was shown last. */
+void run_show_state(struct run *run, const char *state, int64_t step, bool is_held);
+/* Everything that is known goes to disk in one transaction; run_on_done follows. */
+void run_commit(struct run *run);
+/* Adds a message for the next transaction and to the conversation. Text is copied into the arena. */
+struct run_message *run_add_message(struct run *run, enum chat_role role, struct str content);
+void run_write_init(struct run *run);
+/* Writes what is shown and not stored, if no write is under way. */
+void run_flush(struct run *run);
+/* JSON of {code, message} or null, and of {input_tokens, …}. */
+struct str run_error_json(struct arena *a, const struct error *error);
+struct str run_usage_json(struct arena *a, const struct chat_usage *u);

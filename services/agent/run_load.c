@@ -1,0 +1,396 @@
+/* Loading: the execution, its agent's settings and the conversation; what was left open shows where to go on. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "agent/agent.h"
+#include "agent/run.h"
+#include "agent/runner.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+
+/* Of a longer conversation the model is told the newest part, and always all of this execution. */
+#define HISTORY_MAX_BYTES (512 * 1024)
+#define HISTORY_MAX_MESSAGES 4000
+#define AGAIN_MS 200
+
+struct load {
+	struct db_job db;
+	struct run *run;
+	struct arena *arena;
+	struct deadline again;
+
+	/* Results. */
+	bool is_cancelled;
+	int64_t claim, seq_limit, message_seq, created_at, started_at, steps, commands;
+	struct chat_usage usage;
+	char draft_id[ID_SIZE], conversation_id[ID_SIZE], user_id[65];
+	const char *agent_id, *status, *config;
+	struct list messages;   /* struct loaded_message */
+	struct run_call *calls; /* open ones and those of the same answer, if the last answer asks for any */
+	size_t n_calls;
+};
+
+struct loaded_message {
+	struct chat_message chat; /* first */
+	bool is_own;              /* of this execution */
+};
+
+static void copy(char *to, size_t size, struct str s)
+{
+	snprintf(to, size, "%.*s", STR_ARG(s));
+}
+
+static int load_execution(struct db_conn *c, struct load *l)
+{
+	_cleanup_(db_done_p) struct db_stmt *st = db_query(
+		c,
+		"select e.claim, e.seq_limit, c.last_seq, e.created_at, e.started_at, e.steps, e.commands, "
+		"e.input_tokens, "
+		"e.output_tokens, e.tokens_estimated, e.draft_id, e.conversation_id, e.user_id, e.agent_id, e.status, "
+		"v.config, e.cancel_at from executions e join conversations c on c.id = e.conversation_id join "
+		"agent_versions v on v.agent_id = e.agent_id and v.version = e.agent_version where e.id = ?",
+		DB_TEXT(l->run->id));
+	int r = db_step(c, st);
+
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	l->claim = db_col_int(st, 0);
+	l->seq_limit = db_col_int(st, 1);
+	l->message_seq = db_col_int(st, 2);
+	l->created_at = db_col_int(st, 3);
+	l->started_at = db_col_int(st, 4);
+	l->steps = db_col_int(st, 5);
+	l->commands = db_col_int(st, 6);
+	l->usage = (struct chat_usage){db_col_int(st, 7), db_col_int(st, 8), db_col_int(st, 9) != 0};
+	copy(l->draft_id, sizeof(l->draft_id), db_col_str(st, 10));
+	copy(l->conversation_id, sizeof(l->conversation_id), db_col_str(st, 11));
+	copy(l->user_id, sizeof(l->user_id), db_col_str(st, 12));
+	l->agent_id = db_col_dup(st, 13, l->arena);
+	l->status = db_col_dup(st, 14, l->arena);
+	l->config = db_col_dup(st, 15, l->arena);
+	l->is_cancelled = !db_col_is_null(st, 16);
+	return 0;
+}
+
+static enum chat_role role_of(struct str name)
+{
+	if (str_is(name, "assistant"))
+		return CHAT_ASSISTANT;
+	return str_is(name, "tool") ? CHAT_TOOL : CHAT_USER;
+}
+
+/* [{id, name, arguments}]: arguments are an object, or the text as the model wrote it. */
+static void parse_calls(struct arena *a, const char *json, struct chat_message *m)
+{
+	yyjson_val *list = yyjson_doc_get_root(json_parse(a, json, strlen(json), NULL)), *item;
+	size_t i, max;
+
+	m->calls = arena_alloc(a, (yyjson_arr_size(list) + 1) * sizeof(*m->calls));
+	yyjson_arr_foreach(list, i, max, item)
+	{
+		yyjson_val *arguments = yyjson_obj_get(item, "arguments");
+		m->calls[m->n_calls++] = (struct chat_call){
+			.id = json_get_str(item, "id", ""),
+			.name = json_get_str(item, "name", ""),
+			.arguments = yyjson_is_str(arguments) ? str_of(yyjson_get_str(arguments))
+							      : json_val_text(a, arguments),
+		};
+	}
+}
+
+static int load_messages(struct db_conn *c, struct load *l)
+{
+	struct db_stmt *st =
+		db_query(c,
+			 "select role, content, tool_calls, tool_call_id, execution_id from messages where "
+			 "conversation_id = ? order by seq desc limit ?",
+			 DB_TEXT(l->conversation_id), DB_INT(HISTORY_MAX_MESSAGES));
+	size_t bytes = 0;
+	int r;
+
+	list_init(&l->messages);
+	while ((r = db_step(c, st)) > 0) {
+		if (bytes > HISTORY_MAX_BYTES && !str_is(db_col_str(st, 4), l->run->id))
+			break;
+		struct loaded_message *m = arena_new_of(l->arena, struct loaded_message);
+		m->chat.role = role_of(db_col_str(st, 0));
+		m->chat.content = arena_str(l->arena, db_col_str(st, 1));
+		m->chat.call_id = db_col_dup(st, 3, l->arena);
+		m->is_own = str_is(db_col_str(st, 4), l->run->id);
+		if (!db_col_is_null(st, 2))
+			parse_calls(l->arena, db_col_dup(st, 2, l->arena), &m->chat);
+		list_prepend(&l->messages, &m->chat.link);
+		bytes += m->chat.content.n + db_col_str(st, 2).n;
+	}
+	db_done(st);
+	return MIN(r, 0);
+}
+
+static struct loaded_message *loaded(struct list *link)
+{
+	return container_of(link, struct loaded_message, chat.link);
+}
+
+/* A history that was cut must not begin with an answer or the result of a call that is not there. */
+static void drop_headless(struct load *l)
+{
+	struct chat_message *m;
+
+	while ((m = list_first(&l->messages, struct chat_message, link)) && m->role != CHAT_USER)
+		list_remove(&m->link);
+}
+
+/* The result of the call among the tools' messages that follow an answer, or NULL. */
+static bool has_result(const struct list *messages, const struct list *answer, const char *call_id)
+{
+	for (const struct list *it = answer->next; it != messages; it = it->next) {
+		const struct chat_message *m = container_of(it, const struct chat_message, link);
+		if (m->role != CHAT_TOOL)
+			return false;
+		if (m->call_id && strcmp(m->call_id, call_id) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_last_answer(const struct list *messages, const struct list *answer)
+{
+	for (const struct list *it = answer->next; it != messages; it = it->next)
+		if (container_of(it, const struct chat_message, link)->role != CHAT_TOOL)
+			return false;
+	return true;
+}
+
+/* Providers refuse a conversation with a call that has no result. One of an earlier execution gets a result that says
+ * so; those of the last own answer are what the run goes on with. */
+static void settle_calls(struct load *l)
+{
+	struct list *it;
+
+	for (it = l->messages.next; it != &l->messages; it = it->next) {
+		struct loaded_message *m = loaded(it);
+		bool is_open = m->is_own && m->chat.n_calls > 0 && is_last_answer(&l->messages, it);
+		if (is_open) {
+			l->n_calls = m->chat.n_calls;
+			l->calls = arena_alloc(l->arena, l->n_calls * sizeof(*l->calls));
+		}
+		for (size_t i = m->chat.n_calls; i-- > 0;) {
+			bool done = has_result(&l->messages, it, m->chat.calls[i].id);
+			if (is_open) {
+				l->calls[i].spec = m->chat.calls[i];
+				l->calls[i].has_result = done;
+			} else if (!done) {
+				struct loaded_message *r = arena_new_of(l->arena, struct loaded_message);
+				r->chat.role = CHAT_TOOL;
+				r->chat.call_id = m->chat.calls[i].id;
+				r->chat.content = STR("No result of this call was recorded.");
+				list_insert_(it, it->next, &r->chat.link);
+			}
+		}
+	}
+}
+
+static struct run_call *find_call(struct load *l, const char *id)
+{
+	for (size_t i = 0; id && i < l->n_calls; i++)
+		if (strcmp(l->calls[i].spec.id, id) == 0)
+			return &l->calls[i];
+	return NULL;
+}
+
+/* Which calls were shown before the restart, and how much of their output. */
+static int load_shown(struct db_conn *c, struct load *l)
+{
+	struct db_stmt *st = db_query(c,
+				      "select type, data from execution_events where execution_id = ? and type in "
+				      "('call.started', 'call.output') order by seq",
+				      DB_TEXT(l->run->id));
+	int r;
+
+	while ((r = db_step(c, st)) > 0) {
+		_cleanup_(arena_free_p) struct arena *a = arena_new();
+		struct str data = db_col_str(st, 1);
+		yyjson_val *root = yyjson_doc_get_root(json_parse(a, data.p, data.n, NULL));
+		struct run_call *call = find_call(l, json_get_str(root, "call_id", NULL));
+		if (!call)
+			continue;
+		call->is_shown = true;
+		if (str_is(db_col_str(st, 0), "call.output"))
+			call->output_offset = (uint64_t)json_get_int(root, "offset", 0) +
+					      yyjson_get_len(yyjson_obj_get(root, "text"));
+	}
+	db_done(st);
+	return r;
+}
+
+static bool has_open_calls(const struct load *l)
+{
+	for (size_t i = 0; i < l->n_calls; i++)
+		if (!l->calls[i].has_result)
+			return true;
+	return false;
+}
+
+static int load(struct db_conn *c, struct db_job *job)
+{
+	struct load *l = container_of(job, struct load, db);
+	int r;
+
+	arena_reset(l->arena);
+	l->calls = NULL;
+	l->n_calls = 0;
+	r = load_execution(c, l);
+	if (r == 0)
+		r = load_messages(c, l);
+	if (r < 0)
+		return r;
+	drop_headless(l);
+	settle_calls(l);
+	return l->run->is_resumed && has_open_calls(l) ? load_shown(c, l) : 0;
+}
+
+static void take_tools(struct run *run, yyjson_val *names)
+{
+	yyjson_val *name;
+	size_t i, max;
+
+	yyjson_arr_foreach(names, i, max, name)
+	{
+		const struct tool *t = yyjson_is_str(name) ? tool_find(yyjson_get_str(name)) : NULL;
+		if (!t || run->n_tools == ARRAY_SIZE(run->tools))
+			continue;
+		run->tools[run->n_tools] = &t->spec;
+		run->tool_table[run->n_tools++] = t;
+	}
+}
+
+static void take_config(struct run *run, const char *config)
+{
+	const struct options *o = service_options(run->agent->service);
+	yyjson_val *root = yyjson_doc_get_root(json_parse(run->arena, config, strlen(config), NULL));
+	yyjson_val *limits = json_get_obj(root, "limits");
+
+	run->instructions = json_get_str(root, "instructions", "");
+	run->model_id = json_get_str(root, "model", "default");
+	run->max_steps = MIN(json_get_int(limits, "max_steps", 25), option_int(o, "run_max_steps"));
+	run->max_seconds = MIN(json_get_int(limits, "max_seconds", 600), option_int(o, "run_max_seconds"));
+	run->max_output_tokens = json_get_int(limits, "max_output_tokens", 4096);
+	take_tools(run, json_get_arr(root, "tools"));
+}
+
+/* The calls of this execution that have been made count for the guard against loops. */
+static void take_messages(struct run *run, struct load *l)
+{
+	struct chat_message *m;
+
+	list_splice(&run->messages, &l->messages);
+	list_foreach (m, &run->messages, struct chat_message, link) {
+		for (size_t i = 0; i < m->n_calls && ((struct loaded_message *)m)->is_own; i++)
+			if (has_result(&run->messages, &m->link, m->calls[i].id))
+				run_count_repeats(run, m->calls[i].name, m->calls[i].arguments);
+	}
+	run->calls = l->calls;
+	run->n_calls = l->n_calls;
+}
+
+static void start_clock(struct run *run)
+{
+	int64_t now = clock_now_us(), end;
+
+	if (run->started_at == 0)
+		run->started_at = now;
+	end = run->started_at + run->max_seconds * 1000000;
+	deadline_set(service_wheel(run->agent->service), &run->time_limit,
+		     end > now ? (uint64_t)(end - now) / 1000 : 0);
+}
+
+/* Numbers go on above those that may have been shown before the restart. */
+static void resume_log(struct run *run, const struct load *l)
+{
+	struct run_log *log = &run->log;
+
+	log->seq_limit = (uint64_t)l->seq_limit;
+	log->last_seq = log->shown_seq = log->stored_seq = (uint64_t)l->seq_limit - RUN_LOG_AHEAD;
+	if (!has_open_calls(l))
+		run_emit(run, EVENT_TEXT_RESET, false, "{\"message_id\":\"%s\"}", l->draft_id);
+}
+
+static void take(struct run *run, struct load *l)
+{
+	arena_free(run->arena);
+	run->arena = l->arena;
+	l->arena = NULL;
+	run->agent_id = l->agent_id;
+	run->message_seq = l->message_seq;
+	run->created_at = l->created_at;
+	run->started_at = l->started_at;
+	run->steps = l->steps;
+	run->commands = l->commands;
+	run->usage = l->usage;
+	memcpy(run->draft_id, l->draft_id, ID_SIZE);
+	memcpy(run->conversation_id, l->conversation_id, ID_SIZE);
+	memcpy(run->user_id, l->user_id, sizeof(run->user_id));
+	take_config(run, l->config);
+	take_messages(run, l);
+	if (run->is_resumed)
+		resume_log(run, l);
+	if (l->is_cancelled)
+		run_stop(run, "cancelled", NULL, NULL);
+	start_clock(run);
+}
+
+static void load_free(struct load *l)
+{
+	arena_free(l->arena);
+	free(l);
+}
+
+static void on_again(struct deadline *d)
+{
+	struct load *l = container_of(d, struct load, again);
+
+	db_read(l->run->agent->db, &l->db);
+}
+
+static bool is_mine(const struct load *l)
+{
+	return l->claim == l->run->claim && (strcmp(l->status, "queued") == 0 || strcmp(l->status, "running") == 0);
+}
+
+static void on_loaded(struct db_job *job, int result)
+{
+	struct load *l = container_of(job, struct load, db);
+	struct run *run = l->run;
+
+	if (result < 0 && result != -ENOENT) {
+		log_warn("run %s cannot be loaded and is tried again: %s", run->id, strerror(-result));
+		deadline_set(service_wheel(run->agent->service), &l->again, AGAIN_MS);
+		return;
+	}
+	bool goes_on = result == 0 && is_mine(l);
+	if (goes_on)
+		take(run, l);
+	load_free(l);
+	run_on_done(run, goes_on ? 0 : -ESTALE);
+}
+
+enum run_state run_load(struct run *run)
+{
+	struct load *l = xcalloc(1, sizeof(*l));
+
+	l->run = run;
+	l->arena = arena_new();
+	l->db.run = load;
+	l->db.done = on_loaded;
+	deadline_init(&l->again, on_again);
+	db_read(run->agent->db, &l->db);
+	return RUN_LOADING;
+}
+
+bool run_has_open_calls(const struct run *run)
+{
+	for (size_t i = 0; i < run->n_calls; i++)
+		if (!run->calls[i].has_result)
+			return true;
+	return false;
+}

@@ -1,0 +1,389 @@
+/* Saving: what a step has brought goes to disk in one transaction, then the next step begins. A write that fails for
+ * want of room or by a lock is repeated until it succeeds: the run waits, nothing of it is lost. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "agent/agent.h"
+#include "agent/run.h"
+#include "agent/runner.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+
+#define AGAIN_FIRST_MS 100
+#define AGAIN_MAX_MS 5000
+
+/* Another process has taken the run over; or it was deleted. */
+enum { WRITE_LOST = 1, WRITE_GONE = 2 };
+
+/* One transaction, with a copy of all it needs: the run goes on meanwhile. */
+struct run_write {
+	struct db_job db;
+	struct run *run;
+	struct arena *arena;
+	bool is_commit; /* the flow waits for it */
+
+	struct event_row *rows;
+	size_t n_rows;
+	uint64_t up_to, seq_limit;
+	struct run_message *messages;
+	size_t n_messages;
+	int64_t first_message_seq, last_message_seq, output_seq;
+	const char *status, *state, *owner;
+	const char *model, *provider, *draft_id, *error_code, *error_message;
+	int64_t steps, commands, started_at, ended_at, now;
+	struct chat_usage usage;
+};
+
+static const char *const role_names[] = {[CHAT_USER] = "user", [CHAT_ASSISTANT] = "assistant", [CHAT_TOOL] = "tool"};
+
+/* ---- On the worker thread ---- */
+
+static struct db_value int_or_null(int64_t v)
+{
+	return v ? DB_INT(v) : DB_NULL();
+}
+
+static int update_execution(struct db_conn *c, const struct run_write *w)
+{
+	int64_t n = db_exec(
+		c,
+		"update executions set status = ?, state = ?, owner = ?, draft_id = ?, output_seq = ?, "
+		"model = ?, provider = ?, steps = ?, commands = ?, input_tokens = ?, output_tokens = ?, "
+		"tokens_estimated = ?, error_code = ?, error_message = ?, seq_limit = ?, last_seq = ?, started_at = ?, "
+		"ended_at = ? where id = ? and claim = ?",
+		DB_TEXT(w->status), DB_TEXT(w->state), DB_TEXT(w->owner), DB_TEXT(w->draft_id),
+		int_or_null(w->output_seq), DB_TEXT(w->model), DB_TEXT(w->provider), DB_INT(w->steps),
+		DB_INT(w->commands), DB_INT(w->usage.input_tokens), DB_INT(w->usage.output_tokens),
+		DB_INT(w->usage.estimated), DB_TEXT(w->error_code), DB_TEXT(w->error_message),
+		DB_INT((int64_t)w->seq_limit), DB_INT((int64_t)w->up_to), int_or_null(w->started_at),
+		int_or_null(w->ended_at), DB_TEXT(w->run->id), DB_INT(w->run->claim));
+
+	if (n != 0)
+		return (int)MIN(n, 0);
+	int r = db_get_int(c, &n, "select 1 from executions where id = ?", DB_TEXT(w->run->id));
+	return r < 0 ? r : r ? WRITE_LOST : WRITE_GONE;
+}
+
+static int insert_messages(struct db_conn *c, const struct run_write *w)
+{
+	for (size_t i = 0; i < w->n_messages; i++) {
+		const struct run_message *m = &w->messages[i];
+		int64_t r = db_exec(
+			c,
+			"insert into messages (conversation_id, seq, id, execution_id, role, content, tool_calls, "
+			"tool_call_id, result, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			DB_TEXT(w->run->conversation_id), DB_INT(w->first_message_seq + (int64_t)i), DB_TEXT(m->id),
+			DB_TEXT(w->run->id), DB_TEXT(role_names[m->role]), DB_STR(m->content), DB_TEXT(m->tool_calls),
+			DB_TEXT(m->call_id), DB_TEXT(m->result), DB_INT(w->now));
+		if (r < 0)
+			return (int)r;
+	}
+	return 0;
+}
+
+static int update_conversation(struct db_conn *c, const struct run_write *w)
+{
+	if (w->n_messages == 0 && !w->ended_at)
+		return 0;
+	return (int)MIN(
+		db_exec(c,
+			"update conversations set last_seq = ?, active_execution_id = ?, updated_at = ? where id = "
+			"?",
+			DB_INT(w->last_message_seq), DB_TEXT(w->ended_at ? NULL : w->run->id), DB_INT(w->now),
+			DB_TEXT(w->run->conversation_id)),
+		0);
+}
+
+static int write_all(struct db_conn *c, struct db_job *job)
+{
+	struct run_write *w = container_of(job, struct run_write, db);
+	int r = update_execution(c, w);
+
+	if (r == 0)
+		r = event_rows_insert(c, w->run->id, w->rows, w->n_rows);
+	if (r == 0)
+		r = insert_messages(c, w);
+	if (r == 0)
+		r = update_conversation(c, w);
+	return r;
+}
+
+/* ---- On the loop ---- */
+
+static void start_write(struct run *run, bool is_commit);
+
+static void on_again(struct deadline *d)
+{
+	struct run *run = container_of(d, struct run, write_again);
+
+	db_write(run->agent->db, &run->write->db);
+}
+
+static void try_again(struct run *run, int err)
+{
+	if (run->write_failures++ == 0)
+		log_warn("run %s waits, it cannot be stored: %s", run->id, strerror(-err));
+	deadline_set(service_wheel(run->agent->service), &run->write_again,
+		     MIN((uint64_t)AGAIN_FIRST_MS << MIN(run->write_failures, 6u), AGAIN_MAX_MS));
+}
+
+static void on_written(struct db_job *job, int result)
+{
+	struct run_write *w = container_of(job, struct run_write, db);
+	struct run *run = w->run;
+	bool is_commit = w->is_commit, is_lost = result > 0 || result == -EEXIST;
+
+	if (result < 0 && !is_lost) {
+		try_again(run, result);
+		return;
+	}
+	if (run->write_failures && !is_lost)
+		log_info("run %s goes on, it could be stored", run->id);
+	run->write_failures = 0;
+	run->write = NULL;
+	if (!is_lost)
+		run_log_stored(&run->log, w->up_to, w->seq_limit);
+	arena_free(w->arena);
+	if (is_lost)
+		log_warn("run %s is left: another process has taken it over, or it was deleted", run->id);
+	if (is_commit)
+		run_on_done(run, is_lost ? -ESTALE : 0);
+	else if (is_lost && run->is_commit_waiting)
+		run_on_done(run, -ESTALE);
+	else if (result == WRITE_GONE)
+		run_stop(run, "cancelled", NULL, NULL);
+	else if (is_lost)
+		run_drop(run);
+	else if (run->is_commit_waiting)
+		start_write(run, true);
+	else if (run->log.unsaved > 0 && !deadline_is_set(&run->flush_at))
+		deadline_set(service_wheel(run->agent->service), &run->flush_at, 250);
+}
+
+static const char *state_now(const struct run *run)
+{
+	if (run->ended_at)
+		return "ended";
+	return run->shown_state ? run->shown_state : "loading";
+}
+
+static const char *status_now(const struct run *run)
+{
+	if (!run->ended_at)
+		return "running";
+	return run->stop.status ? run->stop.status : "succeeded";
+}
+
+static void take_facts(struct run_write *w, struct run *run)
+{
+	struct arena *a = w->arena;
+	const struct error *e = &run->stop.error;
+
+	w->status = status_now(run);
+	w->state = state_now(run);
+	w->owner = run->ended_at ? NULL : runner_owner(run->agent->runner);
+	w->now = clock_now_us();
+	w->model = run->target ? run->target->model : NULL;
+	w->provider = run->target ? run->target->kind : NULL;
+	w->draft_id = arena_strdup(a, run->draft_id);
+	w->error_code = run->ended_at && e->code[0] ? arena_strdup(a, e->code) : NULL;
+	w->error_message = w->error_code ? arena_strdup(a, e->message) : NULL;
+	w->steps = run->steps;
+	w->commands = run->commands;
+	w->usage = run->usage;
+	w->started_at = run->started_at;
+	w->ended_at = run->ended_at;
+	w->output_seq = run->output_seq;
+}
+
+static void start_write(struct run *run, bool is_commit)
+{
+	struct arena *a = arena_new();
+	struct run_write *w = arena_new_of(a, struct run_write);
+
+	deadline_clear(&run->flush_at);
+	if (is_commit)
+		run->is_commit_waiting = false;
+	w->db.run = write_all;
+	w->db.done = on_written;
+	w->run = run;
+	w->arena = a;
+	w->is_commit = is_commit;
+	take_facts(w, run);
+	w->up_to = run->log.last_seq;
+	w->seq_limit = w->up_to + RUN_LOG_AHEAD;
+	w->n_rows = event_rows_make(a, &run->log.events, w->up_to, &w->rows);
+	w->n_messages = run->n_fresh;
+	w->messages = arena_alloc(a, (run->n_fresh + 1) * sizeof(*w->messages));
+	memcpy(w->messages, run->fresh, run->n_fresh * sizeof(*w->messages));
+	w->last_message_seq = run->message_seq;
+	w->first_message_seq = run->message_seq - (int64_t)run->n_fresh + 1;
+	run->n_fresh = 0;
+	run->write = w;
+	run_log_saving(&run->log);
+	db_write(run->agent->db, &w->db);
+}
+
+void run_commit(struct run *run)
+{
+	run->is_commit_waiting = true;
+	if (!run->write)
+		start_write(run, true);
+}
+
+void run_flush(struct run *run)
+{
+	bool is_working = run->state == RUN_THINKING || run->state == RUN_TOOLING;
+
+	if (!run->write && is_working && !run->is_lost && !list_is_empty(&run->log.events))
+		start_write(run, false);
+}
+
+static void on_flush(struct deadline *d)
+{
+	run_flush(container_of(d, struct run, flush_at));
+}
+
+void run_write_init(struct run *run)
+{
+	deadline_init(&run->flush_at, on_flush);
+	deadline_init(&run->write_again, on_again);
+}
+
+/* ---- What a step has brought ---- */
+
+struct run_message *run_add_message(struct run *run, enum chat_role role, struct str content)
+{
+	struct run_message *m = &run->fresh[run->n_fresh++];
+	struct chat_message *chat = arena_new_of(run->arena, struct chat_message);
+
+	*m = (struct run_message){.role = role, .content = arena_str(run->arena, content)};
+	id_new(m->id);
+	run->message_seq++;
+	chat->role = role;
+	chat->content = m->content;
+	list_append(&run->messages, &chat->link);
+	return m;
+}
+
+static const char *write_calls(struct run *run)
+{
+	_cleanup_(buf_deinit) struct buf out = BUF_INIT;
+
+	for (size_t i = 0; i < run->n_calls; i++) {
+		const struct chat_call *call = &run->calls[i].spec;
+		yyjson_val *root =
+			yyjson_doc_get_root(json_parse(run->arena, call->arguments.p, call->arguments.n, NULL));
+		buf_add_str(&out, i ? ",{\"id\":" : "[{\"id\":");
+		json_quote(&out, str_of(call->id));
+		buf_add_str(&out, ",\"name\":");
+		json_quote(&out, str_of(call->name));
+		buf_add_str(&out, ",\"arguments\":");
+		if (yyjson_is_obj(root))
+			buf_add_str(&out, json_val_text(run->arena, root).p);
+		else
+			json_quote(&out, call->arguments);
+		buf_add_char(&out, '}');
+	}
+	buf_add_char(&out, ']');
+	return arena_strdup(run->arena, out.p);
+}
+
+static void take_calls(struct run *run, const struct chat_answer *answer, struct chat_message *chat)
+{
+	run->n_calls = answer->n_calls;
+	run->calls = arena_alloc(run->arena, (run->n_calls + 1) * sizeof(*run->calls));
+	chat->n_calls = run->n_calls;
+	chat->calls = arena_alloc(run->arena, (run->n_calls + 1) * sizeof(*chat->calls));
+	for (size_t i = 0; i < run->n_calls; i++) {
+		run->calls[i].spec = (struct chat_call){
+			.id = arena_strdup(run->arena, answer->calls[i].id),
+			.name = arena_strdup(run->arena, answer->calls[i].name),
+			.arguments = arena_str(run->arena, buf_str(&answer->calls[i].arguments)),
+		};
+		chat->calls[i] = run->calls[i].spec;
+	}
+}
+
+/* The answer becomes a message of the conversation. */
+static void take_answer(struct run *run, bool with_calls)
+{
+	const struct chat_answer *answer = &run->call->answer;
+	struct run_message *m = run_add_message(run, CHAT_ASSISTANT, buf_str(&answer->text));
+	struct buf data = BUF_INIT;
+
+	memcpy(m->id, run->draft_id, ID_SIZE);
+	if (with_calls && answer->n_calls > 0) {
+		take_calls(run, answer, container_of(run->messages.prev, struct chat_message, link));
+		m->tool_calls = write_calls(run);
+	}
+	event_data_message_done(&data, m->id, m->content, str_of(m->tool_calls));
+	run_log_add(&run->log,
+		    event_new(EVENT_MESSAGE_DONE, buf_steal(&data, NULL),
+			      xasprintf("{\"message_seq\":%lld}", (long long)run->message_seq)),
+		    true);
+	id_new(run->draft_id);
+}
+
+static void end_thinking(struct run *run)
+{
+	model_call_clear(run->call);
+	free(run->call);
+	run->call = NULL;
+}
+
+static void end(struct run *run, const char *output)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct str error = run_error_json(a, &run->stop.error), usage = run_usage_json(a, &run->usage);
+	struct buf data = BUF_INIT, stored = BUF_INIT;
+	const char *status;
+
+	run->ended_at = clock_now_us();
+	status = status_now(run);
+	int64_t ms = (run->ended_at - (run->started_at ? run->started_at : run->created_at)) / 1000;
+	event_data_ended(&data, status, output, error, usage, ms);
+	buf_printf(&stored,
+		   "{\"message_seq\":%lld,\"status\":\"%s\",\"error\":%.*s,\"usage\":%.*s,\"duration_ms\":%lld}",
+		   (long long)run->output_seq, status, STR_ARG(error), STR_ARG(usage), (long long)ms);
+	run_log_add(&run->log, event_new(EVENT_ENDED, buf_steal(&data, NULL), buf_steal(&stored, NULL)), true);
+}
+
+/* Store the answer, or a call's result. An answer without calls is the end. */
+enum run_state run_save(struct run *run)
+{
+	if (run->call) {
+		take_answer(run, true);
+		bool is_final = run->call->answer.n_calls == 0;
+		end_thinking(run);
+		if (is_final) {
+			run->is_answered = true;
+			run->output_seq = run->message_seq;
+			end(run, container_of(run->messages.prev, struct chat_message, link)->content.p);
+		} else {
+			run_show_state(run, "tooling", run->steps, true);
+		}
+	}
+	run_commit(run);
+	return RUN_SAVING;
+}
+
+/* Store that the run ends without an answer. Every call gets a result, so that the conversation can go on. */
+enum run_state run_fail(struct run *run)
+{
+	const char *output = NULL;
+
+	if (run->call && run->err == -ECANCELED && run->call->answer.text.n > 0) {
+		take_answer(run, false);
+		run->output_seq = run->message_seq;
+		output = container_of(run->messages.prev, struct chat_message, link)->content.p;
+	} else if (run->call && run->call->answer.text.n > 0) {
+		run_emit(run, EVENT_TEXT_RESET, false, "{\"message_id\":\"%s\"}", run->draft_id);
+	}
+	if (run->call)
+		end_thinking(run);
+	run_tool_refuse_open_calls(run, "The run was stopped before this call was made.");
+	end(run, output);
+	run_commit(run);
+	return RUN_FAILING;
+}

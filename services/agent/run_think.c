@@ -1,0 +1,105 @@
+/* Thinking: asking the model for its next message. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "agent/agent.h"
+#include "agent/model_choice.h"
+#include "agent/run.h"
+#include "base/alloc.h"
+#include "base/clock.h"
+
+static void on_text(struct model_call *c, struct str text)
+{
+	struct run *run = c->owner;
+
+	run_emit_piece(run, EVENT_TEXT_DELTA, run->draft_id, NULL, c->answer.text.n - text.n, text);
+}
+
+static void on_retry(struct model_call *c, unsigned attempt, uint64_t wait_ms, const char *reason)
+{
+	struct run *run = c->owner;
+	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
+
+	if (c->answer.text.n > 0)
+		run_emit(run, EVENT_TEXT_RESET, false, "{\"message_id\":\"%s\"}", run->draft_id);
+	json_quote(&text, str_of(reason));
+	run_emit(run, EVENT_MODEL_RETRY, false, "{\"attempt\":%u,\"wait_ms\":%llu,\"reason\":%s}", attempt,
+		 (unsigned long long)wait_ms, text.p);
+}
+
+static void count(struct run *run, const struct model_call *c)
+{
+	const struct chat_usage *u = &c->answer.usage;
+	struct agent *a = run->agent;
+
+	run->usage.input_tokens += u->input_tokens;
+	run->usage.output_tokens += u->output_tokens;
+	run->usage.estimated = run->usage.estimated || u->estimated;
+	metric_add(a->metrics.tokens_in, (double)u->input_tokens);
+	metric_add(a->metrics.tokens_out, (double)u->output_tokens);
+	metric_observe(a->metrics.model_seconds, (double)(clock_mono_us() - c->started_us) / 1e6);
+	if (c->first_text_us)
+		metric_observe(a->metrics.first_text_seconds, (double)(c->first_text_us - c->started_us) / 1e6);
+}
+
+static void on_done(struct model_call *c, int err)
+{
+	struct run *run = c->owner;
+
+	if (err == 0)
+		count(run, c);
+	else if (err != -ECANCELED && !run->stop.status)
+		run_stop(run, "failed", c->failure.error.code, c->failure.error.message);
+	run_on_done(run, err);
+}
+
+static enum run_state refuse(struct run *run, const char *code, const char *message)
+{
+	run_stop(run, "failed", code, message);
+	return run_fail(run);
+}
+
+/* Ask the model for its next message. */
+enum run_state run_think(struct run *run)
+{
+	struct error err = {0};
+	char text[200];
+
+	if (run->steps >= run->max_steps) {
+		snprintf(text, sizeof(text),
+			 "The run was stopped after %lld steps without an answer: raise the agent's limit max_steps if "
+			 "it "
+			 "needs more.",
+			 (long long)run->steps);
+		return refuse(run, "step_limit", text);
+	}
+	run->target = models_choose(run->agent->models, run->model_id, run->arena, &err);
+	if (!run->target)
+		return refuse(run, err.code, err.message);
+	run->steps++;
+	run_show_state(run, "thinking", run->steps, false);
+	run->call = xcalloc(1, sizeof(*run->call));
+	*run->call = (struct model_call){
+		.agent = run->agent,
+		.target = run->target,
+		.request =
+			{
+				.instructions = run->instructions,
+				.messages = &run->messages,
+				.tools = run->tools,
+				.n_tools = run->n_tools,
+				.max_output_tokens = run->max_output_tokens,
+			},
+		.owner = run,
+		.on_text = on_text,
+		.on_retry = on_retry,
+		.on_done = on_done,
+	};
+	model_call_start(run->call);
+	return RUN_THINKING;
+}
+
+void run_think_cancel(struct run *run)
+{
+	model_call_cancel(run->call);
+}

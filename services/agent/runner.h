@@ -1,0 +1,38 @@
+/* The runs of this process: taking them, finding them, keeping the leases.
+ *
+ * An execution is stored with its owner and a lease. One that is accepted when there is no room is stored with a lease
+ * of 0 and found by the sweep, as are those that a process left behind. */
+#pragma once
+
+#include "base/str.h"
+#include "data/db.h"
+
+struct agent;
+struct run;
+struct runner;
+struct log_listener;
+
+#define RUNNER_LEASE_US (30 * 1000000ll)
+
+struct runner *runner_new(struct agent *agent);
+void runner_free(struct runner *r);
+/* Takes the unfinished executions that are this process's own or whose lease has run out, now and from time to time. */
+void runner_start(struct runner *r);
+/* Lets go of all runs: they go on in the next process. */
+void runner_stop(struct runner *r);
+
+/* The name under which this process holds executions: the same after a restart. */
+const char *runner_owner(const struct runner *r);
+/* Begins with an execution that has just been stored as this process's own (claim 1, one event). */
+void runner_take(struct runner *r, const char *execution_id, const char *conversation_id, const char *user_id);
+/* Whether a new run would be begun at once. */
+bool runner_has_room(const struct runner *r);
+/* Cancels it if it is here. */
+void runner_cancel(struct runner *r, const char *execution_id);
+/* Follows its events if it is here (see run_log_follow). Returns whether it is. */
+bool runner_follow(struct runner *r, const char *execution_id, struct log_listener *listener, uint64_t after);
+/* The greatest number that is on disk for a run that is here, otherwise 0. */
+uint64_t runner_stored_seq(struct runner *r, const char *execution_id);
+/* From run.c: it has ended or is left. */
+void runner_on_ended(struct runner *r, struct run *run);
+unsigned runner_n_live(const struct runner *r);

@@ -1,0 +1,56 @@
+/* The tools an agent may have. To add one: a file that defines a struct tool, and a line in the table in tools.c. */
+#pragma once
+
+#include "agent/chat.h"
+#include "base/json.h"
+
+struct agent;
+struct tool_call;
+
+/* How a call ended. The strings belong to the call (or live for ever). */
+struct tool_result {
+	const char *status;     /* exited, signalled, timeout, cancelled, oom, lost or error */
+	int exit_code;          /* -1 = none */
+	const char *signal;     /* "SIGKILL", or NULL */
+	const char *message;    /* why it failed when not by its exit status, or NULL */
+	const char *command_id; /* at exec, or NULL */
+	uint64_t output_bytes;
+	struct str output;  /* head and tail, for people */
+	struct str tail;    /* the end of an output of which something was left out */
+	struct str content; /* for the model */
+};
+
+/* One call under way. Fill the first part; on_done comes exactly once, last, never from inside start. */
+struct tool_call {
+	struct agent *agent;
+	const char *user_id, *conversation_id;
+	const char *key;        /* the same call has the same key, also after a restart */
+	yyjson_val *arguments;  /* an object; lives until on_done */
+	uint64_t max_ms;        /* until the end of the run */
+	uint64_t output_offset; /* output before it was shown already */
+	void *owner;
+	void (*on_output)(struct tool_call *c, const char *stream, uint64_t offset, struct str text);
+	void (*on_done)(struct tool_call *c, const struct tool_result *result);
+
+	void *self; /* the tool's */
+};
+
+struct tool {
+	struct chat_tool spec;
+	/* Says what is wrong with the arguments. Returns 0 or -EINVAL. */
+	int (*check)(yyjson_val *arguments, struct error *err);
+	/* What the call comes down to, for people: the command line. NULL = nothing. */
+	const char *(*summary)(yyjson_val *arguments);
+	void (*start)(struct tool_call *c);
+	/* Stops what was started; on_done follows. */
+	void (*cancel)(struct tool_call *c);
+	/* The process ends: closes connections and lets what was started go on. No on_done follows. */
+	void (*leave)(struct tool_call *c);
+};
+
+extern const struct tool tool_shell;
+
+/* NULL for an unknown name. */
+const struct tool *tool_find(const char *name);
+/* "shell, files" of all there are. */
+void tools_list_names(struct buf *out);
