@@ -169,6 +169,8 @@ static int on_body(llhttp_t *parser, const char *at, size_t n)
 	struct http_box *box = c->box;
 	struct http_request *r = &box->req;
 
+	if (n == 0) /* behind a pause */
+		return 0;
 	box->expects_continue = false;
 	box->received += n;
 	r->bytes_in += n;
