@@ -28,143 +28,143 @@ const DEFAULTS = { OGENT_PASSWORD_MEMORY: '7', OGENT_PASSWORD_TIME: '1', OGENT_L
 
 // A port that was free a moment ago.
 export async function freePort() {
-	const server = net.createServer();
-	await new Promise((done) => server.listen(0, '127.0.0.1', done));
-	const { port } = server.address();
-	await new Promise((done) => server.close(done));
-	return port;
+  const server = net.createServer();
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
 }
 
 // One HTTP request. where: {socketPath} or {host, port}. body: an object goes as JSON, a string or Buffer as it is.
 // Returns {status, headers, text, body}: body is the parsed JSON, or the text when it is none.
 export function request(where, method, path, { body, token, headers = {}, timeout = 30000 } = {}) {
-	const isRaw = typeof body === 'string' || Buffer.isBuffer(body);
-	const payload = body === undefined ? undefined : isRaw ? body : JSON.stringify(body);
-	const all = { ...headers };
-	if (payload !== undefined) {
-		all['content-type'] ??= 'application/json';
-		all['content-length'] ??= Buffer.byteLength(payload);
-	} else if (method === 'POST' || method === 'PATCH' || method === 'PUT') {
-		all['content-length'] ??= 0;
-	}
-	if (token) all.authorization = `Bearer ${token}`;
-	return new Promise((done, fail) => {
-		const r = http.request({ ...where, method, path, headers: all, agent: false, timeout }, (res) => {
-			const chunks = [];
-			res.on('data', (c) => chunks.push(c));
-			res.on('error', fail);
-			res.on('end', () => {
-				const text = Buffer.concat(chunks).toString('utf8');
-				let parsed = text;
-				if (/json/.test(res.headers['content-type'] ?? '')) parsed = JSON.parse(text);
-				done({ status: res.statusCode, headers: res.headers, text, body: parsed });
-			});
-		});
-		r.on('timeout', () => r.destroy(new Error(`no answer to ${method} ${path} in ${timeout} ms`)));
-		r.on('error', fail);
-		r.end(payload);
-	});
+  const isRaw = typeof body === 'string' || Buffer.isBuffer(body);
+  const payload = body === undefined ? undefined : isRaw ? body : JSON.stringify(body);
+  const all = { ...headers };
+  if (payload !== undefined) {
+    all['content-type'] ??= 'application/json';
+    all['content-length'] ??= Buffer.byteLength(payload);
+  } else if (method === 'POST' || method === 'PATCH' || method === 'PUT') {
+    all['content-length'] ??= 0;
+  }
+  if (token) all.authorization = `Bearer ${token}`;
+  return new Promise((done, fail) => {
+    const r = http.request({ ...where, method, path, headers: all, agent: false, timeout }, (res) => {
+      const chunks = [];
+      res.on('data', (c) => chunks.push(c));
+      res.on('error', fail);
+      res.on('end', () => {
+        const text = Buffer.concat(chunks).toString('utf8');
+        let parsed = text;
+        if (/json/.test(res.headers['content-type'] ?? '')) parsed = JSON.parse(text);
+        done({ status: res.statusCode, headers: res.headers, text, body: parsed });
+      });
+    });
+    r.on('timeout', () => r.destroy(new Error(`no answer to ${method} ${path} in ${timeout} ms`)));
+    r.on('error', fail);
+    r.end(payload);
+  });
 }
 
 class Running {
-	constructor(args, where, { data, env = {} }) {
-		this.args = args;
-		this.where = where;
-		this.ownsData = data === undefined;
-		this.data = data ?? mkdtempSync(join(tmpdir(), 'ogent-test-'));
-		this.env = { ...DEFAULTS, OGENT_DATA: this.data, ...env };
-		this.log = '';
-	}
+  constructor(args, where, { data, env = {} }) {
+    this.args = args;
+    this.where = where;
+    this.ownsData = data === undefined;
+    this.data = data ?? mkdtempSync(join(tmpdir(), 'ogent-test-'));
+    this.env = { ...DEFAULTS, OGENT_DATA: this.data, ...env };
+    this.log = '';
+  }
 
-	// Starts the process and waits until it is ready.
-	async start() {
-		const env = { ...this.env };
-		for (const name of INHERITED) if (process.env[name] !== undefined) env[name] ??= process.env[name];
-		this.child = spawn(ogent, this.args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
-		this.child.stdout.on('data', (d) => (this.log += d));
-		this.child.stderr.on('data', (d) => (this.log += d));
-		this.ended = new Promise((done) => {
-			this.child.on('error', (e) => done({ code: -1, signal: e.code }));
-			this.child.on('close', (code, signal) => done({ code, signal }));
-		});
-		const end = { at: null };
-		this.ended.then((how) => (end.at = how));
-		for (const limit = Date.now() + READY_MS; ; ) {
-			if (end.at) throw new Error(`ogent ${this.args.join(' ')} ended: ${JSON.stringify(end.at)}\n${this.log}`);
-			const r = await request(this.where(), 'GET', '/readyz', { timeout: 2000 }).catch(() => null);
-			if (r?.status === 200) return this;
-			if (Date.now() > limit) {
-				this.child.kill('SIGKILL');
-				throw new Error(`ogent ${this.args.join(' ')} is not ready: ${r?.text}\n${this.log}`);
-			}
-			await sleep(10);
-		}
-	}
+  // Starts the process and waits until it is ready.
+  async start() {
+    const env = { ...this.env };
+    for (const name of INHERITED) if (process.env[name] !== undefined) env[name] ??= process.env[name];
+    this.child = spawn(ogent, this.args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child.stdout.on('data', (d) => (this.log += d));
+    this.child.stderr.on('data', (d) => (this.log += d));
+    this.ended = new Promise((done) => {
+      this.child.on('error', (e) => done({ code: -1, signal: e.code }));
+      this.child.on('close', (code, signal) => done({ code, signal }));
+    });
+    const end = { at: null };
+    this.ended.then((how) => (end.at = how));
+    for (const limit = Date.now() + READY_MS; ; ) {
+      if (end.at) throw new Error(`ogent ${this.args.join(' ')} ended: ${JSON.stringify(end.at)}\n${this.log}`);
+      const r = await request(this.where(), 'GET', '/readyz', { timeout: 2000 }).catch(() => null);
+      if (r?.status === 200) return this;
+      if (Date.now() > limit) {
+        this.child.kill('SIGKILL');
+        throw new Error(`ogent ${this.args.join(' ')} is not ready: ${r?.text}\n${this.log}`);
+      }
+      await sleep(10);
+    }
+  }
 
-	// api('POST', '/api/users', {name: …}, token, {headers}) → {status, headers, text, body}
-	api(method, path, body, token, headers) {
-		return request(this.where(), method, path, { body, token, headers });
-	}
+  // api('POST', '/api/users', {name: …}, token, {headers}) → {status, headers, text, body}
+  api(method, path, body, token, headers) {
+    return request(this.where(), method, path, { body, token, headers });
+  }
 
-	// Ends it at once, as a crash would; start() brings it back.
-	async kill(signal = 'SIGKILL') {
-		this.child.kill(signal);
-		return this.ended;
-	}
+  // Ends it at once, as a crash would; start() brings it back.
+  async kill(signal = 'SIGKILL') {
+    this.child.kill(signal);
+    return this.ended;
+  }
 
-	// Ends it in order and removes the data folder.
-	async stop() {
-		this.child.kill('SIGTERM');
-		const late = setTimeoutKill(this.child);
-		const how = await this.ended;
-		clearTimeout(late);
-		if (this.ownsData) rmSync(this.data, { recursive: true, force: true });
-		assert.ok(!SANITIZER.test(this.log), `a sanitizer spoke:\n${this.log}`);
-		assert.deepEqual(how, { code: 0, signal: null }, `ogent ${this.args.join(' ')} did not end well:\n${this.log}`);
-	}
+  // Ends it in order and removes the data folder.
+  async stop() {
+    this.child.kill('SIGTERM');
+    const late = setTimeoutKill(this.child);
+    const how = await this.ended;
+    clearTimeout(late);
+    if (this.ownsData) rmSync(this.data, { recursive: true, force: true });
+    assert.ok(!SANITIZER.test(this.log), `a sanitizer spoke:\n${this.log}`);
+    assert.deepEqual(how, { code: 0, signal: null }, `ogent ${this.args.join(' ')} did not end well:\n${this.log}`);
+  }
 
-	secret(name) {
-		return readFileSync(join(this.data, 'secrets', name), 'utf8').trim();
-	}
+  secret(name) {
+    return readFileSync(join(this.data, 'secrets', name), 'utf8').trim();
+  }
 
-	// The token of the owner's command line on this machine.
-	async localToken() {
-		const r = await this.api('POST', '/api/auth/local', { key: this.secret('cli.token') });
-		assert.equal(r.status, 200, r.text);
-		return r.body.access_token;
-	}
+  // The token of the owner's command line on this machine.
+  async localToken() {
+    const r = await this.api('POST', '/api/auth/local', { key: this.secret('cli.token') });
+    assert.equal(r.status, 200, r.text);
+    return r.body.access_token;
+  }
 
-	// Uses the set-up link; returns the first administrator's session.
-	async setUp(admin = ADMIN) {
-		const r = await this.api('POST', '/api/auth/setup', { token: this.secret('setup.token'), ...admin });
-		assert.equal(r.status, 201, r.text);
-		return r.body;
-	}
+  // Uses the set-up link; returns the first administrator's session.
+  async setUp(admin = ADMIN) {
+    const r = await this.api('POST', '/api/auth/setup', { token: this.secret('setup.token'), ...admin });
+    assert.equal(r.status, 201, r.text);
+    return r.body;
+  }
 
-	async login({ email, password }) {
-		const r = await this.api('POST', '/api/auth/login', { email, password });
-		assert.equal(r.status, 200, r.text);
-		return r.body;
-	}
+  async login({ email, password }) {
+    const r = await this.api('POST', '/api/auth/login', { email, password });
+    assert.equal(r.status, 200, r.text);
+    return r.body;
+  }
 }
 
 function setTimeoutKill(child) {
-	const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
-	timer.unref();
-	return timer;
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+  timer.unref();
+  return timer;
 }
 
 export const ADMIN = { name: 'Ada Admin', email: 'ada@example.org', password: 'correct horse battery staple' };
 
 // One role alone: `ogent auth`. options: {data, env}: a data folder of another process, environment such as OGENT_….
 export async function startRole(role, options = {}) {
-	const running = new Running([role], () => ({ socketPath: join(running.data, 'run', `${role}.sock`) }), options);
-	return running.start();
+  const running = new Running([role], () => ({ socketPath: join(running.data, 'run', `${role}.sock`) }), options);
+  return running.start();
 }
 
 // The whole: `ogent up` behind its gateway.
 export async function startPlatform(options = {}) {
-	const port = await freePort();
-	const env = { OGENT_LISTEN: `127.0.0.1:${port}`, ...options.env };
-	return new Running(['up'], () => ({ host: '127.0.0.1', port }), { ...options, env }).start();
+  const port = await freePort();
+  const env = { OGENT_LISTEN: `127.0.0.1:${port}`, ...options.env };
+  return new Running(['up'], () => ({ host: '127.0.0.1', port }), { ...options, env }).start();
 }
