@@ -2,7 +2,9 @@
 
 complain() { printf '%s\n' "$1"; lint_failed=1; }
 
+# Versions of clang-format disagree: the sources are in the form of 14, Debian 12's.
 lint_format() {
+	clang-format --version | grep -q 'version 14\.' || { say "format: not checked, clang-format 14 is not here"; return 0; }
 	git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror 2>"$root/.lint.$$" || { head -n 20 "$root/.lint.$$"; complain "format: run ./dev fmt"; }
 	rm -f "$root/.lint.$$"
 }
