@@ -254,18 +254,36 @@ static void on_signal(uv_signal_t *handle, int number)
 
 static void on_give_up(uv_timer_t *t)
 {
-	uv_stop(t->loop);
+	*(bool *)t->data = true;
+}
+
+/* Timers do not count: the wheel's runs on for time-outs that nobody waits for any more. */
+static void count_busy(uv_handle_t *h, void *arg)
+{
+	unsigned *n = arg;
+
+	*n += h->type != UV_TIMER && (uv_is_active(h) || uv_is_closing(h));
+}
+
+static bool is_busy(uv_loop_t *loop)
+{
+	unsigned n = 0;
+
+	uv_walk(loop, count_busy, &n);
+	return n;
 }
 
 /* Lets everything that was closed finish, for a second at most; the wheel carries the last callbacks and goes last. */
 static void run_out(struct service *s)
 {
 	uv_timer_t limit;
+	bool given_up = false;
 
 	uv_timer_init(&s->loop, &limit);
+	limit.data = &given_up;
 	uv_timer_start(&limit, on_give_up, 1000, 0);
-	uv_unref((uv_handle_t *)&limit);
-	uv_run(&s->loop, UV_RUN_DEFAULT);
+	while (is_busy(&s->loop) && !given_up)
+		uv_run(&s->loop, UV_RUN_ONCE);
 	wheel_free(s->wheel);
 	uv_close((uv_handle_t *)&limit, NULL);
 	for (unsigned i = 0; i < 8 && uv_loop_alive(&s->loop); i++)
