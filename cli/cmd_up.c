@@ -81,6 +81,16 @@ static void on_ready(void *arg)
 	free(url);
 }
 
+/* The roles of a platform that was killed may take a moment to let go of the port. */
+static unsigned wait_for_port(const char *data)
+{
+	char *path = xasprintf("%s/run/up.json", data);
+	bool was_killed = access(path, F_OK) == 0;
+
+	free(path);
+	return was_killed ? 3000 : 0;
+}
+
 static int run(const struct args *args)
 {
 	const char *data = option_str(args->options, "data");
@@ -89,7 +99,7 @@ static int run(const struct args *args)
 	char *listen = NULL;
 
 	if (data_dir_prepare(data, &err) == 0 && (lock = data_dir_lock(data, &err)) >= 0 &&
-	    (listen = public_address_settle(option_str(args->options, "listen"), &err))) {
+	    (listen = public_address_settle(option_str(args->options, "listen"), wait_for_port(data), &err))) {
 		struct up up = {args->options, listen};
 		result = supervisor_run(args, listen, &(struct supervisor_events){on_ready, &up});
 	} else {

@@ -1,8 +1,10 @@
 /* `ogent COMMAND`: finds the command in the table and runs it. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
 
@@ -12,8 +14,21 @@ static int fail_unknown(const char *name)
 	return EXIT_USAGE;
 }
 
+/* A descriptor of stdin, stdout or stderr that is closed would be given to the next file that is opened. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
+	fill_standard_descriptors();
 	const char *name = argc > 1 ? argv[1] : "help";
 
 	if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)

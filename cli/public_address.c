@@ -48,7 +48,7 @@ static void explain(const char *listen, int failure, struct error *err)
 	}
 }
 
-char *public_address_settle(const char *listen, struct error *err)
+char *public_address_settle(const char *listen, unsigned wait_ms, struct error *err)
 {
 	struct address address;
 	char text[80];
@@ -63,6 +63,10 @@ char *public_address_settle(const char *listen, struct error *err)
 	if (address.is_unix || !address.is_numeric)
 		return xstrdup(listen);
 	int r = try_to_bind(&address.ip);
+	for (unsigned waited = 0; r == -EADDRINUSE && waited < wait_ms; waited += 10) {
+		usleep(10000);
+		r = try_to_bind(&address.ip);
+	}
 	if (r < 0) {
 		explain(listen, r, err);
 		return NULL;

@@ -138,7 +138,8 @@ static void NORETURN become_role(char **argv, int output, pid_t supervisor)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	setsid();
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	/* When the supervisor is killed they end at once, as in any crash: what comes next must find the place free. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != supervisor)
 		_exit(1);
 	int null = open("/dev/null", O_RDONLY);
