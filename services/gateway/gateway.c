@@ -52,22 +52,28 @@ static void on_stop(void *arg)
 	free(g->rate_policy);
 }
 
-int gateway_main(const struct options *options)
+void gateway_init(struct gateway *g, const struct options *options)
 {
-	struct gateway g = {0};
 	struct http_limits limits = public_limits();
 	struct error err = {0};
 
-	g.service = service_new("gateway", options);
-	list_init(&g.tunnels);
-	list_init(&g.idle);
-	if (networks_parse(&g.proxies, option_str(options, "trusted_proxies"), &err))
+	*g = (struct gateway){.service = service_new("gateway", options)};
+	list_init(&g->tunnels);
+	list_init(&g->idle);
+	if (networks_parse(&g->proxies, option_str(options, "trusted_proxies"), &err))
 		fatal("%s", err.message);
-	make_limiter(&g, options);
-	make_metrics(&g);
-	service_on_drain(g.service, on_drain, &g);
-	service_on_stop(g.service, on_stop, &g);
-	service_listen(g.service);
-	service_listen_raw(g.service, option_str(options, "listen"), &limits, front_on_request, &g);
+	make_limiter(g, options);
+	make_metrics(g);
+	service_on_drain(g->service, on_drain, g);
+	service_on_stop(g->service, on_stop, g);
+	service_listen(g->service);
+	g->listener = service_listen_raw(g->service, option_str(options, "listen"), &limits, front_on_request, g);
+}
+
+int gateway_main(const struct options *options)
+{
+	struct gateway g;
+
+	gateway_init(&g, options);
 	return service_run(g.service);
 }

@@ -10,11 +10,12 @@
 
 struct gateway {
 	struct service *service;
-	struct limiter *limiter; /* NULL: no limit */
-	struct networks proxies; /* option trusted_proxies */
-	char *rate_policy;       /* value of RateLimit-Policy */
-	struct list tunnels;     /* struct tunnel, link */
-	struct list idle;        /* struct visit, link: for the next request */
+	struct http_server *listener; /* the public one */
+	struct limiter *limiter;      /* NULL: no limit */
+	struct networks proxies;      /* option trusted_proxies */
+	char *rate_policy;            /* value of RateLimit-Policy */
+	struct list tunnels;          /* struct tunnel, link */
+	struct list idle;             /* struct visit, link: for the next request */
 	unsigned n_idle;
 	struct metric *requests[ROLE_COUNT + 1]; /* seconds by role; the last: answered here */
 	struct metric *limited;
@@ -45,6 +46,8 @@ struct visit {
 	struct readiness *readiness;
 };
 
+/* gateway.c: everything up to the listeners. g lives until service_run has returned. */
+void gateway_init(struct gateway *g, const struct options *options);
 /* front.c: http_on_request of the public listener. */
 void front_on_request(void *gateway, struct http_request *r);
 /* Frees the visit when nobody needs it any more. */
