@@ -68,7 +68,15 @@ static const struct option_def defs[] = {
 	 "Weakest sandbox in which commands may run; below it none runs"},
 	{"command_timeout", OPTION_MS, "2m", NULL, 100, 86400000, NULL,
 	 "Longest run of one command, unless asked otherwise"},
-	{"command_output_max", OPTION_BYTES, "16M", NULL, 1024, 0, NULL, "Most output kept of one command"},
+	{"command_timeout_max", OPTION_MS, "1h", NULL, 100, 7ll * 86400000, NULL, "Longest run that can be asked for"},
+	{"command_output_max", OPTION_BYTES, "8M", NULL, 1024, 1 << 30, NULL, "Most output kept of one command"},
+	{"command_tmp_max", OPTION_BYTES, "256M", NULL, 1 << 20, 0, NULL, "Size of a command's /tmp, which is memory"},
+	{"command_file_max", OPTION_BYTES, "2G", NULL, 0, 0, NULL,
+	 "Largest file that a command can write; 0: no limit"},
+	{"command_running_max", OPTION_INT, "32", NULL, 1, 10000, NULL, "Commands of one user at the same time"},
+	{"command_retention", OPTION_MS, "7d", NULL, 0, 0, NULL, "How long ended commands and their output are kept"},
+	{"sandbox_uid_base", OPTION_INT, "1879048192", NULL, 1, 4000000000, NULL,
+	 "As root: the first of the host's user ids that workspaces get"},
 	{"command_memory", OPTION_BYTES, "1G", NULL, 1 << 20, 0, NULL, "Most memory of one command's processes"},
 	{"command_pids", OPTION_INT, "256", NULL, 1, 100000, NULL, "Most processes of one command"},
 	{"run_max_steps", OPTION_INT, "25", NULL, 1, 1000, NULL,
@@ -477,6 +485,13 @@ void options_free(struct options *o)
 		free(o->values[i].text);
 	}
 	free(o);
+}
+
+void options_wipe_secrets(struct options *o)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(defs); i++)
+		if (defs[i].type == OPTION_SECRET && o->values[i].text)
+			explicit_bzero(o->values[i].text, strlen(o->values[i].text));
 }
 
 /* ---- Reading ---- */

@@ -20,6 +20,8 @@ struct option_arg {
 /* conf_path may be NULL (no file). A file that is named but missing is an error. Returns NULL with err set. */
 struct options *options_load(const char *conf_path, const struct option_arg *args, size_t n_args, struct error *err);
 void options_free(struct options *o);
+/* Overwrites the secrets in memory: for a child process that must not hold them. They are empty from then on. */
+void options_wipe_secrets(struct options *o);
 
 /* Reading a name that is not in the table is a programming error and fatal. Strings belong to `o`; never NULL, empty
  * when unset. Durations in ms, sizes in bytes. */

@@ -1,6 +1,163 @@
+/* The exec role: its start and its end. The spawner is forked before anything else is made, so that it stays small and
+ * holds no secret and no thread's lock. Running commands outlive this process: their supervisors go on, and the next
+ * start attaches to them. */
+#include "exec.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "command.h"
 #include "roles.h"
+
+#define LANE_THREADS 4
+#define LANE_QUEUE 1024
+#define PRUNE_EVERY_MS (3600 * 1000)
+
+/* DATA/exec, made if missing; commands see paths below it, so it is absolute. */
+static char *make_folder(const struct options *o)
+{
+	const char *data = option_str(o, "data");
+	char *path = xasprintf("%s/exec", data), *real;
+
+	if ((mkdir(data, 0700) < 0 && errno != EEXIST) || (mkdir(path, 0700) < 0 && errno != EEXIST))
+		fatal("cannot make the folder %s: %s", path, strerror(errno));
+	real = realpath(path, NULL);
+	if (!real)
+		fatal("cannot use the folder %s: %s", path, strerror(errno));
+	free(path);
+	return real;
+}
+
+static void forget(void *options)
+{
+	options_wipe_secrets(options);
+}
+
+static void start_spawner(struct exec *e, const struct options *o)
+{
+	int r = spawner_start(e->dir, forget, (void *)(uintptr_t)o, &e->spawner);
+
+	if (r < 0)
+		fatal("cannot start the spawner: %s", strerror(-r));
+}
+
+static void configure(struct exec *e)
+{
+	const struct options *o = service_options(e->service);
+
+	e->wanted = sandbox_level_of(option_str(o, "sandbox_level"));
+	e->timeout_ms = (uint64_t)option_int(o, "command_timeout");
+	e->timeout_max_ms = MAX((uint64_t)option_int(o, "command_timeout_max"), e->timeout_ms);
+	e->output_max = (uint64_t)option_int(o, "command_output_max");
+	e->memory_max = (uint64_t)option_int(o, "command_memory");
+	e->tmp_max = (uint64_t)option_int(o, "command_tmp_max");
+	e->file_size_max = (uint64_t)option_int(o, "command_file_max");
+	e->pids_max = (unsigned)option_int(o, "command_pids");
+	e->running_max = (unsigned)option_int(o, "command_running_max");
+	e->retention_ms = (uint64_t)option_int(o, "command_retention");
+	e->next_uid = (uid_t)option_int(o, "sandbox_uid_base");
+}
+
+static void open_journal(struct exec *e)
+{
+	bool shared = e->spawner.report.level == SANDBOX_LANDLOCK && geteuid() == 0;
+	int r = journal_open(e->dir, shared, &e->journal);
+
+	if (r < 0)
+		fatal("cannot open %s: %s", e->dir, strerror(-r));
+	e->next_uid = MAX(e->next_uid, journal_greatest_uid(&e->journal) + 1);
+	e->lane = job_lane_new(service_loop(e->service), "journal", LANE_THREADS, LANE_QUEUE, NULL, NULL, NULL);
+}
+
+/* ---- Retention ---- */
+
+struct prune {
+	struct job job;
+	struct exec *exec;
+	unsigned n;
+};
+
+static void prune_run(struct job *job)
+{
+	struct prune *p = container_of(job, struct prune, job);
+
+	p->n = journal_prune(&p->exec->journal, clock_now_us() - (int64_t)p->exec->retention_ms * 1000);
+}
+
+static void prune_done(struct job *job)
+{
+	struct prune *p = container_of(job, struct prune, job);
+
+	if (p->n)
+		log_info("%u old commands removed", p->n);
+	free(p);
+}
+
+static void on_prune(struct deadline *d)
+{
+	struct exec *e = container_of(d, struct exec, prune);
+	struct prune *p = xcalloc(1, sizeof(*p));
+
+	p->job = (struct job){.run = prune_run, .done = prune_done};
+	p->exec = e;
+	if (job_submit(e->lane, &p->job) < 0)
+		free(p);
+	deadline_set(service_wheel(e->service), d, PRUNE_EVERY_MS);
+}
+
+/* ---- The spawner, the end ---- */
+
+/* It never sends after its report: readable means gone. We end, are started again, and attach to what runs. */
+static void on_spawner(uv_poll_t *poll, int status, int events)
+{
+	fatal("the spawner died");
+}
+
+static void watch_spawner(struct exec *e)
+{
+	if (uv_poll_init(service_loop(e->service), &e->spawner_poll, e->spawner.fd) < 0)
+		fatal("cannot watch the spawner");
+	uv_poll_start(&e->spawner_poll, UV_READABLE, on_spawner);
+}
+
+static void stop(void *arg)
+{
+	struct exec *e = arg;
+
+	job_lane_free(e->lane);
+	deadline_clear(&e->prune);
+	commands_leave_all(e);
+	uv_close((uv_handle_t *)&e->spawner_poll, NULL);
+}
 
 int exec_main(const struct options *options)
 {
-	return 1;
+	struct exec e = {.dir = make_folder(options)};
+	int status;
+
+	start_spawner(&e, options);
+	e.service = service_new("exec", options);
+	configure(&e);
+	open_journal(&e);
+	watch_spawner(&e);
+	commands_attach_all(&e);
+	deadline_init(&e.prune, on_prune);
+	deadline_set(service_wheel(e.service), &e.prune, 1000);
+	log_event(LOG_INFO, "sandbox", "level", sandbox_level_name(e.spawner.report.level), "required",
+		  sandbox_level_name(e.wanted), NULL);
+	service_routes(e.service, exec_routes, exec_routes_n, &e);
+	service_health_info(e.service, exec_health, &e);
+	service_on_stop(e.service, stop, &e);
+	service_listen(e.service);
+	status = service_run(e.service);
+	spawner_deinit(&e.spawner);
+	journal_close(&e.journal);
+	free(e.dir);
+	return status;
 }

@@ -74,7 +74,7 @@ static void start_supervisor(const struct sandbox_host *host, const char *exec_d
 	pid_t pid = fork();
 
 	if (pid == 0)
-		supervisor_run(host, exec_dir, req->id, control);
+		command_supervise(host, exec_dir, req->id, control);
 	if (pid < 0) {
 		struct control_event e = {.type = CONTROL_FAILED, .err = -errno};
 

@@ -649,7 +649,7 @@ static NORETURN void give_up(int control, enum control_event_type type, int err)
 	_exit(1);
 }
 
-void supervisor_run(const struct sandbox_host *host, const char *exec_dir, const char *id, int control)
+void command_supervise(const struct sandbox_host *host, const char *exec_dir, const char *id, int control)
 {
 	struct supervisor s = {
 		.host = host,

@@ -7,4 +7,4 @@
 
 /* Runs the command `id` below the exec folder (an absolute path) to its end. `control`: a connection to exec, whose
  * messages are in control.h. For a process that was just forked; never returns. */
-void supervisor_run(const struct sandbox_host *host, const char *exec_dir, const char *id, int control) NORETURN;
+void command_supervise(const struct sandbox_host *host, const char *exec_dir, const char *id, int control) NORETURN;

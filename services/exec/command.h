@@ -1,0 +1,67 @@
+/* A command that has not ended, on exec's loop: connected to its supervisor, followed by streams. When it ends it
+ * leaves the tables, and goes when its last stream has gone; from then on the journal knows it. */
+#pragma once
+
+#include <uthash.h>
+
+#include "exec.h"
+#include "follower.h"
+
+/* What it waits for. */
+enum command_phase {
+	PHASE_SAVING,    /* the journal */
+	PHASE_ATTACHING, /* its supervisor, which cannot be reached yet */
+	PHASE_WATCHING,  /* its supervisor's messages */
+	PHASE_GONE,      /* the streams to finish */
+};
+
+struct command {
+	struct exec *exec;
+	struct arena *arena;
+	struct spec spec;
+	struct result result; /* once it has ended */
+	enum command_phase phase;
+	unsigned refs; /* one until its end, one for each stream, one for its poll handle */
+	int64_t started_us;
+	bool is_asked;     /* the spawner was asked for a supervisor by us */
+	bool is_cancelled; /* wanted; told as soon as there is somebody to tell */
+	bool is_unseen;    /* the supervisor waits to hear that its output was seen */
+	int failure;       /* -errno that the spawner or the supervisor told */
+	unsigned attempts;
+	int control;
+	uv_poll_t poll;
+	struct deadline again;
+	struct list followers; /* struct follower, link */
+	struct list waiting;   /* struct create_wait, link: requests with the same key, until it is saved */
+	UT_hash_handle hh_id, hh_key;
+};
+
+/* In the tables, in phase PHASE_SAVING; `a` is its own from here on. */
+struct command *command_new(struct exec *e, struct arena *a, const struct spec *spec);
+struct command *command_by_id(struct exec *e, const char *id);
+struct command *command_by_key(struct exec *e, const char *key);
+unsigned command_count(struct exec *e, const char *user_id);
+void command_ref(struct command *c);
+void command_unref(struct command *c);
+
+/* It is in the journal: finds its supervisor or has one started. */
+void command_attach(struct command *c);
+/* It could not be saved, or was not accepted: leaves the tables. */
+void command_drop(struct command *c);
+void command_cancel(struct command *c);
+/* A stream has shown all there is: the supervisor may tell of more. */
+void command_seen(struct command *c);
+
+/* All commands without a result, at the start. */
+void commands_attach_all(struct exec *e);
+/* One that the journal has without a result and nobody has attached to. */
+void command_adopt(struct exec *e, const char *id);
+/* Lets go of all; their supervisors go on. */
+void commands_leave_all(struct exec *e);
+
+/* What the wire shows; result may be NULL: it runs. */
+void command_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct spec *spec, const struct result *result,
+		      int64_t started_us, uint64_t total);
+void command_add_live(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct command *c);
+/* Whether the caller may see it. */
+bool command_is_visible(const struct identity *who, const struct spec *spec);

@@ -1,0 +1,46 @@
+/* The exec role: runs commands in sandboxes. Reading order: routes.c, create.c, command.c, follower.c for the wire and
+ * the loop; journal.c, spool.c for the disk; spawner.c, supervisor.c, sandbox/ for what runs. */
+#pragma once
+
+#include "io/jobs.h"
+#include "journal.h"
+#include "service/service.h"
+#include "spawner.h"
+
+struct command;
+
+struct exec {
+	struct service *service;
+	char *dir; /* DATA/exec, absolute */
+	struct journal journal;
+	struct job_lane *lane; /* for what blocks: saving, loading, listing, pruning */
+	struct spawner spawner;
+	uv_poll_t spawner_poll;
+	enum sandbox_level wanted;
+	uid_t next_uid;
+	struct deadline prune;
+
+	/* Commands that have not ended. */
+	struct command *by_id, *by_key; /* hash tables */
+
+	/* Options. */
+	uint64_t timeout_ms, timeout_max_ms, output_max, memory_max, tmp_max, file_size_max, retention_ms;
+	unsigned pids_max, running_max;
+};
+
+extern const struct route exec_routes[];
+extern const size_t exec_routes_n;
+
+/* create.c */
+void commands_create(struct exchange *x);
+/* commands.c */
+void commands_list(struct exchange *x);
+void commands_get(struct exchange *x);
+void commands_cancel(struct exchange *x);
+/* commands.c */
+void commands_stream(struct exchange *x);
+void commands_output(struct exchange *x);
+/* health.c */
+void exec_health(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj);
+/* NULL, or why no command may run and what to do, in the arena. */
+const char *exec_unavailable(const struct exec *e, struct arena *a);

@@ -1,0 +1,192 @@
+#include "follower.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+
+#define PIECE_MAX (32 << 10)
+
+static const char *const stream_names[] = {"", "stdout", "stderr"};
+
+static void follower_leave(struct follower *s)
+{
+	s->x->on_gone = NULL;
+	if (s->x->req)
+		s->x->req->on_drain = NULL;
+	list_remove(&s->link);
+	spool_reader_deinit(&s->spool);
+	if (s->dir_fd >= 0)
+		close(s->dir_fd);
+	s->dir_fd = -1;
+	if (s->command)
+		command_unref(s->command);
+	s->command = NULL;
+}
+
+/* The client left, or the service is draining: the command goes on. */
+static void on_gone(struct exchange *x)
+{
+	follower_leave(x->data);
+}
+
+static void on_drain(struct http_request *r)
+{
+	struct exchange *x = r->owner;
+	struct follower *s = x->data;
+
+	s->is_blocked = false;
+	follower_pump(s);
+}
+
+/* ---- Events ---- */
+
+static void send_command(struct follower *s, const char *event)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(a, &doc), *command = yyjson_mut_obj_add_obj(doc, obj, "command");
+
+	if (s->has_ended)
+		command_add_json(doc, command, &s->spec, &s->result, 0, 0);
+	else
+		command_add_live(doc, command, s->command);
+	if (!reply_sse(s->x, 0, event, json_text(a, doc)))
+		s->is_blocked = true;
+}
+
+static void send_skipped(struct follower *s, uint64_t offset, uint64_t bytes)
+{
+	_cleanup_(buf_deinit) struct buf b = BUF_INIT;
+
+	buf_printf(&b, "{\"offset\":%llu,\"bytes\":%llu}", (unsigned long long)offset, (unsigned long long)bytes);
+	if (!reply_sse(s->x, 0, "skipped", buf_str(&b)))
+		s->is_blocked = true;
+}
+
+/* The text of a piece; bytes of a character that is not whole yet wait for the next one. */
+static void send_output(struct follower *s, const struct spool_piece *p, const char *data, bool flush)
+{
+	_cleanup_(buf_deinit) struct buf text = BUF_INIT, b = BUF_INIT;
+	struct utf8_carry *carry = &s->carry[p->stream];
+	unsigned before = carry->n;
+
+	utf8_clean(carry, data, p->n, flush, &text);
+	if (text.n == 0)
+		return;
+	buf_printf(&b,
+		   "{\"stream\":\"%s\",\"offset\":%llu,\"bytes\":%llu,\"at_ms\":%u,\"data\":", stream_names[p->stream],
+		   (unsigned long long)(p->offset - before), (unsigned long long)(before + p->n - carry->n), p->at_ms);
+	json_quote(&b, buf_str(&text));
+	buf_add_char(&b, '}');
+	if (!reply_sse(s->x, 0, "output", buf_str(&b)))
+		s->is_blocked = true;
+}
+
+static void finish(struct follower *s)
+{
+	for (enum spool_stream i = SPOOL_STDOUT; i <= SPOOL_STDERR; i++) {
+		struct spool_piece none = {.offset = s->offset, .stream = i};
+
+		if (s->carry[i].n > 0)
+			send_output(s, &none, "", true);
+	}
+	send_command(s, "ended");
+	reply_sse_end(s->x);
+	follower_leave(s);
+}
+
+void follower_pump(struct follower *s)
+{
+	static char data[PIECE_MAX];
+	struct spool_piece piece;
+
+	while (s->x->req && !s->is_blocked) {
+		if ((s->spool.fd < 0 && spool_reader_open(&s->spool, s->dir_fd) < 0) ||
+		    spool_read(&s->spool, s->offset, data, sizeof(data), &piece) < 0) {
+			http_reply_abort(s->x->req); /* on_gone follows */
+			return;
+		}
+		if (piece.n == 0 && s->has_ended) {
+			finish(s);
+			return;
+		}
+		if (piece.n == 0) {
+			command_seen(s->command);
+			return;
+		}
+		if (piece.skipped)
+			send_skipped(s, s->offset, piece.skipped);
+		send_output(s, &piece, data, false);
+		s->offset = piece.offset + piece.n;
+	}
+}
+
+void follower_end(struct follower *s, const struct result *result)
+{
+	s->has_ended = true;
+	s->result = *result;
+	follower_pump(s);
+}
+
+/* ---- Starting ---- */
+
+static struct follower *follower_new(struct exchange *x, const struct spec *spec, uint64_t offset)
+{
+	struct exec *e = x->self;
+	struct follower *s = arena_new_of(x->arena, struct follower);
+
+	list_init(&s->link);
+	s->x = x;
+	s->spec = *spec;
+	s->offset = offset;
+	s->spool.fd = -1;
+	s->dir_fd = journal_folder(&e->journal, spec->id);
+	x->data = s;
+	x->on_gone = on_gone;
+	return s;
+}
+
+/* The stream may be over when reply_sse_start returns: a draining service cuts it. */
+static void begin(struct follower *s)
+{
+	struct exchange *x = s->x;
+
+	if (!x->req) {
+		follower_leave(s);
+		return;
+	}
+	x->req->on_drain = on_drain;
+	reply_sse_start(x);
+	send_command(s, "started");
+	follower_pump(s);
+}
+
+void follower_live(struct exchange *x, struct command *c, uint64_t offset)
+{
+	struct follower *s;
+
+	if (c->phase == PHASE_GONE) {
+		follower_ended(x, &c->spec, &c->result, offset, c);
+		return;
+	}
+	s = follower_new(x, &c->spec, offset);
+	s->command = c;
+	command_ref(c);
+	list_append(&c->followers, &s->link);
+	begin(s);
+}
+
+void follower_ended(struct exchange *x, const struct spec *spec, const struct result *result, uint64_t offset,
+		    struct command *keep)
+{
+	struct follower *s = follower_new(x, spec, offset);
+
+	s->command = keep;
+	if (keep)
+		command_ref(keep);
+	s->has_ended = true;
+	s->result = *result;
+	begin(s);
+}

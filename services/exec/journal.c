@@ -1,0 +1,435 @@
+#include "journal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/encode.h"
+#include "files.h"
+#include "spool.h"
+
+#define SPEC_MAX (32 << 20)
+#define RESULT_MAX (64 << 10)
+
+int journal_open(const char *dir, bool shared, struct journal *ret)
+{
+	struct journal j = {-1, -1, -1, -1, -1, -1, geteuid() == 0};
+	const struct {
+		const char *name;
+		int *fd;
+	} folders[] = {{"commands", &j.commands_fd},
+		       {"running", &j.running_fd},
+		       {"keys", &j.keys_fd},
+		       {"users", &j.users_fd},
+		       {"workspaces", &j.workspaces_fd}};
+	int r = 0;
+
+	j.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (j.dir_fd < 0)
+		return -errno;
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(folders); i++)
+		r = *folders[i].fd = dir_make(j.dir_fd, folders[i].name);
+	if (r >= 0 && shared && (fchmod(j.dir_fd, 0711) < 0 || fchmod(j.workspaces_fd, 0711) < 0))
+		r = -errno;
+	if (r < 0)
+		journal_close(&j);
+	else
+		*ret = j;
+	return MIN(r, 0);
+}
+
+void journal_close(struct journal *j)
+{
+	int fds[] = {j->dir_fd, j->commands_fd, j->running_fd, j->keys_fd, j->users_fd, j->workspaces_fd};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	*j = (struct journal){-1, -1, -1, -1, -1, -1, false};
+}
+
+static bool is_word(struct str s)
+{
+	if (s.n < 1 || s.n > 64)
+		return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-", s.p[i]))
+			return false;
+	return true;
+}
+
+bool workspace_is_valid(struct str name)
+{
+	return is_word(name);
+}
+
+void journal_key(const char *user_id, const char *key, char ret[static 65])
+{
+	_cleanup_(buf_deinit) struct buf b = BUF_INIT;
+
+	buf_printf(&b, "%s\n%s", user_id, key);
+	sha256_hex(b.p, b.n, ret);
+}
+
+/* A user's id as a file name. */
+static void user_folder(const char *user_id, char ret[static 65])
+{
+	if (is_word(str_of(user_id)))
+		snprintf(ret, 65, "%s", user_id);
+	else
+		sha256_hex(user_id, strlen(user_id), ret);
+}
+
+/* ---- Accepting ---- */
+
+static int make_mark(int dir_fd, const char *name)
+{
+	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static int mark_user(const struct journal *j, const struct spec *spec)
+{
+	char name[65];
+	int fd, r;
+
+	user_folder(spec->user_id, name);
+	fd = dir_make(j->users_fd, name);
+	if (fd < 0)
+		return fd;
+	r = make_mark(fd, spec->id);
+	close(fd);
+	return r;
+}
+
+/* The owner of a workspace is its user for good; nobody else, also not another workspace, has that id. */
+static int make_workspace(const struct journal *j, struct spec *spec)
+{
+	struct stat st;
+	int fd, r = 0;
+
+	if (!spec->workspace[0])
+		return 0;
+	if (mkdirat(j->workspaces_fd, spec->workspace, 0700) == 0) {
+		if (j->is_root &&
+		    fchownat(j->workspaces_fd, spec->workspace, spec->uid, spec->uid, AT_SYMLINK_NOFOLLOW) < 0) {
+			r = -errno;
+			unlinkat(j->workspaces_fd, spec->workspace, AT_REMOVEDIR);
+		}
+		return r;
+	}
+	if (errno != EEXIST)
+		return -errno;
+	fd = dir_open(j->workspaces_fd, spec->workspace);
+	if (fd < 0)
+		return fd == -ENOTDIR || fd == -ELOOP ? -EPERM : fd;
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (j->is_root && st.st_uid == 0)
+		/* A crash between making and giving away. */
+		r = fchown(fd, spec->uid, spec->uid) < 0 ? -errno : 0;
+	else
+		spec->uid = st.st_uid;
+	close(fd);
+	return r;
+}
+
+static int write_folder(const struct journal *j, const struct spec *spec, struct str text)
+{
+	int fd, r;
+
+	if (mkdirat(j->commands_fd, spec->id, 0700) < 0)
+		return -errno;
+	fd = dir_open(j->commands_fd, spec->id);
+	if (fd < 0)
+		return fd;
+	r = make_mark(j->running_fd, spec->id);
+	if (r == 0)
+		r = mark_user(j, spec);
+	if (r == 0)
+		r = file_create(fd, SPEC_FILE, text);
+	if (r == 0 && (fsync(fd) < 0 || fsync(j->commands_fd) < 0))
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+/* The id that a key stands for. -ENOENT: none. */
+static int read_key(const struct journal *j, const char *key, char ret[static ID_SIZE])
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct str text;
+	int r = file_read(j->keys_fd, key, ID_SIZE, a, &text);
+
+	if (r < 0)
+		return r;
+	if (!id_is_valid(text))
+		return -ENOENT;
+	memcpy(ret, text.p, ID_SIZE);
+	return 0;
+}
+
+static bool has_spec(const struct journal *j, const char *id)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/" SPEC_FILE, id);
+	return faccessat(j->commands_fd, path, F_OK, 0) == 0;
+}
+
+/* A key of a command that is not there any more stands for nothing. */
+static int find_key(const struct journal *j, const char *key, char ret[static ID_SIZE])
+{
+	int r = read_key(j, key, ret);
+
+	if (r == 0 && !has_spec(j, ret)) {
+		unlinkat(j->keys_fd, key, 0);
+		r = -ENOENT;
+	}
+	return r;
+}
+
+/* link() either makes the whole file appear under its name or finds one there. */
+static int link_key(const struct journal *j, const struct spec *spec)
+{
+	char temporary[ID_SIZE + 1];
+	int r;
+
+	snprintf(temporary, sizeof(temporary), ".%s", spec->id);
+	r = file_create(j->keys_fd, temporary, str_of(spec->id));
+	if (r == 0 && linkat(j->keys_fd, temporary, j->keys_fd, spec->key, 0) < 0)
+		r = -errno;
+	unlinkat(j->keys_fd, temporary, 0);
+	if (r == 0 && fsync(j->keys_fd) < 0)
+		r = -errno;
+	return r;
+}
+
+int journal_save(const struct journal *j, struct spec *spec, char ret_existing[static ID_SIZE])
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	int r;
+
+	if (spec->key[0] && find_key(j, spec->key, ret_existing) == 0)
+		return JOURNAL_EXISTS;
+	r = make_workspace(j, spec);
+	if (r < 0)
+		return r;
+	r = write_folder(j, spec, spec_to_json(a, spec));
+	if (r == 0 && spec->key[0])
+		r = link_key(j, spec);
+	if (r == 0)
+		return JOURNAL_SAVED;
+	journal_remove(j, spec);
+	if (r == -EEXIST && find_key(j, spec->key, ret_existing) == 0)
+		return JOURNAL_EXISTS;
+	return r;
+}
+
+bool journal_is_accepted(const struct journal *j, const struct spec *spec)
+{
+	char id[ID_SIZE];
+
+	return !spec->key[0] || (read_key(j, spec->key, id) == 0 && strcmp(id, spec->id) == 0);
+}
+
+/* ---- One command ---- */
+
+int journal_folder(const struct journal *j, const char *id)
+{
+	return dir_open(j->commands_fd, id);
+}
+
+int journal_lock(const struct journal *j, const char *id)
+{
+	int fd = journal_folder(j, id), r;
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		r = -errno;
+		close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static int load_from(int fd, struct arena *a, struct journal_entry *e)
+{
+	struct spool_reader spool;
+	struct str text;
+	int r = file_read(fd, SPEC_FILE, SPEC_MAX, a, &text);
+
+	if (r == 0)
+		r = spec_from_json(a, text, &e->spec);
+	if (r < 0)
+		return r;
+	if (file_read(fd, STARTED_FILE, 64, a, &text) == 0) {
+		e->has_started = true;
+		e->started_us = strtoll(text.p, NULL, 10);
+	}
+	e->has_result =
+		file_read(fd, RESULT_FILE, RESULT_MAX, a, &text) == 0 && result_from_json(a, text, &e->result) == 0;
+	if (!e->has_result && spool_reader_open(&spool, fd) == 0) {
+		e->total = spool_reader_total(&spool);
+		spool_reader_deinit(&spool);
+	}
+	return 0;
+}
+
+int journal_load(const struct journal *j, const char *id, struct arena *a, struct journal_entry *ret)
+{
+	int fd = id_is_valid(str_of(id)) ? journal_folder(j, id) : -ENOENT, r;
+
+	if (fd < 0)
+		return fd;
+	*ret = (struct journal_entry){0};
+	r = load_from(fd, a, ret);
+	close(fd);
+	return r;
+}
+
+void journal_unmark(const struct journal *j, const char *id)
+{
+	unlinkat(j->running_fd, id, 0);
+}
+
+int journal_end(const struct journal *j, const char *id, const struct result *result)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	int fd = journal_folder(j, id), r;
+
+	if (fd < 0)
+		return fd;
+	r = file_replace(fd, RESULT_FILE, result_to_json(a, result));
+	close(fd);
+	if (r == 0)
+		journal_unmark(j, id);
+	return r;
+}
+
+/* The key first: without it the command is not accepted; the folder last, as long as it is there we come back. */
+void journal_remove(const struct journal *j, const struct spec *spec)
+{
+	static const char *const files[] = {RESULT_FILE, RESULT_FILE ".tmp", "output", STARTED_FILE, "ctl", SPEC_FILE};
+	char user[65], mark[65 + ID_SIZE + 1];
+	int fd = journal_folder(j, spec->id);
+
+	if (spec->key[0] && journal_is_accepted(j, spec))
+		unlinkat(j->keys_fd, spec->key, 0);
+	user_folder(spec->user_id, user);
+	snprintf(mark, sizeof(mark), "%s/%s", user, spec->id);
+	unlinkat(j->users_fd, mark, 0);
+	for (size_t i = 0; fd >= 0 && i < ARRAY_SIZE(files); i++)
+		unlinkat(fd, files[i], 0);
+	if (fd >= 0)
+		close(fd);
+	unlinkat(j->commands_fd, spec->id, AT_REMOVEDIR);
+	journal_unmark(j, spec->id);
+}
+
+/* ---- Many ---- */
+
+static int newest_first(const void *a, const void *b)
+{
+	return strcmp(b, a);
+}
+
+static int list_folder(int dir_fd, struct arena *a, struct id_list *ret)
+{
+	_cleanup_(buf_deinit) struct buf b = BUF_INIT;
+	DIR *d = dir_fd < 0 ? NULL : fdopendir(dir_fd);
+	struct dirent *e;
+
+	if (!d) {
+		if (dir_fd >= 0)
+			close(dir_fd);
+		return dir_fd < 0 ? dir_fd : -errno;
+	}
+	while ((e = readdir(d)))
+		if (id_is_valid(str_of(e->d_name)))
+			buf_add(&b, e->d_name, ID_SIZE);
+	closedir(d);
+	ret->n = b.n / ID_SIZE;
+	ret->ids = arena_alloc(a, b.n);
+	if (b.n)
+		memcpy(ret->ids, b.p, b.n);
+	qsort(ret->ids, ret->n, ID_SIZE, newest_first);
+	return 0;
+}
+
+int journal_list(const struct journal *j, const char *user_id, struct arena *a, struct id_list *ret)
+{
+	char name[65];
+	int r;
+
+	*ret = (struct id_list){0};
+	if (!user_id)
+		return list_folder(dir_open(j->commands_fd, "."), a, ret);
+	user_folder(user_id, name);
+	r = list_folder(dir_open(j->users_fd, name), a, ret);
+	return r == -ENOENT ? 0 : r;
+}
+
+int journal_list_running(const struct journal *j, struct arena *a, struct id_list *ret)
+{
+	*ret = (struct id_list){0};
+	return list_folder(dir_open(j->running_fd, "."), a, ret);
+}
+
+uid_t journal_greatest_uid(const struct journal *j)
+{
+	int fd = dir_open(j->workspaces_fd, ".");
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	uid_t greatest = 0;
+	struct dirent *e;
+	struct stat st;
+
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] != '.' && fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+			greatest = MAX(greatest, st.st_uid);
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
+	return greatest;
+}
+
+/* When a UUIDv7 was made: its first 48 bits are milliseconds (RFC 9562 section 5.7). */
+static int64_t id_time_us(const char *id)
+{
+	char hex[13];
+
+	memcpy(hex, id, 8);
+	memcpy(hex + 8, id + 9, 4);
+	hex[12] = 0;
+	return strtoll(hex, NULL, 16) * 1000;
+}
+
+unsigned journal_prune(const struct journal *j, int64_t before_us)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new(), *one = arena_new();
+	struct journal_entry entry;
+	struct id_list list;
+	unsigned n = 0;
+
+	if (journal_list(j, NULL, a, &list) < 0)
+		return 0;
+	for (size_t i = list.n; i > 0 && id_time_us(list.ids[i - 1]) < before_us; i--) {
+		arena_reset(one);
+		if (journal_load(j, list.ids[i - 1], one, &entry) < 0 || !entry.has_result)
+			continue;
+		journal_remove(j, &entry.spec);
+		n++;
+	}
+	return n;
+}

@@ -1,0 +1,65 @@
+/* What exec keeps on disk, below DATA/exec:
+ *
+ *	commands/ID/    spec.json, started, output, result.json, and ctl while a supervisor lives; locked by it (flock)
+ *	running/ID      a mark for each command without a result, so that a start need not look at all of them
+ *	keys/HASH       the id of the command that this user's Idempotency-Key stands for
+ *	users/USER/ID   a mark for each command of a user, for lists
+ *	workspaces/W/   the commands' folders; as root each is owned by a user id of its own
+ *
+ * spec.json and the key are durable before a command counts as accepted. Blocking calls; thread-safe, for worker
+ * threads. Everything returns 0 or -errno unless said otherwise. */
+#pragma once
+
+#include "spec.h"
+
+struct journal {
+	int dir_fd, commands_fd, running_fd, keys_fd, users_fd, workspaces_fd;
+	bool is_root;
+};
+
+/* `shared`: workspaces must be reachable by other users (commands without namespaces, as root). */
+int journal_open(const char *dir, bool shared, struct journal *ret);
+void journal_close(struct journal *j);
+
+enum journal_saved { JOURNAL_SAVED, JOURNAL_EXISTS };
+/* Makes the workspace (spec->uid: the user id if it is new; changed to its owner if not) and accepts the command.
+ * JOURNAL_EXISTS: the key stands for another command already; its id is in ret_existing and nothing was kept. <0:
+ * -errno; -EPERM: the workspace's name is taken by something else. */
+int journal_save(const struct journal *j, struct spec *spec, char ret_existing[static ID_SIZE]);
+
+struct journal_entry {
+	struct spec spec;
+	struct result result;
+	bool has_result, has_started;
+	int64_t started_us; /* 0 = not known */
+	uint64_t total;     /* output so far */
+};
+/* -ENOENT: no such command. */
+int journal_load(const struct journal *j, const char *id, struct arena *a, struct journal_entry *ret);
+/* The command's folder. fd or -errno. */
+int journal_folder(const struct journal *j, const char *id);
+/* The folder locked as a supervisor would: nobody has it. fd or -errno; -EWOULDBLOCK: a supervisor lives. */
+int journal_lock(const struct journal *j, const char *id);
+/* Writes the result of a command whose supervisor could not. */
+int journal_end(const struct journal *j, const char *id, const struct result *result);
+void journal_unmark(const struct journal *j, const char *id);
+/* Whether its client may know of it: it has no key, or the key stands for it. */
+bool journal_is_accepted(const struct journal *j, const struct spec *spec);
+void journal_remove(const struct journal *j, const struct spec *spec);
+
+struct id_list {
+	char (*ids)[ID_SIZE];
+	size_t n;
+};
+/* Newest first; user_id NULL = of all. In the arena. */
+int journal_list(const struct journal *j, const char *user_id, struct arena *a, struct id_list *ret);
+int journal_list_running(const struct journal *j, struct arena *a, struct id_list *ret);
+/* The greatest user id that owns a workspace, 0 = none. */
+uid_t journal_greatest_uid(const struct journal *j);
+/* Removes commands that ended and are older. Returns how many. */
+unsigned journal_prune(const struct journal *j, int64_t before_us);
+
+/* [A-Za-z0-9_-]{1,64} */
+bool workspace_is_valid(struct str name);
+/* The name of the key's file. */
+void journal_key(const char *user_id, const char *key, char ret[static 65]);

@@ -1,0 +1,13 @@
+#include "exec.h"
+
+#define CREATE_BODY (8 << 20) /* 1 MiB of stdin, every byte of it escaped, and the rest */
+
+const struct route exec_routes[] = {
+	{HTTP_GET_, "/api/commands", "commands.read", 0, 0, commands_list},
+	{HTTP_POST_, "/api/commands", "commands.run", ROUTE_BODY_JSON, CREATE_BODY, commands_create},
+	{HTTP_GET_, "/api/commands/{id}", "commands.read", 0, 0, commands_get},
+	{HTTP_GET_, "/api/commands/{id}/stream", "commands.read", 0, 0, commands_stream},
+	{HTTP_GET_, "/api/commands/{id}/output", "commands.read", 0, 0, commands_output},
+	{HTTP_POST_, "/api/commands/{id}/cancel", "commands.run", 0, 1024, commands_cancel},
+};
+const size_t exec_routes_n = ARRAY_SIZE(exec_routes);
