@@ -57,7 +57,12 @@ static yyjson_val *ask_model(const struct options *o, struct arena *a)
 {
 	struct session session;
 	yyjson_val *answer = NULL;
+	char *address = session_local_address(o);
 
+	/* Not there before all is ready. */
+	if (!address)
+		return NULL;
+	free(address);
 	if (session_open(&session, o, NULL) != EXIT_OK)
 		return NULL;
 	int status = client_call(session.client, a, "GET", "/api/models", (struct str){0}, &answer, NULL);

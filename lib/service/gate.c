@@ -45,7 +45,7 @@ static void write_access_log(struct exchange_full *f, const struct http_request 
 	const struct route *route = f->x.route;
 	char status[16], ms[32], in[24], out[24];
 
-	if (!log_enabled(LOG_INFO) || (route && (route->flags & ROUTE_QUIET) && r->status < 500))
+	if (!log_enabled(LOG_INFO) || (route && (route->flags & ROUTE_QUIET) && (r->status == 200 || r->status == 503)))
 		return;
 	snprintf(status, sizeof(status), "%d", r->status);
 	snprintf(ms, sizeof(ms), "%.3f", (double)us / 1000);
@@ -190,8 +190,8 @@ static bool read_idempotency_key(struct exchange_full *f)
 		if (key.p[i] < ' ' || key.p[i] > '~')
 			key.n = 0;
 	if (!key.n || key.n > IDEMPOTENCY_KEY_MAX) {
-		reply_problem(&f->x, 400, "bad_request",
-			      "An Idempotency-Key has 1 to %d printable ASCII characters.", IDEMPOTENCY_KEY_MAX);
+		reply_problem(&f->x, 400, "bad_request", "An Idempotency-Key has 1 to %d printable ASCII characters.",
+			      IDEMPOTENCY_KEY_MAX);
 		return false;
 	}
 	f->idempotency_key = arena_strndup(f->x.arena, key.p, key.n);
@@ -250,9 +250,7 @@ static void check_token(struct exchange_full *f)
 	enum token_result r;
 
 	switch (request_bearer(&f->x.req->headers, &f->token)) {
-	case BEARER_REPEATED:
-		reply_problem(&f->x, 400, "bad_request", "Send one Authorization header only.");
-		return;
+	case BEARER_REPEATED: reply_problem(&f->x, 400, "bad_request", "Send one Authorization header only."); return;
 	case BEARER_NONE:
 		if (is_public) {
 			admit(f);

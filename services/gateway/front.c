@@ -69,7 +69,7 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 {
 	char status[16], ms[32], in[24], out[24], path[LOGGED_PATH];
 
-	if (!log_enabled(LOG_INFO) || (v->is_health && r->status < 500))
+	if (!log_enabled(LOG_INFO) || (v->is_health && (r->status == 200 || r->status == 503)))
 		return;
 	snprintf(path, sizeof(path), "%.*s", STR_ARG(r->path));
 	snprintf(status, sizeof(status), "%d", r->status);
