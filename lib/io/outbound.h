@@ -1,7 +1,7 @@
 /* Requests to the outside (models, webhooks, MCP) by libcurl's multi interface on the loop: TLS, HTTP/2, proxies,
  * streaming, and a cancel that closes the socket. libcurl is loaded at first use, because it brings some 25 libraries
- * with it that most roles never need. Redirects are not followed, certificates are checked, proxies are those of the
- * usual environment variables. */
+ * with it that most roles never need. Redirects are not followed, certificates are checked (SSL_CERT_FILE and
+ * SSL_CERT_DIR name other authorities than the system's), proxies are those of the usual environment variables. */
 #pragma once
 
 #include <uv.h>

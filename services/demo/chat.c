@@ -242,6 +242,7 @@ static void send_whole(struct exchange *x, const struct wire_answer *a)
 	o->events.bytes = text;
 	x->data = o;
 	x->on_gone = on_gone;
+	http_set_streaming(x->req);
 	uv_timer_init(service_loop(x->service), &o->timer);
 	uv_timer_start(&o->timer, on_whole_tick, (uint64_t)s->first_ms, 0);
 }
@@ -328,9 +329,10 @@ static void on_body(struct http_request *req, int err, struct str body)
 	}
 	if (r->script.error_in_stream && r->script.error_after_chunks < 0)
 		r->script.error_after_chunks = 2;
-	if (r->script.hang || fail(x, r))
-		return;
-	answer(x, r);
+	if (r->script.hang)
+		http_set_streaming(x->req); /* so that a client who leaves is noticed */
+	else if (!fail(x, r))
+		answer(x, r);
 }
 
 void demo_chat(struct exchange *x)
