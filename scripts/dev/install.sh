@@ -1,6 +1,6 @@
 # What each command needs from Debian 12 or 13. Nothing is asked of the network when all of it is there.
 
-build_packages="gcc libc6-dev meson ninja-build pkg-config python3 ccache git ca-certificates
+build_packages="gcc libc6-dev meson ninja-build pkg-config python3 python3-yaml ccache git ca-certificates
 	libuv1-dev libcurl4-openssl-dev libsqlite3-dev libsodium-dev libseccomp-dev libutf8proc-dev libinih-dev libmd-dev
 	zlib1g-dev uthash-dev libllhttp-dev libyyjson-dev libcmocka-dev"
 # The compiler's own runtime for sanitizers and fuzzing is named for its version.
