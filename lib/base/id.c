@@ -8,9 +8,19 @@
 #include "base/clock.h"
 #include "base/encode.h"
 
+/* Random bytes for ids, which are no secrets: fetched for many ids at once. */
+static _Thread_local uint8_t pool[250];
+static _Thread_local size_t pool_left;
+
+/* A child process must not make its parent's ids. */
+static void on_fork(void)
+{
+	pool_left = 0;
+}
+
 static void start_random(void)
 {
-	if (sodium_init() < 0)
+	if (sodium_init() < 0 || pthread_atfork(NULL, NULL, on_fork))
 		abort();
 }
 
@@ -20,6 +30,16 @@ static void random_bytes(void *p, size_t n)
 
 	pthread_once(&once, start_random);
 	randombytes_buf(p, n);
+}
+
+static void id_random(uint8_t ret[static 10])
+{
+	if (!pool_left) {
+		random_bytes(pool, sizeof(pool));
+		pool_left = sizeof(pool);
+	}
+	pool_left -= 10;
+	memcpy(ret, pool + pool_left, 10);
 }
 
 /* RFC 9562 section 6.2, method 1: 48 bits of milliseconds and a 12-bit counter that starts at a random place in its
@@ -44,7 +64,7 @@ void id_new(char ret_id[static ID_SIZE])
 	uint8_t b[16], random[10];
 	char hex[33];
 
-	random_bytes(random, sizeof(random));
+	id_random(random);
 	uint64_t stamp = next_stamp((uint16_t)(random[0] << 8 | random[1]));
 	for (int i = 0; i < 6; i++)
 		b[i] = (uint8_t)(stamp >> (52 - 8 * i));

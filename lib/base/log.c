@@ -156,6 +156,7 @@ void log_event(enum log_level level, const char *message, ...)
 	if (!log_enabled(level))
 		return;
 	set_defaults();
+	buf_reserve(&line, 500); /* an ordinary line is allocated once */
 	start_line(&line, level, message);
 	va_start(ap, message);
 	while ((name = va_arg(ap, const char *))) {

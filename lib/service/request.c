@@ -50,14 +50,26 @@ const char *traceparent_of(const struct http_headers *h, struct arena *a)
 	return is_zero(v.p + 3, 32) || is_zero(v.p + 36, 16) ? NULL : arena_strndup(a, v.p, v.n);
 }
 
-const char *traceparent_new(struct arena *a)
+const char *traceparent_new(const char *request_id, struct arena *a)
 {
-	uint8_t random[24];
-	char hex[49];
+	char *out = arena_alloc(a, 56), *at = out + 3;
 
-	randombytes_buf(random, sizeof(random));
-	hex_encode(random, sizeof(random), hex);
-	return arena_printf(a, "00-%.32s-%.16s-00", hex, hex + 32);
+	if (!id_is_valid(str_of(request_id))) {
+		uint8_t random[24];
+
+		randombytes_buf(random, sizeof(random));
+		hex_encode(random, sizeof(random), at);
+		memmove(at + 33, at + 32, 16);
+	} else {
+		for (const char *p = request_id; *p; p++)
+			if (*p != '-')
+				*at++ = *p;
+		memcpy(out + 36, out + 19, 16);
+	}
+	memcpy(out, "00-", 3);
+	out[35] = '-';
+	memcpy(out + 52, "-00", 4);
+	return out;
 }
 
 enum bearer request_bearer(const struct http_headers *h, struct str *ret)

@@ -2,7 +2,6 @@
  * rate; then it is passed on or answered. */
 #include "gateway.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,17 +64,43 @@ void visits_free(struct gateway *g)
 	list_init(&g->idle);
 }
 
+/* Decimal digits; printf is too dear for every request. Returns their end, where the NUL is. */
+static char *put_number(char *to, uint64_t n)
+{
+	char digits[20];
+	size_t i = 0;
+
+	do
+		digits[i++] = (char)('0' + n % 10);
+	while (n /= 10);
+	while (i)
+		*to++ = digits[--i];
+	*to = '\0';
+	return to;
+}
+
+static void put_ms(char to[32], uint64_t us)
+{
+	char *end = put_number(to, us / 1000);
+
+	*end = '.';
+	put_number(end + 1, 1000 + us % 1000); /* the 1 keeps the zeros behind it, and gives way to the point */
+	memmove(end + 1, end + 2, 4);
+}
+
 static void write_access_log(const struct visit *v, const struct http_request *r, int err, uint64_t us)
 {
-	char status[16], ms[32], in[24], out[24], path[LOGGED_PATH];
+	char status[24], ms[32], in[24], out[24], path[LOGGED_PATH];
+	size_t n = MIN(r->path.n, sizeof(path) - 1);
 
 	if (!log_enabled(LOG_INFO) || (v->is_health && (r->status == 200 || r->status == 503)))
 		return;
-	snprintf(path, sizeof(path), "%.*s", STR_ARG(r->path));
-	snprintf(status, sizeof(status), "%d", r->status);
-	snprintf(ms, sizeof(ms), "%llu.%03u", (unsigned long long)(us / 1000), (unsigned)(us % 1000));
-	snprintf(in, sizeof(in), "%llu", (unsigned long long)r->bytes_in);
-	snprintf(out, sizeof(out), "%llu", (unsigned long long)r->bytes_out);
+	memcpy(path, r->path.p, n);
+	path[n] = '\0';
+	put_number(status, (uint64_t)r->status);
+	put_number(in, r->bytes_in);
+	put_number(out, r->bytes_out);
+	put_ms(ms, us);
 	log_event(LOG_INFO, err ? "request broken off" : "request", "request_id", v->request_id, "method",
 		  http_method_name(r->method), "path", path, "status", status, "bytes_in", in, "bytes_out", out, "ms",
 		  ms, "user", v->who.user_id ? v->who.user_id : "", "client", v->client.address, "role",
@@ -170,6 +195,16 @@ static void reply_own(struct visit *v)
 
 /* ---- The gate ---- */
 
+/* "default";r=REMAINING;t=SECONDS */
+static void write_rate(char to[static 48], const struct limit_verdict *verdict)
+{
+	char *at = stpcpy(to, "\"default\";r=");
+
+	at = put_number(at, verdict->remaining);
+	at = stpcpy(at, ";t=");
+	put_number(at, verdict->full_s);
+}
+
 /* Counts the request. False: it was answered with 429. */
 static bool take_from_limit(struct visit *v)
 {
@@ -179,7 +214,7 @@ static bool take_from_limit(struct visit *v)
 		return true;
 	limiter_take(v->gateway->limiter, v->who.user_id ? str_of(v->who.user_id) : v->client.key, v->r->started_us,
 		     &verdict);
-	snprintf(v->rate, sizeof(v->rate), "\"default\";r=%u;t=%u", verdict.remaining, verdict.full_s);
+	write_rate(v->rate, &verdict);
 	if (verdict.allowed)
 		return true;
 	metric_add(v->gateway->limited, 1);
@@ -269,7 +304,7 @@ void front_on_request(void *gateway, struct http_request *r)
 	v->request_id = request_id_of(&r->headers, v->arena);
 	v->traceparent = traceparent_of(&r->headers, v->arena);
 	if (!v->traceparent)
-		v->traceparent = traceparent_new(v->arena);
+		v->traceparent = traceparent_new(v->request_id, v->arena);
 	v->path = table_find(r->path);
 	own = v->path ? NULL : find_own(r->path);
 	v->is_health = own && own->is_health;
