@@ -30,6 +30,7 @@ struct http_pool {
 	struct list ended;   /* calls whose on_done is due */
 	unsigned n_connections, n_idle;
 	struct later later; /* reports those in `ended` */
+	struct buf head;    /* of the request that is being sent; kept for the next */
 	bool is_freeing;
 };
 
@@ -83,6 +84,7 @@ static void pool_free_if_quiet(struct http_pool *p)
 	if (!p->is_freeing || p->n_connections > 0 || !list_is_empty(&p->ended))
 		return;
 	later_clear(&p->later);
+	buf_deinit(&p->head);
 	free(p->address);
 	free(p);
 }
@@ -269,21 +271,21 @@ static void add_head(struct buf *out, const struct http_call *c)
 
 static void conn_send(struct http_client_conn *conn, struct http_call *c)
 {
-	_cleanup_(buf_deinit) struct buf head = BUF_INIT;
+	struct buf *head = &conn->pool->head;
 	bool room;
 
 	c->conn = conn;
 	conn->call = c;
 	http_response_begin(&conn->response, strcmp(c->method, "HEAD") == 0, c->on_upgrade != NULL);
-	add_head(&head, c);
-	room = stream_write(conn->stream, head.p, head.n);
-	if (c->body.n > 0)
-		room = stream_write(conn->stream, c->body.p, c->body.n);
-	if (c->pending.n > 0) {
-		room = stream_write(conn->stream, c->pending.p, c->pending.n);
+	buf_clear(head);
+	add_head(head, c);
+
+	struct str parts[] = {buf_str(head), c->pending.n > 0 ? buf_str(&c->pending) : c->body};
+
+	room = stream_writev(conn->stream, parts, parts[1].n > 0 ? 2 : 1);
+	if (c->pending.n > 0)
 		c->flags |= CALL_BODY_SENT;
-		buf_deinit(&c->pending);
-	}
+	buf_deinit(&c->pending);
 	stream_resume(conn->stream);
 	if (room && c->flags & CALL_BLOCKED) {
 		c->flags &= ~(unsigned)CALL_BLOCKED;
@@ -293,14 +295,15 @@ static void conn_send(struct http_client_conn *conn, struct http_call *c)
 }
 
 /* To the connection, or kept until there is one. Returns false above the high-water mark. */
-static bool call_put(struct http_call *c, const void *data, size_t n)
+static bool call_put(struct http_call *c, const struct str *parts, unsigned n)
 {
-	if (!c->conn || !c->conn->stream) {
-		buf_add(&c->pending, data, n);
-		return c->pending.n <= STREAM_HIGH_WATER;
+	if (c->conn && c->conn->stream) {
+		c->flags |= CALL_BODY_SENT;
+		return stream_writev(c->conn->stream, parts, n);
 	}
-	c->flags |= CALL_BODY_SENT;
-	return stream_write(c->conn->stream, data, n);
+	for (unsigned i = 0; i < n; i++)
+		buf_add(&c->pending, parts[i].p, parts[i].n);
+	return c->pending.n <= STREAM_HIGH_WATER;
 }
 
 static void call_abort(struct http_call *c, int err)
@@ -312,24 +315,31 @@ static void call_abort(struct http_call *c, int err)
 		conn_close(conn);
 }
 
+static bool put_chunk(struct http_call *c, struct str data)
+{
+	char size[20];
+	int n = snprintf(size, sizeof(size), "%zx\r\n", data.n);
+	struct str parts[] = {{size, (size_t)n}, data, STR("\r\n")};
+
+	return call_put(c, parts, ARRAY_SIZE(parts));
+}
+
 bool http_call_write(struct http_call *c, const void *data, size_t n)
 {
+	struct str part = {data, n};
 	bool room;
 
 	if (c->flags & (CALL_ENDED | CALL_SENT) || n == 0)
 		return true;
-	if (c->body_length < 0) {
-		char size[20];
-
-		call_put(c, size, (size_t)snprintf(size, sizeof(size), "%zx\r\n", n));
-		call_put(c, data, n);
-		room = call_put(c, "\r\n", 2);
-	} else if (n > c->body_left) {
+	if (c->body_length >= 0 && n > c->body_left) {
 		call_abort(c, -EPROTO);
 		return true;
-	} else {
+	}
+	if (c->body_length >= 0) {
 		c->body_left -= n;
-		room = call_put(c, data, n);
+		room = call_put(c, &part, 1);
+	} else {
+		room = put_chunk(c, part);
 	}
 	if (!c->status)
 		call_expect_head(c);
@@ -347,7 +357,7 @@ void http_call_end(struct http_call *c)
 		return;
 	}
 	if (c->body_length < 0)
-		call_put(c, "0\r\n\r\n", 5);
+		call_put(c, &STR("0\r\n\r\n"), 1);
 	c->flags |= CALL_SENT;
 }
 
@@ -386,7 +396,7 @@ static void conn_finish(struct http_client_conn *conn, size_t rest)
 {
 	struct http_call *c = conn->call;
 	struct http_pool *p = conn->pool; /* outlives on_done: its connection does */
-	bool reuse = conn->response.keep_alive && c->flags & CALL_SENT && rest == 0;
+	bool reuse = conn->response.keep_alive && c->flags & CALL_SENT && rest == 0 && stream_queued(conn->stream) == 0;
 
 	/* Bytes that belong to no answer make the connection untrustworthy; a request that is still being written
 	 * leaves it in no known state. */
