@@ -46,21 +46,28 @@ export const conversationQuery = (id: string) =>
 		queryFn: ({ signal }) => unwrap(api.GET('/api/conversations/{id}', { signal, params: { path: { id } } })),
 	});
 
+async function allMessages(id: string, signal: AbortSignal): Promise<Message[]> {
+	const messages: Message[] = [];
+	let after: string | undefined;
+	for (let page = 0; page < mostMessagePages; page++) {
+		const { items, next } = await unwrap(api.GET('/api/conversations/{id}/messages', { signal, params: { path: { id }, query: { limit: 200, after } } }));
+		messages.push(...items);
+		if (!next) break;
+		after = next;
+	}
+	return messages;
+}
+
 /** All messages of a conversation and how its executions ended. */
 export const threadQuery = (id: string) =>
 	queryOptions({
 		queryKey: ['conversation', id, 'thread'],
 		queryFn: async ({ signal }) => {
-			const executions = unwrap(api.GET('/api/executions', { signal, params: { query: { conversation_id: id, limit: 200 } } }));
-			const messages: Message[] = [];
-			let after: string | undefined;
-			for (let page = 0; page < mostMessagePages; page++) {
-				const { items, next } = await unwrap(api.GET('/api/conversations/{id}/messages', { signal, params: { path: { id }, query: { limit: 200, after } } }));
-				messages.push(...items);
-				if (!next) break;
-				after = next;
-			}
-			return { messages, executions: (await executions).items };
+			const [messages, executions] = await Promise.all([
+				allMessages(id, signal),
+				unwrap(api.GET('/api/executions', { signal, params: { query: { conversation_id: id, limit: 200 } } })),
+			]);
+			return { messages, executions: executions.items };
 		},
 		staleTime: 0,
 	});

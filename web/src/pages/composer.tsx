@@ -83,7 +83,7 @@ export function Composer({
 	return (
 		<form
 			className="composer"
-			aria-label="Write a message"
+			aria-label="New message"
 			onSubmit={(event) => {
 				event.preventDefault();
 				send();
