@@ -25,6 +25,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/auth/setup-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A new set-up token, which replaces the one printed before; for the command line of the machine */
+        post: operations["renewSetupLink"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/settings": {
         parameters: {
             query?: never;
@@ -685,13 +702,19 @@ export interface components {
         MaybeTime: string | null;
         /** Format: email */
         Email: string;
-        /** @description At least 12 characters; anything goes, spaces too. */
+        /** @description At least 15 characters (option password_min), at most 1024 bytes; anything goes, spaces too, but not the name in the e-mail address or "ogent". */
         Password: string;
         Name: string;
         SetupState: {
             needed: boolean;
             /** @enum {string} */
             registration: "closed" | "open";
+        };
+        SetupLink: {
+            token: string;
+            /** @description Behind the address: `/setup#token=…`. */
+            path: string;
+            expires_at: components["schemas"]["Time"];
         };
         AuthSettings: {
             /** @enum {string} */
@@ -1349,10 +1372,33 @@ export interface operations {
         };
         responses: {
             201: components["responses"]["Session"];
-            /** @description `invalid_name`, `invalid_email` or `weak_password`. */
-            400: components["responses"]["Problem"];
             /** @description `setup_token_invalid`: wrong, used or expired; `ogent up` prints a new link. */
             403: components["responses"]["Problem"];
+            /** @description `setup_done`: an administrator exists. */
+            410: components["responses"]["Problem"];
+            /** @description `invalid_field`, `invalid_email`, `password_too_short`, `password_too_long`, `password_guessable` or `password_invalid`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    renewSetupLink: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The link. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupLink"];
+                };
+            };
             /** @description `setup_done`: an administrator exists. */
             410: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
@@ -1447,6 +1493,10 @@ export interface operations {
             200: components["responses"]["Session"];
             /** @description `invalid_credentials`: one answer, whatever is wrong. */
             401: components["responses"]["Problem"];
+            /** @description `too_many_attempts`: wait for `Retry-After`. */
+            429: components["responses"]["Problem"];
+            /** @description `busy`: too many passwords are being checked; `Retry-After`. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
@@ -1621,8 +1671,10 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description `email_taken`. */
+            /** @description `email_taken`, or `setup_required`: finish the set-up first. */
             409: components["responses"]["Problem"];
+            /** @description `invalid_field`, `invalid_email`, `unknown_role`, `password_…`. */
+            422: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
@@ -1667,7 +1719,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `last_administrator`. */
+            /** @description `last_administrator`, or `owner_account`: the owner of the installation can only be disabled. */
             409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };

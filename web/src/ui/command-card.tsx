@@ -82,31 +82,29 @@ function Output({ call, running, hasStderr }: { call: CallItem; running: boolean
 					Only the last {formatCount(shownOutputChars)} characters are shown; {formatCount(call.hiddenChars)} before them are not.
 				</p>
 			)}
-			<div className="output-frame">
-				<pre
-					ref={box}
-					className="output"
-					tabIndex={0}
-					role="region"
-					aria-label="Output"
-					onScroll={(event) => {
-						const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
-						stick.current = scrollHeight - scrollTop - clientHeight < 24;
-					}}
-				>
-					{call.output.map((piece, i) => (
-						<span key={i} className={piece.stream}>
-							{terminalText(piece.text)}
-						</span>
-					))}
-				</pre>
-				<CopyButton text={text} what="output" />
-			</div>
-			<p className="command-foot">
+			<pre
+				ref={box}
+				className="output"
+				tabIndex={0}
+				role="region"
+				aria-label="Output"
+				onScroll={(event) => {
+					const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
+					stick.current = scrollHeight - scrollTop - clientHeight < 24;
+				}}
+			>
+				{call.output.map((piece, i) => (
+					<span key={i} className={piece.stream}>
+						{terminalText(piece.text)}
+					</span>
+				))}
+			</pre>
+			<div className="command-foot">
 				{call.outputBytes !== null && <span>{formatBytes(call.outputBytes)}</span>}
 				{hasStderr && <span className="stderr-key">stderr is marked</span>}
 				{call.skippedBytes > 0 && <span>{formatBytes(call.skippedBytes)} left out</span>}
-			</p>
+				<CopyButton text={text} what="output" />
+			</div>
 		</>
 	);
 }
