@@ -7,10 +7,12 @@ import { Link, useSearchParams } from 'react-router';
 
 import { executionsQuery } from '../api/queries';
 import type { Execution, ExecutionStatus } from '../api/types';
+import { plainText } from '../markdown/blocks';
 import { formatCount, formatDuration, plural, runStatus } from '../ui/format';
 import { Badge, Failure, ShortTime, Spinner, useTitle } from '../ui/parts';
 
 const searchDelayMs = 300;
+const excerptChars = 400;
 const statuses = Object.keys(runStatus) as ExecutionStatus[];
 
 export function HistoryPage(): ReactNode {
@@ -82,7 +84,7 @@ function Row({ execution }: { execution: Execution }): ReactNode {
 		<li className="run-row">
 			<div className="run-main">
 				<Link to={`/runs/${execution.id}`}>{execution.input}</Link>
-				<p className="run-answer">{execution.error?.message ?? execution.output ?? ''}</p>
+				<p className="run-answer">{execution.error?.message ?? plainText((execution.output ?? '').slice(0, excerptChars))}</p>
 			</div>
 			<div className="run-facts">
 				<Badge tone={tone}>{label}</Badge>

@@ -48,7 +48,7 @@ export function PasswordField({ value, onChange, isNew }: { value: string; onCha
 			</div>
 			{isNew && (
 				<p className="hint" id={`${id}-hint`}>
-					At least {passwordMinimum} characters. Anything goes, spaces too: a few random words are good. Not your e-mail name, nor \"ogent\".
+					At least {passwordMinimum} characters. Anything goes, spaces too: a few random words are good. Not your e-mail name, nor “ogent”.
 					{value !== '' && missing > 0 && ` ${missing} more to go.`}
 				</p>
 			)}
