@@ -291,3 +291,11 @@ void ws_close(struct ws_conn *c, int code, const char *reason)
 	c->state = WS_CLOSING;
 	deadline_set(c->wheel, &c->deadline, CLOSE_MS);
 }
+
+void ws_cut(struct ws_conn *c)
+{
+	if (c->state != WS_ENDING)
+		end(c, false);
+	else
+		stream_close(c->stream, false);
+}

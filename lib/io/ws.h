@@ -71,3 +71,5 @@ size_t ws_queued(const struct ws_conn *c);
 /* Starts the closing handshake; on_close follows, after 5 s in any case. No more
  * messages come. reason may be NULL; at most 123 bytes of it are sent. */
 void ws_close(struct ws_conn *c, int code, const char *reason);
+/* Ends it at once, without the handshake; on_close follows. */
+void ws_cut(struct ws_conn *c);
