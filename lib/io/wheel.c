@@ -7,12 +7,13 @@
 #define TICK_MS 50
 #define SLOTS 1024 /* a power of two; one round is 51 s, later deadlines stay in their slot for more rounds */
 
-/* The timer runs only while something may be due: it is armed for the first slot that is not empty. */
+/* The timer runs only while something is armed, for the first slot that may have something due. */
 struct wheel {
 	uv_timer_t timer;
 	uv_idle_t turn;      /* runs while `later` is not empty: before the loop polls, which then does not wait */
 	uint64_t done_tick;  /* slots up to this tick have been looked at */
 	uint64_t armed_tick; /* the timer's, UINT64_MAX when it is stopped */
+	size_t n_armed;
 	bool closing;
 	struct list later;        /* struct later, in the order of setting */
 	struct list running;      /* struct later: those of the turn that ends now */
@@ -39,6 +40,8 @@ static void arm(struct wheel *w, uint64_t tick)
 static void arm_next(struct wheel *w)
 {
 	w->armed_tick = UINT64_MAX;
+	if (w->n_armed == 0)
+		return;
 	for (uint64_t tick = w->done_tick + 1; tick <= w->done_tick + SLOTS; tick++) {
 		if (!list_is_empty(slot_of(w, tick))) {
 			arm(w, tick);
@@ -55,10 +58,12 @@ static void expire_slot(struct wheel *w, uint64_t tick, uint64_t now)
 	list_splice(&w->due, slot_of(w, tick));
 	while ((d = list_first(&w->due, struct deadline, link))) {
 		list_remove(&d->link);
-		if (d->at > now)
+		if (d->at > now) {
 			list_append(slot_of(w, tick), &d->link);
-		else
-			d->on_expire(d);
+			continue;
+		}
+		w->n_armed--;
+		d->on_expire(d);
 	}
 }
 
@@ -134,6 +139,7 @@ void wheel_free(struct wheel *w)
 	if (!w)
 		return;
 	w->closing = true;
+	w->n_armed = 0;
 	disarm_all(&w->later);
 	disarm_all(&w->running);
 	disarm_all(&w->due);
@@ -146,6 +152,7 @@ void deadline_init(struct deadline *d, void (*on_expire)(struct deadline *d))
 {
 	list_init(&d->link);
 	d->at = 0;
+	d->wheel = NULL;
 	d->on_expire = on_expire;
 }
 
@@ -153,9 +160,12 @@ void deadline_set(struct wheel *w, struct deadline *d, uint64_t ms)
 {
 	uint64_t now = uv_now(w->timer.loop);
 
-	list_remove(&d->link);
 	if (w->closing)
 		return;
+	if (list_is_empty(&d->link))
+		w->n_armed++;
+	list_remove(&d->link);
+	d->wheel = w;
 	d->at = ms < UINT64_MAX / 2 ? now + ms : UINT64_MAX / 2;
 
 	uint64_t tick = MAX((d->at + TICK_MS - 1) / TICK_MS, w->done_tick + 1);
@@ -167,7 +177,16 @@ void deadline_set(struct wheel *w, struct deadline *d, uint64_t ms)
 
 void deadline_clear(struct deadline *d)
 {
+	struct wheel *w = d->wheel;
+
+	if (list_is_empty(&d->link))
+		return;
 	list_remove(&d->link);
+	/* While the timer's callback works, arm_next sees to it. */
+	if (--w->n_armed == 0 && w->armed_tick > 0) {
+		w->armed_tick = UINT64_MAX;
+		uv_timer_stop(&w->timer);
+	}
 }
 
 bool deadline_is_set(const struct deadline *d)

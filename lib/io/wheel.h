@@ -1,6 +1,7 @@
 /* The two services of a loop that everything in lib/io shares: time-outs, and work put off to the turn's end.
  *
- * Coarse time-outs for many objects: one libuv timer, one list per tick, nothing allocated. A time-out fires up to one
+ * Coarse time-outs for many objects: one libuv timer, one list per tick, nothing allocated. The timer
+ * keeps the loop running only while something is armed. A time-out fires up to one
  * tick (50 ms) late, never early. For what needs finer time, use uv_timer_t. */
 #pragma once
 
@@ -14,6 +15,7 @@ struct deadline {
 	struct list link; /* in one of the wheel's slots while armed */
 	uint64_t at;      /* loop time in ms */
 	void (*on_expire)(struct deadline *d);
+	struct wheel *wheel; /* valid while armed */
 };
 
 struct wheel *wheel_new(uv_loop_t *loop);

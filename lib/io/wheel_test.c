@@ -93,6 +93,18 @@ static void clearing_and_setting_again_are_heeded(void **state)
 	assert_int_equal(n_fired, 2);
 }
 
+static void a_cleared_deadline_does_not_keep_the_loop_running(void **state)
+{
+	struct item a = {0};
+	uint64_t start = uv_now(&loop);
+
+	deadline_init(&a.deadline, on_expire);
+	set(&a, 2000);
+	deadline_clear(&a.deadline);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_true(uv_now(&loop) - start < 1000);
+}
+
 /* The next round of the wheel is 51 s away: this one must not fire in the first. */
 static void a_deadline_beyond_a_round_waits(void **state)
 {
@@ -201,6 +213,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(deadlines_fire_at_most_a_tick_late_and_never_early, setup, teardown),
 		cmocka_unit_test_setup_teardown(clearing_and_setting_again_are_heeded, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_cleared_deadline_does_not_keep_the_loop_running, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_deadline_beyond_a_round_waits, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_callback_may_clear_others_and_set_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_armed_never_fires_once_the_wheel_is_freed, setup, teardown),
