@@ -149,7 +149,7 @@ static void print_text(const struct status *s)
 		out_printf("%-10s  %7lld  %5lld MiB  %s", r->role, (long long)r->pid, (long long)r->rss_kib / 1024,
 			   r->is_ready ? "yes" : "no");
 		if (r->restarts)
-			out_printf("  (started again %lld times)", (long long)r->restarts);
+			out_printf("  (restarts: %lld)", (long long)r->restarts);
 		out_text(STR("\n"));
 	}
 	out_printf("%-10s  %7s  %5lld MiB  %s\n", "all", "", (long long)s->rss_kib / 1024, s->is_ready ? "yes" : "no");

@@ -181,6 +181,15 @@ static void a_text_becomes_one_line_of_whole_characters(void **state)
 	arena_free(a);
 }
 
+static void a_terminal_gets_no_escape_sequences(void **state)
+{
+	struct buf b = BUF_INIT;
+
+	output_tame(STR("\x1b[1;31mred\x1b[0m\n\x1b]0;title\a\tb\x07\xc2\x9b\xc3\xa9\x1b(x\x1b["), &b);
+	assert_string_equal(b.p, "red\n\tb\xc3\xa9(x");
+	buf_deinit(&b);
+}
+
 #define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 
 int main(void)
@@ -193,6 +202,7 @@ int main(void)
 		TEST(a_client_connects_to_loopback_when_everything_is_listened_on),
 		TEST(lines_of_two_roles_stay_whole),
 		TEST(the_log_is_rotated_and_old_ones_are_dropped),
+		TEST(a_terminal_gets_no_escape_sequences),
 		TEST(a_text_becomes_one_line_of_whole_characters),
 	};
 

@@ -13,12 +13,31 @@ static bool is_control(unsigned char c)
 	return (c < 0x20 && c != '\n' && c != '\t' && c != '\r') || c == 0x7f;
 }
 
-/* Without control characters, the two-byte C1 ones among them. */
-static void add_tame(struct buf *b, struct str s)
+/* The length of the escape sequence at the start of `s` (ECMA-48): colours, cursor movements, titles. */
+static size_t escape_length(struct str s)
+{
+	size_t i = 2;
+
+	if (s.n > 1 && s.p[1] == '[') {
+		while (i < s.n && (unsigned char)s.p[i] < 0x40)
+			i++;
+		return MIN(i + 1, s.n);
+	}
+	if (s.n > 1 && s.p[1] == ']') {
+		while (i < s.n && s.p[i] != '\a' && s.p[i] != '\x1b')
+			i++;
+		return MIN(i + (i < s.n && s.p[i] == '\a'), s.n);
+	}
+	return 1;
+}
+
+void output_tame(struct str s, struct buf *b)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = s.p[i];
-		if (c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0)
+		if (c == '\x1b')
+			i += escape_length((struct str){s.p + i, s.n - i}) - 1;
+		else if (c == 0xc2 && i + 1 < s.n && (unsigned char)s.p[i + 1] < 0xa0)
 			i++;
 		else if (!is_control(c))
 			buf_add_char(b, (char)c);
@@ -52,7 +71,7 @@ static void put(int fd, struct str s)
 		write_all(fd, s);
 		return;
 	}
-	add_tame(&tame, s);
+	output_tame(s, &tame);
 	write_all(fd, buf_str(&tame));
 	buf_deinit(&tame);
 }

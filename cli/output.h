@@ -17,6 +17,9 @@ void out_json(const yyjson_val *v);
 void note_text(enum style style, struct str text);
 void note_printf(enum style style, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Appends `s` without escape sequences and control characters (C1 ones too), but with its line breaks and tabs. */
+void output_tame(struct str s, struct buf *b);
+
 /* One line of at most `width` bytes: line breaks become blanks, what is cut is shown by an ellipsis. In the arena. */
 const char *one_line(struct arena *a, const char *text, size_t width);
 /* "2026-11-22 16:21" in local time, from RFC 3339. In the arena. */

@@ -1,0 +1,243 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { ADMIN, freePort, ogent, startPlatform } from '../lib/platform.mjs';
+
+const home = mkdtempSync(join(tmpdir(), 'ogent-cli-'));
+after(() => rmSync(home, { recursive: true, force: true }));
+
+// Runs `ogent ARGS`. options: {input, env, onStarted(child), data}. Returns {code, out, err}.
+async function cli(args, { input = '', env = {}, onStarted, data } = {}) {
+	const all = { PATH: process.env.PATH, HOME: home, ...(data && { OGENT_DATA: data }), ...env };
+	for (const name of ['ASAN_OPTIONS', 'UBSAN_OPTIONS']) if (process.env[name]) all[name] = process.env[name];
+	const child = spawn(ogent, args, { env: all, stdio: 'pipe' });
+	const result = { out: '', err: '' };
+	child.stdout.on('data', (d) => (result.out += d));
+	child.stderr.on('data', (d) => (result.err += d));
+	child.stdin.on('error', () => {});
+	child.stdin.end(input);
+	onStarted?.(child, result);
+	result.code = await new Promise((done) => child.on('close', done));
+	assert.doesNotMatch(result.err, /Sanitizer|runtime error:/);
+	return result;
+}
+
+async function until(what, limit = 15000) {
+	for (const end = Date.now() + limit; ; await sleep(20)) {
+		const value = await what();
+		if (value) return value;
+		assert.ok(Date.now() < end, `waited too long for ${what}`);
+	}
+}
+
+const roleOf = (data, name) =>
+	JSON.parse(readFileSync(join(data, 'run/up.json'), 'utf8')).roles.find((r) => r.role === name);
+const isAlive = (pid) => existsSync(`/proc/${pid}/exe`) || false;
+
+// The platform, and the address that it leaves for the command line.
+async function start(options) {
+	const p = await startPlatform(options);
+	await until(() => existsSync(join(p.data, 'run/address')));
+	return p;
+}
+
+describe('commands', () => {
+	let p;
+	const run = (args, options = {}) => cli(args, { data: p.data, ...options });
+
+	before(async () => (p = await start()));
+	after(() => p.stop());
+
+	test('chat streams the answer to stdout and what it does to stderr', async () => {
+		const r = await run(['chat', 'run: echo hello; echo oops >&2; exit 3']);
+		assert.equal(r.code, 0, r.err);
+		assert.match(r.out, /hello/);
+		assert.match(r.err, /^\$ echo hello; echo oops >&2; exit 3\nhello\noops\n\[exit code 3\]\n$/);
+		assert.doesNotMatch(r.out + r.err, /\x1b/);
+	});
+
+	test('run prints the final answer alone', async () => {
+		const r = await run(['run', 'run: echo from-the-command']);
+		assert.deepEqual({ code: r.code, err: r.err }, { code: 0, err: '' });
+		assert.match(r.out, /from-the-command/);
+	});
+
+	test('the message may come on stdin', async () => {
+		assert.match((await run(['run'], { input: 'run: echo piped\n' })).out, /piped/);
+		assert.match((await run(['chat'], { input: 'run: echo piped\n' })).out, /piped/);
+		assert.equal((await run(['run'], { input: ' \n' })).code, 2);
+	});
+
+	test('run --json gives one event a line, numbered and ended by execution.ended', async () => {
+		const r = await run(['run', '--json', 'run: echo x']);
+		const events = r.out.trimEnd().split('\n').map((line) => JSON.parse(line));
+		const numbers = events.map((e) => e.seq);
+		assert.deepEqual(numbers, [...numbers].sort((a, b) => a - b));
+		assert.equal(events[0].type, 'execution.started');
+		assert.equal(events.at(-1).type, 'execution.ended');
+		assert.equal(events.at(-1).data.status, 'succeeded');
+	});
+
+	test('Ctrl-C cancels the run and its command, and the exit code says so', async () => {
+		const r = await run(['chat', 'run: echo begun; sleep 60'], {
+			onStarted: async (child, result) => {
+				await until(() => result.err.includes('begun'));
+				child.kill('SIGINT');
+			},
+		});
+		assert.equal(r.code, 2, r.err);
+		const [last] = JSON.parse((await run(['history', '--json', '--limit', '1'])).out);
+		assert.equal(last.status, 'cancelled');
+		assert.match((await run(['history', last.id])).out, /> run: echo begun; sleep 60[^]*begun/);
+	});
+
+	test('a run that fails exits with 1 and says why', async () => {
+		const r = await run(['run', 'demo: {"fail":{"status":401}}']);
+		assert.equal(r.code, 1, r.out);
+		assert.equal(r.out, '');
+		assert.match(r.err, /^the run failed: .{10,}/);
+	});
+
+	test('a reader that leaves early is no failure', async () => {
+		const r = await run(['chat', 'run: seq 1 20000'], { onStarted: (child) => child.stdout.destroy() });
+		assert.equal(r.code, 0, r.err);
+	});
+
+	test('a conversation goes on by its id', async () => {
+		const first = await run(['run', '--json', 'hello']);
+		const id = JSON.parse(first.out.split('\n')[0]).conversation_id;
+		const second = await run(['run', '--json', '--conversation', id, 'again']);
+		assert.equal(JSON.parse(second.out.split('\n')[0]).conversation_id, id);
+	});
+
+	test('agents and history list what is there', async () => {
+		assert.match((await run(['agents'])).out, /^assistant /m);
+		assert.equal(JSON.parse((await run(['agents', '--json'])).out)[0].slug, 'assistant');
+		assert.match((await run(['history'])).out, /succeeded .* hello$/m);
+		assert.equal((await run(['history', '--limit', '0'])).code, 2);
+	});
+
+	test('status tells every role, the sandbox and the model', async () => {
+		const r = await run(['status', '--json']);
+		const status = JSON.parse(r.out);
+		assert.equal(r.code, 0);
+		assert.equal(status.ready, true);
+		assert.deepEqual(status.roles.map((x) => x.role).sort(), ['agent', 'auth', 'demo', 'exec', 'gateway', 'socket']);
+		for (const role of status.roles) assert.ok(role.ready && role.pid > 0 && role.rss_kib > 0, role.role);
+		assert.equal(status.model.demo, true);
+		assert.ok(status.sandbox.layers.seccomp);
+		assert.match((await run(['status'])).out, /^gateway .* yes$/m);
+	});
+
+	test('what is not there, wrong, or not allowed has its own exit code', async () => {
+		assert.equal((await run(['chat', '--agent', 'nobody', 'hi'])).code, 1);
+		assert.equal((await run(['nonsense'])).code, 2);
+		assert.equal((await run(['chat', '--nonsense'])).code, 2);
+		assert.equal((await run(['agents'], { env: { OGENT_TOKEN: 'bad' } })).code, 4);
+		assert.equal((await cli(['agents'], { data: join(home, 'nothing') })).code, 3);
+		assert.equal((await cli(['status'], { data: join(home, 'nothing') })).code, 3);
+	});
+
+	test('login keeps a session for a platform elsewhere, closed to others', async () => {
+		const url = `http://127.0.0.1:${p.where().port}`;
+		const env = { XDG_CONFIG_HOME: join(home, 'config') };
+		const elsewhere = { env, data: join(home, 'nothing') };
+		await p.setUp();
+		assert.equal((await cli(['agents', '--url', url], elsewhere)).code, 4);
+		assert.equal((await cli(['login', url], { ...elsewhere, input: `${ADMIN.email}\nwrong\n` })).code, 4);
+		const r = await cli(['login', `${url}/`], { ...elsewhere, input: `${ADMIN.email}\n${ADMIN.password}\n` });
+		assert.equal(r.code, 0, r.err);
+		assert.equal(statSync(join(home, 'config/ogent/login.json')).mode & 0o777, 0o600);
+		assert.match((await cli(['agents'], elsewhere)).out, /^assistant /m);
+		assert.match((await cli(['agents', '--url', url], elsewhere)).out, /^assistant /m);
+		assert.equal((await cli(['agents', '--url', 'http://127.0.0.1:9'], elsewhere)).code, 4);
+	});
+
+	test('help knows every command and topic', async () => {
+		const overview = (await run(['help'])).out;
+		for (const [, name] of overview.matchAll(/^ {2}([a-z-]+) /gm)) {
+			const r = await run(['help', name]);
+			assert.match(r.out, new RegExp(`^Usage: ogent ${name}`));
+		}
+		for (const topic of ['config', 'environment', 'formatting', 'exit-codes'])
+			assert.ok((await run(['help', topic])).out.length > 100, topic);
+		assert.match((await run(['version'])).out, /^ogent \d+\.\d+\.\d+\n$/);
+	});
+});
+
+describe('up', () => {
+	test('prints where to go, a set-up link that works, and the model', async () => {
+		const p = await start();
+		await until(() => p.log.includes('Stop:'));
+		assert.match(p.log, new RegExp(`Open: +http://127.0.0.1:${p.where().port}\n`));
+		assert.match(p.log, /Model: +ogent-demo \(demo\)\n +OPENAI_API_KEY is not set/);
+		const token = /\/setup#token=(\S+)/.exec(p.log)[1];
+		const r = await p.api('POST', '/api/auth/setup', { token, ...ADMIN });
+		assert.equal(r.status, 201, r.text);
+		await p.stop();
+	});
+
+	test('refuses a folder that is in use and a port that is taken, and says what to do', async () => {
+		const p = await start();
+		const second = await cli(['up', '--listen', '127.0.0.1:0'], { data: p.data });
+		assert.equal(second.code, 1);
+		assert.match(second.err, new RegExp(`process ${p.child.pid}: .*--data`));
+		await p.stop();
+
+		const server = net.createServer();
+		await new Promise((done) => server.listen(0, '127.0.0.1', done));
+		const taken = `127.0.0.1:${server.address().port}`;
+		const third = await cli(['up', '--listen', taken], { data: join(home, 'taken') });
+		assert.equal(third.code, 1);
+		assert.match(third.err, new RegExp(`another program listens on ${taken}.*--listen`));
+		server.close();
+	});
+
+	test('starts a role that died again', async () => {
+		const p = await start();
+		const before = roleOf(p.data, 'agent').pid;
+		process.kill(before, 'SIGKILL');
+		await until(() => ![0, before].includes(roleOf(p.data, 'agent').pid));
+		await until(async () => (await p.api('GET', '/readyz')).status === 200);
+		assert.equal(roleOf(p.data, 'agent').restarts, 1);
+		assert.match(p.log, /the agent role .*killed by signal 9/);
+		await p.stop();
+	});
+
+	test('takes its roles along when it is killed, and comes back on the same folder and port', async () => {
+		const p = await start();
+		const pids = ['gateway', 'agent', 'socket', 'exec', 'auth', 'demo'].map((r) => roleOf(p.data, r).pid);
+		await p.kill('SIGKILL');
+		await until(() => !pids.some(isAlive));
+		await p.start();
+		await p.stop();
+	});
+
+	test('stops the gateway first, removes its address, and keeps one log', async () => {
+		const p = await start();
+		p.ownsData = false;
+		await p.stop();
+		const stopped = [...p.log.matchAll(/"service":"(\w+)","message":"stopped"/g)].map((m) => m[1]);
+		assert.equal(stopped[0], 'gateway');
+		assert.equal(stopped.at(-1), 'up');
+		assert.equal(stopped.length, 7);
+		assert.equal(existsSync(join(p.data, 'run/address')), false);
+		assert.match(readFileSync(join(p.data, 'log/ogent.log'), 'utf8'), /"service":"agent"[^]*"service":"up","message":"stopped"/);
+		assert.equal(statSync(p.data).mode & 0o777, 0o700);
+		rmSync(p.data, { recursive: true });
+	});
+
+	test('gives up when a role cannot start at all', async () => {
+		const port = await freePort();
+		const env = { OGENT_AUTH_DB_URL: 'sqlite:/proc/nowhere.db' };
+		const r = await cli(['up', '--listen', `127.0.0.1:${port}`], { data: join(home, 'broken'), env });
+		assert.equal(r.code, 1);
+		assert.match(r.err, /nowhere\.db cannot be opened[^]*the auth role does not start/);
+	});
+});
