@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
-#include "agent/clip.h"
+#include "agent/shell_result.h"
 #include "agent/tools.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -74,28 +74,6 @@ static void send_cancel(struct shell_call *s);
 
 /* ---- The result ---- */
 
-static void write_content(struct shell_call *s, struct buf *out)
-{
-	if (strcmp(s->status_text, "exited") == 0)
-		buf_printf(out, "Exit status: %d\n", s->exit_code);
-	else if (strcmp(s->status_text, "signalled") == 0)
-		buf_printf(out, "The command was killed by signal %s.\n", s->signal_text);
-	else if (strcmp(s->status_text, "timeout") == 0)
-		buf_add_str(out, "The command was stopped: it ran out of time.\n");
-	else if (strcmp(s->status_text, "oom") == 0)
-		buf_add_str(out, "The command was stopped: it used too much memory.\n");
-	else if (strcmp(s->status_text, "cancelled") == 0)
-		buf_add_str(out, "The command was cancelled.\n");
-	else
-		buf_add_str(out, "The command did not run to its end.\n");
-	if (s->message)
-		buf_printf(out, "%s\n", s->message);
-	if (s->clip.total == 0)
-		buf_add_str(out, "It wrote nothing.\n");
-	else
-		clip_write(&s->clip, out);
-}
-
 static void report(struct shell_call *s)
 {
 	_cleanup_(buf_deinit) struct buf output = BUF_INIT, content = BUF_INIT;
@@ -105,7 +83,6 @@ static void report(struct shell_call *s)
 		return;
 	s->call = NULL;
 	deadline_clear(&s->report);
-	write_content(s, &content);
 	clip_write(&s->clip, &output);
 	struct tool_result r = {
 		.status = s->status_text,
@@ -116,8 +93,9 @@ static void report(struct shell_call *s)
 		.output_bytes = MAX(s->output_bytes, s->seen),
 		.output = buf_str(&output),
 		.tail = clip_tail(&s->clip),
-		.content = buf_str(&content),
 	};
+	shell_result_write(&r, &s->clip, &content);
+	r.content = buf_str(&content);
 	call->on_done(call, &r);
 }
 
