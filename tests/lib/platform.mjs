@@ -158,7 +158,8 @@ export const ADMIN = { name: 'Ada Admin', email: 'ada@example.org', password: 'c
 
 // One role alone: `ogent auth`. options: {data, env}: a data folder of another process, environment such as OGENT_….
 export async function startRole(role, options = {}) {
-  const running = new Running([role], () => ({ socketPath: join(running.data, 'run', `${role}.sock`) }), options);
+  const socket = role === 'demo-model' ? 'demo.sock' : `${role}.sock`;
+  const running = new Running([role], () => ({ socketPath: join(running.data, 'run', socket) }), options);
   return running.start();
 }
 
