@@ -1,26 +1,44 @@
-// Sign-in as the outside sees it: through the gateway of a whole platform.
+// Sign-in as the outside sees it: through the gateway.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { claimsOf, headerOf, signed, strangerKey } from '../lib/jws.mjs';
-import { ADMIN, startPlatform } from '../lib/platform.mjs';
+import { ADMIN, freePort, request, startRole } from '../lib/platform.mjs';
 
 const login = { email: ADMIN.email, password: ADMIN.password };
+// Auth, some services, and the gateway in front of them.
+async function startFront(services, env = {}) {
+  const auth = await startRole('auth');
+  const where = { host: '127.0.0.1', port: await freePort() };
+  const others = [];
+  for (const role of services) others.push(await startRole(role, { data: auth.data }));
+  others.push(await startRole('gateway', { data: auth.data, env: { OGENT_LISTEN: `${where.host}:${where.port}`, ...env } }));
+  return {
+    where,
+    auth,
+    api: (method, path, body, token, headers) => request(where, method, path, { body, token, headers }),
+    async stop() {
+      for (const role of others.reverse()) await role.stop();
+      await auth.stop();
+    },
+  };
+}
+
 const cookieOf = (r) => (r.headers['set-cookie'] ?? [''])[0];
 
 describe('auth behind the gateway', () => {
   let p, web;
 
   before(async () => {
-    p = await startPlatform();
-    const { host, port } = p.where();
+    p = await startFront(['agent', 'exec']);
+    const { host, port } = p.where;
     web = { 'x-ogent-client': 'web', origin: `http://${host}:${port}`, 'sec-fetch-site': 'same-origin' };
   });
   after(() => p.stop());
 
   test('a browser sets up, stays signed in by its cookie and signs out', async () => {
-    const setup = { token: p.secret('setup.token'), ...ADMIN };
+    const setup = { token: p.auth.secret('setup.token'), ...ADMIN };
     const first = await p.api('POST', '/api/auth/setup', setup, undefined, web);
     assert.equal(first.status, 201, first.text);
     assert.equal(first.body.refresh_token, undefined);
@@ -39,12 +57,12 @@ describe('auth behind the gateway', () => {
   });
 
   test('the command line signs in with its key', async () => {
-    const me = await p.api('GET', '/api/auth/me', undefined, await p.localToken());
+    const me = await p.api('GET', '/api/auth/me', undefined, await p.auth.localToken());
     assert.equal(me.body.email, ADMIN.email);
   });
 
   test('forged tokens are refused for every service', async () => {
-    const { access_token } = await p.login(ADMIN);
+    const { access_token } = await p.auth.login(ADMIN);
     const forged = signed(strangerKey(), headerOf(access_token), claimsOf(access_token));
     for (const path of ['/api/auth/me', '/api/users', '/api/agents', '/api/commands']) {
       assert.equal((await p.api('GET', path, undefined, access_token)).status, 200, path);
@@ -75,8 +93,8 @@ describe('auth behind the gateway', () => {
 });
 
 test('behind a trusted proxy with HTTPS the cookie is bound to the host', async () => {
-  const p = await startPlatform({ env: { OGENT_TRUSTED_PROXIES: '127.0.0.1' } });
-  await p.setUp();
+  const p = await startFront([], { OGENT_TRUSTED_PROXIES: '127.0.0.1' });
+  await p.auth.setUp();
   const proxy = { 'x-forwarded-proto': 'https', 'x-forwarded-host': 'ogent.example', 'x-forwarded-for': '203.0.113.9' };
   const web = { ...proxy, 'x-ogent-client': 'web', origin: 'https://ogent.example' };
   const r = await p.api('POST', '/api/auth/login', login, undefined, web);
