@@ -6,8 +6,6 @@
 #include "base/id.h"
 #include "socket.h"
 
-#define MAX_JOINS 16 /* of one connection under way */
-
 struct join {
 	struct list link;     /* in connection.joins */
 	struct connection *c; /* NULL once it has left */
@@ -117,9 +115,9 @@ static void join(struct connection *c, const char *room, yyjson_val *id)
 
 	if (room_has(c->socket->rooms, str_of(room), &c->member))
 		join_now(c, room, id);
-	else if (c->member.n_rooms + c->n_joins >= SOCKET_MAX_ROOMS || c->n_joins >= MAX_JOINS)
-		connection_send_error(c, "too_many_rooms", "Leave a room first, or wait for the answers to your joins.",
-				      id);
+	else if (c->member.n_rooms + c->n_joins >= SOCKET_MAX_ROOMS)
+		connection_send_error(c, "too_many_rooms",
+				      "This connection is in as many rooms as it may be. Leave one first.", id);
 	else if ((of = id_in(room, "conversation")) && c->reads_all_conversations)
 		join_now(c, room, id);
 	else if (of)
