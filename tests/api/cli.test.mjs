@@ -40,9 +40,10 @@ const roleOf = (data, name) =>
 	JSON.parse(readFileSync(join(data, 'run/up.json'), 'utf8')).roles.find((r) => r.role === name);
 const isAlive = (pid) => existsSync(`/proc/${pid}/exe`) || false;
 
-// The platform, and the address that it leaves for the command line.
-async function start(options) {
-	const p = await startPlatform(options);
+// The platform, and the address that it leaves for the command line. A test that fails leaves none behind.
+async function start(t) {
+	const p = await startPlatform();
+	t?.after(() => p.kill());
 	await until(() => existsSync(join(p.data, 'run/address')));
 	return p;
 }
@@ -172,8 +173,8 @@ describe('commands', () => {
 });
 
 describe('up', () => {
-	test('prints where to go, a set-up link that works, and the model', async () => {
-		const p = await start();
+	test('prints where to go, a set-up link that works, and the model', async (t) => {
+		const p = await start(t);
 		await until(() => p.log.includes('Stop:'));
 		assert.match(p.log, new RegExp(`Open: +http://127.0.0.1:${p.where().port}\n`));
 		assert.match(p.log, /Model: +ogent-demo \(demo\)\n +OPENAI_API_KEY is not set/);
@@ -183,8 +184,8 @@ describe('up', () => {
 		await p.stop();
 	});
 
-	test('refuses a folder that is in use and a port that is taken, and says what to do', async () => {
-		const p = await start();
+	test('refuses a folder that is in use and a port that is taken, and says what to do', async (t) => {
+		const p = await start(t);
 		const second = await cli(['up', '--listen', '127.0.0.1:0'], { data: p.data });
 		assert.equal(second.code, 1);
 		assert.match(second.err, new RegExp(`process ${p.child.pid}: .*--data`));
@@ -199,8 +200,8 @@ describe('up', () => {
 		server.close();
 	});
 
-	test('starts a role that died again', async () => {
-		const p = await start();
+	test('starts a role that died again', async (t) => {
+		const p = await start(t);
 		const before = roleOf(p.data, 'agent').pid;
 		process.kill(before, 'SIGKILL');
 		await until(() => ![0, before].includes(roleOf(p.data, 'agent').pid));
@@ -210,8 +211,8 @@ describe('up', () => {
 		await p.stop();
 	});
 
-	test('takes its roles along when it is killed, and comes back on the same folder and port', async () => {
-		const p = await start();
+	test('takes its roles along when it is killed, and comes back on the same folder and port', async (t) => {
+		const p = await start(t);
 		const pids = ['gateway', 'agent', 'socket', 'exec', 'auth', 'demo'].map((r) => roleOf(p.data, r).pid);
 		await p.kill('SIGKILL');
 		await until(() => !pids.some(isAlive));
@@ -219,8 +220,8 @@ describe('up', () => {
 		await p.stop();
 	});
 
-	test('stops the gateway first, removes its address, and keeps one log', async () => {
-		const p = await start();
+	test('stops the gateway first, removes its address, and keeps one log', async (t) => {
+		const p = await start(t);
 		p.ownsData = false;
 		await p.stop();
 		const stopped = [...p.log.matchAll(/"service":"(\w+)","message":"stopped"/g)].map((m) => m[1]);
