@@ -444,12 +444,34 @@ static void quote_char(struct buf *b, unsigned char c)
 		buf_add_char(b, (char)c);
 }
 
+/* Whether the text stands for itself: printable ASCII without quote and backslash. */
+static bool is_plain(struct str s)
+{
+	unsigned odd = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = s.p[i];
+
+		odd |= (c < 0x20) | (c > 0x7e) | (c == '"') | (c == '\\');
+	}
+	return !odd;
+}
+
 void json_quote(struct buf *b, struct str s)
 {
 	struct buf clean = BUF_INIT;
 	struct utf8_carry carry = {0};
 	size_t run = 0;
 
+	if (is_plain(s)) {
+		buf_reserve(b, s.n + 2);
+		b->p[b->n] = '"';
+		memcpy(b->p + b->n + 1, s.n ? s.p : "", s.n);
+		b->p[b->n + s.n + 1] = '"';
+		b->n += s.n + 2;
+		b->p[b->n] = '\0';
+		return;
+	}
 	if (!utf8_is_valid(s)) {
 		utf8_clean(&carry, s.p, s.n, true, &clean);
 		s = buf_str(&clean);

@@ -88,9 +88,9 @@ static void add_field(struct buf *line, const char *name, const char *value)
 	struct str v = cut(value ? value : "");
 
 	if (self.json) {
-		buf_add_char(line, ',');
-		json_quote(line, cut(name));
-		buf_add_char(line, ':');
+		buf_add(line, ",\"", 2); /* names are ours and need no escapes */
+		buf_add_str(line, name);
+		buf_add(line, "\":", 2);
 		if (value)
 			json_quote(line, v);
 		else
@@ -112,7 +112,11 @@ static void start_line(struct buf *line, enum log_level level, const char *messa
 
 	time_format(clock_now_us(), time);
 	if (self.json) {
-		buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"service\":", time, level_names[level]);
+		buf_add_str(line, "{\"time\":\"");
+		buf_add_str(line, time);
+		buf_add_str(line, "\",\"level\":\"");
+		buf_add_str(line, level_names[level]);
+		buf_add_str(line, "\",\"service\":");
 		json_quote(line, str_of(self.service));
 		buf_add_str(line, ",\"message\":");
 		json_quote(line, cut(message));

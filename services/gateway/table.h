@@ -15,7 +15,7 @@ enum path_flags {
 };
 
 struct public_path {
-	const char *prefix; /* whole segments: /api/agents is for /api/agents and /api/agents/…, not /api/agentsx */
+	struct str prefix; /* whole segments: /api/agents is for /api/agents and /api/agents/…, not /api/agentsx */
 	enum role role;
 	unsigned flags;
 	unsigned head_s; /* how long the head of the answer may take, in seconds; 0 = 60 */

@@ -95,14 +95,31 @@ bool networks_contain(const struct networks *n, const struct in6_addr *address)
 	return false;
 }
 
+/* What inet_ntop does with a printf for each byte; this is done for every request. */
+static void write_v4(const uint8_t b[static 4], char *to)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		if (i)
+			*to++ = '.';
+		if (b[i] >= 100)
+			*to++ = (char)('0' + b[i] / 100);
+		if (b[i] >= 10)
+			*to++ = (char)('0' + b[i] / 10 % 10);
+		*to++ = (char)('0' + b[i] % 10);
+	}
+	*to = '\0';
+}
+
 static void set_client(struct client *c, const struct in6_addr *address)
 {
 	bool is_v4 = IN6_IS_ADDR_V4MAPPED(address);
 
 	memcpy(c->key_bytes, address, sizeof(c->key_bytes));
 	c->key = (struct str){(const char *)c->key_bytes, is_v4 ? 16 : 8};
-	inet_ntop(is_v4 ? AF_INET : AF_INET6, is_v4 ? address->s6_addr + 12 : address->s6_addr, c->address,
-		  sizeof(c->address));
+	if (is_v4)
+		write_v4(address->s6_addr + 12, c->address);
+	else
+		inet_ntop(AF_INET6, address, c->address, sizeof(c->address));
 }
 
 /* Walks the X-Forwarded-For fields from the last address to the first, as far as the proxies can be trusted. */
