@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int put(int dir_fd, const char *name, int flags, struct str text)
+static int put(int dir_fd, const char *name, int flags, bool sync, struct str text)
 {
 	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600), r = 0;
 
@@ -20,7 +20,7 @@ static int put(int dir_fd, const char *name, int flags, struct str text)
 		else if (n > 0)
 			text = (struct str){text.p + n, text.n - (size_t)n};
 	}
-	if (r == 0 && fsync(fd) < 0)
+	if (r == 0 && sync && fsync(fd) < 0)
 		r = -errno;
 	close(fd);
 	return r;
@@ -28,7 +28,7 @@ static int put(int dir_fd, const char *name, int flags, struct str text)
 
 int file_create(int dir_fd, const char *name, struct str text)
 {
-	return put(dir_fd, name, O_EXCL, text);
+	return put(dir_fd, name, O_EXCL, true, text);
 }
 
 int file_replace(int dir_fd, const char *name, struct str text)
@@ -37,13 +37,23 @@ int file_replace(int dir_fd, const char *name, struct str text)
 	int r;
 
 	snprintf(temporary, sizeof(temporary), "%s.tmp", name);
-	r = put(dir_fd, temporary, O_TRUNC, text);
+	r = put(dir_fd, temporary, O_TRUNC, false, text);
 	if (r == 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
-		r = -errno;
-	if (r == 0 && fsync(dir_fd) < 0)
 		r = -errno;
 	if (r < 0)
 		unlinkat(dir_fd, temporary, 0);
+	return r;
+}
+
+int file_sync(int dir_fd, const char *name)
+{
+	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (fsync(fd) < 0 || fsync(dir_fd) < 0)
+		r = -errno;
+	close(fd);
 	return r;
 }
 

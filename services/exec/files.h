@@ -5,8 +5,10 @@
 
 /* Makes name with the text: O_EXCL, synced, not yet its folder. Returns 0 or -errno. */
 int file_create(int dir_fd, const char *name, struct str text);
-/* Writes name.tmp, syncs, renames to name, syncs the folder. */
+/* Writes name.tmp and renames it to name: it appears whole or not at all. file_sync makes it durable. */
 int file_replace(int dir_fd, const char *name, struct str text);
+/* A file and its folder. */
+int file_sync(int dir_fd, const char *name);
 /* The whole file (at most max bytes) in the arena, NUL-terminated. Returns 0 or -errno (-EFBIG). */
 int file_read(int dir_fd, const char *name, size_t max, struct arena *a, struct str *ret);
 /* Opens a folder below dir_fd; never a link. */

@@ -311,6 +311,8 @@ int journal_end(const struct journal *j, const char *id, const struct result *re
 	if (fd < 0)
 		return fd;
 	r = file_replace(fd, RESULT_FILE, result_to_json(a, result));
+	if (r == 0)
+		r = file_sync(fd, RESULT_FILE);
 	close(fd);
 	if (r == 0)
 		journal_unmark(j, id);

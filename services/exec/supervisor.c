@@ -559,7 +559,7 @@ static void judge_memory(struct supervisor *s)
 static void judge(struct supervisor *s, const struct rusage *usage)
 {
 	struct result *r = &s->result;
-	int err = spool_writer_sync(&s->spool);
+	int err = s->spool.err;
 
 	r->ended_us = clock_now_us();
 	r->cpu_ms = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000 +
@@ -573,7 +573,8 @@ static void judge(struct supervisor *s, const struct rusage *usage)
 		set_reason(s, "Killed by signal %d (%s).", r->signal, strsignal(r->signal));
 }
 
-/* A full disk must not hide the end: without room for the result, exec is told and calls the command lost. */
+/* exec is told before the disk has it: what a power failure takes in between reads as lost. A full disk must not hide
+ * the end either: without room for the result, exec is told and calls the command lost. */
 static void publish(struct supervisor *s)
 {
 	struct control_event ended = {.type = CONTROL_ENDED};
@@ -584,6 +585,9 @@ static void publish(struct supervisor *s)
 		unlinkat(s->exec_fd, arena_printf(s->arena, "running/%s", s->spec.id), 0);
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		peer_send(&s->peers[i], &ended);
+	spool_writer_sync(&s->spool);
+	if (ended.err == 0)
+		file_sync(s->dir_fd, RESULT_FILE);
 }
 
 static void finish(struct supervisor *s, const char *exec_dir)

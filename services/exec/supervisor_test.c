@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/encode.h"
 #include "control.h"
 #include "testing.h"
 
@@ -22,10 +23,17 @@
 
 static bool as_user, namespaces = true;
 static struct bench *bench;
+static char tag[32]; /* seconds that only sleeps of this run sleep */
+
+static const char *tagged(const char *script)
+{
+	return arena_printf(bench->arena, script, tag);
+}
 
 static int open_bench(void **state)
 {
 	bench = bench_new(as_user, namespaces);
+	snprintf(tag, sizeof(tag), "8642.%d", getpid());
 	return 0;
 }
 
@@ -38,30 +46,6 @@ static int close_bench(void **state)
 static void expect_output(const struct trial *t, const char *want)
 {
 	assert_string_equal(t->output.p ? t->output.p : "", want);
-}
-
-/* Processes on the machine whose command line has the text. */
-static unsigned count_processes(const char *text)
-{
-	DIR *d = opendir("/proc");
-	struct dirent *e;
-	unsigned n = 0;
-
-	while ((e = readdir(d))) {
-		char path[300], line[4096];
-		ssize_t k;
-		int fd;
-
-		snprintf(path, sizeof(path), "/proc/%s/cmdline", e->d_name);
-		fd = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-		if (fd < 0)
-			continue;
-		k = read(fd, line, sizeof(line));
-		close(fd);
-		n += k > 0 && memmem(line, (size_t)k, text, strlen(text)) != NULL;
-	}
-	closedir(d);
-	return n;
 }
 
 static void a_script_runs_and_tells_exit_and_output(void **state)
@@ -78,10 +62,8 @@ static void a_script_runs_and_tells_exit_and_output(void **state)
 
 static void arguments_arrive_byte_exact(void **state)
 {
-	static char *const argv[] = {(char *)(uintptr_t) "printf", (char *)(uintptr_t) "%s|",
-				     (char *)(uintptr_t) "a b",    (char *)(uintptr_t) "$(id)",
-				     (char *)(uintptr_t) "\"'\\",  (char *)(uintptr_t) "",
-				     (char *)(uintptr_t) "\n",     NULL};
+	static char *const argv[] = {ARG("printf"), ARG("%s|"), ARG("a b"), ARG("$(id)"),
+				     ARG("\"'\\"),  ARG(""),    ARG("\n"),  NULL};
 	struct trial t = trial_argv(bench, argv);
 
 	trial_start(&t);
@@ -103,7 +85,7 @@ static void input_is_given_and_otherwise_empty(void **state)
 
 static void a_missing_program_is_told_by_name(void **state)
 {
-	static char *const argv[] = {(char *)(uintptr_t) "no-such-program", NULL};
+	static char *const argv[] = {ARG("no-such-program"), NULL};
 	struct trial t = trial_argv(bench, argv);
 
 	trial_start(&t);
@@ -134,7 +116,8 @@ static void a_signal_is_told(void **state)
 
 static void the_time_out_ends_everything(void **state)
 {
-	struct trial t = trial_script(bench, "setsid sleep 8642 & (setsid sleep 8642 &) ; trap '' TERM; sleep 8642");
+	struct trial t =
+		trial_script(bench, tagged("setsid sleep %1$s & (setsid sleep %1$s &) ; trap '' TERM; sleep %1$s"));
 	uint64_t start = clock_mono_us();
 
 	t.spec.timeout_ms = 500;
@@ -142,12 +125,13 @@ static void the_time_out_ends_everything(void **state)
 	trial_wait(&t);
 	assert_int_equal(t.result.status, COMMAND_TIMEOUT);
 	assert_true(clock_mono_us() - start < 2500000);
-	assert_int_equal(count_processes("8642"), 0);
+	assert_int_equal(count_processes(tag), 0);
 }
 
 static void cancel_ends_everything_at_once(void **state)
 {
-	struct trial t = trial_script(bench, "(setsid sleep 7531 &); yes | cat >/dev/null & echo on; sleep 7531");
+	struct trial t =
+		trial_script(bench, tagged("(setsid sleep %1$s &); yes | cat >/dev/null & echo on; sleep %1$s"));
 	uint64_t start;
 
 	trial_start(&t);
@@ -157,23 +141,23 @@ static void cancel_ends_everything_at_once(void **state)
 	trial_wait(&t);
 	assert_int_equal(t.result.status, COMMAND_CANCELLED);
 	assert_true(clock_mono_us() - start < 1000000);
-	assert_int_equal(count_processes("7531"), 0);
+	assert_int_equal(count_processes(tag), 0);
 }
 
 static void a_daemon_that_holds_the_pipe_does_not_hold_the_result(void **state)
 {
 	uint64_t start = clock_mono_us();
-	struct trial t = trial_run(bench, "(setsid sleep 9753 &) ; echo done");
+	struct trial t = trial_run(bench, tagged("(setsid sleep %1$s &) ; echo done"));
 
 	assert_true(clock_mono_us() - start < 3000000);
 	assert_int_equal(t.result.exit_code, 0);
 	expect_output(&t, "done\n");
-	assert_int_equal(count_processes("9753"), 0);
+	assert_int_equal(count_processes(tag), 0);
 }
 
 static void late_output_of_a_child_is_kept(void **state)
 {
-	struct trial t = trial_run(bench, "(sleep 0.05; echo late) & echo early");
+	struct trial t = trial_run(bench, "{ while kill -0 $$ 2>/dev/null; do :; done; echo late; } & echo early");
 
 	expect_output(&t, "early\nlate\n");
 }
@@ -205,7 +189,7 @@ static void a_flood_is_bounded_and_ends_by_itself(void **state)
 
 static void the_supervisors_death_ends_the_sandbox(void **state)
 {
-	struct trial t = trial_script(bench, "echo on; sleep 6420");
+	struct trial t = trial_script(bench, tagged("echo on; sleep %1$s"));
 	pid_t pid;
 
 	trial_start(&t);
@@ -215,9 +199,9 @@ static void the_supervisors_death_ends_the_sandbox(void **state)
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	trial_until(&t, trial_has_ended, 5000);
 	assert_true(t.is_closed && !t.is_ended);
-	for (int i = 0; i < 100 && count_processes("6420"); i++)
+	for (int i = 0; i < 100 && count_processes(tag); i++)
 		usleep(10000);
-	assert_int_equal(count_processes("6420"), 0);
+	assert_int_equal(count_processes(tag), 0);
 }
 
 static void a_command_outlives_exec_and_its_spawner(void **state)
@@ -317,13 +301,19 @@ static struct leaks count_leaks(void)
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", bench->spawner.pid);
 	return (struct leaks){count_entries("/proc/self/fd"), count_entries(path), count_lines("/proc/self/mountinfo"),
-			      count_processes("ogent-exec-leak")};
+			      count_processes(tag)};
 }
 
 static unsigned count_cgroups(void)
 {
-	FILE *f = popen("find /sys/fs/cgroup -type d -path '*ogent-exec.*' 2>/dev/null | wc -l", "re");
+	char hex[SHA256_HEX_SIZE], *command;
 	unsigned n = 0;
+	FILE *f;
+
+	sha256_hex(bench->dir, strlen(bench->dir), hex);
+	command = arena_printf(bench->arena,
+			       "find /sys/fs/cgroup -type d -path '*ogent-exec.%.12s*' 2>/dev/null | wc -l", hex);
+	f = popen(command, "re");
 
 	if (fscanf(f, "%u", &n) != 1)
 		n = 0;
@@ -338,10 +328,10 @@ static void nothing_leaks_over_many_runs(void **state)
 
 	for (int i = 0; i < 200; i++) {
 		struct trial t = trial_script(bench, "");
-		static char *const argv[] = {(char *)(uintptr_t) "true", (char *)(uintptr_t) "ogent-exec-leak", NULL};
+		static char *argv[] = {ARG("true"), tag, NULL};
 
 		t.spec.script = NULL;
-		t.spec.argv = (char **)(uintptr_t)argv;
+		t.spec.argv = argv;
 		t.spec.workspace = "shared";
 		t.spec.uid = 1900000000;
 		trial_start(&t);

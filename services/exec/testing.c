@@ -1,5 +1,6 @@
 #include "testing.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -117,11 +118,16 @@ static int open_folder(const struct trial *t)
 
 void trial_start(struct trial *t)
 {
+	if (t->spec.workspace[0])
+		bench_workspace(t->bench, t->spec.workspace, t->spec.uid);
+	trial_start_in(t);
+}
+
+void trial_start_in(struct trial *t)
+{
 	char path[96];
 	int dir;
 
-	if (t->spec.workspace[0])
-		bench_workspace(t->bench, t->spec.workspace, t->spec.uid);
 	snprintf(path, sizeof(path), "commands/%s", t->spec.id);
 	assert_int_equal(mkdirat(t->bench->dir_fd, path, 0700), 0);
 	dir = open_folder(t);
@@ -251,4 +257,27 @@ pid_t trial_supervisor(const struct trial *t)
 		pid = who.pid;
 	close(fd);
 	return pid;
+}
+
+unsigned count_processes(const char *text)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+	unsigned n = 0;
+
+	while ((e = readdir(d))) {
+		char path[300], line[4096];
+		ssize_t k;
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/%s/cmdline", e->d_name);
+		fd = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+		if (fd < 0)
+			continue;
+		k = read(fd, line, sizeof(line));
+		close(fd);
+		n += k > 0 && memmem(line, (size_t)k, text, strlen(text)) != NULL;
+	}
+	closedir(d);
+	return n;
 }

@@ -33,6 +33,8 @@ struct trial {
 struct trial trial_script(struct bench *b, const char *script);
 struct trial trial_argv(struct bench *b, char *const *argv);
 void trial_start(struct trial *t);
+/* The same in a workspace that is there already. */
+void trial_start_in(struct trial *t);
 /* Handles messages until the predicate holds or ms have passed; returns whether it did. */
 bool trial_until(struct trial *t, bool (*fn)(const struct trial *t), int ms);
 /* Until its end (30 s), then reads result and output. */
@@ -47,3 +49,5 @@ bool trial_has_ended(const struct trial *t);
 pid_t trial_supervisor(const struct trial *t);
 /* Makes the workspace's folder, with the owner that the spec asks for. */
 void bench_workspace(struct bench *b, const char *name, uid_t uid);
+/* Processes on the machine whose command line has the text. */
+unsigned count_processes(const char *text);
