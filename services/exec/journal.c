@@ -1,5 +1,6 @@
 #include "journal.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -60,7 +61,7 @@ static bool is_word(struct str s)
 	if (s.n < 1 || s.n > 64)
 		return false;
 	for (size_t i = 0; i < s.n; i++)
-		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-", s.p[i]))
+		if (!isascii(s.p[i]) || !(isalnum(s.p[i]) || s.p[i] == '_' || s.p[i] == '-'))
 			return false;
 	return true;
 }
