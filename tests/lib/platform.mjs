@@ -66,6 +66,15 @@ export function request(where, method, path, { body, token, headers = {}, timeou
   });
 }
 
+// What a failed test leaves behind goes with the test's process.
+const alive = new Set();
+process.on('exit', () => {
+  for (const r of alive) {
+    r.child?.kill('SIGKILL');
+    if (r.ownsData) rmSync(r.data, { recursive: true, force: true });
+  }
+});
+
 class Running {
   constructor(args, where, { data, env = {} }) {
     this.args = args;
@@ -74,6 +83,12 @@ class Running {
     this.data = data ?? mkdtempSync(join(tmpdir(), 'ogent-test-'));
     this.env = { ...DEFAULTS, OGENT_DATA: this.data, ...env };
     this.log = '';
+    alive.add(this);
+  }
+
+  // Whether the process alone keeps the test running: only while its end is waited for.
+  hold(on) {
+    for (const handle of [this.child, this.child.stdout, this.child.stderr]) on ? handle.ref() : handle.unref();
   }
 
   // Starts the process and waits until it is ready.
@@ -87,6 +102,7 @@ class Running {
       this.child.on('error', (e) => done({ code: -1, signal: e.code }));
       this.child.on('close', (code, signal) => done({ code, signal }));
     });
+    this.hold(false);
     const end = { at: null };
     this.ended.then((how) => (end.at = how));
     for (const limit = Date.now() + READY_MS; ; ) {
@@ -108,16 +124,19 @@ class Running {
 
   // Ends it at once, as a crash would; start() brings it back.
   async kill(signal = 'SIGKILL') {
+    this.hold(true);
     this.child.kill(signal);
     return this.ended;
   }
 
   // Ends it in order and removes the data folder.
   async stop() {
+    this.hold(true);
     this.child.kill('SIGTERM');
     const late = setTimeoutKill(this.child);
     const how = await this.ended;
     clearTimeout(late);
+    alive.delete(this);
     if (this.ownsData) rmSync(this.data, { recursive: true, force: true });
     assert.ok(!SANITIZER.test(this.log), `a sanitizer spoke:\n${this.log}`);
     assert.deepEqual(how, { code: 0, signal: null }, `ogent ${this.args.join(' ')} did not end well:\n${this.log}`);
