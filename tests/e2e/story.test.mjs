@@ -18,7 +18,7 @@ let base;
 
 before(async () => {
 	if (shots) mkdirSync(shots, { recursive: true });
-	platform = await startPlatform();
+	platform = await startPlatform({ env: process.env.XSOCK ? { OGENT_SOCKET_URL: process.env.XSOCK } : {} });
 	base = `http://127.0.0.1:${platform.where().port}`;
 	browser = await openBrowser();
 	page = browser.page;
@@ -41,8 +41,15 @@ async function ended(status) {
 	await lastRun().and(page.locator(`[data-status="${status}"]`)).waitFor();
 }
 
-/* What the thread says, without the times of commands, which are counted by the page until the end is known. */
-const thread = async () => (await page.locator('.thread').innerText()).trim();
+/* What the thread says, once all of it was in view. */
+async function thread(of = page) {
+	for (const group of await of.locator('article.group').all()) {
+		await group.scrollIntoViewIfNeeded();
+		await of.waitForTimeout(50);
+	}
+	await of.waitForLoadState('networkidle');
+	return (await of.locator('.thread').innerText()).trim();
+}
 
 async function reloaded() {
 	await page.reload();
@@ -145,7 +152,7 @@ describe('the story', { concurrency: 1 }, () => {
 		await other.locator('article.group').nth(3).locator('.output').getByText('line-4').waitFor();
 		await other.locator('article.group').nth(3).and(other.locator('[data-status="succeeded"]')).waitFor();
 		await ended('succeeded');
-		assert.equal((await other.locator('.thread').innerText()).trim(), await thread());
+		assert.equal(await thread(other), await thread());
 		await other.close();
 		assertClean(browser);
 	});

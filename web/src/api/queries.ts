@@ -2,9 +2,15 @@ import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 
 import { api, unwrap } from './client';
 import type { EventPage } from '../live/follower';
-import type { ExecutionStatus, Message } from './types';
+import { isEnded } from '../live/status';
+import type { Conversation, ExecutionStatus, Message } from './types';
 
 const mostMessagePages = 50;
+const runningPollMs = 4_000;
+
+function hasRunning(page: { items: Conversation[] }): boolean {
+	return page.items.some(({ last_execution: last }) => last && !isEnded(last.status));
+}
 
 export const modelsQuery = queryOptions({
 	queryKey: ['models'],
@@ -38,6 +44,8 @@ export const conversationsQuery = infiniteQueryOptions({
 	queryFn: ({ pageParam, signal }) => unwrap(api.GET('/api/conversations', { signal, params: { query: { limit: 30, after: pageParam } } })),
 	initialPageParam: undefined as string | undefined,
 	getNextPageParam: (last) => last.next ?? undefined,
+	/* Runs of other conversations end without an event in this one. */
+	refetchInterval: ({ state }) => (state.data?.pages.some(hasRunning) ? runningPollMs : false),
 });
 
 export const conversationQuery = (id: string) =>

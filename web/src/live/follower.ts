@@ -2,7 +2,8 @@
  * whenever something may have been missed (joined, reconnected, a gap) the events after the last applied one are read by HTTP, while live
  * events wait in a buffer. No React here. */
 import type { ExecutionEvent } from '../api/types';
-import { applyEvent, emptyView, isEnded, type RunView } from './reducer';
+import { applyEvent, emptyView, type RunView } from './reducer';
+import { isEnded } from './status';
 
 export interface EventPage {
 	items: ExecutionEvent[];

@@ -1,6 +1,7 @@
 /* An execution as the thread shows it, built from numbered events. Pure: the same events give the same view, however they were cut into
  * pieces, in whichever batches they came, and however often each was delivered. */
 import type { CallStatus, Execution, ExecutionEvent, ExecutionStatus, ToolCall, Usage } from '../api/types';
+import { isEnded } from './status';
 
 /** Output shown of one command: its last 200,000 characters. */
 export const shownOutputChars = 200_000;
@@ -77,10 +78,6 @@ export function emptyView(executionId: string, conversationId: string): RunView 
 		durationMs: null,
 		retry: null,
 	};
-}
-
-export function isEnded(status: ExecutionStatus): boolean {
-	return status === 'succeeded' || status === 'failed' || status === 'cancelled';
 }
 
 export function utf8Length(text: string): number {

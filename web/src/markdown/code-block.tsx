@@ -23,7 +23,7 @@ export function CodeBlock({ code, lang, closed }: { code: string; lang: string; 
 				<span>{name || 'text'}</span>
 				<CopyButton text={code} what="code" />
 			</div>
-			<pre tabIndex={0} role="region" aria-label={name ? `${name} code` : 'Code'}>
+			<pre tabIndex={0} role="group" aria-label={name ? `${name} code` : 'Code'}>
 				<code>{shown ? shown.map(([scope, text], i) => (scope ? <span key={i} className={`hl-${scope}`}>{text}</span> : text)) : code}</code>
 			</pre>
 		</div>

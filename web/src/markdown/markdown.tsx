@@ -50,7 +50,7 @@ function Link({ href, children }: { href: string; children: ReactNode }): ReactN
 function Table({ token }: { token: Tokens.Table }): ReactNode {
 	const align = (i: number) => token.align[i] ?? undefined;
 	return (
-		<div className="md-table" tabIndex={0} role="region" aria-label="Table">
+		<div className="md-table" tabIndex={0} role="group" aria-label="Table">
 			<table>
 				<thead>
 					<tr>

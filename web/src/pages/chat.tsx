@@ -8,7 +8,7 @@ import { api, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
 import { agentsQuery, conversationQuery, threadQuery } from '../api/queries';
 import type { Agent, Execution, ExecutionEvent } from '../api/types';
-import { isEnded } from '../live/reducer';
+import { isEnded } from '../live/status';
 import { plainText } from '../markdown/blocks';
 import { announce } from '../ui/announce';
 import { Failure, Notice, Spinner, useTitle } from '../ui/parts';
@@ -157,12 +157,10 @@ function ConversationPage({ id }: { id: string }): ReactNode {
 	const { views, watch } = useFollower(id, `conversation:${id}`, onLive);
 	const delivery = useDelivery(watch);
 
-	/* What runs is shown from its events; so is the last one that ran, whose events tell more than its messages. */
+	/* What runs is shown from its events. So is what ran commands, once it is in view: events keep stdout and stderr apart. */
 	const executions = thread.data?.executions;
 	useEffect(() => {
-		executions?.forEach((execution, i) => {
-			if (i === 0 || !isEnded(execution.status)) watch(execution.id);
-		});
+		for (const execution of executions ?? []) if (!isEnded(execution.status)) watch(execution.id);
 	}, [executions, watch]);
 
 	const groups = useMemo(() => buildGroups(thread.data?.messages ?? [], thread.data?.executions ?? [], views), [thread.data, views]);
@@ -193,6 +191,7 @@ function ConversationPage({ id }: { id: string }): ReactNode {
 				scrolls
 				loading={thread.isPending}
 				groups={groups}
+				onSeen={watch}
 				outgoing={unseen}
 				onRetry={(entry) => sendAgain(entry, delivery)}
 				onEdit={(entry) => {

@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 import { NavLink } from 'react-router';
 
 import { conversationsQuery } from '../api/queries';
-import { isEnded } from '../live/reducer';
+import { isEnded } from '../live/status';
 import { ShortTime } from '../ui/parts';
 
 export function ConversationList(): ReactNode {

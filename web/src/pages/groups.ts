@@ -1,6 +1,7 @@
 /* The thread of a conversation: one group per message of the user, with what its execution made of it. */
 import type { Execution, ExecutionStatus, Message } from '../api/types';
-import { appendOutput, isEnded, newCall, utf8Length, type CallItem, type Item, type RunView } from '../live/reducer';
+import { appendOutput, newCall, utf8Length, type CallItem, type Item, type RunView } from '../live/reducer';
+import { isEnded } from '../live/status';
 
 export interface Group {
 	key: string;

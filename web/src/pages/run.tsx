@@ -7,7 +7,8 @@ import { Link, useParams } from 'react-router';
 
 import { executionQuery } from '../api/queries';
 import type { Call, ExecutionDetail } from '../api/types';
-import { appendOutput, isEnded, newCall, type CallItem, type Item } from '../live/reducer';
+import { appendOutput, newCall, type CallItem, type Item } from '../live/reducer';
+import { isEnded } from '../live/status';
 import { Markdown } from '../markdown/markdown';
 import { CommandCard } from '../ui/command-card';
 import { CopyButton } from '../ui/copy-button';

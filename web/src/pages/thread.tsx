@@ -3,7 +3,7 @@ import { memo, useEffect, useLayoutEffect, useRef, useState, type ReactNode } fr
 import { Link } from 'react-router';
 
 import { messageOf } from '../api/error';
-import { isEnded } from '../live/reducer';
+import { isEnded } from '../live/status';
 import { Markdown } from '../markdown/markdown';
 import { CommandCard } from '../ui/command-card';
 import { CopyButton } from '../ui/copy-button';
@@ -17,6 +17,8 @@ interface ThreadProps {
 	outgoing: Outgoing[];
 	onRetry: (entry: Outgoing) => void;
 	onEdit: (entry: Outgoing) => void;
+	/** A run with commands comes into view. */
+	onSeen?: (executionId: string) => void;
 	loading?: boolean;
 	scrolls?: boolean;
 }
@@ -85,11 +87,11 @@ function Scroller({ children }: { children: ReactNode }): ReactNode {
 	);
 }
 
-function Entries({ groups, outgoing, onRetry, onEdit }: ThreadProps): ReactNode {
+function Entries({ groups, outgoing, onRetry, onEdit, onSeen }: ThreadProps): ReactNode {
 	return (
 		<>
 			{groups.map((group) => (
-				<GroupView key={group.key} group={group} />
+				<GroupView key={group.key} group={group} onSeen={onSeen} />
 			))}
 			{outgoing.map((entry) => (
 				<div key={entry.key} className="group">
@@ -130,17 +132,39 @@ function sameGroup(a: Group, b: Group): boolean {
 	);
 }
 
+const seenAhead = '600px';
+
+function useSeen(executionId: string | null, onSeen: ((executionId: string) => void) | undefined) {
+	const element = useRef<HTMLElement>(null);
+	useEffect(() => {
+		if (!element.current || !executionId || !onSeen) return;
+		const observer = new IntersectionObserver(
+			(entries) => {
+				if (!entries.some((entry) => entry.isIntersecting)) return;
+				observer.disconnect();
+				onSeen(executionId);
+			},
+			{ rootMargin: seenAhead },
+		);
+		observer.observe(element.current);
+		return () => observer.disconnect();
+	}, [executionId, onSeen]);
+	return element;
+}
+
 const GroupView = memo(
-	function GroupView({ group }: { group: Group }): ReactNode {
+	function GroupView({ group, onSeen }: { group: Group; onSeen: ThreadProps['onSeen'] }): ReactNode {
+		const hasCalls = group.items.some((item) => item.kind === 'call');
+		const element = useSeen(hasCalls ? group.executionId : null, onSeen);
 		return (
-			<article className="group" aria-label={`You: ${group.input.slice(0, 80)}`} data-execution={group.executionId ?? undefined} data-status={group.status}>
+			<article ref={element} className="group" aria-label={`You: ${group.input.slice(0, 80)}`} data-execution={group.executionId ?? undefined} data-status={group.status}>
 				<div className="bubble">{group.input}</div>
 				<Items group={group} />
 				<GroupEnd group={group} />
 			</article>
 		);
 	},
-	(a, b) => sameGroup(a.group, b.group),
+	(a, b) => a.onSeen === b.onSeen && sameGroup(a.group, b.group),
 );
 
 function Items({ group }: { group: Group }): ReactNode {

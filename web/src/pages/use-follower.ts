@@ -3,7 +3,8 @@ import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from '
 import { fetchEvents } from '../api/queries';
 import type { ExecutionEvent } from '../api/types';
 import { Follower } from '../live/follower';
-import { isEnded, type RunView } from '../live/reducer';
+import type { RunView } from '../live/reducer';
+import { isEnded } from '../live/status';
 import { follow, linkState, subscribeLink } from '../live/socket';
 
 const pollMs = 3_000;

@@ -34,7 +34,7 @@ export const CommandCard = memo(function CommandCard({ call }: { call: CallItem 
 	const command = argumentText(call);
 	const hasStderr = call.output.some((piece) => piece.stream === 'stderr');
 	return (
-		<section className={`command-card ${tone}`} aria-label={`Command: ${command.split('\n', 1)[0]}`} data-status={call.status}>
+		<div className={`command-card ${tone}`} role="group" aria-label={`Command: ${command.split('\n', 1)[0]}`} data-status={call.status}>
 			<div className="command-head">
 				<button type="button" className="command-toggle" aria-expanded={open} aria-controls={id} onClick={() => setOpen(!open)}>
 					<ChevronDown aria-hidden size={16} className={open ? 'chevron' : 'chevron closed'} />
@@ -59,7 +59,7 @@ export const CommandCard = memo(function CommandCard({ call }: { call: CallItem 
 					{call.message && <p className="command-message">{call.message}</p>}
 				</div>
 			)}
-		</section>
+		</div>
 	);
 });
 
@@ -86,7 +86,7 @@ function Output({ call, running, hasStderr }: { call: CallItem; running: boolean
 				ref={box}
 				className="output"
 				tabIndex={0}
-				role="region"
+				role="group"
 				aria-label="Output"
 				onScroll={(event) => {
 					const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
