@@ -83,5 +83,5 @@ function tooWide() {
 }
 
 export function assertClean(browser) {
-	assert.deepEqual(browser.problems, []);
+	assert.deepEqual(browser.problems.splice(0), []);
 }

@@ -80,8 +80,7 @@ function ExistingAgent({ id }: { id: string }): ReactNode {
 		mutationFn: () => unwrap(api.DELETE('/api/agents/{id}', { params })),
 		onSuccess: () => {
 			void navigate('/agents', { replace: true });
-			queries.removeQueries({ queryKey: agentQuery(id).queryKey });
-			void queries.invalidateQueries({ queryKey: ['agents'] });
+			void queries.invalidateQueries({ queryKey: ['agents'], exact: true });
 		},
 	});
 

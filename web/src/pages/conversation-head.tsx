@@ -29,7 +29,6 @@ export function ConversationHead({ conversation }: { conversation: Conversation 
 		mutationFn: () => unwrap(api.DELETE('/api/conversations/{id}', { params })),
 		onSuccess: () => {
 			void navigate('/chat', { replace: true });
-			queries.removeQueries({ queryKey: ['conversation', id] });
 			void queries.invalidateQueries({ queryKey: ['conversations'] });
 		},
 	});
