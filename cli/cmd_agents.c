@@ -37,7 +37,10 @@ int cmd_agents(const struct command *self, int argc, char **argv)
 		if (r == EXIT_OK && is_json)
 			out_json(json_get_arr(answer, "items"));
 		else if (r == EXIT_OK)
-			yyjson_arr_foreach(json_get_arr(answer, "items"), i, n, agent) print_agent(a, agent);
+			yyjson_arr_foreach(json_get_arr(answer, "items"), i, n, agent)
+			{
+				print_agent(a, agent);
+			}
 		session_close(&session);
 	}
 	arena_free(a);

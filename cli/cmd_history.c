@@ -36,7 +36,10 @@ static int print_list(struct session *s, struct arena *a, const char *limit, boo
 	if (is_json)
 		out_json(items);
 	else
-		yyjson_arr_foreach(items, i, n, execution) print_line(a, execution);
+		yyjson_arr_foreach(items, i, n, execution)
+		{
+			print_line(a, execution);
+		}
 	return EXIT_OK;
 }
 
@@ -72,7 +75,10 @@ static int print_one(struct session *s, struct arena *a, const char *id, bool is
 	out_printf("%s  %s  %s  %s  %s\n\n> %s\n", json_get_str(e, "id", ""),
 		   local_time(a, json_get_str(e, "created_at", NULL)), json_get_str(e, "status", ""), duration(a, e),
 		   json_get_str(e, "agent_name", ""), json_get_str(e, "input", ""));
-	yyjson_arr_foreach(json_get_arr(e, "calls"), i, n, call) print_call(a, call);
+	yyjson_arr_foreach(json_get_arr(e, "calls"), i, n, call)
+	{
+		print_call(a, call);
+	}
 	const char *output = json_get_str(e, "output", NULL);
 	const char *error = json_get_str(json_get_obj(e, "error"), "message", NULL);
 	if (output)

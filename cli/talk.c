@@ -183,16 +183,24 @@ static bool on_event(void *arg, const struct sse_event *ev)
 
 /* ---- Following a run ---- */
 
-/* The first Ctrl-C cancels and waits for the end, the second does not wait. */
+static void cancel(struct run *run)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/api/executions/%s/cancel", run->id);
+	request_start(run->talk->session->client, &run->cancel, "POST", path, (struct str){0});
+}
+
+/* The first Ctrl-C cancels and waits for the end, the second does not wait. Before the run has its id it waits for it.
+ */
 static void on_interrupt(uv_signal_t *handle, int number)
 {
 	struct run *run = handle->data;
-	char path[128];
 
 	if (++run->n_interrupts > 1)
 		_exit(EXIT_CANCELLED);
-	snprintf(path, sizeof(path), "/api/executions/%s/cancel", run->id);
-	request_start(run->talk->session->client, &run->cancel, "POST", path, (struct str){0});
+	if (*run->id)
+		cancel(run);
 }
 
 /* The answer was no stream: an error, unless the token has expired meanwhile. */
@@ -275,17 +283,19 @@ static int post_message(struct talk *t, struct run *run, struct str message)
 int talk_send(struct talk *t, struct str message)
 {
 	struct run run = {.talk = t};
-	int r = post_message(t, &run, message);
-
-	if (r != EXIT_OK)
-		return r;
 	uv_loop_t *loop = client_loop(t->session->client);
+
 	uv_signal_init(loop, &run.interrupt);
 	run.interrupt.data = &run;
 	uv_signal_start(&run.interrupt, on_interrupt, SIGINT);
 	uv_unref((uv_handle_t *)&run.interrupt);
-	r = follow(&run);
-	if (run.n_interrupts) {
+	int r = post_message(t, &run, message);
+	if (r == EXIT_OK) {
+		if (run.n_interrupts)
+			cancel(&run);
+		r = follow(&run);
+	}
+	if (run.cancel.client) {
 		request_wait(&run.cancel);
 		request_deinit(&run.cancel);
 	}

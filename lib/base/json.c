@@ -122,7 +122,10 @@ static yyjson_val *find_duplicate_sorted(yyjson_val *obj)
 	size_t n = yyjson_obj_size(obj), i, max;
 	yyjson_val **keys = xcalloc(n, sizeof(*keys)), *key, *val, *found = NULL;
 
-	yyjson_obj_foreach(obj, i, max, key, val) keys[i] = key;
+	yyjson_obj_foreach(obj, i, max, key, val)
+	{
+		keys[i] = key;
+	}
 	qsort(keys, n, sizeof(*keys), compare_keys);
 	for (i = 1; i < n && !found; i++)
 		if (same_key(keys[i - 1], keys[i]))
@@ -351,8 +354,12 @@ int json_check(yyjson_val *obj, const struct json_field *fields, size_t n_fields
 		if (val && check_field(val, &fields[f], err) < 0)
 			return -EINVAL;
 	}
-	yyjson_obj_foreach(obj, i, max, key, val) if (!is_listed(key, fields, n_fields)) return error_set(
-		err, "invalid_field", "\"%s\" is not a known field: leave it out", key_text(key, text, sizeof(text)));
+	yyjson_obj_foreach(obj, i, max, key, val)
+	{
+		if (!is_listed(key, fields, n_fields))
+			return error_set(err, "invalid_field", "\"%s\" is not a known field: leave it out",
+					 key_text(key, text, sizeof(text)));
+	}
 	return 0;
 }
 
