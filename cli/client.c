@@ -60,7 +60,8 @@ void client_free(struct client *c)
 		http_pool_free(c->pool);
 	if (c->outbound)
 		outbound_free(c->outbound);
-	wheel_free(c->wheel);
+	uv_run(&c->loop, UV_RUN_DEFAULT);
+	wheel_free(c->wheel); /* the others end with its help */
 	uv_run(&c->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&c->loop);
 	client_set_token(c, NULL);

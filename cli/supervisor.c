@@ -269,7 +269,6 @@ static void close_all(struct supervisor *s)
 		uv_close((uv_handle_t *)&s->signals[i], on_closed);
 	uv_close((uv_handle_t *)&s->ready_poll, on_closed);
 	http_pool_free(s->gateway);
-	wheel_free(s->wheel);
 }
 
 /* Tells the first role that still runs to stop. */
@@ -466,6 +465,8 @@ int supervisor_run(const struct args *args, const char *listen, const struct sup
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 
 	close_outputs(s);
+	wheel_free(s->wheel); /* after all that ends with its help */
+	uv_run(&s->loop, UV_RUN_DEFAULT);
 	remove_state(s);
 	uv_loop_close(&s->loop);
 	log_info("stopped");
