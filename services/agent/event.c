@@ -74,16 +74,38 @@ void event_free(struct event *e)
 	free(e);
 }
 
+/* Of all that a live run does, writing events is done most often: no printf here. */
+static void add_number(struct buf *out, uint64_t v)
+{
+	char text[20];
+	size_t at = sizeof(text);
+
+	do
+		text[--at] = (char)('0' + v % 10);
+	while (v /= 10);
+	buf_add(out, text + at, sizeof(text) - at);
+}
+
+#define ADD(out, literal) buf_add((out), (literal), sizeof(literal) - 1)
+
 void event_write(struct buf *out, const char *execution_id, const char *conversation_id, uint64_t seq, const char *type,
 		 int64_t at, struct str data)
 {
 	char time[TIME_TEXT_SIZE];
 
 	time_format(at, time);
-	buf_printf(out,
-		   "{\"seq\":%llu,\"execution_id\":\"%s\",\"conversation_id\":\"%s\",\"type\":\"%s\",\"at\":\"%s\"",
-		   (unsigned long long)seq, execution_id, conversation_id, type, time);
-	buf_add_str(out, ",\"data\":");
+	buf_reserve(out, data.n + 256);
+	ADD(out, "{\"seq\":");
+	add_number(out, seq);
+	ADD(out, ",\"execution_id\":\"");
+	buf_add_str(out, execution_id);
+	ADD(out, "\",\"conversation_id\":\"");
+	buf_add_str(out, conversation_id);
+	ADD(out, "\",\"type\":\"");
+	buf_add_str(out, type);
+	ADD(out, "\",\"at\":\"");
+	buf_add_str(out, time);
+	ADD(out, "\",\"data\":");
 	buf_add(out, data.p, data.n);
 	buf_add_char(out, '}');
 }
@@ -91,11 +113,19 @@ void event_write(struct buf *out, const char *execution_id, const char *conversa
 static void write_piece(struct buf *out, enum event_type type, const char *id, const char *stream, uint64_t offset,
 			struct str text)
 {
-	buf_add_str(out, type == EVENT_TEXT_DELTA ? "{\"message_id\":" : "{\"call_id\":");
+	if (type == EVENT_TEXT_DELTA)
+		ADD(out, "{\"message_id\":");
+	else
+		ADD(out, "{\"call_id\":");
 	json_quote(out, str_of(id));
-	if (type == EVENT_CALL_OUTPUT)
-		buf_printf(out, ",\"stream\":\"%s\"", stream);
-	buf_printf(out, ",\"offset\":%llu,\"text\":", (unsigned long long)offset);
+	if (type == EVENT_CALL_OUTPUT) {
+		ADD(out, ",\"stream\":\"");
+		buf_add_str(out, stream);
+		buf_add_char(out, '"');
+	}
+	ADD(out, ",\"offset\":");
+	add_number(out, offset);
+	ADD(out, ",\"text\":");
 	json_quote(out, text);
 	buf_add_char(out, '}');
 }

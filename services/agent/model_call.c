@@ -78,19 +78,22 @@ static void fail_by_connection(struct model_call *c, int err, const char *why)
 
 /* ---- One attempt ---- */
 
-static void on_text(void *owner, struct str text)
+/* What came in one read is told as one text: nobody could see it in pieces. */
+static void tell_text(struct model_call *c, size_t from)
 {
-	struct model_call *c = owner;
+	const struct buf *text = &c->answer.text;
 
+	if (text->n == from)
+		return;
 	if (!c->first_text_us)
 		c->first_text_us = clock_mono_us();
-	c->on_text(c, text);
+	c->on_text(c, (struct str){text->p + from, text->n - from});
 }
 
 static void on_head(struct model_http *h, int status)
 {
 	struct model_call *c = h->owner;
-	struct model_sink sink = {&c->answer, &c->failure, on_text, c};
+	struct model_sink sink = {&c->answer, &c->failure, NULL, NULL};
 
 	c->status = status;
 	if (status == 200)
@@ -108,7 +111,10 @@ static void on_data(struct model_http *h, const char *data, size_t n)
 			buf_add(&c->error_body, data, n);
 		return;
 	}
-	if (c->target->provider->stream_feed(c->stream, data, n) < 0)
+	size_t from = c->answer.text.n;
+	int r = c->target->provider->stream_feed(c->stream, data, n);
+	tell_text(c, from);
+	if (r < 0)
 		model_http_cancel(h);
 }
 
@@ -164,10 +170,18 @@ static void on_failed(struct model_call *c)
 	deadline_set(service_wheel(c->agent->service), &c->wait, ms);
 }
 
+static int end_stream(struct model_call *c, bool is_broken)
+{
+	size_t from = c->answer.text.n;
+	int r = c->target->provider->stream_end(c->stream, is_broken);
+
+	tell_text(c, from);
+	return r;
+}
+
 static void on_done(struct model_http *h, int err, const char *why)
 {
 	struct model_call *c = h->owner;
-	const struct model_provider *p = c->target->provider;
 
 	if (c->is_cancelled) {
 		end(c, -ECANCELED);
@@ -179,7 +193,7 @@ static void on_done(struct model_http *h, int err, const char *why)
 		fail_by_connection(c, err, why);
 	else if (c->status != 200)
 		fail_by_status(c);
-	else if (p->stream_end(c->stream, err < 0) == 0) {
+	else if (end_stream(c, err < 0) == 0) {
 		complete_usage(c);
 		end(c, 0);
 		return;
