@@ -1,0 +1,85 @@
+// The agent role with the real exec role: commands in the sandbox, and what a crash of either leaves behind.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentWorld, fold } from '../lib/agent_client.mjs';
+
+const INSTANT = { instant: true };
+
+describe('the agent role with exec', { timeout: 120000 }, () => {
+  let w;
+  before(async () => (w = await AgentWorld.start({ exec: 'real' })));
+  after(() => w?.stop());
+
+  test('a command runs in the workspace of its conversation, which stays', async () => {
+    const c = await w.conversation();
+    const one = await w.run('run: pwd; echo kept > note.txt; exit 3', { conversation: c, script: INSTANT });
+    assert.equal(one.status, 'succeeded', JSON.stringify(one.error));
+    assert.equal(one.calls[0].output, '/workspace\n');
+    assert.equal(one.calls[0].status, 'exited');
+    assert.equal(one.calls[0].exit_code, 3);
+    const two = await w.run('run: cat note.txt', { conversation: c, script: INSTANT });
+    assert.equal(two.calls[0].output, 'kept\n');
+    const other = await w.run('run: cat note.txt', { script: INSTANT });
+    assert.notEqual(other.calls[0].exit_code, 0);
+    const command = await w.exec.api('GET', `/api/commands/${two.calls[0].command_id}`, undefined, w.token);
+    assert.equal(command.status, 200, command.text);
+    assert.equal(command.body.workspace, c.id);
+  });
+
+  test('a command that is not there, one that is killed, one that takes too long', async () => {
+    const e = await w.run('run: no-such-command-here\nrun: kill -9 $$', { script: INSTANT });
+    assert.equal(e.calls[0].exit_code, 127);
+    assert.equal(e.calls[1].status, 'signalled');
+    assert.equal(e.status, 'succeeded');
+  });
+
+  test('output comes live, both streams, bytes that are no text as U+FFFD', async () => {
+    const sent = await w.send("run: echo out; sleep 0.3; echo err >&2; sleep 0.3; printf 'a\\377b\\n'");
+    const live = await w.follow(sent.id);
+    const pieces = live.filter((e) => e.type === 'call.output').map((e) => e.data);
+    assert.deepEqual(pieces.map((p) => [p.stream, p.text]), [['stdout', 'out\n'], ['stderr', 'err\n'], ['stdout', 'a\ufffdb\n']]);
+    assert.deepEqual(pieces.map((p) => p.offset), [0, 4, 8]);
+    assert.deepEqual(live, (await w.events(sent.id)).items);
+  });
+
+  test('a cancel kills the command with all it has started', async () => {
+    const sent = await w.send('run: echo begun; sleep 300 & sleep 300');
+    await w.until(sent.id, (e) => e.type === 'call.output');
+    const at = Date.now();
+    await w.api('POST', `/api/executions/${sent.id}/cancel`);
+    const e = await w.ended(sent.id);
+    assert.ok(Date.now() - at < 2500, `${Date.now() - at} ms`);
+    assert.equal(e.status, 'cancelled');
+    assert.equal(e.calls[0].status, 'cancelled');
+    const command = await w.exec.api('GET', `/api/commands/${e.calls[0].command_id}`, undefined, w.token);
+    assert.equal(command.body.status, 'cancelled');
+  });
+
+  test('two hundred megabytes of output leave head and tail', async () => {
+    const e = await w.run('run: head -c 200000000 /dev/zero | tr "\\0" y; echo; echo LAST', { script: INSTANT });
+    assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
+    assert.equal(e.calls[0].output_bytes, 200000006);
+    assert.match(e.calls[0].output, /bytes left out[^]*LAST\n$/);
+    const { items } = await w.events(e.id);
+    assert.ok(JSON.stringify(items).length < 1000000);
+  });
+
+  for (const victim of ['exec', 'agent'])
+    test(`${victim} killed while commands run: each ran once, nothing is missing or doubled`, async () => {
+      const sent = [];
+      for (let i = 0; i < 8; i++)
+        sent.push(await w.send(`run: echo begun >> log; for i in 1 2 3 4 5 6; do echo ${i}-$i; sleep 0.2; done; wc -l < log`, { script: INSTANT }));
+      await sleep(500);
+      await w[victim].kill('SIGKILL');
+      await w[victim].start();
+      for (const [i, s] of sent.entries()) {
+        const e = await w.ended(s.id, 30000);
+        assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
+        assert.equal(e.calls.length, 1);
+        assert.equal(e.calls[0].output, [1, 2, 3, 4, 5, 6].map((n) => `${i}-${n}\n`).join('') + '1\n');
+        const { outputs } = fold((await w.events(s.id)).items);
+        assert.deepEqual(Object.values(outputs), [e.calls[0].output]);
+      }
+    });
+});
