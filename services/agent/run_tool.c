@@ -129,13 +129,6 @@ static void refuse(struct run *run, struct run_call *call, const char *status, c
 	end_call(run, call, &r);
 }
 
-void run_tool_refuse_open_calls(struct run *run, const char *why)
-{
-	for (size_t i = 0; i < run->n_calls; i++)
-		if (!run->calls[i].has_result)
-			refuse(run, &run->calls[i], "cancelled", why);
-}
-
 static void refuse_unknown(struct run *run, struct run_call *call)
 {
 	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
@@ -215,11 +208,9 @@ static void on_done(struct tool_call *c, const struct tool_result *result)
 	run_on_done(run, 0);
 }
 
-static uint64_t time_left_ms(const struct run *run)
+static const char *call_key(struct run *run, const struct run_call *call)
 {
-	int64_t left = run->started_at + run->max_seconds * 1000000 - clock_now_us();
-
-	return left > 1000 ? (uint64_t)left / 1000 : 1;
+	return arena_printf(run->arena, "%s:%s:%lld", run->id, call->spec.id, (long long)run->steps);
 }
 
 static void start(struct run *run, struct run_call *call, const struct tool *tool, yyjson_val *arguments)
@@ -232,15 +223,29 @@ static void start(struct run *run, struct run_call *call, const struct tool *too
 		.agent = run->agent,
 		.user_id = run->user_id,
 		.conversation_id = run->conversation_id,
-		.key = arena_printf(run->arena, "%s:%s:%lld", run->id, call->spec.id, (long long)run->steps),
+		.key = call_key(run, call),
 		.arguments = arguments,
-		.max_ms = time_left_ms(run),
+		/* Not what is left of it: a call that is begun again after a restart must be the same. */
+		.max_ms = (uint64_t)run->max_seconds * 1000,
 		.output_offset = call->output_offset,
 		.owner = run,
 		.on_output = on_output,
 		.on_done = on_done,
 	};
 	tool->start(&run->tool);
+}
+
+void run_tool_refuse_open_calls(struct run *run, const char *why)
+{
+	for (size_t i = 0; i < run->n_calls; i++) {
+		struct run_call *call = &run->calls[i];
+		const struct tool *tool = find_tool(run, call->spec.name);
+		if (call->has_result)
+			continue;
+		if (run->is_resumed && tool && tool->abandon)
+			tool->abandon(run->agent, run->user_id, call_key(run, call));
+		refuse(run, call, "cancelled", why);
+	}
 }
 
 /* Begins the current call. Returns false when it was answered without one. */

@@ -17,7 +17,7 @@
 #define CLIP_TAIL 8192
 #define MAX_EVENT (1024 * 1024)
 #define MAX_REFUSAL (16 * 1024)
-#define MAX_SCRIPT (128 * 1024)
+#define MAX_SCRIPT (64 * 1024)
 #define WAIT_FIRST_MS 50
 #define WAIT_MAX_MS 1000
 #define GRACE_MS (30 * 1000)        /* beyond the command's own time-out, for exec to come back */
@@ -486,4 +486,5 @@ const struct tool tool_shell = {
 	.start = shell_start,
 	.cancel = shell_cancel,
 	.leave = shell_leave,
+	.abandon = shell_abandon,
 };

@@ -26,7 +26,7 @@ struct tool_call {
 	const char *user_id, *conversation_id;
 	const char *key;        /* the same call has the same key, also after a restart */
 	yyjson_val *arguments;  /* an object; lives until on_done */
-	uint64_t max_ms;        /* until the end of the run */
+	uint64_t max_ms;        /* a run's longest time: a call need not go on longer */
 	uint64_t output_offset; /* output before it was shown already */
 	void *owner;
 	void (*on_output)(struct tool_call *c, const char *stream, uint64_t offset, struct str text);
@@ -46,9 +46,13 @@ struct tool {
 	void (*cancel)(struct tool_call *c);
 	/* The process ends: closes connections and lets what was started go on. No on_done follows. */
 	void (*leave)(struct tool_call *c);
+	/* A call that an earlier process may have begun is not wanted any more: stops it, in the background. */
+	void (*abandon)(struct agent *agent, const char *user_id, const char *key);
 };
 
 extern const struct tool tool_shell;
+/* shell_abandon.c */
+void shell_abandon(struct agent *agent, const char *user_id, const char *key);
 
 /* NULL for an unknown name. */
 const struct tool *tool_find(const char *name);

@@ -306,11 +306,33 @@ static void list_done(struct job *job)
 	exchange_drop(x);
 }
 
+/* The one that runs under this Idempotency-Key of the caller, if any: for who wants to stop what he may have started.
+ */
+static void list_by_key(struct exchange *x, const char *key)
+{
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc), *items = yyjson_mut_obj_add_arr(doc, obj, "items");
+	struct command *c;
+	char name[65];
+
+	journal_key(x->who.user_id, key, name);
+	c = command_by_key(x->self, name);
+	if (c)
+		command_add_live(doc, yyjson_mut_arr_add_obj(doc, items), c);
+	yyjson_mut_obj_add_null(doc, obj, "next");
+	reply_json(x, 200, doc);
+}
+
 void commands_list(struct exchange *x)
 {
 	struct exec *e = x->self;
 	struct listing *l = arena_new_of(x->arena, struct listing);
+	const char *key = http_query_get(x->arena, x->req->query, "key");
 
+	if (key && *key) {
+		list_by_key(x, key);
+		return;
+	}
 	l->job = (struct job){.run = list_run, .done = list_done};
 	l->x = x;
 	l->any = identity_may(&x->who, "commands.read_any");

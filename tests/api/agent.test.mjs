@@ -516,6 +516,8 @@ describe('the agent role', { timeout: 300000 }, () => {
     w.peer.hold = false;
     const e = await w.ended(sent.id);
     assert.equal(e.status, 'cancelled');
+    for (const limit = Date.now() + 4000; [...w.peer.byId.values()].at(-1).status === 'running'; await sleep(20))
+      assert.ok(Date.now() < limit, 'the command goes on');
   });
 
   // ---- Other people ----

@@ -65,6 +65,19 @@ describe('the agent role with exec', { timeout: 120000 }, () => {
     assert.ok(JSON.stringify(items).length < 1000000);
   });
 
+  test('a run that is cancelled and crashes leaves no command behind', async () => {
+    const sent = await w.send('run: echo begun; sleep 300');
+    await w.until(sent.id, (e) => e.type === 'call.output');
+    await w.exec.kill('SIGKILL');
+    assert.equal((await w.api('POST', `/api/executions/${sent.id}/cancel`)).status, 202);
+    await w.agent.kill('SIGKILL');
+    await w.exec.start();
+    await w.agent.start();
+    assert.equal((await w.ended(sent.id)).status, 'cancelled');
+    const running = async () => (await w.exec.api('GET', '/api/commands', undefined, w.token)).body.items.filter((c) => c.status === 'running');
+    for (const limit = Date.now() + 5000; (await running()).length; await sleep(50)) assert.ok(Date.now() < limit, 'a command goes on');
+  });
+
   for (const victim of ['exec', 'agent'])
     test(`${victim} killed while commands run: each ran once, nothing is missing or doubled`, async () => {
       const sent = [];

@@ -125,6 +125,11 @@ export class ExecPeer {
       this.bodies.push(body);
       return this.stream(res, this.byKey.get(key) ?? this.start(body, key), 0);
     }
+    if (!id) {
+      const found = this.byKey.get(url.searchParams.get('key'));
+      res.writeHead(200, { 'content-type': 'application/json' });
+      return res.end(JSON.stringify({ items: found?.status === 'running' ? [this.view(found)] : [], next: null }));
+    }
     const c = this.byId.get(id);
     if (!c) return this.problem(res, 404, 'not_found');
     if (what === 'stream') {
