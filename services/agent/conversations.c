@@ -288,8 +288,8 @@ struct delete
 static int delete_run(struct db_conn *c, struct exchange_job *job)
 {
 	static const char *const statements[] = {
-		"delete from execution_events where execution_id in (select id from executions where conversation_id = "
-		"?)",
+		("delete from execution_events "
+		 "where execution_id in (select id from executions where conversation_id = ?)"),
 		"delete from executions where conversation_id = ?",
 		"delete from messages where conversation_id = ?",
 		"delete from conversations where id = ?",
