@@ -1,28 +1,14 @@
-/* What a command cannot do, class by class. The tests run probes inside: this program itself, copied into the
- * workspace, with the probe's name as its argument; or a script. */
+/* What a command cannot do, class by class: by sandbox_probe.c, copied into the workspace, or by scripts. */
 #include "sandbox/sandbox.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/if_packet.h>
-#include <netinet/in.h>
-#include <sched.h>
+#include <assert.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/ptrace.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -32,191 +18,9 @@
 
 #define ARG(text) ((char *)(uintptr_t)(text))
 
-/* ---- Inside ---- */
-
-static void say(const char *what, long r)
-{
-	printf("%s %s\n", what, r < 0 ? strerrorname_np(errno) : "ok");
-	fflush(stdout);
-}
-
-static void probe_calls(void)
-{
-	char stack[64] = "";
-	struct clone_args {
-		uint64_t flags, rest[7];
-	} clone3_args = {.flags = CLONE_NEWUSER};
-
-	say("mount", mount("tmpfs", "/tmp", "tmpfs", 0, NULL));
-	say("umount", umount2("/proc", MNT_DETACH));
-	say("pivot_root", syscall(SYS_pivot_root, ".", "."));
-	say("chroot", chroot("/tmp"));
-	say("unshare", unshare(CLONE_NEWUSER));
-	say("unshare_net", unshare(CLONE_NEWNET));
-	say("setns", setns(0, 0));
-	say("clone", syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0));
-	say("clone3", syscall(SYS_clone3, &clone3_args, sizeof(clone3_args)));
-	say("fsopen", syscall(SYS_fsopen, "tmpfs", 0));
-	say("open_tree", syscall(SYS_open_tree, AT_FDCWD, "/", 1));
-	say("ptrace", ptrace(PTRACE_TRACEME, 0, 0, 0));
-	say("process_vm_readv", syscall(SYS_process_vm_readv, 1, NULL, 0, NULL, 0, 0));
-	say("keyctl", syscall(SYS_keyctl, 0, -3, 0));
-	say("add_key", syscall(SYS_add_key, "user", "x", "y", 1, -3));
-	say("bpf", syscall(SYS_bpf, 0, stack, sizeof(stack)));
-	say("perf_event_open", syscall(SYS_perf_event_open, stack, 0, -1, -1, 0));
-	say("userfaultfd", syscall(SYS_userfaultfd, 0));
-	say("io_uring_setup", syscall(SYS_io_uring_setup, 1, stack));
-	say("init_module", syscall(SYS_init_module, stack, 0, ""));
-	say("kexec_load", syscall(SYS_kexec_load, 0, 0, NULL, 0));
-	say("name_to_handle_at", syscall(SYS_name_to_handle_at, AT_FDCWD, "/", stack, stack, 0));
-	say("syslog", syscall(SYS_syslog, 3, stack, 10));
-	say("sethostname", sethostname("x", 1));
-	say("setuid", setuid(0));
-	say("setgid", setgid(0));
-	say("mknod", mknod("/tmp/null", S_IFCHR | 0666, 0x103));
-	say("chown", chown("/workspace", 0, 0));
-	say("reboot", syscall(SYS_reboot, 0xfee1dead, 672274793, 0, NULL));
-}
-
-static void probe_sockets(void)
-{
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(53), .sin_addr = {htonl(0x08080808)}};
-	int tcp = socket(AF_INET, SOCK_STREAM, 0), udp = socket(AF_INET, SOCK_DGRAM, 0);
-
-	say("mptcp", socket(AF_INET, SOCK_STREAM, 262));
-	say("sctp", socket(AF_INET, SOCK_STREAM, 132));
-	say("raw", socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
-	say("packet", socket(AF_PACKET, SOCK_RAW, 0));
-	say("vsock", socket(40, SOCK_STREAM, 0));
-	say("alg", socket(38, SOCK_SEQPACKET, 0));
-	say("netfilter", socket(AF_NETLINK, SOCK_RAW, 12));
-	say("high_family", syscall(SYS_socket, 0x100000028, SOCK_STREAM, 0));
-	say("tcp_connect", tcp < 0 ? -1 : connect(tcp, (struct sockaddr *)&to, sizeof(to)));
-	say("udp_send", udp < 0 ? -1 : sendto(udp, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)));
-}
-
-static void probe_terminal(void)
-{
-	say("tiocsti", ioctl(0, TIOCSTI, "x"));
-	say("tiocsti_high", syscall(SYS_ioctl, 0, 0x100000000 | TIOCSTI, "x"));
-	say("tioclinux", ioctl(0, TIOCLINUX, "\2"));
-	say("tty", open("/dev/tty", O_RDWR));
-}
-
-/* getpid by the 32-bit table; the number 20 is writev in the 64-bit one. */
-static void probe_foreign(void)
-{
-#ifdef __x86_64__
-	long r = 20;
-
-	__asm__ volatile("int $0x80" : "+a"(r) : : "memory", "r8", "r9", "r10", "r11");
-	printf("int80 returned %ld\n", r);
-#else
-	raise(SIGSYS);
-#endif
-}
-
-static void probe_x32(void)
-{
-#ifdef __x86_64__
-	printf("x32 returned %ld\n", syscall(0x40000000 + SYS_getpid));
-#else
-	raise(SIGSYS);
-#endif
-}
-
-static void probe_abstract(bool listen_here)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX, .sun_path = "\0ogent-test"};
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	if (listen_here) {
-		say("bind", bind(fd, (struct sockaddr *)&addr, 20));
-		listen(fd, 1);
-		sleep(20);
-	} else {
-		say("connect", connect(fd, (struct sockaddr *)&addr, 20));
-	}
-}
-
-/* A process that leaves its session, its parent and its pipes. */
-static void probe_daemon(const char *seconds)
-{
-	if (fork() == 0) {
-		setsid();
-		if (fork() == 0) {
-			close(0);
-			close(1);
-			close(2);
-			execl("/bin/sleep", "sleep", seconds, NULL);
-		}
-		_exit(0);
-	}
-	wait(NULL);
-}
-
-static void probe_bomb(void)
-{
-	unsigned n = 0;
-
-	for (int i = 0; i < 100000; i++) {
-		pid_t pid = fork();
-
-		if (pid == 0) {
-			pause();
-			_exit(0);
-		}
-		if (pid < 0)
-			break;
-		n++;
-	}
-	printf("forks %u\n", n);
-	fflush(stdout);
-}
-
-static void probe_memory(void)
-{
-	for (size_t i = 0; i < 4096; i++) {
-		char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-		if (p == MAP_FAILED) {
-			printf("refused after %zu MiB\n", i);
-			exit(1);
-		}
-		memset(p, 1, 1 << 20);
-	}
-	puts("got it all");
-}
-
-static int run_probe(const char *name, const char *seconds)
-{
-	if (strcmp(name, "calls") == 0)
-		probe_calls();
-	else if (strcmp(name, "sockets") == 0)
-		probe_sockets();
-	else if (strcmp(name, "terminal") == 0)
-		probe_terminal();
-	else if (strcmp(name, "foreign") == 0)
-		probe_foreign();
-	else if (strcmp(name, "x32") == 0)
-		probe_x32();
-	else if (strcmp(name, "listen") == 0 || strcmp(name, "connect") == 0)
-		probe_abstract(name[0] == 'l');
-	else if (strcmp(name, "daemon") == 0)
-		probe_daemon(seconds);
-	else if (strcmp(name, "bomb") == 0)
-		probe_bomb();
-	else if (strcmp(name, "memory") == 0)
-		probe_memory();
-	else
-		return 2;
-	return 0;
-}
-
-/* ---- Outside ---- */
-
 static bool as_user;
 static struct bench *bench;
+static char probe_path[PATH_MAX];
 static char tag[32]; /* seconds that only sleeps of this run sleep */
 
 static int open_bench(void **state)
@@ -233,9 +37,9 @@ static int close_bench(void **state)
 	return 0;
 }
 
-static void copy_self(const struct trial *t)
+static void copy_probe(const struct trial *t)
 {
-	char *command = arena_printf(bench->arena, "cp /proc/%d/exe '%s/workspaces/%s/probe'", getpid(), bench->dir,
+	char *command = arena_printf(bench->arena, "cp '%s' '%s/workspaces/%s/probe'", probe_path, bench->dir,
 				     t->spec.workspace);
 
 	bench_workspace(bench, t->spec.workspace, t->spec.uid);
@@ -244,15 +48,14 @@ static void copy_self(const struct trial *t)
 
 static struct trial probe(const char *name)
 {
-	char **argv = arena_alloc(bench->arena, 5 * sizeof(*argv));
+	char **argv = arena_alloc(bench->arena, 4 * sizeof(*argv));
 	struct trial t;
 
 	argv[0] = ARG("/workspace/probe");
-	argv[1] = ARG("--inside");
-	argv[2] = arena_strdup(bench->arena, name);
-	argv[3] = tag;
+	argv[1] = arena_strdup(bench->arena, name);
+	argv[2] = tag;
 	t = trial_argv(bench, argv);
-	copy_self(&t);
+	copy_probe(&t);
 	return t;
 }
 
@@ -565,8 +368,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(ordinary_work_is_possible),
 	};
 
-	if (argc > 3 && strcmp(argv[1], "--inside") == 0)
-		return run_probe(argv[2], argv[3]);
+	assert(readlink("/proc/self/exe", probe_path, sizeof(probe_path) - 20) > 0);
+	strcpy(strrchr(probe_path, '/'), "/test-exec-probe");
 	as_user = argc > 1;
 	return cmocka_run_group_tests(tests, open_bench, close_bench);
 }
