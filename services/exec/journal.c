@@ -19,6 +19,22 @@
 #define SPEC_MAX (32 << 20)
 #define RESULT_MAX (64 << 10)
 
+/* What a crash left of keys in the making (link_key). */
+static void sweep_keys(const struct journal *j)
+{
+	int fd = dir_open(j->keys_fd, ".");
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] == '.' && id_is_valid(str_of(e->d_name + 1)))
+			unlinkat(j->keys_fd, e->d_name, 0);
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
+}
+
 int journal_open(const char *dir, bool shared, struct journal *ret)
 {
 	struct journal j = {-1, -1, -1, -1, -1, -1, geteuid() == 0};
@@ -39,11 +55,13 @@ int journal_open(const char *dir, bool shared, struct journal *ret)
 		r = *folders[i].fd = dir_make(j.dir_fd, folders[i].name);
 	if (r >= 0 && shared && (fchmod(j.dir_fd, 0711) < 0 || fchmod(j.workspaces_fd, 0711) < 0))
 		r = -errno;
-	if (r < 0)
+	if (r < 0) {
 		journal_close(&j);
-	else
-		*ret = j;
-	return MIN(r, 0);
+		return r;
+	}
+	sweep_keys(&j);
+	*ret = j;
+	return 0;
 }
 
 void journal_close(struct journal *j)
