@@ -480,8 +480,9 @@ export interface paths {
         put?: never;
         /**
          * Run a command in the sandbox
-         * @description With `stream=1` the answer is the stream of events itself: `started` {command}, `output` {stream, offset, data}, `ended` {command}. `offset` counts
-         *     the raw bytes of both streams together; `data` is UTF-8, invalid bytes become U+FFFD.
+         * @description With `stream=1` the answer (200) is the stream of events itself: `started` {command}, `output` {stream, offset, bytes, at_ms, data}, `skipped`
+         *     {offset, bytes}, `ended` {command}. `offset` counts the raw bytes of both streams together, `bytes` those that `data` stands for, `at_ms` the time
+         *     since the start; `data` is UTF-8, invalid bytes become U+FFFD. `skipped`: output that is not kept any more.
          */
         post: operations["runCommand"];
         delete?: never;
@@ -577,9 +578,9 @@ export interface paths {
          * WebSocket of JSON messages
          * @description The first message, within 10 s, is `{"type":"auth","token":"ACCESS TOKEN"}`; the answer `{"type":"ready","connection","user"}`. Then
          *     `{"type":"join","room","id"}` is answered by `{"type":"joined","room","id"}` or `{"type":"error","code","message","id"}`; `leave` likewise; `ping` by
-         *     `pong`; `auth` again renews. Rooms: `user:{own id}` (joined by itself), `conversation:{id}`, `execution:{id}`. Events arrive as
+         *     `pong`; `auth` again, with a fresh token of the same user, is answered by `{"type":"renewed"}`. Rooms: `user:{own id}` (joined by itself), `conversation:{id}`, `execution:{id}`. Events arrive as
          *     `{"type":"event","room","event":{…}}`, one copy a connection, `event` as in `ExecutionEvent`. Close codes: 4401 the token expired or is wrong,
-         *     1013 the client reads too slowly; come back and read the missed events by `/api/executions/{id}/events?after=`.
+         *     1001 the service restarts, 1003 a binary message, 1008 too many messages, 1013 the client reads too slowly; come back and read the missed events by `/api/executions/{id}/events?after=`.
          */
         get: operations["connectWebSocket"];
         put?: never;
@@ -1245,6 +1246,7 @@ export interface components {
             output_bytes: number;
             /** @description Bytes that are not kept. */
             truncated_bytes: number;
+            created_at?: components["schemas"]["Time"];
             started_at: components["schemas"]["MaybeTime"];
             ended_at: components["schemas"]["MaybeTime"];
             duration_ms: number | null;
@@ -2277,6 +2279,8 @@ export interface operations {
                 limit?: components["parameters"]["Limit"];
                 /** @description `next` of the page before. */
                 after?: components["parameters"]["After"];
+                /** @description Only the running command of this Idempotency-Key, if there is one. */
+                key?: string;
             };
             header?: never;
             path?: never;
@@ -2337,8 +2341,16 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            /** @description `workspace_unusable`. */
+            409: components["responses"]["Problem"];
+            /** @description `invalid_field`, or `idempotency_key_reused`: the key has started another command. */
+            422: components["responses"]["Problem"];
+            /** @description `too_many_commands` of this user are running (option command_running_max). */
+            429: components["responses"]["Problem"];
             /** @description `sandbox_unavailable`: this machine cannot give the configured `sandbox_level`; /healthz of exec names the missing layer. */
             503: components["responses"]["Problem"];
+            /** @description `storage_full`. */
+            507: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
@@ -2404,11 +2416,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Bytes from `offset` on. */
+            /** @description Bytes from `offset` on, up to the next gap: of long output the head and the tail are kept. */
             200: {
                 headers: {
                     /** @description All bytes the command has written. */
                     "X-Ogent-Output-Bytes"?: number;
+                    /** @description Where the body begins: above the wanted offset if that byte is not kept. */
+                    "X-Ogent-Output-Offset"?: number;
                     [name: string]: unknown;
                 };
                 content: {
