@@ -18,7 +18,7 @@ let base;
 
 before(async () => {
 	if (shots) mkdirSync(shots, { recursive: true });
-	platform = await startPlatform({ env: process.env.XSOCK ? { OGENT_SOCKET_URL: process.env.XSOCK } : {} });
+	platform = await startPlatform();
 	base = `http://127.0.0.1:${platform.where().port}`;
 	browser = await openBrowser();
 	page = browser.page;
