@@ -115,6 +115,9 @@ describe('the story', { concurrency: 1 }, () => {
 	});
 
 	test('output appears while the command runs', async () => {
+		let reads = 0;
+		const count = (request) => (reads += request.url().includes('/events') ? 1 : 0);
+		page.on('request', count);
 		await ask(slowly(6, 0.3));
 		const output = lastRun().locator('.output');
 		await output.getByText('line-1').waitFor();
@@ -123,6 +126,8 @@ describe('the story', { concurrency: 1 }, () => {
 		assert.equal(await lastRun().getAttribute('data-status'), 'running');
 		await ended('succeeded');
 		assert.deepEqual((await output.innerText()).trim().split('\n'), lines(6));
+		page.off('request', count);
+		assert.ok(reads <= 2, `the events came by the socket, yet they were read ${reads} times`);
 		assertClean(browser);
 	});
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { ExecutionEvent } from '../api/types';
-import { applyEvent, dropBytes, emptyView, shownOutputChars, utf8Length, type CallItem, type RunView, type TextItem } from './reducer';
+import { applyEvent, dropBytes, emptyView, shownOutputChars, shownOutputLines, utf8Length, type CallItem, type RunView, type TextItem } from './reducer';
 import { sampleRun, event } from './sample';
 
 function play(events: ExecutionEvent[], view: RunView = emptyView('e1', 'c1')): RunView {
@@ -16,9 +16,9 @@ describe('the reducer of execution events', () => {
 		expect(view.items.map((i) => i.kind)).toEqual(['text', 'call', 'text']);
 		const call = view.items[1] as CallItem;
 		expect(call.output).toEqual([
-			{ stream: 'stdout', text: 'Filesystem\n' },
-			{ stream: 'stderr', text: 'df: warning\n' },
-			{ stream: 'stdout', text: '/dev/vda1 40G\n' },
+			{ stream: 'stdout', text: 'Filesystem\n', lines: 1, bytes: 0 },
+			{ stream: 'stderr', text: 'df: warning\n', lines: 1, bytes: 0 },
+			{ stream: 'stdout', text: '/dev/vda1 40G\n', lines: 1, bytes: 0 },
 		]);
 		expect([call.status, call.exitCode, call.durationMs]).toEqual(['exited', 0, 12]);
 		expect((view.items[2] as TextItem).text).toBe('40 GB – enough.');
@@ -77,7 +77,7 @@ describe('the reducer of execution events', () => {
 			event(2, 'call.output', { call_id: 'a', stream: 'stdout', offset: 0, text: '\ufffd' }),
 			event(3, 'call.output', { call_id: 'a', stream: 'stdout', offset: 1, text: 'ok' }),
 		]);
-		expect((view.items[0] as CallItem).output).toEqual([{ stream: 'stdout', text: '\ufffdok' }]);
+		expect((view.items[0] as CallItem).output).toEqual([{ stream: 'stdout', text: '\ufffdok', lines: 0, bytes: 0 }]);
 	});
 
 	it('discards the text of an attempt that is repeated', () => {
@@ -104,20 +104,33 @@ describe('the reducer of execution events', () => {
 		expect(view.items).toEqual([]);
 	});
 
-	it('keeps the last part of long output, the same whatever the pieces', () => {
+	it.each([
+		['characters', `${'x'.repeat(99)}\n`, shownOutputChars / 100],
+		['lines', 'y\n', shownOutputLines],
+	])('keeps the end of long output, by %s, the same whatever the pieces', (_, line, kept) => {
 		const started = event(1, 'call.started', { call_id: 'a', name: 'shell', arguments: {}, command: 'yes' });
-		const text = Array.from({ length: 60_000 }, (_, i) => `${i}\n`).join('');
+		const text = line.repeat(kept * 3);
 		const pieces = (size: number) => {
 			const list = [started];
 			for (let at = 0; at < text.length; at += size)
-				list.push(event(2 + at, 'call.output', { call_id: 'a', stream: at % 2 ? 'stderr' : 'stdout', offset: at, text: text.slice(at, at + size) }));
+				list.push(event(2 + at, 'call.output', { call_id: 'a', stream: 'stdout', offset: at, text: text.slice(at, at + size) }));
 			return play(list).items[0] as CallItem;
 		};
-		const small = pieces(1_000);
-		expect(small.shownChars).toBe(shownOutputChars);
-		expect(small.hiddenChars).toBe(text.length - shownOutputChars);
-		expect(small.output.map((p) => p.text).join('')).toBe(text.slice(-shownOutputChars));
-		expect(pieces(300_000).output).toEqual(small.output);
+		const small = pieces(777);
+		expect(small.output.map((p) => p.text).join('')).toBe(line.repeat(kept));
+		expect(small.hiddenChars).toBe(line.length * kept * 2);
+		expect([small.shownChars, small.shownLines]).toEqual([line.length * kept, kept]);
+		expect({ ...pieces(1_000_000), nextOffset: 0 }).toEqual({ ...small, nextOffset: 0 });
+	});
+
+	it('marks the place where the server left output out', () => {
+		const view = play([
+			event(1, 'call.started', { call_id: 'a', name: 'shell', arguments: {}, command: 'x' }),
+			event(2, 'call.output', { call_id: 'a', stream: 'stdout', offset: 0, text: 'head' }),
+			event(3, 'call.output_skipped', { call_id: 'a', bytes: 1000 }),
+			event(4, 'call.output', { call_id: 'a', stream: 'stdout', offset: 1004, text: 'tail' }),
+		]);
+		expect((view.items[0] as CallItem).output.map((p) => p.text || p.bytes)).toEqual(['head', 1000, 'tail']);
 	});
 
 	it('ends running commands with a cancelled execution', () => {

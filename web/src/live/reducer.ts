@@ -3,12 +3,15 @@
 import type { CallStatus, Execution, ExecutionEvent, ExecutionStatus, ToolCall, Usage } from '../api/types';
 import { isEnded } from './status';
 
-/** Output shown of one command: its last 200,000 characters. */
+/** Output shown of one command: the longest end of it within both. */
 export const shownOutputChars = 200_000;
+export const shownOutputLines = 5_000;
 
 export interface OutputPiece {
-	stream: 'stdout' | 'stderr';
-	text: string;
+	stream: 'stdout' | 'stderr' | 'skipped';
+	text: string; // of skipped: empty
+	lines: number; // line feeds in text
+	bytes: number; // of skipped: how many are missing here
 }
 
 export interface TextItem {
@@ -31,6 +34,7 @@ export interface CallItem {
 	status: CallStatus;
 	output: OutputPiece[];
 	shownChars: number;
+	shownLines: number;
 	hiddenChars: number; // cut off the front of what is shown
 	skippedBytes: number; // left out by the server
 	/* Raw bytes of both streams so far; null after text whose raw length cannot be told (U+FFFD may stand for invalid bytes). */
@@ -120,6 +124,7 @@ export function newCall(callId: string, step: number): CallItem {
 		status: 'running',
 		output: [],
 		shownChars: 0,
+		shownLines: 0,
 		hiddenChars: 0,
 		skippedBytes: 0,
 		nextOffset: 0,
@@ -131,24 +136,55 @@ export function newCall(callId: string, step: number): CallItem {
 	};
 }
 
-export function appendOutput(call: CallItem, stream: OutputPiece['stream'], text: string): CallItem {
+function countLines(text: string): number {
+	let lines = 0;
+	for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines++;
+	return lines;
+}
+
+/* Where the text begins after its n-th line feed. */
+function afterLine(text: string, n: number): number {
+	let at = 0;
+	for (let i = 0; i < n; i++) at = text.indexOf('\n', at) + 1;
+	return at;
+}
+
+/* Cuts the front until both limits hold. The pieces are ours to change. */
+function trimOutput(call: CallItem): CallItem {
+	const { output } = call;
+	let { shownChars, shownLines, hiddenChars } = call;
+	while (shownChars > shownOutputChars || shownLines > shownOutputLines) {
+		const first = output[0];
+		if (!first) break;
+		const lines = Math.min(first.lines, Math.max(0, shownLines - shownOutputLines));
+		const cut = Math.min(first.text.length, Math.max(shownChars - shownOutputChars, afterLine(first.text, lines)));
+		const gone = first.text.slice(0, cut);
+		const goneLines = countLines(gone);
+		if (cut === first.text.length) output.shift();
+		else output[0] = { ...first, text: first.text.slice(cut), lines: first.lines - goneLines };
+		shownChars -= cut;
+		shownLines -= goneLines;
+		hiddenChars += cut;
+	}
+	return { ...call, shownChars, shownLines, hiddenChars };
+}
+
+export function appendOutput(call: CallItem, stream: 'stdout' | 'stderr', text: string): CallItem {
 	if (text === '') return call;
 	const output = call.output.slice();
 	const last = output.at(-1);
-	if (last?.stream === stream) output[output.length - 1] = { stream, text: last.text + text };
-	else output.push({ stream, text });
-	let over = call.shownChars + text.length - shownOutputChars;
-	const hiddenChars = call.hiddenChars + Math.max(0, over);
-	while (over > 0 && output[0]) {
-		if (output[0].text.length > over) output[0] = { stream: output[0].stream, text: output[0].text.slice(over) };
-		else {
-			over -= output[0].text.length;
-			output.shift();
-			continue;
-		}
-		over = 0;
-	}
-	return { ...call, output, hiddenChars, shownChars: Math.min(shownOutputChars, call.shownChars + text.length) };
+	const lines = countLines(text);
+	if (last?.stream === stream) output[output.length - 1] = { ...last, text: last.text + text, lines: last.lines + lines };
+	else output.push({ stream, text, lines, bytes: 0 });
+	return trimOutput({ ...call, output, shownChars: call.shownChars + text.length, shownLines: call.shownLines + lines });
+}
+
+function appendSkipped(call: CallItem, bytes: number): CallItem {
+	const output = call.output.slice();
+	const last = output.at(-1);
+	if (last?.stream === 'skipped') output[output.length - 1] = { ...last, bytes: last.bytes + bytes };
+	else output.push({ stream: 'skipped', text: '', lines: 0, bytes });
+	return { ...call, output, skippedBytes: call.skippedBytes + bytes };
 }
 
 type Data<T extends ExecutionEvent['type']> = Extract<ExecutionEvent, { type: T }>['data'];
@@ -197,7 +233,7 @@ function onSkipped(view: RunView, data: Data<'call.output_skipped'>): RunView {
 	if (index < 0) return view;
 	const old = view.items[index] as CallItem;
 	const nextOffset = old.nextOffset === null ? null : old.nextOffset + data.bytes;
-	return replaceItem(view, index, { ...old, skippedBytes: old.skippedBytes + data.bytes, nextOffset });
+	return replaceItem(view, index, { ...appendSkipped(old, data.bytes), nextOffset });
 }
 
 function onCallDone(view: RunView, data: Data<'call.done'>): RunView {

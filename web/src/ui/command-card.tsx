@@ -1,7 +1,7 @@
 import { ChevronDown, SquareTerminal } from 'lucide-react';
 import { memo, useEffect, useId, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
 
-import { shownOutputChars, type CallItem } from '../live/reducer';
+import type { CallItem } from '../live/reducer';
 import { CopyButton } from './copy-button';
 import { callStatus, formatBytes, formatCount, formatDuration } from './format';
 import { Badge } from './parts';
@@ -79,7 +79,7 @@ function Output({ call, running, hasStderr }: { call: CallItem; running: boolean
 		<>
 			{call.hiddenChars > 0 && (
 				<p className="command-note">
-					Only the last {formatCount(shownOutputChars)} characters are shown; {formatCount(call.hiddenChars)} before them are not.
+					Only the end is shown: {formatCount(call.hiddenChars)} characters before it are not.
 				</p>
 			)}
 			<pre
@@ -95,7 +95,7 @@ function Output({ call, running, hasStderr }: { call: CallItem; running: boolean
 			>
 				{call.output.map((piece, i) => (
 					<span key={i} className={piece.stream}>
-						{terminalText(piece.text)}
+						{piece.stream === 'skipped' ? `\n… ${formatBytes(piece.bytes)} left out …\n` : terminalText(piece.text)}
 					</span>
 				))}
 			</pre>
