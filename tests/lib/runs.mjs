@@ -47,3 +47,27 @@ export function rolePids(p) {
 	const out = execFileSync(ogent, ['status', '--json'], { env: { ...process.env, OGENT_DATA: p.data }, encoding: 'utf8' });
 	return Object.fromEntries(JSON.parse(out).roles.map((r) => [r.role, r.pid]));
 }
+
+// The events of an execution so far.
+export async function eventsOf(p, token, id) {
+	const r = await p.api('GET', `/api/executions/${id}/events`, undefined, token(), { accept: 'application/json' });
+	assert.equal(r.status, 200, r.text);
+	return r.body.items;
+}
+
+// Waits until an event fits; returns all so far.
+export async function untilEvent(p, token, id, fits, ms = 15000) {
+	for (const limit = Date.now() + ms; ; await sleep(20)) {
+		const all = await eventsOf(p, token, id);
+		if (all.some(fits)) return all;
+		if (Date.now() > limit) throw new Error(`no such event of ${id}: ${all.map((e) => e.type)}`);
+	}
+}
+
+// Every number once and upwards, begun once, ended once.
+export function assertWhole(events) {
+	const seqs = events.map((e) => e.seq);
+	assert.deepEqual(seqs, [...new Set(seqs)].sort((a, b) => a - b));
+	for (const type of ['execution.started', 'execution.ended'])
+		assert.equal(events.filter((e) => e.type === type).length, 1, type);
+}
