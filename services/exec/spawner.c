@@ -101,6 +101,7 @@ static NORETURN void spawner_main(const char *exec_dir)
 		if (control >= 0)
 			close(control);
 	}
+	sandbox_host_deinit(&host);
 	_exit(0);
 }
 

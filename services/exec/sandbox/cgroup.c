@@ -243,6 +243,31 @@ void cgroup_host_init(struct cgroup_host *h, const char *name)
 			 "Delegate=yes");
 }
 
+void cgroup_host_deinit(struct cgroup_host *h)
+{
+	const char *paths[] = {h->leaf, h->v1_memory, h->v1_pids};
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (paths[i][0])
+			rmdir(paths[i]); /* refused while sandboxes live in it */
+}
+
+/* Makes our folders again: the spawner before us may have removed them at its end. */
+static void restore_host(const struct cgroup_host *h)
+{
+	const char *paths[] = {h->leaf, h->v1_memory, h->v1_pids};
+	int fd;
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		if (paths[i][0])
+			mkdir(paths[i], 0755);
+	fd = h->leaf_memory ? open(h->leaf, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (fd < 0)
+		return;
+	write_at(fd, "cgroup.subtree_control", "+memory +pids");
+	close(fd);
+}
+
 /* ---- One sandbox ---- */
 
 static int open_v1(const char *parent, const char *name, int *ret_dir, int *ret_join)
@@ -295,8 +320,8 @@ static int open_v1_limits(const struct cgroup_host *h, uint64_t memory_max, unsi
 	return r;
 }
 
-int cgroup_open(const struct cgroup_host *h, const char *name, uint64_t memory_max, unsigned pids_max,
-		struct cgroup *ret)
+static int open_groups(const struct cgroup_host *h, const char *name, uint64_t memory_max, unsigned pids_max,
+		       struct cgroup *ret)
 {
 	struct cgroup c = CGROUP_INIT;
 	int r = 0;
@@ -312,6 +337,17 @@ int cgroup_open(const struct cgroup_host *h, const char *name, uint64_t memory_m
 	else
 		*ret = c;
 	return r;
+}
+
+int cgroup_open(const struct cgroup_host *h, const char *name, uint64_t memory_max, unsigned pids_max,
+		struct cgroup *ret)
+{
+	int r = open_groups(h, name, memory_max, pids_max, ret);
+
+	if (r != -ENOENT)
+		return r;
+	restore_host(h);
+	return open_groups(h, name, memory_max, pids_max, ret);
 }
 
 bool cgroup_kill(const struct cgroup *c)

@@ -29,6 +29,8 @@ struct cgroup {
 /* Looks for writable places, makes our folder there and removes empty left-overs in it. `name` tells installations
  * apart. */
 void cgroup_host_init(struct cgroup_host *h, const char *name);
+/* Removes our folder if no sandbox is in it. */
+void cgroup_host_deinit(struct cgroup_host *h);
 bool cgroup_host_limits(const struct cgroup_host *h);
 int cgroup_host_version(const struct cgroup_host *h);
 

@@ -269,5 +269,6 @@ void sandbox_host_probe(struct sandbox_host *host, const char *data_dir)
 
 void sandbox_host_deinit(struct sandbox_host *host)
 {
+	cgroup_host_deinit(&host->cgroup);
 	seccomp_host_deinit(host);
 }
