@@ -102,6 +102,7 @@ describe('the story', { concurrency: 1 }, () => {
 		assert.ok((await page.locator('.answer').last().innerText()).length > 10);
 		await page.getByRole('navigation', { name: 'Conversations' }).getByRole('link', { name: /disk space/ }).waitFor();
 		await page.getByRole('heading', { level: 1, name: /disk space/ }).waitFor();
+		assert.match(await page.getByRole('log').innerText(), /^Answer: .+ free/);
 		await judge(page, 'chat', shots);
 		assertClean(browser);
 	});
@@ -330,6 +331,31 @@ describe('the story', { concurrency: 1 }, () => {
 		await page.getByRole('heading', { name: 'History' }).waitFor();
 		assert.equal(page.url(), `${base}/history`);
 		browser.expected.length = 0;
+		assertClean(browser);
+	});
+
+	test('a session that ends in between keeps the page below the sign-in form', async () => {
+		browser.expected.push(/status of 401/);
+		await browser.context.clearCookies();
+		await page.route('**/api/agents?*', (route) => route.fulfill({ status: 401, body: '{}' }), { times: 1 });
+		await page.getByRole('link', { name: 'Agents' }).click();
+		await page.getByText('Your session has ended').waitFor();
+		assert.equal(page.url(), `${base}/agents`);
+		await page.getByLabel('E-mail').fill(ADMIN.email);
+		await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
+		await page.getByRole('button', { name: 'Sign in' }).click();
+		await page.getByRole('link', { name: 'Assistant', exact: true }).waitFor();
+		browser.expected.length = 0;
+		assertClean(browser);
+	});
+
+	test('signing out in one window signs out the other', async () => {
+		const other = await browser.context.newPage();
+		await other.goto(`${base}/agents`);
+		await other.getByRole('link', { name: 'Assistant', exact: true }).waitFor();
+		await page.getByRole('button', { name: 'Sign out' }).click();
+		await other.getByRole('heading', { name: 'Sign in to Ogent' }).waitFor();
+		await other.close();
 		assertClean(browser);
 	});
 });

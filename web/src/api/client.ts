@@ -41,3 +41,8 @@ export function isApiError(error: unknown, code: string): boolean {
 export function allows(permissions: readonly string[], wanted: string): boolean {
 	return permissions.some((held) => held === '*' || held === wanted || (held.endsWith('.*') && wanted.startsWith(held.slice(0, -1))));
 }
+
+/** For `Idempotency-Key`. (randomUUID is there only on https and on this machine.) */
+export function newKey(): string {
+	return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -1,10 +1,10 @@
 import './../styles/pages.css';
 
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useId, useState, type FormEvent, type ReactNode } from 'react';
+import { useId, useRef, useState, type FormEvent, type ReactNode } from 'react';
 import { Link, useNavigate, useParams } from 'react-router';
 
-import { api, unwrap } from '../api/client';
+import { api, newKey, unwrap } from '../api/client';
 import { ApiError, messageOf } from '../api/error';
 import { agentQuery, modelsQuery } from '../api/queries';
 import type { Agent, AgentInput } from '../api/types';
@@ -25,9 +25,14 @@ function NewAgent(): ReactNode {
 	useTitle('New agent');
 	const queries = useQueryClient();
 	const navigate = useNavigate();
-	const [key] = useState(() => String(crypto.getRandomValues(new Uint32Array(4))));
+	/* The same values sent again, after an answer was lost, make one agent. */
+	const sent = useRef({ values: '', key: '' });
 	const create = useMutation({
-		mutationFn: (body: AgentInput) => unwrap(api.POST('/api/agents', { body, params: { header: { 'Idempotency-Key': `${key}-${JSON.stringify(body).length}` } } })),
+		mutationFn: (body: AgentInput) => {
+			const values = JSON.stringify(body);
+			if (sent.current.values !== values) sent.current = { values, key: newKey() };
+			return unwrap(api.POST('/api/agents', { body, params: { header: { 'Idempotency-Key': sent.current.key } } }));
+		},
 		onSuccess: () => {
 			void queries.invalidateQueries({ queryKey: ['agents'] });
 			void navigate('/agents');

@@ -2,7 +2,7 @@ import './../styles/chat.css';
 
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useMemo, useState, type ReactNode } from 'react';
-import { useNavigate, useParams } from 'react-router';
+import { useNavigate, useParams, useSearchParams } from 'react-router';
 
 import { api, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
@@ -25,7 +25,9 @@ const suggestions = ['How much disk space is free?', 'How much memory is in use?
 
 export function ChatPage(): ReactNode {
 	const { id } = useParams();
-	return id ? <ConversationPage key={id} id={id} /> : <NewChatPage />;
+	const [params] = useSearchParams();
+	const agentId = params.get('agent') ?? '';
+	return id ? <ConversationPage key={id} id={id} /> : <NewChatPage key={`new ${agentId}`} agentId={agentId} />;
 }
 
 /* What happens around a message once it is on its way. */
@@ -53,13 +55,13 @@ function useDelivery(watch: (executionId: string) => void): Delivery {
 	);
 }
 
-function NewChatPage(): ReactNode {
+function NewChatPage({ agentId }: { agentId: string }): ReactNode {
 	useTitle('New chat');
 	const agents = useQuery(agentsQuery);
 	const outgoing = useOutbox(null);
 	const delivery = useDelivery(noWatch);
 	const may = useMay('conversations.use');
-	const [chosen, setChosen] = useState(() => new URLSearchParams(location.search).get('agent') ?? '');
+	const [chosen, setChosen] = useState(agentId);
 	const agent = agents.data?.find((a) => a.id === chosen) ?? agents.data?.at(-1);
 	const [draftVersion, setDraftVersion] = useState(0);
 

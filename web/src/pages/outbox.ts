@@ -2,7 +2,7 @@
  * the same key, so it never counts twice. */
 import { useSyncExternalStore } from 'react';
 
-import { api, unwrap } from '../api/client';
+import { api, newKey, unwrap } from '../api/client';
 import type { Execution } from '../api/types';
 
 export interface Outgoing {
@@ -43,11 +43,6 @@ export interface Delivery {
 	/** The conversation was made. */
 	onConversation(id: string): void;
 	onSent(execution: Execution): void;
-}
-
-/* randomUUID is there only on https and on this machine. */
-function newKey(): string {
-	return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 async function deliver(entry: Outgoing, delivery: Delivery): Promise<void> {
