@@ -95,6 +95,18 @@ bool id_is_valid(struct str s)
 	return true;
 }
 
+int64_t id_time_us(struct str id)
+{
+	char hex[13];
+
+	if (!id_is_valid(id) || id.p[14] != '7')
+		return 0;
+	memcpy(hex, id.p, 8);
+	memcpy(hex + 8, id.p + 9, 4);
+	hex[12] = '\0';
+	return strtoll(hex, NULL, 16) * 1000;
+}
+
 void secret_new(char *ret, size_t size, const char *prefix, size_t n_bytes)
 {
 	uint8_t random[256];

@@ -10,5 +10,8 @@ void id_new(char ret_id[static ID_SIZE]);
 /* Whether it is a UUID in lower-case canonical form. */
 bool id_is_valid(struct str s);
 
+/* When a UUIDv7 was made, in us since 1970, to the millisecond. 0: it is none. */
+int64_t id_time_us(struct str id);
+
 /* `prefix` and n_bytes of randomness as base64url, NUL-terminated. `size` must hold both. */
 void secret_new(char *ret, size_t size, const char *prefix, size_t n_bytes);

@@ -425,17 +425,6 @@ uid_t journal_greatest_uid(const struct journal *j)
 	return greatest;
 }
 
-/* When a UUIDv7 was made: its first 48 bits are milliseconds (RFC 9562 section 5.7). */
-static int64_t id_time_us(const char *id)
-{
-	char hex[13];
-
-	memcpy(hex, id, 8);
-	memcpy(hex + 8, id + 9, 4);
-	hex[12] = 0;
-	return strtoll(hex, NULL, 16) * 1000;
-}
-
 unsigned journal_prune(const struct journal *j, int64_t before_us)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new(), *one = arena_new();
@@ -445,7 +434,7 @@ unsigned journal_prune(const struct journal *j, int64_t before_us)
 
 	if (journal_list(j, NULL, a, &list) < 0)
 		return 0;
-	for (size_t i = list.n; i > 0 && id_time_us(list.ids[i - 1]) < before_us; i--) {
+	for (size_t i = list.n; i > 0 && id_time_us(str_of(list.ids[i - 1])) < before_us; i--) {
 		arena_reset(one);
 		if (journal_load(j, list.ids[i - 1], one, &entry) < 0 || !entry.has_result)
 			continue;

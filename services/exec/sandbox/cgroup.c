@@ -12,7 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/str.h"
+#include "base/clock.h"
+#include "base/id.h"
+
+#define LEFT_OVER_US (10 * 60 * 1000000ll)
 
 /* ---- Small files ---- */
 
@@ -109,6 +112,14 @@ static bool mount_point(const char *controller, char *ret, size_t size)
 	return found;
 }
 
+/* Whether a group's sandbox may be coming up just now, under a supervisor that we do not know. */
+static bool may_be_young(const char *name)
+{
+	int64_t made_us = id_time_us(str_of(name));
+
+	return made_us && clock_now_us() - made_us < LEFT_OVER_US;
+}
+
 /* Groups of sandboxes that are gone; those that live on refuse to be removed. */
 static void remove_left_overs(int dir)
 {
@@ -117,7 +128,7 @@ static void remove_left_overs(int dir)
 	struct dirent *e;
 
 	while (d && (e = readdir(d)))
-		if (e->d_type == DT_DIR && e->d_name[0] != '.')
+		if (e->d_type == DT_DIR && e->d_name[0] != '.' && !may_be_young(e->d_name))
 			unlinkat(dir, e->d_name, AT_REMOVEDIR);
 	if (d)
 		closedir(d);
