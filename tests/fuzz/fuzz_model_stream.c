@@ -10,6 +10,8 @@ static void on_text(void *owner, struct str text)
 		abort();
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
 /* The first byte says in which steps the rest comes, and whether the connection breaks at the end. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
