@@ -1,0 +1,134 @@
+// Which model is used, and what goes over the wire to it: over the platform's own client (127.0.0.1) and over libcurl.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { AgentWorld, fold } from '../lib/agent_client.mjs';
+import { ModelPeer, chunk, DONE } from '../lib/model_peer.mjs';
+
+const KEY = 'sk-secret-0123456789';
+
+async function withPeer(options, env, fn) {
+  const peer = await new ModelPeer(options).open();
+  const w = await AgentWorld.start({ demo: false, env: env(peer) });
+  try {
+    await fn(w, peer);
+    assert.ok(!w.agent.log.includes(KEY), 'the key is in the log');
+  } finally {
+    await w.stop();
+    await peer.close();
+  }
+}
+
+for (const [way, host] of [['the own client', '127.0.0.1'], ['libcurl', '127.0.0.2']]) {
+  const env = (peer) => ({ OPENAI_API_KEY: KEY, OPENAI_BASE_URL: `${peer.url}/v1/`, OGENT_OPENAI_MODEL: 'm-1' });
+
+  test(`an OpenAI-compatible server with a key is used, over ${way}`, { timeout: 60000 }, () =>
+    withPeer({ host }, env, async (w, peer) => {
+      const models = await w.ok('GET', '/api/models');
+      assert.deepEqual(models.default, { id: 'm-1', provider: 'openai', name: 'm-1', demo: false, reason: null });
+      const e = await w.run('Hi "there"');
+      assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
+      assert.equal(e.output, 'Hello you.');
+      assert.equal(e.model, 'm-1');
+      assert.equal(e.provider, 'openai');
+      assert.deepEqual(e.usage, { input_tokens: 11, output_tokens: 3, estimated: false });
+      const [r] = peer.requests;
+      assert.equal(r.url, '/v1/chat/completions');
+      assert.equal(r.headers.authorization, `Bearer ${KEY}`);
+      assert.equal(r.body.model, 'm-1');
+      assert.equal(r.body.stream, true);
+      assert.deepEqual(r.body.messages.map((m) => m.role), ['system', 'user']);
+      assert.equal(r.body.messages[1].content, 'Hi "there"');
+      assert.equal(r.body.tools[0].function.name, 'shell');
+      assert.equal(r.body.tools[0].function.parameters.type, 'object');
+    }));
+
+  test(`a cancel closes the model's socket at once, over ${way}`, { timeout: 60000 }, () =>
+    withPeer({ host }, env, async (w, peer) => {
+      peer.answer = (req, res) => res.write(chunk({ content: 'Begun' }));
+      const sent = await w.send('Hi');
+      await w.until(sent.id, (e) => e.type === 'text.delta');
+      assert.equal(peer.closed, 0);
+      const at = Date.now();
+      await w.api('POST', `/api/executions/${sent.id}/cancel`);
+      while (peer.closed === 0 && Date.now() < at + 2000) await sleep(2);
+      assert.equal(peer.closed, 1);
+      assert.ok(Date.now() - at < 500, `${Date.now() - at} ms`);
+      assert.equal((await w.ended(sent.id)).output, 'Begun');
+    }));
+
+  test(`a refused key is told without the key, over ${way}`, { timeout: 60000 }, () =>
+    withPeer({ host }, env, async (w, peer) => {
+      peer.answer = (req, res) => {
+        res.statusCode = 401;
+        res.end(JSON.stringify({ error: { message: `Incorrect API key provided: ${KEY}` } }));
+      };
+      const e = await w.run('Hi');
+      assert.equal(e.error.code, 'model_key_refused');
+      assert.ok(!e.error.message.includes('sk-'));
+      assert.equal(peer.requests.length, 1);
+    }));
+
+  test(`a server that goes away and comes back is asked again, over ${way}`, { timeout: 60000 }, () =>
+    withPeer({ host }, env, async (w, peer) => {
+      const { port } = peer;
+      await peer.close();
+      const sent = await w.send('Hi');
+      await w.until(sent.id, (e) => e.type === 'model.retry');
+      await peer.open(port);
+      const e = await w.ended(sent.id);
+      assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
+    }));
+
+  test(`broken off in the middle, the text is taken back and comes whole, over ${way}`, { timeout: 60000 }, () =>
+    withPeer({ host }, env, async (w, peer) => {
+      const whole = peer.answer;
+      peer.answer = (req, res) => {
+        peer.answer = whole;
+        res.write(chunk({ content: 'Hel' }), () => setTimeout(() => res.destroy(), 20));
+      };
+      const e = await w.run('Hi');
+      assert.equal(e.output, 'Hello you.');
+      const { items } = await w.events(e.id);
+      const reset = items.findIndex((x) => x.type === 'text.reset');
+      assert.ok(reset > 0 && items[reset + 1].type === 'model.retry');
+      assert.equal(Object.values(fold(items).texts)[0], 'Hello you.');
+    }));
+}
+
+test('a compatible server without a key and without a named model: its first model is used', { timeout: 60000 }, () =>
+  withPeer({}, (peer) => ({ OPENAI_BASE_URL: `${peer.url}/v1` }), async (w, peer) => {
+    const models = await w.ok('GET', '/api/models');
+    assert.equal(models.default.id, 'peer-1');
+    assert.deepEqual(models.items.map((m) => m.id), ['ogent-demo', 'peer-1', 'peer-2']);
+    const agent = await w.ok('POST', '/api/agents', { name: 'Other', model: 'peer-2' }, 201);
+    assert.equal((await w.run('Hi', { conversation: await w.conversation({ agent_id: agent.id }) })).model, 'peer-2');
+    assert.equal(peer.requests.at(-1).headers.authorization, undefined);
+  }));
+
+test('an Ollama that answers is used', { timeout: 60000 }, () =>
+  withPeer({ models: ['llama3.2:latest'] }, (peer) => ({ OLLAMA_HOST: `127.0.0.1:${peer.port}` }), async (w, peer) => {
+    const models = await w.ok('GET', '/api/models');
+    assert.deepEqual(models.default, { id: 'llama3.2:latest', provider: 'ollama', name: 'llama3.2:latest', demo: false, reason: null });
+    const e = await w.run('Hi');
+    assert.equal(e.provider, 'ollama');
+    assert.equal(peer.requests.at(-1).url, '/v1/chat/completions');
+    assert.equal(peer.requests.at(-1).body.max_tokens, 4096);
+  }));
+
+test('a conversation whose call lost its result is repaired before the model sees it', { timeout: 60000 }, () =>
+  withPeer({}, (peer) => ({ OPENAI_BASE_URL: `${peer.url}/v1`, OGENT_OPENAI_MODEL: 'm' }), async (w, peer) => {
+    const whole = peer.answer;
+    peer.answer = (req, res) => {
+      const calls = ['a', 'b'].map((id, index) => ({ index, id, function: { name: 'nothing', arguments: '{broken' } }));
+      res.end(chunk({ tool_calls: calls }) + chunk({}, 'tool_calls') + DONE);
+      peer.answer = whole;
+    };
+    const c = await w.conversation();
+    assert.equal((await w.run('one', { conversation: c })).status, 'succeeded');
+    assert.equal((await w.run('two', { conversation: c })).status, 'succeeded');
+    const { messages } = peer.requests.at(-1).body;
+    assert.deepEqual(messages.map((m) => m.role), ['system', 'user', 'assistant', 'tool', 'tool', 'assistant', 'user']);
+    assert.deepEqual(messages.filter((m) => m.role === 'tool').map((m) => m.tool_call_id), ['a', 'b']);
+    for (const call of messages[2].tool_calls) JSON.parse(call.function.arguments);
+  }));
