@@ -35,8 +35,8 @@ static void add(const char *name, const char *value)
 /* What the role sees when `trusted` are the trusted proxies. */
 static const struct http_headers *pass(const char *path, const char *trusted)
 {
+	static struct client client; /* the fields point into it */
 	struct networks networks;
-	struct client client;
 	struct request_fields f = {"the-request-id", "the-trace", &client, false};
 
 	assert_int_equal(networks_parse(&networks, trusted, NULL), 0);
