@@ -233,11 +233,24 @@ static void refuse_token(struct exchange_full *f)
 	reply_problem(&f->x, 401, "unauthorized", "The access token is not valid (any more). Sign in again.");
 }
 
+/* A service's token is good among services only: what the gateway brings from outside has X-Forwarded-For. */
+static enum token_result identify(struct exchange_full *f)
+{
+	struct identity who;
+	enum token_result r = keyring_check(f->x.service->keyring, f->token, f->x.arena, &who);
+
+	if (r == TOKEN_OK && who.service[0] && http_header_get(&f->x.req->headers, "X-Forwarded-For").p)
+		return TOKEN_NOT_FOR_US;
+	if (r == TOKEN_OK)
+		f->x.who = who;
+	return r;
+}
+
 static void on_keys(struct key_wait *w)
 {
 	struct exchange_full *f = container_of(w, struct exchange_full, key_wait);
 
-	if (keyring_check(f->x.service->keyring, f->token, f->x.arena, &f->x.who))
+	if (identify(f))
 		refuse_token(f);
 	else
 		admit(f);
@@ -261,7 +274,7 @@ static void check_token(struct exchange_full *f)
 			      "Sign in and send the access token as Authorization: Bearer.");
 		return;
 	case BEARER_OTHER: r = TOKEN_MALFORMED; break;
-	case BEARER_TOKEN: r = keyring_check(f->x.service->keyring, f->token, f->x.arena, &f->x.who); break;
+	case BEARER_TOKEN: r = identify(f); break;
 	default: abort();
 	}
 

@@ -160,6 +160,8 @@ static const struct step steps[] = {
 	{"permission missing", "POST", "/things", MEMBER, TYPE, "{}", .status = 403, .expected = "things.write"},
 	{"a user is no service", "GET", "/inside", MEMBER, .status = 403, .expected = "forbidden"},
 	{"a service is", "GET", "/inside", SERVICE, .status = 200, .expected = "\"caller\":\"agent\""},
+	{"but not from outside", "GET", "/inside", SERVICE, .header = "X-Forwarded-For", .value = "203.0.113.9",
+	 .status = 401},
 	{"a service for a user", "GET", "/things/1", SERVICE_FOR_USER, .status = 200, .expected = "\"user\":\"u9\""},
 	{"page", "GET", "/things", MEMBER, .status = 200, .expected = "{\"limit\":50,\"after\":\"\""},
 	{"next page", "GET", "/things?limit=7&after=MjAyNiDDqQ", MEMBER, .status = 200,
