@@ -69,6 +69,8 @@ static void on_head(struct http_call *c, int status, const struct http_headers *
 	fields_for_client(headers, status == 101, &v->answer);
 	if (status == 101) /* on_upgrade follows */
 		return;
+	if (status == 426) /* tells what to upgrade to (RFC 9110 section 15.5.22) */
+		fields_add(&v->answer, STR("Upgrade"), http_header_get(headers, "Upgrade"));
 	if (str_has_prefix(http_header_get(headers, "Content-Type"), STR("text/event-stream")))
 		http_set_streaming(v->r);
 	v->has_answered = true;
