@@ -618,7 +618,8 @@ export interface paths {
         /** The place of Socket.IO, not there yet */
         get: operations["connectSocketIo"];
         put?: never;
-        post?: never;
+        /** The place of Socket.IO, not there yet */
+        post: operations["postSocketIo"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1236,8 +1237,8 @@ export interface components {
         Command: {
             id: string;
             status: components["schemas"]["CallStatus"];
-            argv?: string[] | null;
-            script?: string | null;
+            argv: string[] | null;
+            script: string | null;
             exit_code: number | null;
             signal: number | string | null;
             /** @description Why it ended otherwise than by itself. */
@@ -1246,13 +1247,13 @@ export interface components {
             output_bytes: number;
             /** @description Bytes that are not kept. */
             truncated_bytes: number;
-            created_at?: components["schemas"]["Time"];
+            created_at: components["schemas"]["Time"];
             started_at: components["schemas"]["MaybeTime"];
             ended_at: components["schemas"]["MaybeTime"];
             duration_ms: number | null;
             workspace: string | null;
             user_id: string | null;
-            usage?: null | {
+            usage: null | {
                 cpu_ms?: number;
                 max_rss_kib?: number;
             };
@@ -2504,6 +2505,19 @@ export interface operations {
         };
     };
     connectSocketIo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description `not_implemented`: use /ws. */
+            501: components["responses"]["Problem"];
+        };
+    };
+    postSocketIo: {
         parameters: {
             query?: never;
             header?: never;
