@@ -204,6 +204,8 @@ static int read_header(struct spool_reader *r)
 
 	if (n < 0)
 		return -errno;
+	if (n == 0)
+		return -ENODATA;
 	if (n != sizeof(r->head) || r->head.magic != MAGIC || r->head.tail_max == 0 || r->head.marks_max == 0)
 		return -EBADMSG;
 	return 0;
@@ -219,7 +221,8 @@ int spool_reader_open(struct spool_reader *r, int dir_fd)
 	err = read_header(r);
 	if (err < 0)
 		spool_reader_deinit(r);
-	return err;
+	/* Made this moment, or on a disk without room for its first byte: as if it were not there. */
+	return err == -ENODATA ? 0 : err;
 }
 
 void spool_reader_deinit(struct spool_reader *r)

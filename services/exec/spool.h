@@ -54,7 +54,7 @@ struct spool_reader {
 	struct spool_header head;
 };
 
-/* No file yet is an empty spool. Returns 0 or -errno (-EBADMSG: not a spool). */
+/* No file yet, or one without its first byte, is an empty spool. Returns 0 or -errno (-EBADMSG: not a spool). */
 int spool_reader_open(struct spool_reader *r, int dir_fd);
 void spool_reader_deinit(struct spool_reader *r);
 /* Bytes so far, read anew. */

@@ -60,6 +60,23 @@ static void expect(struct place *p, uint64_t from, uint64_t offset, const char *
 	assert_int_equal(piece.stream, stream);
 }
 
+static void a_file_without_a_byte_is_no_output_yet(void **state)
+{
+	struct place *p = *state;
+	struct spool_piece piece;
+	char data[16];
+
+	close(openat(p->fd, "output", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	assert_int_equal(spool_reader_open(&p->r, p->fd), 0);
+	assert_int_equal(p->r.fd, -1);
+	assert_int_equal(spool_read(&p->r, 0, data, sizeof(data), &piece), 0);
+	assert_int_equal(piece.n, 0);
+	spool_writer_init(&p->w, p->fd, 8192);
+	write_text(p, SPOOL_STDOUT, 0, "one");
+	assert_int_equal(spool_reader_open(&p->r, p->fd), 0);
+	expect(p, 0, 0, "one", SPOOL_STDOUT);
+}
+
 static void streams_keep_their_order_and_offsets(void **state)
 {
 	struct place *p = *state;
@@ -210,6 +227,7 @@ static void garbage_is_not_read(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(a_file_without_a_byte_is_no_output_yet, open_place, close_place),
 		cmocka_unit_test_setup_teardown(streams_keep_their_order_and_offsets, open_place, close_place),
 		cmocka_unit_test_setup_teardown(no_output_makes_no_file, open_place, close_place),
 		cmocka_unit_test_setup_teardown(head_and_tail_are_kept_and_the_rest_counted, open_place, close_place),
