@@ -9,6 +9,7 @@
 static int put(int dir_fd, const char *name, int flags, bool sync, struct str text)
 {
 	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600), r = 0;
+	size_t size = text.n;
 
 	if (fd < 0)
 		return -errno;
@@ -20,6 +21,9 @@ static int put(int dir_fd, const char *name, int flags, bool sync, struct str te
 		else if (n > 0)
 			text = (struct str){text.p + n, text.n - (size_t)n};
 	}
+	/* The rest of a reservation. */
+	if (r == 0 && ftruncate(fd, (off_t)size) < 0)
+		r = -errno;
 	if (r == 0 && sync && fsync(fd) < 0)
 		r = -errno;
 	close(fd);
@@ -31,13 +35,27 @@ int file_create(int dir_fd, const char *name, struct str text)
 	return put(dir_fd, name, O_EXCL, true, text);
 }
 
+int file_reserve(int dir_fd, const char *name, size_t size)
+{
+	char temporary[64];
+	int fd, r;
+
+	snprintf(temporary, sizeof(temporary), "%s.tmp", name);
+	fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	r = -posix_fallocate(fd, 0, (off_t)size);
+	close(fd);
+	return r;
+}
+
 int file_replace(int dir_fd, const char *name, struct str text)
 {
 	char temporary[64];
 	int r;
 
 	snprintf(temporary, sizeof(temporary), "%s.tmp", name);
-	r = put(dir_fd, temporary, O_TRUNC, false, text);
+	r = put(dir_fd, temporary, 0, false, text); /* into what may be reserved */
 	if (r == 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
 		r = -errno;
 	if (r < 0)

@@ -7,6 +7,8 @@
 int file_create(int dir_fd, const char *name, struct str text);
 /* Writes name.tmp and renames it to name: it appears whole or not at all. file_sync makes it durable. */
 int file_replace(int dir_fd, const char *name, struct str text);
+/* Room for a later file_replace of at most size bytes, which then cannot fail for want of it. Returns 0 or -errno. */
+int file_reserve(int dir_fd, const char *name, size_t size);
 /* A file and its folder. */
 int file_sync(int dir_fd, const char *name);
 /* The whole file (at most max bytes) in the arena, NUL-terminated. Returns 0 or -errno (-EFBIG). */

@@ -18,6 +18,7 @@
 
 #define SPEC_MAX (32 << 20)
 #define RESULT_MAX (64 << 10)
+#define RESULT_ROOM 4096 /* more than a result takes */
 
 /* What a crash left of keys in the making (link_key). */
 static void sweep_keys(const struct journal *j)
@@ -176,6 +177,9 @@ static int write_folder(const struct journal *j, const struct spec *spec, struct
 	r = make_mark(j->running_fd, spec->id);
 	if (r == 0)
 		r = mark_user(j, spec);
+	/* What is accepted can tell its end, however full the disk is by then. */
+	if (r == 0)
+		r = file_reserve(fd, RESULT_FILE, RESULT_ROOM);
 	if (r == 0)
 		r = file_create(fd, SPEC_FILE, text);
 	if (r == 0 && (fsync(fd) < 0 || fsync(j->commands_fd) < 0))

@@ -259,6 +259,29 @@ static void only_what_ended_is_pruned(void **state)
 	assert_int_equal(journal_save(&p->j, &again, id), JOURNAL_SAVED);
 }
 
+static void a_result_takes_the_room_that_was_reserved_for_it(void **state)
+{
+	struct place *p = *state;
+	struct spec s = new_spec(p, "ann", NULL);
+	struct result r = {.status = COMMAND_EXITED, .exit_code = 7};
+	struct journal_entry e;
+	struct stat reserved, written;
+	char id[ID_SIZE];
+	int fd;
+
+	assert_int_equal(journal_save(&p->j, &s, id), JOURNAL_SAVED);
+	fd = journal_folder(&p->j, s.id);
+	assert_int_equal(fstatat(fd, RESULT_FILE ".tmp", &reserved, 0), 0);
+	assert_true(reserved.st_blocks * 512 >= 4096);
+	assert_int_equal(journal_end(&p->j, s.id, &r), 0);
+	assert_int_equal(fstatat(fd, RESULT_FILE, &written, 0), 0);
+	assert_int_equal(written.st_ino, reserved.st_ino);
+	assert_int_equal(journal_load(&p->j, s.id, p->arena, &e), 0);
+	assert_true(e.has_result);
+	assert_int_equal(e.result.exit_code, 7);
+	close(fd);
+}
+
 static void damaged_files_are_told(void **state)
 {
 	struct place *p = *state;
@@ -293,6 +316,7 @@ int main(void)
 		TEST(a_lost_command_gets_a_result),
 		TEST(the_lock_tells_whether_a_supervisor_lives),
 		TEST(only_what_ended_is_pruned),
+		TEST(a_result_takes_the_room_that_was_reserved_for_it),
 		TEST(damaged_files_are_told),
 	};
 

@@ -573,8 +573,8 @@ static void judge(struct supervisor *s, const struct rusage *usage)
 		set_reason(s, "Killed by signal %d (%s).", r->signal, strsignal(r->signal));
 }
 
-/* exec is told before the disk has it: what a power failure takes in between reads as lost. A full disk must not hide
- * the end either: without room for the result, exec is told and calls the command lost. */
+/* exec is told before the disk has it: what a power failure takes in between reads as lost. Room for the result was
+ * reserved with the command; a disk that fails all the same must not hide the end: exec is told and calls it lost. */
 static void publish(struct supervisor *s)
 {
 	struct control_event ended = {.type = CONTROL_ENDED};
