@@ -343,16 +343,20 @@ describe('the socket', { timeout: 240000 }, () => {
     for (const live of all) assert.equal((await live.closed).code, 1001);
   });
 
-  test('a platform that ends does not wait for its connections', async () => {
+  test('a platform that ends says 1001 and does not wait for its connections', async () => {
     let live;
     for (const limit = Date.now() + 15000; !live; await sleep(50)) {
       assert.ok(Date.now() < limit, 'the socket is back');
       live = await open(member).catch(() => null);
     }
+    // Frames of each form of length went before.
+    for (const size of [1, 1000, 100000]) assert.equal((await publish([`user:${memberId}`], { fill: 'x'.repeat(size) })).status, 202);
+    await live.settled();
+    assert.equal(live.events.length, 3);
     const start = performance.now();
     const ends = p.stop();
     p = null;
-    await live.closed;
+    assert.equal((await live.closed).code, 1001);
     await ends;
     assert.ok(performance.now() - start < 10000);
   });
