@@ -23,7 +23,7 @@ struct list_answer {
 	uint64_t after, last;
 	struct execution_row execution;
 	struct buf out;
-	bool has_items;
+	bool has_items, is_whole; /* there are no more */
 };
 
 static void add_item(void *arg, uint64_t seq, const char *type, int64_t at, struct str data)
@@ -51,6 +51,7 @@ static int read_all(struct db_conn *c, struct list_answer *l)
 		if (n > 0)
 			from = rows[n - 1].last_seq;
 	} while (n == PAGE_ROWS && r == 0 && l->out.n < LIST_MAX_BYTES);
+	l->is_whole = n < PAGE_ROWS;
 	return n < 0 ? n : r;
 }
 
@@ -72,7 +73,7 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	buf_add_str(&l->out, "{\"items\":[");
 	r = read_all(c, l);
 	buf_printf(&l->out, "],\"last_event\":%llu,\"ended\":%s}", (unsigned long long)l->last,
-		   execution_has_ended(&l->execution) ? "true" : "false");
+		   execution_has_ended(&l->execution) && l->is_whole ? "true" : "false");
 	l->answer.status = 200;
 	l->answer.body = buf_str(&l->out);
 	return r;

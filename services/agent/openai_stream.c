@@ -9,6 +9,7 @@
 #include "base/json.h"
 
 #define MAX_EVENT (1024 * 1024)
+#define MAX_NAME 100
 #define MAX_BODY (8 * 1024 * 1024)
 
 static int fail(struct openai_stream *s, bool may_retry, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
@@ -69,6 +70,17 @@ static int take_content(struct openai_stream *s, yyjson_val *content)
 
 /* ---- Tool calls ---- */
 
+/* At most MAX_NAME bytes, whole characters. */
+static char *dup_short(const char *text)
+{
+	size_t n = strlen(text);
+
+	if (n > MAX_NAME)
+		for (n = MAX_NAME; n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80;)
+			n--;
+	return xstrndup(text, n);
+}
+
 static int new_call(struct openai_stream *s, int64_t index, const char *id)
 {
 	struct chat_answer *a = s->sink.answer;
@@ -78,7 +90,7 @@ static int new_call(struct openai_stream *s, int64_t index, const char *id)
 			    CHAT_MAX_CALLS);
 	a->calls[a->n_calls].index = index;
 	if (id && *id)
-		a->calls[a->n_calls].id = xstrndup(id, 100);
+		a->calls[a->n_calls].id = dup_short(id);
 	return (int)a->n_calls++;
 }
 
@@ -153,9 +165,9 @@ static int take_call(struct openai_stream *s, yyjson_val *piece)
 		return i;
 	s->last_call = (size_t)i;
 	if (*id && !a->calls[i].id)
-		a->calls[i].id = xstrndup(id, 100);
+		a->calls[i].id = dup_short(id);
 	if (*name && !a->calls[i].name)
-		a->calls[i].name = xstrndup(name, 100);
+		a->calls[i].name = dup_short(name);
 	return add_arguments(s, &a->calls[i].arguments, yyjson_obj_get(function, "arguments"));
 }
 

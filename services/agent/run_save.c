@@ -8,6 +8,7 @@
 #include "agent/runner.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #define AGAIN_FIRST_MS 100
 #define AGAIN_MAX_MS 5000
@@ -174,6 +175,16 @@ static const char *status_now(const struct run *run)
 	return run->stop.status ? run->stop.status : "succeeded";
 }
 
+/* A message that was cut may end in half a character. */
+static const char *clean_text(struct arena *a, const char *text)
+{
+	_cleanup_(buf_deinit) struct buf out = BUF_INIT;
+	struct utf8_carry carry = {0};
+
+	utf8_clean(&carry, text, strlen(text), true, &out);
+	return arena_strndup(a, out.p, out.n);
+}
+
 static void take_facts(struct run_write *w, struct run *run)
 {
 	struct arena *a = w->arena;
@@ -187,7 +198,7 @@ static void take_facts(struct run_write *w, struct run *run)
 	w->provider = run->target ? run->target->kind : NULL;
 	w->draft_id = arena_strdup(a, run->draft_id);
 	w->error_code = run->ended_at && e->code[0] ? arena_strdup(a, e->code) : NULL;
-	w->error_message = w->error_code ? arena_strdup(a, e->message) : NULL;
+	w->error_message = w->error_code ? clean_text(a, e->message) : NULL;
 	w->steps = run->steps;
 	w->commands = run->commands;
 	w->usage = run->usage;

@@ -7,6 +7,7 @@
 #include "agent/run.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/encode.h"
 
 /* Output shown and stored as events, for each call; what is beyond is kept by exec, and its end is shown. */
 #define OUTPUT_SHOWN_MAX (256 * 1024)
@@ -177,11 +178,14 @@ static void on_output(struct tool_call *c, const char *stream, uint64_t offset, 
 /* Of a long output the end is shown too, behind a gap. */
 static void show_tail(struct run *run, const struct tool_result *r)
 {
+	_cleanup_(buf_deinit) struct buf id = BUF_INIT;
 	uint64_t at = MAX(r->output_bytes - MIN(r->tail.n, r->output_bytes), run->output_end);
 
-	if (at > run->output_end)
-		run_emit(run, EVENT_CALL_OUTPUT_SKIPPED, false, "{\"call_id\":\"%s\",\"bytes\":%llu}",
-			 current(run)->spec.id, (unsigned long long)(at - run->output_end));
+	if (at > run->output_end) {
+		json_quote(&id, str_of(current(run)->spec.id));
+		run_emit(run, EVENT_CALL_OUTPUT_SKIPPED, false, "{\"call_id\":%s,\"bytes\":%llu}", id.p,
+			 (unsigned long long)(at - run->output_end));
+	}
 	if (r->tail.n > 0)
 		run_emit_piece(run, EVENT_CALL_OUTPUT, current(run)->spec.id, "stdout", at, r->tail);
 }
@@ -208,9 +212,18 @@ static void on_done(struct tool_call *c, const struct tool_result *result)
 	run_on_done(run, 0);
 }
 
+/* The id is the model's: one that is not plain goes in as its hash, because the key becomes a header. */
 static const char *call_key(struct run *run, const struct run_call *call)
 {
-	return arena_printf(run->arena, "%s:%s:%lld", run->id, call->spec.id, (long long)run->steps);
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:-";
+	const char *id = call->spec.id;
+	char hash[SHA256_HEX_SIZE];
+
+	if (id[strspn(id, plain)]) {
+		sha256_hex(id, strlen(id), hash);
+		id = hash;
+	}
+	return arena_printf(run->arena, "%s:%s:%lld", run->id, id, (long long)run->steps);
 }
 
 static void start(struct run *run, struct run_call *call, const struct tool *tool, yyjson_val *arguments)

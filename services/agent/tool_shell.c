@@ -167,8 +167,22 @@ static void show_output(struct shell_call *s, const char *stream, uint64_t offse
 	s->call->on_output(s->call, stream, offset + known, (struct str){text.p + known, text.n - known});
 }
 
+/* A NUL has no place in a text that databases and terminals get: U+FFFD, as for other bytes that are no text. */
+static struct str without_nul(struct str text, struct buf *room)
+{
+	if (!memchr(text.p, 0, text.n))
+		return text;
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i])
+			buf_add_char(room, text.p[i]);
+		else
+			buf_add_str(room, "\xef\xbf\xbd");
+	return buf_str(room);
+}
+
 static void take_output(struct shell_call *s, yyjson_val *root)
 {
+	_cleanup_(buf_deinit) struct buf clean = BUF_INIT;
 	yyjson_val *data = yyjson_obj_get(root, "data");
 	struct str text = {yyjson_get_str(data), yyjson_get_len(data)};
 	const char *stream = strcmp(json_get_str(root, "stream", ""), "stderr") == 0 ? "stderr" : "stdout";
@@ -178,6 +192,7 @@ static void take_output(struct shell_call *s, yyjson_val *root)
 
 	if (!text.p || text.n == 0)
 		return;
+	text = without_nul(text, &clean);
 	if (!s->has_piece && offset < s->seen) {
 		if (end_at <= s->seen)
 			return;
@@ -194,8 +209,9 @@ static void take_output(struct shell_call *s, yyjson_val *root)
 static bool on_event(void *owner, const struct sse_event *ev)
 {
 	struct shell_call *s = owner;
-	_cleanup_(arena_free_p) struct arena *a = arena_new();
-	yyjson_val *root = yyjson_doc_get_root(json_parse(a, ev->data.p, ev->data.n, NULL));
+	/* A command may write NULs, so this is not for json_parse. */
+	yyjson_doc *doc = yyjson_read(ev->data.p, ev->data.n, 0);
+	yyjson_val *root = yyjson_doc_get_root(doc);
 
 	if (str_is(ev->type, "output")) {
 		take_output(s, root);
@@ -203,6 +219,7 @@ static bool on_event(void *owner, const struct sse_event *ev)
 		s->has_ended = str_is(ev->type, "ended");
 		take_command(s, json_get_obj(root, "command"));
 	}
+	yyjson_doc_free(doc);
 	return true;
 }
 

@@ -43,6 +43,12 @@ describe('the agent role with exec', { timeout: 120000 }, () => {
     assert.deepEqual(live, (await w.events(sent.id)).items);
   });
 
+  test('NULs in the output do not swallow it', async () => {
+    const e = await w.run("run: printf 'a\\0b\\n'; echo end", { script: INSTANT });
+    assert.equal(e.calls[0].output, 'a\ufffdb\nend\n');
+    assert.equal(e.calls[0].output_bytes, 8);
+  });
+
   test('a cancel kills the command with all it has started', async () => {
     const sent = await w.send('run: echo begun; sleep 300 & sleep 300');
     await w.until(sent.id, (e) => e.type === 'call.output');

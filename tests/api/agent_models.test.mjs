@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentWorld, fold } from '../lib/agent_client.mjs';
+import { ExecPeer } from '../lib/exec_peer.mjs';
 import { ModelPeer, chunk, DONE } from '../lib/model_peer.mjs';
 
 const KEY = 'sk-secret-0123456789';
@@ -132,3 +133,30 @@ test('a conversation whose call lost its result is repaired before the model see
     assert.deepEqual(messages.filter((m) => m.role === 'tool').map((m) => m.tool_call_id), ['a', 'b']);
     for (const call of messages[2].tool_calls) JSON.parse(call.function.arguments);
   }));
+
+test('ids, names and arguments of a call may be anything', { timeout: 60000 }, async () => {
+  const peer = await new ModelPeer().open();
+  const w = await AgentWorld.start({
+    demo: false, exec: (path) => new ExecPeer(path).open(), env: { OPENAI_BASE_URL: `${peer.url}/v1`, OGENT_OPENAI_MODEL: 'm' },
+  });
+  const ids = ['a\r\nX-Evil: 1', 'quote"\\', '\u20ac'.repeat(60), ' '];
+  const whole = peer.answer;
+  peer.answer = (req, res) => {
+    const args = JSON.stringify({ command: 'head -c 300000 /dev/zero | tr "\\0" x' });
+    const calls = ids.map((id, index) => ({ index, id, function: { name: index === 3 ? '\u20ac'.repeat(60) : 'shell', arguments: args } }));
+    res.end(chunk({ tool_calls: calls }) + chunk({}, 'tool_calls') + DONE);
+    peer.answer = whole;
+  };
+  try {
+    const e = await w.run('go');
+    assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
+    assert.equal(e.calls.length, 4);
+    assert.deepEqual(e.calls.map((c) => c.status), ['exited', 'exited', 'exited', 'error']);
+    assert.equal(w.peer.starts, 3);
+    const { items } = await w.events(e.id);
+    assert.equal(items.filter((x) => x.type === 'call.output_skipped').length, 3);
+  } finally {
+    await w.stop();
+    await peer.close();
+  }
+});
