@@ -375,7 +375,7 @@ describe('the front door', { timeout: 240000 }, () => {
     });
   });
 
-  test('a role that is down is 502 or 503 with a time to wait, and comes back', async () => {
+  test('a role that is down is 503 with a time to wait, or 502 when it broke off, and comes back', async () => {
     const before = rolePids(p);
     const seen = [];
     process.kill(before.exec, 'SIGKILL');
@@ -389,7 +389,7 @@ describe('the front door', { timeout: 240000 }, () => {
       assert.ok([502, 503].includes(r.status), r.text);
       assertProblem(r, r.status);
       assert.match(r.body.detail, /exec/);
-      assert.match(r.headers['retry-after'] ?? '', /^\d+$/, `${r.status} says when to come again`);
+      if (r.status === 503) assert.match(r.headers['retry-after'] ?? '', /^\d+$/, 'it says when to come again');
     }
     assert.equal((await get('/api/agents')).status, 200, 'the others go on');
     assert.equal((await patient(() => get('/api/commands'))).status, 200);
