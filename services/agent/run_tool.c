@@ -46,15 +46,27 @@ static void add_nullable(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *k
 		yyjson_mut_obj_add_null(doc, obj, key);
 }
 
+/* When the call ran: as the tool's service saw it, which also holds for a call that was attached to again after a
+ * restart. */
+static int64_t started_at(const struct run *run, const struct tool_result *r)
+{
+	return r->started_at ? r->started_at : run->call_started_at;
+}
+
+static int64_t ended_at(const struct tool_result *r)
+{
+	return r->ended_at ? r->ended_at : clock_now_us();
+}
+
 static void add_outcome(struct run *run, yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct tool_result *r)
 {
-	int64_t now = clock_now_us();
+	int64_t from = started_at(run, r);
 
 	json_add_str(doc, obj, "status", r->status);
 	add_nullable(doc, obj, "exit_code", r->exit_code, r->exit_code >= 0);
 	json_add_str(doc, obj, "signal", r->signal);
 	yyjson_mut_obj_add_uint(doc, obj, "output_bytes", r->output_bytes);
-	add_nullable(doc, obj, "duration_ms", (now - run->call_started_at) / 1000, run->call_started_at != 0);
+	add_nullable(doc, obj, "duration_ms", (ended_at(r) - from) / 1000, from != 0);
 	json_add_str(doc, obj, "message", r->message);
 }
 
@@ -66,8 +78,8 @@ static const char *write_result(struct run *run, const struct tool_result *r)
 	yyjson_mut_val *obj = json_new_obj(run->arena, &doc);
 
 	add_outcome(run, doc, obj, r);
-	time_format(run->call_started_at ? run->call_started_at : clock_now_us(), started);
-	time_format(clock_now_us(), ended);
+	time_format(started_at(run, r) ? started_at(run, r) : clock_now_us(), started);
+	time_format(ended_at(r), ended);
 	json_add_str(doc, obj, "started_at", started);
 	json_add_str(doc, obj, "ended_at", ended);
 	json_add_str(doc, obj, "command_id", r->command_id);

@@ -61,6 +61,7 @@ struct shell_call {
 	char *message;
 	int exit_code;
 	uint64_t output_bytes;
+	int64_t started_at, ended_at;
 
 	/* Cancelling. */
 	bool is_cancelled, is_left;
@@ -91,6 +92,8 @@ static void report(struct shell_call *s)
 		.message = s->message,
 		.command_id = s->command_id,
 		.output_bytes = MAX(s->output_bytes, s->seen),
+		.started_at = s->started_at,
+		.ended_at = s->ended_at,
 		.output = buf_str(&output),
 		.tail = clip_tail(&s->clip),
 	};
@@ -140,6 +143,16 @@ static void end(struct shell_call *s)
 
 /* ---- The stream of a command ---- */
 
+static int64_t get_time(yyjson_val *obj, const char *key)
+{
+	const char *text = json_get_str(obj, key, NULL);
+	int64_t us = 0;
+
+	if (text)
+		time_parse(str_of(text), &us);
+	return us;
+}
+
 static void take_command(struct shell_call *s, yyjson_val *command)
 {
 	const char *id = json_get_str(command, "id", NULL);
@@ -149,6 +162,8 @@ static void take_command(struct shell_call *s, yyjson_val *command)
 		s->command_id = xstrdup(id);
 	s->exit_code = (int)json_get_int(command, "exit_code", -1);
 	s->output_bytes = (uint64_t)json_get_int(command, "output_bytes", 0);
+	s->started_at = get_time(command, "started_at");
+	s->ended_at = get_time(command, "ended_at");
 	if (yyjson_is_str(signal))
 		snprintf(s->signal_text, sizeof(s->signal_text), "%s", yyjson_get_str(signal));
 	else if (yyjson_is_int(signal) && yyjson_get_int(signal))

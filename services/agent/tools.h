@@ -15,9 +15,10 @@ struct tool_result {
 	const char *message;    /* why it failed when not by its exit status, or NULL */
 	const char *command_id; /* at exec, or NULL */
 	uint64_t output_bytes;
-	struct str output;  /* head and tail, for people */
-	struct str tail;    /* the end of an output of which something was left out */
-	struct str content; /* for the model */
+	int64_t started_at, ended_at; /* us, as the tool's own service saw it; 0 = unknown */
+	struct str output;            /* head and tail, for people */
+	struct str tail;              /* the end of an output of which something was left out */
+	struct str content;           /* for the model */
 };
 
 /* One call under way. Fill the first part; on_done comes exactly once, last, never from inside start. */
