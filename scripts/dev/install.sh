@@ -51,9 +51,16 @@ add_trixie() {
 		as_root tee /etc/apt/preferences.d/ogent-trixie >/dev/null
 }
 
-# Any Node with npm will do to fetch the one that web/ and tests/ bring along.
+# Any Node with npm will do to fetch the one that web/ and tests/ bring along. npm judges packages by the Node it runs on itself, and
+# leaves out what does not fit: below 20 it would skip parts of the web build, so then npm too runs on a newer one.
 install_node() {
 	command -v npm >/dev/null && command -v node >/dev/null || apt_install "nodejs npm"
+	[ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ] || return 0
+	[ -x .dev/node_modules/.bin/npm ] || {
+		say "installing a newer Node"
+		npm install --prefix .dev --no-audit --no-fund --loglevel=error node@26.10.0 npm@11 >&2 || die "npm could not install node 26"
+	}
+	PATH=$root/.dev/node_modules/.bin:$PATH
 }
 
 install_build_packages() { apt_install "$build_packages"; install_node; }

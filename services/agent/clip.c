@@ -47,6 +47,13 @@ void clip_add(struct clip *c, struct str text)
 		cut_tail(c);
 }
 
+void clip_skip(struct clip *c, uint64_t bytes)
+{
+	c->total += bytes;
+	if (bytes > 0)
+		buf_clear(&c->tail); /* what stood before the hole is not the end */
+}
+
 uint64_t clip_omitted(struct clip *c)
 {
 	cut_tail(c);

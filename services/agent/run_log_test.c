@@ -193,7 +193,6 @@ static void what_is_read_back_is_what_was_shown_from_every_number_on(void **stat
 	assert_int_equal(n, 7); /* state, 3 pieces, state, 1, 2 of stdout, 2 of stderr, 1 behind the gap */
 	const char *expected = w.text.p;
 	for (uint64_t after = 0; after <= l.last_seq; after++) {
-		_cleanup_(buf_deinit) struct buf text = BUF_INIT;
 		struct lines lines = {BUF_INIT};
 		for (size_t i = 0; i < n; i++)
 			assert_int_equal(event_row_split(&rows[i], after, add_line, &lines), 0);

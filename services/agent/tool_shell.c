@@ -216,6 +216,8 @@ static void take_output(struct shell_call *s, yyjson_val *root)
 		offset = s->seen;
 	}
 	s->has_piece = true;
+	if (offset > s->seen)
+		clip_skip(&s->clip, offset - s->seen); /* exec's spool left it out */
 	s->seen = MAX(end_at, s->seen);
 	clip_add(&s->clip, text);
 	show_output(s, stream, offset, text);

@@ -82,7 +82,8 @@ describe('a command of a run', { timeout: 180000 }, () => {
     const e = await over;
     assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
     assert.equal(e.calls[0].output_bytes, 1000000005);
-    assert.match(e.calls[0].output, /\d+ bytes left out/);
+    const [, head, omitted, tail] = /^([^]*)\n\[\.\.\. (\d+) bytes left out \.\.\.\]\n([^]*)$/.exec(e.calls[0].output);
+    assert.equal(head.length + Number(omitted) + tail.length, 1000000005);
     assert.match(e.calls[0].output, /y\ny\nLAST\n$/);
     const events = await eventsOf(p, current, run.id);
     assertWhole(events);
