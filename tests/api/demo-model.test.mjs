@@ -9,13 +9,13 @@ import { request, startRole } from '../lib/platform.mjs';
 
 const PATH = '/v1/chat/completions';
 const data = mkdtempSync(join(tmpdir(), 'ogent-demo-'));
-const where = { socketPath: join(data, 'run', 'demo-model.sock') };
+const where = { socketPath: join(data, 'run', 'demo.sock') };
 const parameters = { type: 'object', properties: { command: { type: 'string' } }, required: ['command'] };
 const tools = [{ type: 'function', function: { name: 'shell', parameters } }];
 let demo;
 
 before(async () => {
-	demo = await startRole('demo-model', { data, env: { OGENT_DEMO_LISTEN: `unix:${where.socketPath}` } });
+	demo = await startRole('demo-model', { data });
 });
 after(async () => {
 	await demo.stop();
