@@ -30,7 +30,7 @@ run_node() {
 	npm_install tests
 	ls tests/"$1"/*.test.mjs >/dev/null 2>&1 || return 0
 	log=$root/build-asan/$1.log
-	(cd tests && OGENT_BIN="${OGENT_BIN:-$root/build-asan/ogent}" ./node_modules/.bin/node --test --test-reporter=spec --test-timeout=300000 \
+	(cd tests && OGENT_BIN="${OGENT_BIN:-$root/build-asan/ogent}" ./node_modules/.bin/node --test --test-reporter=spec --test-timeout=1200000 \
 		--test-concurrency=1 "$1"/*.test.mjs) >"$log" 2>&1 || true
 	p=$(sed -n 's/^ℹ pass \([0-9]*\)$/\1/p' "$log" | tail -n 1)
 	f=$(sed -n 's/^ℹ fail \([0-9]*\)$/\1/p' "$log" | tail -n 1)
