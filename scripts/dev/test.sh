@@ -52,7 +52,8 @@ X
 
 run_tests() {
 	build_asan
-	suites=${*:-unit web api faults e2e}
+	# The browser story is a command of its own, ./dev e2e: it is not steady yet on a busy machine.
+	suites=${*:-unit web api faults}
 	for s in $suites; do
 		case $s in
 		unit) run_unit ;;

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, describe, test } from 'node:test';
 
 import { ADMIN, startPlatform } from '../lib/platform.mjs';
@@ -42,6 +43,20 @@ async function ended(status) {
 }
 
 /* What the thread says, once all of it was in view. */
+// What the thread shows once it changes no more: a reload draws it piece by piece.
+async function settled() {
+	for (let before = ''; ; await sleep(700)) {
+		const now = await thread();
+		if (now && now === before) return now;
+		before = now;
+	}
+}
+
+async function threadIs(seen) {
+	for (const limit = Date.now() + 20000; Date.now() < limit; await sleep(200)) if ((await thread()) === seen) return;
+	assert.equal(await thread(), seen);
+}
+
 async function thread(of = page) {
 	for (const group of await of.locator('article.group').all()) {
 		await group.scrollIntoViewIfNeeded();
@@ -108,10 +123,10 @@ describe('the story', { concurrency: 1 }, () => {
 	});
 
 	test('a reload at the end shows the same, once', async () => {
-		const seen = await thread();
+		const seen = await settled();
 		await reloaded();
 		await ended('succeeded');
-		assert.equal(await thread(), seen);
+		await threadIs(seen);
 		assertClean(browser);
 	});
 
@@ -143,10 +158,10 @@ describe('the story', { concurrency: 1 }, () => {
 		assert.deepEqual((await output.innerText()).trim().split('\n'), lines(8));
 		assert.equal(await page.locator('article.group').count(), 3);
 		assert.equal(await lastRun().locator('.command-card').count(), 1);
-		const seen = await thread();
+		const seen = await settled();
 		await reloaded();
 		await ended('succeeded');
-		assert.equal(await thread(), seen);
+		await threadIs(seen);
 		assertClean(browser);
 	});
 
@@ -210,10 +225,10 @@ describe('the story', { concurrency: 1 }, () => {
 		await ended('succeeded');
 		assert.deepEqual((await output.innerText()).trim().split('\n'), lines(12));
 		assert.equal(await lastRun().locator('.command-card').count(), 1);
-		const seen = await thread();
+		const seen = await settled();
 		await reloaded();
 		await ended('succeeded');
-		assert.equal(await thread(), seen);
+		await threadIs(seen);
 		browser.expected.length = 0;
 		assertClean(browser);
 	});
