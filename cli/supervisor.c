@@ -26,6 +26,7 @@
 /* Deaths of one role before the platform was ever ready: then starting makes no sense. */
 #define MAX_EARLY_DEATHS 3
 #define STOP_MS 15000
+#define READY_MS 5000
 #define READY_POLL_MS 5
 #define READY_SLOW_MS 50
 
@@ -375,7 +376,7 @@ static void ask_ready(uv_timer_t *timer)
 {
 	struct supervisor *s = container_of(timer, struct supervisor, ready_poll);
 
-	http_fetch(s->gateway, "GET", "/readyz", NULL, NULL, (struct str){0}, 64 * 1024, on_ready_answer, s);
+	http_fetch(s->gateway, "GET", "/readyz", NULL, NULL, (struct str){0}, 64 * 1024, READY_MS, on_ready_answer, s);
 }
 
 /* ---- The whole ---- */

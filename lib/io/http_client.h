@@ -72,11 +72,12 @@ void http_call_resume(struct http_call *c);
 /* Closes the connection at once; on_done(-ECANCELED) follows. */
 void http_call_cancel(struct http_call *c);
 
-/* The simple form: one whole answer of at most max bytes. cb comes once; `body` is valid during it (NUL-terminated).
- * The returned handle can cancel until then. headers may be NULL; type and body may be NULL. */
+/* The simple form: one whole answer of at most max bytes, begun within head_ms (as in http_call: 0 = 30 s). cb comes
+ * once; `body` is valid during it (NUL-terminated). The returned handle can cancel until then. headers may be NULL;
+ * type and body may be NULL. */
 struct http_fetch;
 typedef void http_fetch_done(void *arg, int err, int status, struct str body);
 struct http_fetch *http_fetch(struct http_pool *p, const char *method, const char *target,
 			      const struct http_headers *headers, const char *type, struct str body, size_t max,
-			      http_fetch_done *cb, void *arg);
+			      uint64_t head_ms, http_fetch_done *cb, void *arg);
 void http_fetch_cancel(struct http_fetch *f);

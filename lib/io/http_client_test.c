@@ -605,21 +605,21 @@ static void a_fetch_collects_an_answer_up_to_a_limit(void **state)
 	struct http_pool *pool = start(&p, script, 3);
 	struct fetched f = {0};
 
-	http_fetch(pool, "POST", "/x", NULL, "application/json", STR("{}"), 5, on_fetched, &f);
+	http_fetch(pool, "POST", "/x", NULL, "application/json", STR("{}"), 5, 0, on_fetched, &f);
 	peer_run_until(&p, &f.done, 1);
 	assert_int_equal(f.err, 0);
 	assert_int_equal(f.status, 201);
 	assert_string_equal(f.body, "hello");
 	assert_non_null(strstr(p.received.p, "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n"));
-	http_fetch(pool, "GET", "/x", NULL, NULL, (struct str){0}, 4, on_fetched, &f);
+	http_fetch(pool, "GET", "/x", NULL, NULL, (struct str){0}, 4, 0, on_fetched, &f);
 	peer_run_until(&p, &f.done, 2);
 	assert_int_equal(f.err, -EMSGSIZE);
 	assert_string_equal(f.body, "");
-	http_fetch(pool, "GET", "/x", NULL, NULL, (struct str){0}, 4, on_fetched, &f);
+	http_fetch(pool, "GET", "/x", NULL, NULL, (struct str){0}, 4, 0, on_fetched, &f);
 	peer_run_until(&p, &f.done, 3);
 	assert_int_equal(f.err, 0);
 	assert_string_equal(f.body, "");
-	http_fetch_cancel(http_fetch(pool, "GET", "/x", NULL, NULL, (struct str){0}, 4, on_fetched, &f));
+	http_fetch_cancel(http_fetch(pool, "GET", "/x", NULL, NULL, (struct str){0}, 4, 0, on_fetched, &f));
 	peer_run_until(&p, &f.done, 4);
 	assert_int_equal(f.err, -ECANCELED);
 	stop(&p, pool);

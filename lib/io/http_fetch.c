@@ -49,7 +49,7 @@ static void copy_headers(struct http_fetch *f, const struct http_headers *from, 
 
 struct http_fetch *http_fetch(struct http_pool *p, const char *method, const char *target,
 			      const struct http_headers *headers, const char *type, struct str body, size_t max,
-			      http_fetch_done *cb, void *arg)
+			      uint64_t head_ms, http_fetch_done *cb, void *arg)
 {
 	struct http_fetch *f = xcalloc(1, sizeof(*f));
 
@@ -62,6 +62,7 @@ struct http_fetch *http_fetch(struct http_pool *p, const char *method, const cha
 				     .target = str_of(arena_strdup(f->arena, target)),
 				     .headers = &f->headers,
 				     .body = body.p ? arena_str(f->arena, body) : body,
+				     .head_ms = head_ms,
 				     .on_body = on_body,
 				     .on_done = on_done};
 	http_call_start(p, &f->call);

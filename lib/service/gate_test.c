@@ -289,11 +289,11 @@ static void next_step(void)
 	if (at < ARRAY_SIZE(steps)) {
 		const struct step *s = &steps[at];
 
-		http_fetch(pool, s->method, s->target, headers_for(s), s->type, str_of(s->body), 1 << 20, on_answer,
+		http_fetch(pool, s->method, s->target, headers_for(s), s->type, str_of(s->body), 1 << 20, 0, on_answer,
 			   (void *)s);
 		return;
 	}
-	http_fetch(pool, "GET", "/stream?for=ever", NULL, NULL, (struct str){0}, 1 << 20, on_left, NULL);
+	http_fetch(pool, "GET", "/stream?for=ever", NULL, NULL, (struct str){0}, 1 << 20, 0, on_left, NULL);
 	uv_timer_init(service_loop(service), &timer);
 	uv_timer_start(&timer, stop, 100, 0);
 }

@@ -17,6 +17,7 @@
 #define JWKS_PATH "/.well-known/jwks.json"
 #define JWKS_MAX (64 * 1024)
 #define REFRESH_MS (300 * 1000)
+#define FETCH_MS (5 * 1000)
 #define RETRY_MIN_MS 10
 #define RETRY_MAX_MS 2000
 #define RELOAD_MIN_US 1000000
@@ -124,7 +125,8 @@ static void fetch_start(struct keyring *k)
 {
 	deadline_clear(&k->next);
 	k->fetched_us = clock_mono_us();
-	k->fetch = http_fetch(k->auth, "GET", JWKS_PATH, NULL, NULL, (struct str){0}, JWKS_MAX, on_fetched, k);
+	k->fetch =
+		http_fetch(k->auth, "GET", JWKS_PATH, NULL, NULL, (struct str){0}, JWKS_MAX, FETCH_MS, on_fetched, k);
 }
 
 static void on_next(struct deadline *d)

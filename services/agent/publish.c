@@ -8,6 +8,7 @@
 #define QUEUE_MAX (4 * 1024 * 1024)
 #define BATCH_MAX (512 * 1024)
 #define BATCH_MAX_EVENTS 1000
+#define ANSWER_MS (10 * 1000)
 #define AGAIN_FIRST_MS 50
 #define AGAIN_MAX_MS 2000
 
@@ -132,7 +133,7 @@ static void send_batch(struct publisher *p)
 	arena_reset(p->arena);
 	struct http_headers *headers = service_peer_headers(s, "socket", "", NULL, p->arena);
 	p->fetch = http_fetch(service_peer(s, "socket"), "POST", "/api/publish", headers, "application/json",
-			      buf_str(&p->batch), 64 * 1024, on_answer, p);
+			      buf_str(&p->batch), 64 * 1024, ANSWER_MS, on_answer, p);
 }
 
 /* No memory is kept for a socket service that does not come back. */

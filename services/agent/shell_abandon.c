@@ -9,6 +9,7 @@
 #include "base/encode.h"
 #include "base/id.h"
 
+#define ANSWER_MS 2000 /* no answer by then: asked again */
 #define AGAIN_MS 500
 #define GIVE_UP_MS (120 * 1000)
 #define MAX_ANSWER (64 * 1024)
@@ -89,7 +90,7 @@ static void ask(struct abandoned *b)
 	}
 	struct http_headers *headers = service_peer_headers(s, "exec", b->user_id, NULL, b->arena);
 	b->fetch = http_fetch(service_peer(s, "exec"), is_looking ? "GET" : "POST", target.p, headers, NULL,
-			      (struct str){0}, MAX_ANSWER, on_answer, b);
+			      (struct str){0}, MAX_ANSWER, ANSWER_MS, on_answer, b);
 }
 
 static void leave(struct background *background)

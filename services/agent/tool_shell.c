@@ -22,6 +22,7 @@
 #define WAIT_MAX_MS 1000
 #define GRACE_MS (30 * 1000)        /* beyond the command's own time-out, for exec to come back */
 #define CANCEL_REPORT_MS (3 * 1000) /* a cancelled call is reported then, ended or not */
+#define CANCEL_ANSWER_MS 2000       /* no answer by then: asked again */
 #define CANCEL_TRY_MS 500
 #define CANCEL_GIVE_UP_MS (120 * 1000)
 
@@ -388,7 +389,7 @@ static void send_cancel(struct shell_call *s)
 	struct http_headers *headers = service_peer_headers(service, "exec", s->user_id, NULL, s->cancel_arena);
 	const char *target = arena_printf(s->cancel_arena, "/api/commands/%s/cancel", s->command_id);
 	s->cancelling = http_fetch(service_peer(service, "exec"), "POST", target, headers, NULL, (struct str){0},
-				   MAX_REFUSAL, on_cancel_answer, s);
+				   MAX_REFUSAL, CANCEL_ANSWER_MS, on_cancel_answer, s);
 }
 
 static void on_cancel_again(struct deadline *d)

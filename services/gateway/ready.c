@@ -141,7 +141,7 @@ void ready_start(struct visit *v)
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
 		q->probes[i].readiness = q;
 		q->probes[i].fetch = http_fetch(service_peer(s, role_names[i]), "GET", "/readyz", NULL, NULL,
-						(struct str){0}, ANSWER_MAX, on_answer, &q->probes[i]);
+						(struct str){0}, ANSWER_MAX, ANSWER_MS, on_answer, &q->probes[i]);
 	}
 }
 

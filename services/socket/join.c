@@ -6,6 +6,8 @@
 #include "base/id.h"
 #include "socket.h"
 
+#define ANSWER_MS (10 * 1000)
+
 struct join {
 	struct list link;     /* in connection.joins */
 	struct connection *c; /* NULL once it has left */
@@ -83,7 +85,7 @@ static void ask(struct connection *c, const char *room, const char *target, yyjs
 	headers = service_peer_headers(s, "agent", c->user_id, NULL, j->arena);
 	/* The status says it all. */
 	j->fetch = http_fetch(service_peer(s, "agent"), "HEAD", arena_strdup(j->arena, target), headers, NULL,
-			      (struct str){0}, 0, on_answer, j);
+			      (struct str){0}, 0, ANSWER_MS, on_answer, j);
 }
 
 void joins_cancel(struct connection *c)

@@ -513,10 +513,12 @@ describe('the agent role', { timeout: 300000 }, () => {
     w.peer.hold = true; // exec does not confirm, so that the run has not ended yet
     assert.equal((await w.api('POST', `/api/executions/${sent.id}/cancel`)).status, 202);
     await restart();
+    // The new process's question is left without an answer, and is asked again.
+    while (!w.peer.held.some((r) => r.startsWith('GET /api/commands?key='))) await sleep(20);
     w.peer.hold = false;
     const e = await w.ended(sent.id);
     assert.equal(e.status, 'cancelled');
-    for (const limit = Date.now() + 4000; [...w.peer.byId.values()].at(-1).status === 'running'; await sleep(20))
+    for (const limit = Date.now() + 15000; [...w.peer.byId.values()].at(-1).status === 'running'; await sleep(20))
       assert.ok(Date.now() < limit, 'the command goes on');
   });
 

@@ -16,6 +16,7 @@ export class ExecPeer {
     this.refuse = null; // {status, code, times}
     this.breakAfter = null; // bytes of output over one attachment, then the connection is cut
     this.hold = false; // answers nothing
+    this.held = []; // "METHOD target" of the requests that got no answer
   }
 
   async open() {
@@ -115,7 +116,10 @@ export class ExecPeer {
     const url = new URL(req.url, 'http://exec');
     const chunks = [];
     for await (const c of req) chunks.push(c);
-    if (this.hold) return undefined;
+    if (this.hold) {
+      this.held.push(`${req.method} ${req.url}`);
+      return undefined;
+    }
     if (this.refuse && this.refuse.times-- > 0) return this.problem(res, this.refuse.status, this.refuse.code);
     const [, , , id, what] = url.pathname.split('/');
     if (req.method === 'POST' && !id) {
