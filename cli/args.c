@@ -109,14 +109,17 @@ static bool read_line(const struct command *self, int argc, char **argv, const s
 	return true;
 }
 
-/* <data>/ogent.conf if it is there; the data folder is known without it. */
-static char *default_conf(const struct args *a, struct error *err)
+/* What is wrong here is reported when the options are loaded in earnest. */
+static void ignore_fault(void *arg, const struct error *err)
 {
-	struct options *o = options_load(NULL, a->given, a->n_given, err);
+}
 
-	if (!o)
-		return NULL;
+/* <data>/ogent.conf if it is there; the data folder is known without it. */
+static char *default_conf(const struct args *a)
+{
+	struct options *o = options_load_all(NULL, a->given, a->n_given, ignore_fault, NULL);
 	char *path = xasprintf("%s/ogent.conf", option_str(o, "data"));
+
 	options_free(o);
 	if (access(path, F_OK) == 0)
 		return path;
@@ -124,27 +127,36 @@ static char *default_conf(const struct args *a, struct error *err)
 	return NULL;
 }
 
-bool args_read(const struct command *self, int argc, char **argv, const struct flag *flags, size_t n_flags,
-	       struct args *ret, int *ret_exit)
+bool args_read_line(const struct command *self, int argc, char **argv, const struct flag *flags, size_t n_flags,
+		    struct args *ret, int *ret_exit)
 {
-	struct error err = {0};
-	char *found = NULL;
+	const char *named = getenv("OGENT_CONFIG");
 
 	*ret = (struct args){0};
 	if (!read_line(self, argc, argv, flags, n_flags, ret, ret_exit)) {
 		args_deinit(ret);
 		return false;
 	}
-	const char *named = getenv("OGENT_CONFIG");
 	if (!ret->conf_path && named && *named)
 		ret->conf_path = named;
 	if (!ret->conf_path)
-		ret->conf_path = found = default_conf(ret, &err);
-	if (!*err.code)
-		ret->options = options_load(ret->conf_path, ret->given, ret->n_given, &err);
-	free(found);
-	if (found)
-		ret->conf_path = NULL;
+		ret->found_conf = default_conf(ret);
+	return true;
+}
+
+const char *args_conf(const struct args *a)
+{
+	return a->conf_path ? a->conf_path : a->found_conf;
+}
+
+bool args_read(const struct command *self, int argc, char **argv, const struct flag *flags, size_t n_flags,
+	       struct args *ret, int *ret_exit)
+{
+	struct error err = {0};
+
+	if (!args_read_line(self, argc, argv, flags, n_flags, ret, ret_exit))
+		return false;
+	ret->options = options_load(args_conf(ret), ret->given, ret->n_given, &err);
 	if (ret->options)
 		return true;
 	fprintf(stderr, "ogent: %s\n", err.message);
@@ -157,6 +169,8 @@ void args_deinit(struct args *a)
 {
 	options_free(a->options);
 	free(a->rest);
+	free(a->found_conf);
 	a->options = NULL;
 	a->rest = NULL;
+	a->found_conf = NULL;
 }

@@ -16,7 +16,8 @@ struct args {
 	struct options *options;
 	struct option_arg given[ARGS_MAX_OPTIONS]; /* those of the table that stood on the line */
 	size_t n_given;
-	const char *conf_path; /* the file that was read, or NULL */
+	const char *conf_path; /* the file that was named, or NULL */
+	char *found_conf;      /* the data folder's, when none was named and it is there */
 	char **rest;           /* what is no flag, in order; in argv */
 	int n_rest;
 };
@@ -25,6 +26,11 @@ struct args {
  * Returns false when the command is at its end, with *ret_exit: after --help, or after an error that it has printed. */
 bool args_read(const struct command *self, int argc, char **argv, const struct flag *flags, size_t n_flags,
 	       struct args *ret, int *ret_exit);
+/* Reads the line only: `options` stays NULL, for those who load it themselves from args_conf. As above. */
+bool args_read_line(const struct command *self, int argc, char **argv, const struct flag *flags, size_t n_flags,
+		    struct args *ret, int *ret_exit);
+/* The configuration file to read, or NULL. */
+const char *args_conf(const struct args *a);
 void args_deinit(struct args *a);
 /* Prints "ogent NAME: …" and how to get help to stderr. Returns EXIT_USAGE. */
 int usage_error(const struct command *self, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -19,7 +19,9 @@ static int print_config(const struct command *self)
 
 	if (!args_read(self, 1, (char *[]){(char *)(uintptr_t) "help", NULL}, NULL, 0, &args, &result))
 		return result;
-	puts("Options, with their values here and now. Sources in rising order: the default, <data>/ogent.conf (lines "
+	command_print_help(command_find("config"));
+	puts("\nOptions, with their values here and now. Sources in rising order: the default, <data>/ogent.conf "
+	     "(lines "
 	     "of\n"
 	     "name = value; another file by --config or OGENT_CONFIG), the environment, the command line (--name "
 	     "VALUE).\n");
@@ -56,13 +58,13 @@ int cmd_help(const struct command *self, int argc, char **argv)
 {
 	if (argc < 2 || argv[1][0] == '-')
 		return print_overview();
+	if (strcmp(argv[1], "config") == 0)
+		return print_config(self);
 	const struct command *c = command_find(argv[1]);
 	if (c) {
 		command_print_help(c);
 		return EXIT_OK;
 	}
-	if (strcmp(argv[1], "config") == 0)
-		return print_config(self);
 	for (size_t i = 0; i < ARRAY_SIZE(topics); i++) {
 		if (strcmp(topics[i].name, argv[1]) == 0) {
 			fputs(topics[i].text, stdout);

@@ -38,6 +38,15 @@ const struct command commands[] = {
 	 "Asks for e-mail and password, or takes a token from OGENT_TOKEN. What it stores is readable only by you, in\n"
 	 "$XDG_CONFIG_HOME/ogent/login.json (~/.config/ogent/login.json).\n",
 	 cmd_login},
+	{"config", "check|show [--config FILE] [--json] [--OPTION VALUE]...",
+	 "check the configuration, or show what is in force",
+	 "check reads every source and names each fault with its place: unknown and wrong options, addresses, files "
+	 "of\n"
+	 "secrets. It exits with 0 when all is right and 2 when something is not. A variable OGENT_... that is no "
+	 "option is\nonly warned of. show prints the values in force and where each comes from; secrets are not "
+	 "shown.\n"
+	 "`ogent help config` explains the options.\n",
+	 cmd_config},
 	{"version", "", "print the version", NULL, cmd_version},
 	{"help", "[COMMAND or TOPIC]", "help on a command, or on: config environment formatting exit-codes", NULL,
 	 cmd_help},

@@ -10,20 +10,11 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/log.h"
-
-struct option_def {
-	const char *name;
-	enum option_type type;
-	const char *def;
-	const char *alias;  /* another environment variable, weaker than OGENT_<NAME> */
-	int64_t min, max;   /* of numbers, ms or bytes; max 0 = no limit */
-	const char *one_of; /* the only texts allowed, separated by '|' */
-	const char *help;
-};
+#include "base/option_value.h"
 
 #define ROLE_OPTIONS(role)                                                                                          \
 	{#role "_listen",                                                                                           \
-	 OPTION_STRING,                                                                                             \
+	 OPTION_ADDRESS,                                                                                            \
 	 "",                                                                                                        \
 	 NULL,                                                                                                      \
 	 0,                                                                                                         \
@@ -31,7 +22,7 @@ struct option_def {
 	 NULL,                                                                                                      \
 	 "Internal address of the " #role " role: HOST:PORT or unix:PATH; empty: unix:<data>/run/" #role ".sock"},  \
 	{                                                                                                           \
-#role "_url", OPTION_STRING, "", NULL, 0, 0, NULL,                                                  \
+#role "_url", OPTION_PEER, "", NULL, 0, 0, NULL,                                                    \
 			"Where the other roles find " #role ": HOST:PORT or unix:PATH; empty: its embedded address" \
 	}
 
@@ -39,11 +30,12 @@ struct option_def {
 static const struct option_def defs[] = {
 	{"data", OPTION_STRING, "", NULL, 0, 0, NULL,
 	 "Folder of all data; empty: $XDG_DATA_HOME/ogent or ~/.local/share/ogent"},
-	{"listen", OPTION_STRING, "127.0.0.1:8420", NULL, 0, 0, NULL, "Public address of the gateway, ADDRESS:PORT"},
-	{"public_url", OPTION_STRING, "", NULL, 0, 0, NULL,
+	{"listen", OPTION_ADDRESS, "127.0.0.1:8420", NULL, 0, 0, NULL, "Public address of the gateway, ADDRESS:PORT"},
+	{"public_url", OPTION_URL, "", NULL, 0, 0, "http|https",
 	 "The URL people use, if not http://<listen>, such as https://ogent.example.org"},
-	{"trusted_proxies", OPTION_STRING, "", NULL, 0, 0, NULL,
-	 "Addresses or networks, separated by commas, whose X-Forwarded-* headers are believed"},
+	{"trusted_proxies", OPTION_NETWORKS, "", NULL, 0, 0, NULL,
+	 "Addresses or networks, separated by commas, whose X-Forwarded-* headers are believed; unix: any on a Unix "
+	 "socket"},
 	{"log_level", OPTION_STRING, "info", NULL, 0, 0, "debug|info|warn|error", "Least important lines to log"},
 	{"log_format", OPTION_STRING, "auto", NULL, 0, 0, "auto|text|json",
 	 "Form of log lines; auto: text on a terminal, else json"},
@@ -53,17 +45,17 @@ static const struct option_def defs[] = {
 	ROLE_OPTIONS(exec),
 	ROLE_OPTIONS(socket),
 	ROLE_OPTIONS(demo),
-	{"auth_db_url", OPTION_SECRET, "", NULL, 0, 0, NULL,
+	{"auth_db_url", OPTION_DATABASE, "", NULL, 0, 0, "sqlite|mysql|mariadb",
 	 "Database of the auth role; empty: sqlite:<data>/db/ogent_auth.db"},
-	{"agent_db_url", OPTION_SECRET, "", "DATABASE_URL", 0, 0, NULL,
+	{"agent_db_url", OPTION_DATABASE, "", "DATABASE_URL", 0, 0, "sqlite|postgres|postgresql",
 	 "Database of the agent role; empty: sqlite:<data>/db/langchain_agent.db"},
 	{"openai_api_key", OPTION_SECRET, "", "OPENAI_API_KEY", 0, 0, NULL,
 	 "Key for the OpenAI-compatible model provider"},
-	{"openai_base_url", OPTION_STRING, "https://api.openai.com/v1", "OPENAI_BASE_URL", 0, 0, NULL,
+	{"openai_base_url", OPTION_URL, "https://api.openai.com/v1", "OPENAI_BASE_URL", 0, 0, NULL,
 	 "Address of the OpenAI-compatible API"},
 	{"openai_model", OPTION_STRING, "", "OPENAI_MODEL", 0, 0, NULL,
 	 "Model to use; empty: chosen from the provider's list"},
-	{"ollama_url", OPTION_STRING, "http://127.0.0.1:11434", "OLLAMA_HOST", 0, 0, NULL, "Address of Ollama"},
+	{"ollama_url", OPTION_URL, "http://127.0.0.1:11434", "OLLAMA_HOST", 0, 0, NULL, "Address of Ollama"},
 	{"sandbox_level", OPTION_STRING, "standard", NULL, 0, 0, "strict|standard|landlock",
 	 "Weakest sandbox in which commands may run; below it none runs"},
 	{"command_timeout", OPTION_MS, "2m", NULL, 100, 86400000, NULL,
@@ -99,12 +91,22 @@ static const struct option_def defs[] = {
 	 "Time in which a refresh token just used still gives the same successor"},
 };
 
+enum source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_LINE };
+static const char *const source_names[] = {"default", "file", "environment", "command line"};
+
 struct options {
 	struct {
 		char *text;     /* never NULL */
 		int64_t number; /* of the types that are numbers, bool as 0 or 1 */
 		unsigned line;  /* where ogent.conf set it */
+		enum source source;
+		char *place; /* NULL = the default */
 	} values[ARRAY_SIZE(defs)];
+
+	/* While loading. */
+	enum source source; /* the one being read */
+	void (*on_fault)(void *arg, const struct error *err);
+	void *arg;
 };
 
 static int find(const char *name)
@@ -120,112 +122,30 @@ bool option_is_known(const char *name)
 	return find(name) >= 0;
 }
 
-/* ---- Values ---- */
-
-struct unit {
-	const char *name;
-	int64_t factor;
-};
-
-static const struct unit ms_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
-static const struct unit byte_units[] = {
-	{"", 1},         {"B", 1},         {"K", 1 << 10}, {"KB", 1 << 10}, {"KiB", 1 << 10}, {"M", 1 << 20},
-	{"MB", 1 << 20}, {"MiB", 1 << 20}, {"G", 1 << 30}, {"GB", 1 << 30}, {"GiB", 1 << 30},
-};
-
-static int parse_scaled(const char *text, const struct unit *units, size_t n_units, int64_t *ret)
+/* Whether to go on after a fault: it was reported, and the next one counts too. */
+static bool goes_on(const struct options *o, const struct error *err)
 {
-	size_t digits = strspn(text, "0123456789");
-	uint64_t n;
-
-	if (str_to_u64((struct str){text, digits}, INT64_MAX, &n) < 0)
-		return -EINVAL;
-	for (size_t i = 0; i < n_units; i++)
-		if (strcmp(text + digits, units[i].name) == 0)
-			return __builtin_mul_overflow((int64_t)n, units[i].factor, ret) ? -ERANGE : 0;
-	return -EINVAL;
+	if (!o->on_fault)
+		return false;
+	o->on_fault(o->arg, err);
+	return true;
 }
 
-static int parse_bool(const char *text, int64_t *ret)
-{
-	static const char *const words[] = {"0", "1", "false", "true", "no", "yes", "off", "on"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-		if (strcmp(text, words[i]) == 0) {
-			*ret = i % 2;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-static int parse_int(const char *text, int64_t *ret)
-{
-	char *end;
-
-	errno = 0;
-	*ret = strtoll(text, &end, 10);
-	return errno || end == text || *end || isspace((unsigned char)*text) ? -EINVAL : 0;
-}
-
-static bool is_one_of(const char *text, const char *choices)
-{
-	struct str rest = str_of(choices);
-
-	while (rest.p)
-		if (str_is(str_cut(&rest, '|'), text))
-			return true;
-	return false;
-}
-
-static const char *wanted(enum option_type type)
-{
-	switch (type) {
-	case OPTION_INT: return "a whole number";
-	case OPTION_BOOL: return "true or false";
-	case OPTION_MS: return "a time with its unit, such as 500ms, 30s, 10m, 2h or 7d";
-	case OPTION_BYTES: return "a size, such as 4096, 512K, 64M or 2G";
-	case OPTION_STRING:
-	case OPTION_SECRET: break;
-	}
-	return "a text";
-}
-
-static int parse(enum option_type type, const char *text, int64_t *ret)
-{
-	switch (type) {
-	case OPTION_INT: return parse_int(text, ret);
-	case OPTION_BOOL: return parse_bool(text, ret);
-	case OPTION_MS: return parse_scaled(text, ms_units, ARRAY_SIZE(ms_units), ret);
-	case OPTION_BYTES: return parse_scaled(text, byte_units, ARRAY_SIZE(byte_units), ret);
-	case OPTION_STRING:
-	case OPTION_SECRET: break;
-	}
-	*ret = 0;
-	return 0;
-}
-
-/* `place` names the source in an error. A secret's value is in no message. */
+/* `place` names the source in an error and in what options_print and option_info tell. */
 static int set_value(struct options *o, int i, const char *text, const char *place, struct error *err)
 {
-	const struct option_def *def = &defs[i];
 	int64_t number;
 
-	if (parse(def->type, text, &number) < 0)
-		return error_set(err, "option_invalid", "%s: \"%s\" is not %s", place, text, wanted(def->type));
-	if (def->one_of && !is_one_of(text, def->one_of))
-		return error_set(err, "option_invalid", "%s: \"%s\" is not one of %s", place, text, def->one_of);
-	bool is_number = def->type == OPTION_INT || def->type == OPTION_MS || def->type == OPTION_BYTES;
-	const char *unit = def->type == OPTION_MS ? " ms" : def->type == OPTION_BYTES ? " bytes" : "";
-	if (is_number && number < def->min)
-		return error_set(err, "option_invalid", "%s: %s is less than the least allowed, %lld%s", place, text,
-				 (long long)def->min, unit);
-	if (is_number && def->max && number > def->max)
-		return error_set(err, "option_invalid", "%s: %s is more than the most allowed, %lld%s", place, text,
-				 (long long)def->max, unit);
+	if (option_value_read(&defs[i], text, place, &number, err) < 0)
+		return -EINVAL;
+	if (option_type_is_secret(defs[i].type) && o->values[i].text)
+		explicit_bzero(o->values[i].text, strlen(o->values[i].text));
 	free(o->values[i].text);
 	o->values[i].text = xstrdup(text);
 	o->values[i].number = number;
+	o->values[i].source = o->source;
+	free(o->values[i].place);
+	o->values[i].place = o->source == SOURCE_DEFAULT ? NULL : xstrdup(place);
 	return 0;
 }
 
@@ -247,7 +167,11 @@ static int set_from_file(struct options *o, int i, const char *path, const char 
 	while (n && (text[n - 1] == '\n' || text[n - 1] == '\r'))
 		n--;
 	text[n] = '\0';
-	return set_value(o, i, text, place, err);
+	char *both = xasprintf("%s (file %s)", place, path);
+	int r = set_value(o, i, text, both, err);
+	explicit_bzero(text, sizeof(text));
+	free(both);
+	return r;
 }
 
 static bool may_come_from_file(const char *name, char *ret_base, size_t size)
@@ -259,21 +183,45 @@ static bool may_come_from_file(const char *name, char *ret_base, size_t size)
 	memcpy(ret_base, name, s.n - 5);
 	ret_base[s.n - 5] = '\0';
 	int i = find(ret_base);
-	return i >= 0 && defs[i].type == OPTION_SECRET;
+	return i >= 0 && option_type_is_secret(defs[i].type);
 }
 
-/* The known option that is nearest in its beginning, to name it in the error. */
-static const char *similar(const char *name)
+/* How many letters must be changed, added, left out or swapped with their neighbour to get from one to the other
+ * (optimal string alignment); `most` when it is more than that or one of them is too long. */
+static unsigned distance(const char *a, const char *b, unsigned most)
 {
-	size_t best = 3;
+	unsigned rows[3][65], *before = rows[0], *last = rows[1], *row = rows[2];
+	size_t n = strlen(a), m = strlen(b);
+
+	if (n > 64 || m > 64)
+		return most;
+	for (size_t j = 0; j <= m; j++)
+		last[j] = (unsigned)j;
+	for (size_t i = 1; i <= n; i++) {
+		row[0] = (unsigned)i;
+		for (size_t j = 1; j <= m; j++) {
+			unsigned replaced = last[j - 1] + (a[i - 1] != b[j - 1]);
+			row[j] = MIN(replaced, MIN(last[j], row[j - 1]) + 1);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+				row[j] = MIN(row[j], before[j - 2] + 1);
+		}
+		unsigned *free_row = before;
+		before = last;
+		last = row;
+		row = free_row;
+	}
+	return MIN(last[m], most);
+}
+
+const char *option_nearest(const char *name)
+{
+	unsigned best = (unsigned)MAX(3, strlen(name) * 2 / 5 + 1);
 	const char *found = NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(defs); i++) {
-		size_t same = 0;
-		while (name[same] && name[same] == defs[i].name[same])
-			same++;
-		if (same > best) {
-			best = same;
+		unsigned d = distance(name, defs[i].name, best);
+		if (d < best) {
+			best = d;
 			found = defs[i].name;
 		}
 	}
@@ -290,7 +238,7 @@ static int set_named(struct options *o, const char *name, const char *value, con
 		return set_value(o, i, value, place, err);
 	if (may_come_from_file(name, base, sizeof(base)))
 		return set_from_file(o, find(base), value, place, err);
-	const char *near = similar(name);
+	const char *near = option_nearest(name);
 	if (near)
 		return error_set(err, "option_unknown",
 				 "%s: there is no option \"%s\"; did you mean %s? `ogent help config` lists all", place,
@@ -323,7 +271,7 @@ static char *conf_read_line(char *ret, int size, void *arg)
 			  "%s line %u is longer than %d bytes: put the value into a file and "
 			  "name it with <option>_file",
 			  r->path, r->line, size - 2);
-		r->failed = true;
+		r->failed = true; /* what follows cannot be told apart from this line's rest */
 		return NULL;
 	}
 	return ret;
@@ -350,6 +298,8 @@ static int conf_on_value(void *arg, const char *section, const char *name, const
 		snprintf(place, sizeof(place), "%s line %u: %s", r->path, r->line, name);
 		r->failed = set_named(r->options, name, value, place, r->err) < 0;
 	}
+	if (r->failed && goes_on(r->options, r->err))
+		r->failed = false;
 	return !r->failed;
 }
 
@@ -384,7 +334,7 @@ static int load_env_name(struct options *o, int i, const char *variable, struct 
 	snprintf(file, sizeof(file), "%s_FILE", variable);
 	if (value)
 		return set_value(o, i, value, variable, err);
-	if (defs[i].type == OPTION_SECRET && (path = get_env(file)))
+	if (option_type_is_secret(defs[i].type) && (path = get_env(file)))
 		return set_from_file(o, i, path, file, err);
 	return 0;
 }
@@ -403,9 +353,9 @@ static int load_env(struct options *o, struct error *err)
 
 	for (int i = 0; i < (int)ARRAY_SIZE(defs); i++) {
 		env_name(defs[i].name, variable, sizeof(variable));
-		if (defs[i].alias && load_env_name(o, i, defs[i].alias, err) < 0)
+		if (defs[i].alias && load_env_name(o, i, defs[i].alias, err) < 0 && !goes_on(o, err))
 			return -EINVAL;
-		if (load_env_name(o, i, variable, err) < 0)
+		if (load_env_name(o, i, variable, err) < 0 && !goes_on(o, err))
 			return -EINVAL;
 	}
 	return 0;
@@ -421,7 +371,7 @@ static int load_args(struct options *o, const struct option_arg *args, size_t n,
 		for (char *c = name; *c; c++)
 			if (*c == '-')
 				*c = '_';
-		if (set_named(o, name, args[i].value, place, err) < 0)
+		if (set_named(o, name, args[i].value, place, err) < 0 && !goes_on(o, err))
 			return -EINVAL;
 	}
 	return 0;
@@ -458,21 +408,53 @@ static void settle_data_dir(struct options *o)
 	*data = path;
 }
 
-struct options *options_load(const char *conf_path, const struct option_arg *args, size_t n_args, struct error *err)
+static struct options *new_with_defaults(void)
 {
 	struct options *o = xcalloc(1, sizeof(*o));
+	struct error err;
 
 	for (int i = 0; i < (int)ARRAY_SIZE(defs); i++)
-		if (set_value(o, i, defs[i].def, defs[i].name, err) < 0)
-			goto out;
-	if ((conf_path && load_conf(o, conf_path, err) < 0) || load_env(o, err) < 0 ||
-	    load_args(o, args, n_args, err) < 0)
-		goto out;
+		if (set_value(o, i, defs[i].def, defs[i].name, &err) < 0)
+			fatal("the table of options is wrong: %s", err.message);
+	return o;
+}
+
+static int load_sources(struct options *o, const char *conf_path, const struct option_arg *args, size_t n_args,
+			struct error *err)
+{
+	o->source = SOURCE_FILE;
+	if (conf_path && load_conf(o, conf_path, err) < 0 && !goes_on(o, err))
+		return -EINVAL;
+	o->source = SOURCE_ENVIRONMENT;
+	if (load_env(o, err) < 0)
+		return -EINVAL;
+	o->source = SOURCE_LINE;
+	return load_args(o, args, n_args, err);
+}
+
+struct options *options_load(const char *conf_path, const struct option_arg *args, size_t n_args, struct error *err)
+{
+	struct options *o = new_with_defaults();
+
+	if (load_sources(o, conf_path, args, n_args, err) < 0) {
+		options_free(o);
+		return NULL;
+	}
 	settle_data_dir(o);
 	return o;
-out:
-	options_free(o);
-	return NULL;
+}
+
+struct options *options_load_all(const char *conf_path, const struct option_arg *args, size_t n_args,
+				 void (*on_fault)(void *arg, const struct error *err), void *arg)
+{
+	struct options *o = new_with_defaults();
+	struct error err;
+
+	o->on_fault = on_fault;
+	o->arg = arg;
+	load_sources(o, conf_path, args, n_args, &err);
+	settle_data_dir(o);
+	return o;
 }
 
 void options_free(struct options *o)
@@ -483,6 +465,7 @@ void options_free(struct options *o)
 		if (o->values[i].text)
 			explicit_bzero(o->values[i].text, strlen(o->values[i].text));
 		free(o->values[i].text);
+		free(o->values[i].place);
 	}
 	free(o);
 }
@@ -490,7 +473,7 @@ void options_free(struct options *o)
 void options_wipe_secrets(struct options *o)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(defs); i++)
-		if (defs[i].type == OPTION_SECRET && o->values[i].text)
+		if (option_type_is_secret(defs[i].type) && o->values[i].text)
 			explicit_bzero(o->values[i].text, strlen(o->values[i].text));
 }
 
@@ -520,25 +503,44 @@ bool option_bool(const struct options *o, const char *name)
 	return o->values[find_known(name)].number != 0;
 }
 
+bool option_info(const struct options *o, size_t i, struct option_info *ret)
+{
+	if (i >= ARRAY_SIZE(defs))
+		return false;
+	const struct option_def *d = &defs[i];
+	bool is_secret = option_type_is_secret(d->type);
+
+	*ret = (struct option_info){
+		.name = d->name,
+		.type = option_type_name(d->type),
+		.help = d->help,
+		.def = d->def,
+		.alias = d->alias,
+		.one_of = d->one_of,
+		.is_secret = is_secret,
+		.is_set = *o->values[i].text,
+		.value = is_secret ? NULL : o->values[i].text,
+		.source = source_names[o->values[i].source],
+		.place = o->values[i].place ? o->values[i].place : "",
+	};
+	env_name(d->name, ret->variable, sizeof(ret->variable));
+	return true;
+}
+
 void options_print(const struct options *o, FILE *out)
 {
-	char variable[80];
+	struct option_info d;
 
-	for (size_t i = 0; i < ARRAY_SIZE(defs); i++) {
-		const struct option_def *d = &defs[i];
-		const char *text = o->values[i].text;
-		bool is_secret = d->type == OPTION_SECRET;
-
-		env_name(d->name, variable, sizeof(variable));
-		fprintf(out, "%s = %s\n", d->name, !is_secret ? text : *text ? "(set, not shown)" : "");
-		fprintf(out, "    %s.\n    ", d->help);
-		if (d->one_of)
-			fprintf(out, "One of %s. ", d->one_of);
-		if (*d->def && strcmp(d->def, text) != 0)
-			fprintf(out, "Default: %s. ", d->def);
-		fprintf(out, "Environment: %s%s", variable, is_secret ? " or ..._FILE" : "");
-		if (d->alias)
-			fprintf(out, ", %s", d->alias);
+	for (size_t i = 0; option_info(o, i, &d); i++) {
+		fprintf(out, "%s = %s\n", d.name, !d.is_secret ? d.value : d.is_set ? "(set, not shown)" : "");
+		fprintf(out, "    %s.\n    ", d.help);
+		if (d.one_of)
+			fprintf(out, "One of %s. ", d.one_of);
+		if (*d.def && (!d.value || strcmp(d.def, d.value) != 0))
+			fprintf(out, "Default: %s. ", d.def);
+		fprintf(out, "Environment: %s%s", d.variable, d.is_secret ? " or ..._FILE" : "");
+		if (d.alias)
+			fprintf(out, ", %s", d.alias);
 		fputs("\n", out);
 	}
 }

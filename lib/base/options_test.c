@@ -135,7 +135,8 @@ static void errors_name_the_place(void **state)
 
 	memset(longest + 17, 'k', 300);
 	strcat(longest, "\n");
-	conf_fails("\nlisten = a\nlistem = b\n", "line 3: listem: there is no option \"listem\"; did you mean listen?");
+	conf_fails("\nlisten = a:1\nlistem = b\n",
+		   "line 3: listem: there is no option \"listem\"; did you mean listen?");
 	conf_fails("rate_limit = many\n", "line 1: rate_limit: \"many\" is not a whole number");
 	conf_fails("rate_limit = 1\nrate_limit = 2\n", "line 2: rate_limit is already set in line 1");
 	conf_fails("[agent]\nrate_limit = 1\n", "sections such as [agent] are not used");
@@ -148,6 +149,118 @@ static void errors_name_the_place(void **state)
 	fails_with(NULL, &(struct option_arg){"log-level", "loud"}, 1,
 		   "--log-level: \"loud\" is not one of debug|info");
 	fails_with(NULL, &(struct option_arg){"rot-level", "loud"}, 1, "--rot-level: there is no option");
+}
+
+static void addresses_are_judged_by_their_type(void **state)
+{
+	static const struct {
+		const char *name, *good, *bad;
+	} cases[] = {
+		{"listen", "[::1]:80", "::1:80"},
+		{"listen", "unix:/run/x.sock", "unix:"},
+		{"listen", "localhost:0", "localhost"},
+		{"listen", "0.0.0.0:65535", "0.0.0.0:65536"},
+		{"auth_listen", "10.0.0.1:9001", "http://10.0.0.1:9001"},
+		{"auth_url", "http://ogent-auth:9001", "https://ogent-auth:9001"},
+		{"auth_url", "ogent_auth:9001", "ogent auth:9001"},
+		{"public_url", "https://ogent.example.org/", "ogent.example.org"},
+		{"public_url", "http://[::1]:8420", "ftp://ogent.example.org"},
+		{"openai_base_url", "https://api.example.org:8443/v1?x=y", "https:///v1"},
+		{"ollama_url", "127.0.0.1:11434", "127.0.0.1:many"},
+		{"agent_db_url", "postgres://u:p@h:5432/db?sslmode=require", "postgres:/h"},
+		{"agent_db_url", "sqlite:/tmp/x.db", "sqlite:"},
+		{"auth_db_url", "mysql://u:p@h/db", "postgres://u:p@h/db"},
+		{"trusted_proxies", "127.0.0.1, 10.0.0.0/8,fd00::/64,unix", "10.0.0.0/33"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct options *o = load(NULL, &(struct option_arg){cases[i].name, cases[i].good}, 1);
+		assert_string_equal(option_str(o, cases[i].name), cases[i].good);
+		options_free(o);
+		fails_with(NULL, &(struct option_arg){cases[i].name, cases[i].bad}, 1, cases[i].name);
+	}
+}
+
+static void a_wrong_address_shows_no_password(void **state)
+{
+	static const char *const secret[] = {"auth_db_url", "openai_base_url", "listen"};
+	struct error err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(secret); i++) {
+		err = (struct error){0};
+		assert_null(options_load(NULL, &(struct option_arg){secret[i], "http://ada:hunter2@h/x"}, 1, &err));
+		assert_null(strstr(err.message, "hunter2"));
+	}
+}
+
+static void count_fault(void *arg, const struct error *err)
+{
+	struct buf *all = arg;
+
+	buf_printf(all, "%s\n", err->message);
+}
+
+static void every_fault_is_reported_and_the_rest_is_read(void **state)
+{
+	_cleanup_(buf_deinit) struct buf faults = BUF_INIT;
+
+	write_file(path,
+		   "listen = x\nrate_limt = 3\nrate_burst = 9\nnonsense\nopenai_api_key_file = /nowhere\n[agent]\nlisten = y\n");
+	setenv("OGENT_RATE_LIMIT", "many", 1);
+	struct options *o = options_load_all(path, &(struct option_arg){"log-level", "loud"}, 1, count_fault, &faults);
+	assert_non_null(strstr(faults.p, "line 1: listen: \"x\" is not an address"));
+	assert_non_null(
+		strstr(faults.p, "line 2: rate_limt: there is no option \"rate_limt\"; did you mean rate_limit?"));
+	assert_non_null(strstr(faults.p, "sections such as [agent]"));
+	assert_non_null(strstr(faults.p, "line 4 is not of the form"));
+	assert_non_null(strstr(faults.p, "/nowhere cannot be read"));
+	assert_non_null(strstr(faults.p, "OGENT_RATE_LIMIT: \"many\""));
+	assert_non_null(strstr(faults.p, "--log-level"));
+	assert_int_equal(option_int(o, "rate_burst"), 9);
+	assert_string_equal(option_str(o, "listen"), "127.0.0.1:8420");
+	options_free(o);
+}
+
+static struct option_info info_of(const struct options *o, const char *name)
+{
+	struct option_info info;
+
+	for (size_t i = 0; option_info(o, i, &info); i++)
+		if (strcmp(info.name, name) == 0)
+			return info;
+	fail_msg("no option %s", name);
+	abort();
+}
+
+static void each_value_tells_where_it_comes_from(void **state)
+{
+	char conf[200], from_file[200];
+
+	write_file(secret_path, "sk-1\n");
+	snprintf(conf, sizeof(conf), "listen = 1.1.1.1:1\n\nopenai_api_key_file = %s\n", secret_path);
+	write_file(path, conf);
+	setenv("OPENAI_MODEL", "m", 1);
+	struct options *o = load(path, &(struct option_arg){"rate-limit", "3"}, 1);
+	assert_string_equal(info_of(o, "rate_burst").source, "default");
+	assert_string_equal(info_of(o, "rate_limit").place, "--rate-limit");
+	assert_string_equal(info_of(o, "openai_model").source, "environment");
+	assert_string_equal(info_of(o, "openai_model").place, "OPENAI_MODEL");
+	snprintf(from_file, sizeof(from_file), "%s line 3: openai_api_key_file (file %s)", path, secret_path);
+	struct option_info key = info_of(o, "openai_api_key");
+	assert_string_equal(key.place, from_file);
+	assert_string_equal(key.source, "file");
+	assert_true(key.is_secret && key.is_set && !key.value);
+	options_free(o);
+}
+
+static void the_nearest_name_is_the_one_meant(void **state)
+{
+	assert_string_equal(option_nearest("openai_key"), "openai_api_key");
+	assert_string_equal(option_nearest("lsiten"), "listen");
+	assert_string_equal(option_nearest("command_time_out"), "command_timeout");
+	assert_string_equal(option_nearest("dat"), "data");
+	assert_null(option_nearest("colour_of_the_sky"));
+	assert_null(option_nearest(""));
 }
 
 static int64_t number(const char *name, const char *value)
@@ -219,6 +332,11 @@ int main(void)
 		TEST(well_known_variables_work_and_ours_is_stronger),
 		TEST(a_secret_comes_from_a_file_named_in_the_configuration),
 		TEST(errors_name_the_place),
+		TEST(addresses_are_judged_by_their_type),
+		TEST(a_wrong_address_shows_no_password),
+		TEST(every_fault_is_reported_and_the_rest_is_read),
+		TEST(each_value_tells_where_it_comes_from),
+		TEST(the_nearest_name_is_the_one_meant),
 		TEST(times_and_sizes_have_units),
 		TEST(a_relative_data_folder_becomes_absolute),
 		TEST(every_option_has_help_and_no_secret_is_printed),

@@ -39,6 +39,12 @@ lint_clang() {
 	ninja -C build-clang --quiet || complain "clang: the build fails"
 }
 
+# Every option of the program stands in the manual, and the other way round.
+lint_manual() {
+	[ -x build-clang/ogent ] || { complain "manual: not checked, since the program was not built"; return 0; }
+	python3 scripts/config_doc.py build-clang/ogent || complain "manual: run scripts/config_doc.py build/ogent --write"
+}
+
 run_lint() {
 	lint_failed=
 	lint_format
@@ -46,5 +52,6 @@ run_lint() {
 	lint_sizes
 	lint_words
 	lint_clang
+	lint_manual
 	[ -z "$lint_failed" ] && say "lint: clean"
 }

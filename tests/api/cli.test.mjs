@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,6 +47,64 @@ async function start(t) {
 	await until(() => existsSync(join(p.data, 'run/address')));
 	return p;
 }
+
+describe('config', () => {
+	const file = join(home, 'test.conf');
+	const conf = (text) => writeFileSync(file, text);
+
+	test('check names each fault with file, line and the nearest name', async () => {
+		conf('rate_limt = 3\nlisten = nowhere\nopenai_api_key_file = /nowhere/key\nopenai_base_url = https://u:hunter2@h/\n');
+		const r = await cli(['config', 'check', '--config', file], { env: { OGENT_COMMAND_TIMEOUT: '2 minutes' } });
+		assert.equal(r.code, 2);
+		assert.equal(r.out, '');
+		for (const part of [
+			`${file} line 1: rate_limt: there is no option "rate_limt"; did you mean rate_limit?`, `${file} line 2: listen: "nowhere" is not an address`,
+			`${file} line 3: openai_api_key_file: the file /nowhere/key cannot be read`, `${file} line 4: openai_base_url`,
+			'OGENT_COMMAND_TIMEOUT: "2 minutes" is not a time', '5 faults in the configuration',
+		])
+			assert.ok(r.err.includes(part), `${part}\n---\n${r.err}`);
+		assert.doesNotMatch(r.err, /hunter2/);
+	});
+
+	test('check passes what is right and warns of variables that are no options', async () => {
+		conf('rate_limit = 3\n');
+		const r = await cli(['config', 'check', '--config', file], { env: { OGENT_LISTN: '1', OGENT_URL: 'http://x', OGENT_OPENAI_API_KEY_FILE: file } });
+		assert.equal(r.code, 0, r.err);
+		assert.equal(r.err, 'ogent: warning: the variable OGENT_LISTN is no option and is not read; did you mean the option listen?\n');
+		assert.equal((await cli(['config', 'check'])).code, 0);
+		assert.equal((await cli(['config', 'check', '--config', '/nowhere'])).code, 2);
+		assert.equal((await cli(['config', 'chekc'])).code, 2);
+	});
+
+	test('show tells where each value comes from and no secret', async () => {
+		conf('rate_limit = 3\nopenai_api_key = sk-very-secret\n');
+		const env = { OGENT_CONFIG: file, OPENAI_MODEL: 'm-1', OGENT_AGENT_DB_URL: 'postgres://u:hunter2@h/db' };
+		const json = await cli(['config', 'show', '--json', '--log-level=warn'], { env });
+		const text = await cli(['config', 'show', '--log-level=warn'], { env });
+		for (const r of [json, text]) {
+			assert.equal(r.code, 0, r.err);
+			assert.doesNotMatch(r.out + r.err, /sk-very-secret|hunter2/);
+		}
+		const items = Object.fromEntries(JSON.parse(json.out).items.map((i) => [i.name, i]));
+		assert.deepEqual([items.rate_limit.value, items.rate_limit.source, items.rate_limit.place], ['3', 'file', `${file} line 1: rate_limit`]);
+		assert.deepEqual([items.openai_model.value, items.openai_model.place], ['m-1', 'OPENAI_MODEL']);
+		assert.deepEqual([items.log_level.value, items.log_level.source], ['warn', 'command line']);
+		assert.deepEqual([items.openai_api_key.value, items.openai_api_key.set, items.openai_api_key.secret], [null, true, true]);
+		assert.deepEqual([items.listen.value, items.listen.source], ['127.0.0.1:8420', 'default']);
+		// What show prints is a configuration again.
+		conf(text.out);
+		assert.equal((await cli(['config', 'check', '--config', file])).code, 0);
+	});
+
+	test('no role starts with a fault', async () => {
+		conf('rate_limt = 3\n');
+		for (const role of ['up', 'gateway', 'auth', 'agent', 'exec', 'socket', 'demo-model']) {
+			const r = await cli([role, '--config', file]);
+			assert.equal(r.code, 2, role);
+			assert.match(r.err, /line 1: rate_limt/);
+		}
+	});
+});
 
 describe('commands', () => {
 	let p;
