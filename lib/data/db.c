@@ -6,17 +6,21 @@
 
 #include "base/alloc.h"
 #include "data/driver.h"
+#include "data/pool.h"
 
 #define MAX_QUEUE 16384
 /* Jobs in one commit: enough to share the sync, few enough that the first does not wait long for the last. */
 #define MAX_BATCH 256
+/* Connections to a server that write; as many as n_readers read. */
+#define POOL_WRITERS 4
 
 static const struct db_driver *const drivers[] = {&db_driver_sqlite};
 
 struct db {
 	const struct db_driver *driver;
 	char *url;
-	struct db_conn *main; /* the writer thread's, opened at the start */
+	struct db_conn *main; /* opened at the start: the writer thread's, or a server's for migrations only */
+	struct db_pool *pool; /* of a server, otherwise NULL */
 	struct job_lane *writer, *readers;
 	uv_timer_t refusing;
 	struct list
@@ -105,7 +109,7 @@ static void run_write(struct job *job)
 
 	list_init(&batch);
 	list_init(&all);
-	if (!db->driver->has_group_commit || job_take_waiting(db->writer, &batch, MAX_BATCH - 1) == 0) {
+	if (job_take_waiting(db->writer, &batch, MAX_BATCH - 1) == 0) {
 		run_alone(db->main, first, db->driver->begin_write);
 		return;
 	}
@@ -139,6 +143,20 @@ static void run_read(struct job *job)
 		run_alone(*c, self, self->db->driver->begin_read);
 }
 
+static void run_pool_write(struct job *job)
+{
+	struct db_job *self = container_of(job, struct db_job, job);
+
+	db_pool_run(self->db->pool, job_thread_data(), self, true);
+}
+
+static void run_pool_read(struct job *job)
+{
+	struct db_job *self = container_of(job, struct db_job, job);
+
+	db_pool_run(self->db->pool, job_thread_data(), self, false);
+}
+
 static void on_done(struct job *job)
 {
 	struct db_job *self = container_of(job, struct db_job, job);
@@ -146,12 +164,12 @@ static void on_done(struct job *job)
 	self->done(self, self->result);
 }
 
-static void *start_reader(void *arg)
+static void *start_thread(void *arg)
 {
 	return xcalloc(1, sizeof(struct db_conn *));
 }
 
-static void stop_reader(void *data)
+static void stop_thread(void *data)
 {
 	struct db_conn **c = data;
 
@@ -189,12 +207,12 @@ static void submit(struct db *db, struct job_lane *lane, struct db_job *job, voi
 
 void db_write(struct db *db, struct db_job *job)
 {
-	submit(db, db->writer, job, run_write);
+	submit(db, db->writer, job, db->pool ? run_pool_write : run_write);
 }
 
 void db_read(struct db *db, struct db_job *job)
 {
-	submit(db, db->readers, job, run_read);
+	submit(db, db->readers, job, db->pool ? run_pool_read : run_read);
 }
 
 /* ---- Opening ---- */
@@ -204,7 +222,8 @@ static const struct db_driver *find_driver(const char *url)
 	struct str rest = str_of(url), scheme = str_cut(&rest, ':');
 
 	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
-		if (rest.p && str_is(scheme, drivers[i]->scheme))
+		if (rest.p && (str_is(scheme, drivers[i]->scheme) ||
+			       (drivers[i]->other_scheme && str_is(scheme, drivers[i]->other_scheme))))
 			return drivers[i];
 	return NULL;
 }
@@ -229,8 +248,13 @@ int db_open(uv_loop_t *loop, const char *url, unsigned n_readers, struct db **re
 	db->main = c;
 	list_init(&db->refused);
 	uv_timer_init(loop, &db->refusing);
-	db->writer = job_lane_new(loop, "db-write", 1, MAX_QUEUE, NULL, NULL, db);
-	db->readers = job_lane_new(loop, "db-read", MAX(n_readers, 1), MAX_QUEUE, start_reader, stop_reader, db);
+	if (driver->has_group_commit) {
+		db->writer = job_lane_new(loop, "db-write", 1, MAX_QUEUE, NULL, NULL, db);
+	} else {
+		db->pool = db_pool_new(driver, url);
+		db->writer = job_lane_new(loop, "db-write", POOL_WRITERS, MAX_QUEUE, start_thread, stop_thread, db);
+	}
+	db->readers = job_lane_new(loop, "db-read", MAX(n_readers, 1), MAX_QUEUE, start_thread, stop_thread, db);
 	*ret = db;
 	return 0;
 }
@@ -239,6 +263,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct db *db = container_of((uv_timer_t *)handle, struct db, refusing);
 
+	explicit_bzero(db->url, strlen(db->url));
 	free(db->url);
 	free(db);
 }
@@ -250,13 +275,25 @@ void db_close(struct db *db)
 	job_lane_free(db->readers);
 	job_lane_free(db->writer);
 	deliver_refused(db);
-	db->driver->close(db->main);
+	if (db->main)
+		db->driver->close(db->main);
+	db_pool_free(db->pool);
 	uv_close((uv_handle_t *)&db->refusing, on_closed);
 }
 
-struct db_conn *db_main_conn(struct db *db)
+struct db_conn *db_main_conn(struct db *db, struct error *err)
 {
+	if (!db->main && db->driver->open(db->url, true, &db->main, err) < 0)
+		db->main = NULL;
 	return db->main;
+}
+
+void db_release_main_conn(struct db *db)
+{
+	if (db->pool && db->main) {
+		db->driver->close(db->main);
+		db->main = NULL;
+	}
 }
 
 /* ---- Statements ---- */

@@ -3,8 +3,12 @@
  *
  * SQLite has one writer: the write jobs that wait when a commit starts are committed together (each in a savepoint, so
  * that one that fails leaves no trace), with WAL and synchronous=FULL: when a write's `done` comes with 0, it is on
- * disk. PostgreSQL and MySQL (later) run each write job as one transaction on a pool lane; serialization failures
- * repeat the job, so a job's `run` must be repeatable: it sets its results anew each time and touches nothing else. */
+ * disk.
+ *
+ * A server (PostgreSQL, MySQL) runs each job as one transaction on one of several connections, so write jobs run at the
+ * same time and see what others have committed (READ COMMITTED). A job that meets another one is repeated, so a job's
+ * `run` must be repeatable: it sets its results anew each time and touches nothing else. It may also ask for that
+ * itself by returning -EDEADLK. A job that reads what it is going to change locks it with DB_FOR_UPDATE. */
 #pragma once
 
 #include "base/arena.h"
@@ -15,8 +19,8 @@ struct db;      /* the process's handle */
 struct db_conn; /* one connection, on a worker thread */
 struct db_stmt; /* a running query */
 
-/* url: "sqlite:/path/file.db" ("postgres://", "mysql://" later). Opens and checks one connection before returning.
- * Returns 0 or -errno with err set. */
+/* url: "sqlite:/path/file.db", "postgres://user:password@host:port/database?sslmode=…". Opens and checks one connection
+ * before returning. Returns 0 or -errno with err set. */
 int db_open(uv_loop_t *loop, const char *url, unsigned n_readers, struct db **ret, struct error *err);
 /* Waits for running jobs. */
 void db_close(struct db *db);
@@ -26,7 +30,9 @@ struct db_job {
 	 * negative -errno, positive the job's own outcomes. */
 	int (*run)(struct db_conn *c, struct db_job *job);
 	/* On the loop's thread, exactly once, also when refused. -EAGAIN: the queue is full; -ENOSPC: disk full;
-	 * -EBUSY: locked for more than 5 s; -EIO; -EEXIST: a unique constraint; -ENOENT by the job itself; … */
+	 * -EBUSY: locked for more than 5 s; -EIO; -EEXIST: a unique constraint; -ENOENT by the job itself; … Servers
+	 * also: -ENOTCONN: cannot be reached, nothing was done; -ECONNRESET: the connection broke off while
+	 * committing, so it may have been done or not; -ETIMEDOUT: a statement took too long. */
 	void (*done)(struct db_job *job, int result);
 
 	/* Its own. */
@@ -60,6 +66,10 @@ struct db_value db_text_n(const char *p, size_t n);
 	(struct db_value[]){{0}, ##__VA_ARGS__} + 1, \
 		sizeof((struct db_value[]){{0}, ##__VA_ARGS__}) / sizeof(struct db_value) - 1
 
+/* Behind a select in a write job: keeps the rows as they are until the job ends. Servers read the comment as SQL (so
+ * does MySQL by itself), SQLite has one writer anyway. */
+#define DB_FOR_UPDATE " /*! for update */"
+
 /* Runs a statement that returns no rows. Returns the number of rows changed (>= 0) or -errno. `sql` must be a string
  * that lives as long as the program: prepared statements are kept by its address. */
 #define db_exec(c, sql, ...) db_exec_v(c, sql, DB_ARGS_(__VA_ARGS__))
@@ -90,7 +100,7 @@ int db_get_int_v(struct db_conn *c, int64_t *ret, const char *sql, const struct 
 
 /* The last failure on this connection, for the log; never shown to clients. */
 const char *db_error(struct db_conn *c);
-/* "sqlite", "postgres", "mysql". */
+/* "sqlite", "postgres", "mysql", for the few statements that have no common form. */
 const char *db_dialect(const struct db_conn *c);
 const char *db_url_dialect(const struct db *db);
 
@@ -99,6 +109,7 @@ const char *db_url_dialect(const struct db *db);
  * set. */
 struct migration {
 	const char *name;
-	const char *sql; /* one or more statements */
+	const char *sql;              /* one or more statements */
+	const char *postgres, *mysql; /* instead, where the dialect needs another text; NULL = the same */
 };
 int db_migrate(struct db *db, const struct migration *list, size_t n, struct error *err);

@@ -257,7 +257,7 @@ static void a_full_disk_is_told_and_what_fits_goes_on(void **state)
 
 	memset(big, 'x', sizeof(big) - 1);
 	assert_int_equal(value(f, "select 1"), 1);
-	db_main_conn(f->db)->driver->run(db_main_conn(f->db), "pragma max_page_count=20");
+	db_main_conn(f->db, NULL)->driver->run(db_main_conn(f->db, NULL), "pragma max_page_count=20");
 	run_as_batch(f, jobs, ARRAY_SIZE(jobs));
 	assert_int_equal(jobs[1].result, -ENOSPC);
 	assert_int_equal(jobs[2].result, 0);

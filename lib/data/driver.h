@@ -22,11 +22,19 @@ struct db_conn {
 };
 
 struct db_driver {
-	const char *scheme; /* of the URL, without the colon */
+	const char *scheme, *other_scheme; /* of the URL, without the colon; the other may be NULL */
 	const char *dialect;
-	/* One writer, whose waiting jobs are committed together; otherwise each write job is a transaction. */
+	/* One writer, whose waiting jobs are committed together; otherwise it is a server, and each job is a
+	 * transaction on one of several connections (pool.h). */
 	bool has_group_commit;
 	const char *begin_write, *begin_read;
+	/* Around migrations, so that two processes that start together come one after the other. NULL: begin_write, and
+	 * nothing behind the commit. */
+	const char *begin_migration, *end_migration;
+
+	/* Failures are -errno as in db.h. A server's driver also has: -EDEADLK, the transaction met another one
+	 * (serialization failure, deadlock) and is to be repeated; -ENOTCONN, the server cannot be reached or the
+	 * connection broke off; -ETIMEDOUT, the statement took too long. `err` gets a sentence without secrets. */
 
 	int (*open)(const char *url, bool for_writing, struct db_conn **ret, struct error *err);
 	void (*close)(struct db_conn *c);
@@ -34,6 +42,8 @@ struct db_driver {
 	int (*run)(struct db_conn *c, const char *sql);
 	/* Whether a transaction is open; some failures end it by themselves. */
 	bool (*is_in_transaction)(struct db_conn *c);
+	/* Servers only: false once the connection is of no more use. Does not ask the server. */
+	bool (*is_connected)(struct db_conn *c);
 
 	struct db_stmt *(*prepare)(struct db_conn *c, const char *sql);
 	void (*unprepare)(struct db_stmt *st);
@@ -56,5 +66,7 @@ extern int db_sqlite_busy_ms;
 int db_fail(struct db_conn *c, int err, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Frees the kept statements; a driver's close calls it first. */
 void db_forget_statements(struct db_conn *c);
-/* The connection for migrations, on the loop's thread while no job runs. */
-struct db_conn *db_main_conn(struct db *db);
+/* The connection for migrations, on the loop's thread while no job runs. NULL with err set when it cannot be had. A
+ * server's is closed by db_release_main_conn. */
+struct db_conn *db_main_conn(struct db *db, struct error *err);
+void db_release_main_conn(struct db *db);

@@ -39,9 +39,18 @@ static int check_applied(struct db_conn *c, const struct migration *list, size_t
 	return r;
 }
 
+static const char *sql_for(const struct migration *m, const char *dialect)
+{
+	const char *own = strcmp(dialect, "postgres") == 0 ? m->postgres
+			  : strcmp(dialect, "mysql") == 0  ? m->mysql
+							   : NULL;
+
+	return own ? own : m->sql;
+}
+
 static int apply(struct db_conn *c, const struct migration *m, size_t version)
 {
-	int r = c->driver->run(c, m->sql);
+	int r = c->driver->run(c, sql_for(m, c->driver->dialect));
 
 	if (r < 0)
 		return r;
@@ -66,18 +75,29 @@ static int migrate(struct db_conn *c, const struct migration *list, size_t n, st
 	return r;
 }
 
-/* Everything that is missing in one transaction, so that two processes that start together do not meet halfway. */
-int db_migrate(struct db *db, const struct migration *list, size_t n, struct error *err)
+static int migrate_on(struct db_conn *c, const struct migration *list, size_t n, struct error *err)
 {
-	struct db_conn *c = db_main_conn(db);
-	int r = c->driver->run(c, c->driver->begin_write);
+	const struct db_driver *d = c->driver;
+	int r = d->run(c, d->begin_migration ? d->begin_migration : d->begin_write);
 
 	if (r < 0)
 		return failed(c, err, "begin");
 	r = migrate(c, list, n, err);
-	if (r == 0 && (r = c->driver->run(c, "commit")) < 0)
+	if (r == 0 && (r = d->run(c, "commit")) < 0)
 		failed(c, err, "commit");
-	if (r < 0 && c->driver->is_in_transaction(c))
-		c->driver->run(c, "rollback");
+	if (r < 0 && d->is_in_transaction(c))
+		d->run(c, "rollback");
+	if (d->end_migration)
+		d->run(c, d->end_migration);
+	return r;
+}
+
+/* Everything that is missing in one transaction, so that two processes that start together do not meet halfway. */
+int db_migrate(struct db *db, const struct migration *list, size_t n, struct error *err)
+{
+	struct db_conn *c = db_main_conn(db, err);
+	int r = c ? migrate_on(c, list, n, err) : -ENOTCONN;
+
+	db_release_main_conn(db);
 	return r;
 }

@@ -53,8 +53,15 @@ void reply_db_failure(struct exchange *x, int result)
 	case -ENOENT: reply_problem(x, 404, "not_found", "There is no such thing, or it is not yours."); break;
 	case -EEXIST: reply_problem(x, 409, "already_exists", "There is one with this name already."); break;
 	case -ENOSPC: reply_problem(x, 507, "storage_full", "The disk is full. Make room, then try again."); break;
+	case -ENOTCONN:
+	case -ECONNRESET:
+		reply_problem(x, 503, "unavailable",
+			      "The database cannot be reached at the moment. Try again; repeat a POST with the same "
+			      "Idempotency-Key, so that nothing is done twice.");
+		break;
 	case -EAGAIN:
 	case -EBUSY:
+	case -ETIMEDOUT:
 		reply_problem(x, 503, "unavailable", "The database has too much to do. Try again in a moment.");
 		break;
 	default: reply_problem(x, 500, "internal", "This failed inside Ogent; the log has the request id."); break;
