@@ -6,6 +6,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Live } from '../lib/live.mjs';
 import { freePort, ogent, request, startPlatform } from '../lib/platform.mjs';
 import { newConversation } from '../lib/runs.mjs';
 
@@ -58,11 +59,25 @@ async function post(where, path, body, token) {
 }
 
 // From sending the message to the first piece of the answer, on the event stream of the run.
-async function firstTokenMs(p, where, token, conversation) {
+async function firstTokenMs(p, where, token) {
+	const conversation = await newConversation(p, () => token);
 	const t = performance.now();
 	const run = await post(where, `/api/conversations/${conversation}/messages`, { content: 'hello' }, token);
 	await firstMs(where, 'GET', `/api/executions/${run.id}/events`, { token, headers: { accept: 'text/event-stream' } }, 'text.delta');
 	return performance.now() - t;
+}
+
+// The same as the web app sees it: its WebSocket is open and in the conversation's room.
+async function firstTokenLiveMs(p, where, token, live) {
+	const conversation = await newConversation(p, () => token);
+	await live.join(`conversation:${conversation}`);
+	const t = performance.now();
+	const heard = live.next((m) => m.event?.type === 'text.delta').then(() => performance.now() - t);
+	const ended = live.next((m) => m.event?.type === 'execution.ended');
+	await post(where, `/api/conversations/${conversation}/messages`, { content: 'hello' }, token);
+	await ended;
+	live.send({ type: 'leave', room: `conversation:${conversation}`, id: 0 });
+	return heard;
 }
 
 // The same question straight to the demo model.
@@ -99,7 +114,8 @@ export async function figures() {
 	const where = p.where();
 	await post({ socketPath: join(p.data, 'run', 'demo.sock') }, '/demo/script', { instant: true });
 	const token = await p.localToken();
-	const conversation = await newConversation(p, () => token);
+	const live = await Live.open(where, token);
+	const demo = { name: 'demo model alone', sample: () => demoFirstTokenMs(p) };
 	const command = { argv: ['/bin/echo', 'first-byte'], timeout_ms: 10000 };
 	const idle = status(p);
 	const figure = (name, unit, sample, more) => ({ name: `platform.${name}`, unit, sample, ...more });
@@ -109,16 +125,20 @@ export async function figures() {
 			...idle.roles.map((r) => figure(`rss.${r.role}`, 'MiB', () => r.rss_kib / 1024, { rounds: 1 })),
 			figure('rss', 'MiB', () => idle.roles.reduce((sum, r) => sum + r.rss_kib, 0) / 1024, { rounds: 1 }),
 			figure('binary', 'MiB', () => statSync(ogent).size / 2 ** 20, { rounds: 1 }),
-			figure('first_token', 'ms', () => firstTokenMs(p, where, token, conversation), {
+			figure('first_token', 'ms', () => firstTokenMs(p, where, token), {
 				rounds: 50,
-				peer: { name: 'demo model alone', sample: () => demoFirstTokenMs(p) },
+				peer: demo,
 			}),
+			figure('first_token_live', 'ms', () => firstTokenLiveMs(p, where, token, live), { rounds: 50, peer: demo }),
 			figure('runs_per_second', 'runs/s', () => runsPerSecond(p, where, token, 400, 32), { rounds: 3 }),
 			figure('command_first_byte', 'ms', () => firstMs(where, 'POST', '/api/commands?stream=1', { body: command, token }, 'first-byte\\n'), {
 				rounds: 20,
 			}),
 			figure('initial_js', 'KiB gz', initialJsKib, { rounds: 1 }),
 		],
-		close: () => p.stop(),
+		close: async () => {
+			await live.close();
+			await p.stop();
+		},
 	};
 }
