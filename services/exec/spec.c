@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/encode.h"
+#include "base/json.h"
 
 static const char *const status_names[] = {"queued",    "running", "exited", "signalled", "timeout",
 					   "cancelled", "oom",     "lost",   "error"};
@@ -11,11 +11,6 @@ static const char *const status_names[] = {"queued",    "running", "exited", "si
 const char *command_status_name(enum command_status s)
 {
 	return status_names[s];
-}
-
-bool command_status_is_end(enum command_status s)
-{
-	return s >= COMMAND_EXITED;
 }
 
 static int status_of(const char *name)

@@ -6,7 +6,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/id.h"
-#include "base/json.h"
+#include "base/str.h"
 
 #define SPEC_FILE "spec.json"
 #define RESULT_FILE "result.json"
@@ -24,7 +24,10 @@ enum command_status {
 	COMMAND_ERROR, /* it could not be started */
 };
 const char *command_status_name(enum command_status s);
-bool command_status_is_end(enum command_status s);
+static inline bool command_status_is_end(enum command_status s)
+{
+	return s >= COMMAND_EXITED;
+}
 
 /* Strings belong to the arena that it was made in. */
 struct spec {

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "attend.h"
 #include "base/clock.h"
 #include "control.h"
 #include "files.h"
@@ -24,20 +25,7 @@
 #include "spool.h"
 
 #define MAX_PEERS 4
-#define PIPE_SIZE (256 * 1024)
-#define SETUP_MS 30000
-#define DRAIN_MS 200 /* after the leader's exit, for output of what it left behind */
 #define SPEC_MAX (32 << 20)
-#define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
-
-/* What it waits for. */
-enum supervisor_state {
-	SUPERVISOR_SETUP,    /* the sandbox's layers */
-	SUPERVISOR_RUNNING,  /* the leader's end, the time-out, a cancel */
-	SUPERVISOR_DRAINING, /* the ends of the pipes, for DRAIN_MS at most */
-	SUPERVISOR_KILLING,  /* the death of everything inside */
-	SUPERVISOR_ENDED,
-};
 
 /* A connection to exec; two at once while a new exec takes over. */
 struct peer {
@@ -48,24 +36,14 @@ struct peer {
 };
 
 struct supervisor {
-	const struct sandbox_host *host;
 	struct arena *arena;
 	struct spec spec;
-	struct result result;
-	enum supervisor_state state;
-	uint64_t deadline_us; /* monotonic, of the state */
-	uint64_t start_us;    /* monotonic, of the leader */
-
-	struct sandbox sandbox;
+	struct attendant attendant;
 	struct spool_writer spool;
-	int dir_fd;   /* the command's folder, locked */
-	int exec_fd;  /* the exec folder */
-	int out[2];   /* our ends of stdout and stderr; -1 = ended */
-	int in;       /* our end of stdin, -1 = none or closed */
-	size_t in_at; /* bytes of the input written */
+	int dir_fd;  /* the command's folder, locked */
+	int exec_fd; /* the exec folder */
 	int listen_fd;
 	struct peer peers[MAX_PEERS];
-	char *buffer; /* PIPE_SIZE */
 };
 
 static void close_fd(int *fd)
@@ -86,10 +64,10 @@ static void peer_send(struct peer *p, const struct control_event *e)
 /* Tells what it does not know yet. */
 static void peer_tell(struct supervisor *s, struct peer *p)
 {
-	struct control_event started = {.type = CONTROL_STARTED, .at_us = s->result.started_us};
+	struct control_event started = {.type = CONTROL_STARTED, .at_us = s->attendant.result.started_us};
 	struct control_event output = {.type = CONTROL_OUTPUT, .total = spool_total(&s->spool)};
 
-	if (!p->is_told_start && s->result.started_us) {
+	if (!p->is_told_start && s->attendant.result.started_us) {
 		p->is_told_start = true;
 		peer_send(p, &started);
 	}
@@ -138,37 +116,7 @@ static int listen_control(int dir_fd)
 	return fd;
 }
 
-/* ---- States ---- */
-
-static void enter(struct supervisor *s, enum supervisor_state state, uint64_t ms)
-{
-	s->state = state;
-	s->deadline_us = clock_mono_us() + ms * 1000;
-}
-
-static void set_reason(struct supervisor *s, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(s->result.reason, sizeof(s->result.reason), fmt, ap);
-	va_end(ap);
-}
-
-static void kill_now(struct supervisor *s)
-{
-	sandbox_kill(s->host, &s->sandbox);
-	enter(s, SUPERVISOR_KILLING, 60000);
-}
-
-/* The end is decided here and once: what comes later does not change it. */
-static void end_with(struct supervisor *s, enum command_status status)
-{
-	if (command_status_is_end(s->result.status))
-		return;
-	s->result.status = status;
-	kill_now(s);
-}
+/* ---- The command ---- */
 
 /* On record before the leader runs, while the sandbox builds itself. */
 static int record_start(struct supervisor *s)
@@ -181,134 +129,12 @@ static int record_start(struct supervisor *s)
 	return r == 0 && fsync(s->dir_fd) < 0 ? -errno : r;
 }
 
-static void go(struct supervisor *s)
+static void on_output(struct attendant *a, int i, const void *data, size_t n)
 {
-	int r = sandbox_go(&s->sandbox);
+	struct supervisor *s = container_of(a, struct supervisor, attendant);
 
-	if (r < 0) {
-		set_reason(s, "The command could not be started: %s.", strerror(-r));
-		end_with(s, COMMAND_ERROR);
-		return;
-	}
-	s->result.started_us = clock_now_us();
-	s->start_us = clock_mono_us();
-	enter(s, SUPERVISOR_RUNNING, s->spec.timeout_ms);
-	tell_all(s);
-}
-
-static void exec_failed(struct supervisor *s, int err)
-{
-	const char *name = s->spec.argv ? s->spec.argv[0] : "sh";
-
-	if (err == ENOENT)
-		set_reason(s, "command not found: %.180s", name);
-	else
-		set_reason(s, "%.160s: %s", name, strerror(err));
-}
-
-static void leader_exited(struct supervisor *s, const struct init_message *m)
-{
-	s->result.max_rss_kib = m->max_rss_kib;
-	if (command_status_is_end(s->result.status))
-		return;
-	if (WIFSIGNALED(m->wait_status)) {
-		s->result.status = COMMAND_SIGNALLED;
-		s->result.signal = WTERMSIG(m->wait_status);
-	} else {
-		s->result.status = COMMAND_EXITED;
-		s->result.exit_code = WEXITSTATUS(m->wait_status);
-	}
-	enter(s, SUPERVISOR_DRAINING, DRAIN_MS);
-}
-
-static void on_init_message(struct supervisor *s)
-{
-	struct init_message m;
-	ssize_t n = recv(s->sandbox.control, &m, sizeof(m), MSG_DONTWAIT);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n != sizeof(m)) {
-		close_fd(&s->sandbox.control);
-		if (s->state == SUPERVISOR_SETUP || s->state == SUPERVISOR_RUNNING) {
-			/* The init died before it could speak: the memory limit, or the machine's. */
-			set_reason(s, "The sandbox was killed from outside.");
-			end_with(s, s->state == SUPERVISOR_SETUP ? COMMAND_ERROR : COMMAND_SIGNALLED);
-			s->result.signal = s->result.status == COMMAND_SIGNALLED ? SIGKILL : 0;
-		}
-		return;
-	}
-	switch ((enum init_event)m.event) {
-	case INIT_READY: go(s); break;
-	case INIT_FAILED:
-		set_reason(s, "The sandbox did not come up (%s, %.60s: %s).",
-			   sandbox_layer_name((enum sandbox_layer)m.layer), m.what, strerror(m.err));
-		end_with(s, COMMAND_ERROR);
-		break;
-	case INIT_CWD_FAILED:
-		set_reason(s, "The working directory %.150s: %s.", s->spec.cwd, strerror(m.err));
-		end_with(s, COMMAND_ERROR);
-		break;
-	case INIT_EXEC_FAILED: exec_failed(s, m.err); break;
-	case INIT_EXITED: leader_exited(s, &m); break;
-	}
-}
-
-static void on_deadline(struct supervisor *s)
-{
-	switch (s->state) {
-	case SUPERVISOR_SETUP:
-		set_reason(s, "The sandbox did not come up in %d s.", SETUP_MS / 1000);
-		end_with(s, COMMAND_ERROR);
-		break;
-	case SUPERVISOR_RUNNING:
-		set_reason(s, "Stopped after its time-out of %llu ms.", (unsigned long long)s->spec.timeout_ms);
-		end_with(s, COMMAND_TIMEOUT);
-		break;
-	case SUPERVISOR_DRAINING: kill_now(s); break;
-	case SUPERVISOR_KILLING: /* a process that the kernel cannot end yet: ask again */ kill_now(s); break;
-	case SUPERVISOR_ENDED: break;
-	}
-}
-
-/* ---- Pipes ---- */
-
-static void on_output(struct supervisor *s, int i)
-{
-	ssize_t n = read(s->out[i], s->buffer, PIPE_SIZE);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		close_fd(&s->out[i]);
-		return;
-	}
-	spool_write(&s->spool, i == 0 ? SPOOL_STDOUT : SPOOL_STDERR, (uint32_t)((clock_mono_us() - s->start_us) / 1000),
-		    s->buffer, (size_t)n);
-}
-
-/* What the dead left in the pipes; bounded by their size. */
-static void drain_rest(struct supervisor *s)
-{
-	for (int i = 0; i < 2; i++)
-		for (int rounds = 0; s->out[i] >= 0 && rounds < 64; rounds++) {
-			struct pollfd p = {.fd = s->out[i], .events = POLLIN};
-
-			if (poll(&p, 1, 0) <= 0)
-				break;
-			on_output(s, i);
-		}
-}
-
-static void on_input(struct supervisor *s)
-{
-	ssize_t n = write(s->in, s->spec.input.p + s->in_at, s->spec.input.n - s->in_at);
-
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	s->in_at += (size_t)MAX(n, 0);
-	if (n < 0 || s->in_at == s->spec.input.n)
-		close_fd(&s->in);
+	spool_write(&s->spool, i == 0 ? SPOOL_STDOUT : SPOOL_STDERR, (uint32_t)((clock_mono_us() - a->start_us) / 1000),
+		    data, n);
 }
 
 static void on_peer(struct supervisor *s, struct peer *p)
@@ -326,45 +152,24 @@ static void on_peer(struct supervisor *s, struct peer *p)
 		p->is_waiting = false;
 		peer_tell(s, p);
 	} else if (m.type == CONTROL_CANCEL) {
-		if (!command_status_is_end(s->result.status))
-			set_reason(s, "Cancelled.");
-		end_with(s, COMMAND_CANCELLED);
+		attendant_cancel(&s->attendant);
 	}
 }
 
 /* ---- The loop ---- */
 
-enum { FD_PIDFD, FD_INIT, FD_OUT, FD_ERR, FD_IN, FD_LISTEN, FD_PEERS, FD_COUNT = FD_PEERS + MAX_PEERS };
-
-static int milliseconds_left(const struct supervisor *s)
-{
-	uint64_t now = clock_mono_us();
-
-	return now >= s->deadline_us ? 0 : (int)MIN((s->deadline_us - now + 999) / 1000, 3600000);
-}
+enum { FD_LISTEN = ATTEND_FDS, FD_PEERS, FD_COUNT = FD_PEERS + MAX_PEERS };
 
 static void wait_for_something(struct supervisor *s)
 {
-	struct pollfd p[FD_COUNT] = {
-		[FD_PIDFD] = {.fd = s->sandbox.pidfd, .events = POLLIN},
-		[FD_INIT] = {.fd = s->sandbox.control, .events = POLLIN},
-		[FD_OUT] = {.fd = s->out[0], .events = POLLIN},
-		[FD_ERR] = {.fd = s->out[1], .events = POLLIN},
-		[FD_IN] = {.fd = s->in, .events = POLLOUT},
-		[FD_LISTEN] = {.fd = s->listen_fd, .events = POLLIN},
-	};
+	struct pollfd p[FD_COUNT] = {[FD_LISTEN] = {.fd = s->listen_fd, .events = POLLIN}};
 
+	attendant_poll(&s->attendant, p);
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		p[FD_PEERS + i] = (struct pollfd){.fd = s->peers[i].fd, .events = POLLIN};
-	if (poll(p, FD_COUNT, milliseconds_left(s)) < 0)
+	if (poll(p, FD_COUNT, attendant_milliseconds(&s->attendant)) < 0)
 		return;
-	for (int i = 0; i < 2; i++)
-		if (p[FD_OUT + i].revents)
-			on_output(s, i);
-	if (p[FD_IN].revents)
-		on_input(s);
-	if (p[FD_INIT].revents)
-		on_init_message(s);
+	attendant_handle(&s->attendant, p);
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		if (p[FD_PEERS + i].revents)
 			on_peer(s, &s->peers[i]);
@@ -374,203 +179,27 @@ static void wait_for_something(struct supervisor *s)
 		if (fd >= 0)
 			peer_add(s, fd);
 	}
-	if (p[FD_PIDFD].revents && s->sandbox.control < 0)
-		enter(s, SUPERVISOR_ENDED, 0);
-	else if (p[FD_PIDFD].revents && !(p[FD_INIT].revents & POLLIN))
-		close_fd(&s->sandbox.control);
 }
 
 static void loop(struct supervisor *s)
 {
-	while (s->state != SUPERVISOR_ENDED) {
+	while (s->attendant.state != ATTEND_ENDED) {
 		wait_for_something(s);
 		tell_all(s);
-		if (s->state == SUPERVISOR_DRAINING && s->out[0] < 0 && s->out[1] < 0)
-			kill_now(s);
-		if (s->state != SUPERVISOR_ENDED && milliseconds_left(s) == 0)
-			on_deadline(s);
+		attendant_step(&s->attendant);
 	}
-}
-
-/* ---- Before ---- */
-
-static int output_pipe(struct supervisor *s, int i, int *ret_inner)
-{
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	fcntl(fds[0], F_SETFL, O_NONBLOCK);
-	fcntl(fds[0], F_SETPIPE_SZ, PIPE_SIZE);
-	/* So that the command can open /dev/stdout again. */
-	if (s->host->is_root && fchown(fds[1], s->spec.uid, s->spec.uid) < 0)
-		return -errno;
-	s->out[i] = fds[0];
-	*ret_inner = fds[1];
-	return 0;
-}
-
-static int input_pipe(struct supervisor *s, int *ret_inner)
-{
-	int fds[2];
-
-	if (s->spec.input.n == 0) {
-		*ret_inner = open("/dev/null", O_RDONLY | O_CLOEXEC);
-		return *ret_inner < 0 ? -errno : 0;
-	}
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return -errno;
-	fcntl(fds[1], F_SETFL, O_NONBLOCK);
-	if (s->host->is_root && fchown(fds[0], s->spec.uid, s->spec.uid) < 0)
-		return -errno;
-	s->in = fds[1];
-	*ret_inner = fds[0];
-	return 0;
-}
-
-/* The folder on the host; without namespaces the command sees it at this path, and it needs one in any case. */
-static const char *workspace_path(struct supervisor *s, const char *exec_dir)
-{
-	const char *path;
-
-	if (s->spec.workspace[0])
-		return arena_printf(s->arena, "%s/workspaces/%s", exec_dir, s->spec.workspace);
-	if (s->host->namespaces)
-		return NULL;
-	path = arena_printf(s->arena, "%s/workspaces/.%s", exec_dir, s->spec.id);
-	if (mkdir(path, 0700) == 0 && s->host->is_root && chown(path, s->spec.uid, s->spec.uid) < 0)
-		rmdir(path);
-	return path;
-}
-
-static const char *working_directory(struct supervisor *s, const char *workspace)
-{
-	const char *home = s->host->namespaces ? "/workspace" : workspace;
-
-	if (!s->spec.cwd[0])
-		return home;
-	if (s->spec.cwd[0] != '/')
-		return arena_printf(s->arena, "%s/%s", home, s->spec.cwd);
-	if (!s->host->namespaces && str_has_prefix(str_of(s->spec.cwd), STR("/workspace")))
-		return arena_printf(s->arena, "%s%s", workspace, s->spec.cwd + strlen("/workspace"));
-	return s->spec.cwd;
-}
-
-static bool has_name(char *const *env, const char *assignment)
-{
-	size_t n = (size_t)(strchr(assignment, '=') - assignment) + 1;
-
-	for (; *env; env++)
-		if (strncmp(*env, assignment, n) == 0)
-			return true;
-	return false;
-}
-
-/* The command's variables and, where it names none, a few that programs expect. Nothing of ours. */
-static char **environment(struct supervisor *s, const char *home)
-{
-	const char *const defaults[] = {"PATH=" DEFAULT_PATH,
-					arena_printf(s->arena, "HOME=%s", home),
-					arena_printf(s->arena, "TMPDIR=%s", s->host->namespaces ? "/tmp" : home),
-					"USER=ogent",
-					"LOGNAME=ogent",
-					"SHELL=/bin/sh",
-					"LANG=C.UTF-8",
-					"TERM=dumb"};
-	size_t n = 0;
-	char **env;
-
-	while (s->spec.env[n])
-		n++;
-	env = arena_alloc(s->arena, (n + ARRAY_SIZE(defaults) + 1) * sizeof(*env));
-	memcpy(env, s->spec.env, n * sizeof(*env));
-	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
-		if (!has_name(s->spec.env, defaults[i]))
-			env[n++] = arena_strdup(s->arena, defaults[i]);
-	return env;
-}
-
-static char **arguments(struct supervisor *s)
-{
-	char **argv;
-
-	if (s->spec.argv)
-		return s->spec.argv;
-	argv = arena_alloc(s->arena, 4 * sizeof(*argv));
-	argv[0] = arena_strdup(s->arena, access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh");
-	argv[1] = arena_strdup(s->arena, "-c");
-	argv[2] = arena_strdup(s->arena, s->spec.script);
-	return argv;
-}
-
-static int start_sandbox(struct supervisor *s, const char *exec_dir, struct error *err)
-{
-	const char *workspace = workspace_path(s, exec_dir);
-	int inner[3] = {-1, -1, -1};
-	struct sandbox_spec spec = {
-		.id = s->spec.id,
-		.uid = s->spec.uid,
-		.workspace = workspace,
-		.cwd = working_directory(s, workspace),
-		.argv = arguments(s),
-		.envp = environment(s, s->host->namespaces ? "/workspace" : workspace),
-		.memory_max = s->spec.memory_max,
-		.tmp_max = s->spec.tmp_max,
-		.file_size_max = s->spec.file_size_max,
-		.pids_max = s->spec.pids_max,
-	};
-	int r = input_pipe(s, &inner[0]);
-
-	if (r == 0)
-		r = output_pipe(s, 0, &inner[1]);
-	if (r == 0)
-		r = output_pipe(s, 1, &inner[2]);
-	if (r < 0)
-		error_set(err, "sandbox_failed", "Making pipes: %s.", strerror(-r));
-	memcpy(spec.stdio, inner, sizeof(inner));
-	if (r == 0)
-		r = sandbox_start(s->host, &spec, &s->sandbox, err);
-	for (int i = 0; i < 3; i++)
-		close_fd(&inner[i]);
-	return r;
 }
 
 /* ---- After ---- */
 
-static void judge_memory(struct supervisor *s)
+static void judge_output(struct supervisor *s)
 {
-	unsigned kills = cgroup_oom_kills(&s->sandbox.cgroup);
-	uint64_t peak = cgroup_memory_peak(&s->sandbox.cgroup);
+	struct result *r = &s->attendant.result;
 
-	if (peak)
-		s->result.max_rss_kib = peak / 1024;
-	if (kills == 0 || s->result.status == COMMAND_TIMEOUT || s->result.status == COMMAND_CANCELLED)
-		return;
-	if (s->result.status == COMMAND_SIGNALLED ||
-	    (s->result.status == COMMAND_EXITED && s->result.exit_code == 128 + SIGKILL)) {
-		s->result.status = COMMAND_OOM;
-		set_reason(s, "It needed more than its %llu MiB of memory.",
-			   (unsigned long long)(s->spec.memory_max >> 20));
-	} else if (!s->result.reason[0]) {
-		set_reason(s, "%u of its processes were killed for lack of memory.", kills);
-	}
-}
-
-static void judge(struct supervisor *s, const struct rusage *usage)
-{
-	struct result *r = &s->result;
-	int err = s->spool.err;
-
-	r->ended_us = clock_now_us();
-	r->cpu_ms = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000 +
-		    (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) / 1000;
-	judge_memory(s);
 	r->output_bytes = spool_total(&s->spool);
 	r->truncated_bytes = spool_truncated(&s->spool);
-	if (err < 0 && !r->reason[0])
-		set_reason(s, "Output could not be kept: %s.", strerror(-err));
-	if (r->status == COMMAND_SIGNALLED && !r->reason[0])
-		set_reason(s, "Killed by signal %d (%s).", r->signal, strsignal(r->signal));
+	if (s->spool.err < 0 && !r->reason[0])
+		snprintf(r->reason, sizeof(r->reason), "Output could not be kept: %s.", strerror(-s->spool.err));
 }
 
 /* exec is told before the disk has it: what a power failure takes in between reads as lost. Room for the result was
@@ -579,7 +208,7 @@ static void publish(struct supervisor *s)
 {
 	struct control_event ended = {.type = CONTROL_ENDED};
 
-	ended.err = file_replace(s->dir_fd, RESULT_FILE, result_to_json(s->arena, &s->result));
+	ended.err = file_replace(s->dir_fd, RESULT_FILE, result_to_json(s->arena, &s->attendant.result));
 	unlinkat(s->dir_fd, CONTROL_SOCKET, 0);
 	if (ended.err == 0)
 		unlinkat(s->exec_fd, arena_printf(s->arena, "running/%s", s->spec.id), 0);
@@ -588,20 +217,6 @@ static void publish(struct supervisor *s)
 	spool_writer_sync(&s->spool);
 	if (ended.err == 0)
 		file_sync(s->dir_fd, RESULT_FILE);
-}
-
-static void finish(struct supervisor *s, const char *exec_dir)
-{
-	struct rusage usage = {0};
-
-	if (s->sandbox.init > 0)
-		sandbox_reap(&s->sandbox, &usage);
-	drain_rest(s);
-	judge(s, &usage);
-	publish(s);
-	sandbox_deinit(s->host, &s->sandbox);
-	if (!s->host->namespaces && !s->spec.workspace[0])
-		rmdir(arena_printf(s->arena, "%s/workspaces/.%s", exec_dir, s->spec.id));
 }
 
 /* ---- The process ---- */
@@ -653,53 +268,56 @@ static NORETURN void give_up(int control, enum control_event_type type, int err)
 	_exit(1);
 }
 
-void command_supervise(const struct sandbox_host *host, const char *exec_dir, const char *id, int control)
+/* Everything before the sandbox: the folder, the spec, the socket. */
+static void prepare(struct supervisor *s, const char *exec_dir, const char *id, int control)
 {
-	struct supervisor s = {
-		.host = host,
-		.arena = arena_new(),
-		.result = {.status = COMMAND_RUNNING, .exit_code = -1},
-		.sandbox = SANDBOX_INIT,
-		.dir_fd = -1,
-		.out = {-1, -1},
-		.in = -1,
-	};
-	struct error err = {0};
+	int r = take_folder(s, exec_dir, id);
+
+	if (r < 0)
+		give_up(control, r == -EWOULDBLOCK ? CONTROL_TAKEN : CONTROL_FAILED, r);
+	r = load(s);
+	if (r < 0)
+		give_up(control, CONTROL_FAILED, r);
+	s->listen_fd = listen_control(s->dir_fd);
+	if (s->listen_fd < 0)
+		give_up(control, CONTROL_FAILED, s->listen_fd);
+	fcntl(control, F_SETFL, O_NONBLOCK);
+	peer_add(s, control);
+}
+
+static void start(struct supervisor *s, const char *exec_dir)
+{
 	int r;
 
-	s.buffer = arena_alloc(s.arena, PIPE_SIZE);
+	if (attendant_start(&s->attendant, exec_dir) < 0)
+		return;
+	r = record_start(s);
+	if (r < 0)
+		attendant_fail(&s->attendant,
+			       arena_printf(s->arena, "The command could not be recorded: %s.", strerror(-r)));
+}
+
+void command_supervise(const struct sandbox_host *host, const char *exec_dir, const char *id, int control)
+{
+	struct supervisor s = {.arena = arena_new(), .dir_fd = -1};
+
+	attendant_init(&s.attendant, s.arena);
+	s.attendant.host = host;
+	s.attendant.spec = &s.spec;
+	s.attendant.on_output = on_output;
 	settle_process(control);
 	control = 3;
 	if (!host->namespaces)
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		s.peers[i].fd = -1;
-	r = take_folder(&s, exec_dir, id);
-	if (r < 0)
-		give_up(control, r == -EWOULDBLOCK ? CONTROL_TAKEN : CONTROL_FAILED, r);
-	r = load(&s);
-	if (r < 0)
-		give_up(control, CONTROL_FAILED, r);
-	s.listen_fd = listen_control(s.dir_fd);
-	if (s.listen_fd < 0)
-		give_up(control, CONTROL_FAILED, s.listen_fd);
-	fcntl(control, F_SETFL, O_NONBLOCK);
-	peer_add(&s, control);
-	s.start_us = clock_mono_us();
+	prepare(&s, exec_dir, id, control);
 	spool_writer_init(&s.spool, s.dir_fd, s.spec.output_max);
-	enter(&s, SUPERVISOR_SETUP, SETUP_MS);
-	r = start_sandbox(&s, exec_dir, &err);
-	if (r == 0) {
-		r = record_start(&s);
-		if (r < 0)
-			error_set(&err, "journal_failed", "The command could not be recorded: %s.", strerror(-r));
-	}
-	if (r < 0) {
-		set_reason(&s, "%.230s", err.message);
-		end_with(&s, COMMAND_ERROR);
-	}
-	if (s.sandbox.init > 0)
-		loop(&s);
-	finish(&s, exec_dir);
+	start(&s, exec_dir);
+	loop(&s);
+	attendant_finish(&s.attendant);
+	judge_output(&s);
+	publish(&s);
+	attendant_deinit(&s.attendant, exec_dir);
 	_exit(0);
 }

@@ -1,0 +1,467 @@
+#include "attend.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define PIPE_SIZE (256 * 1024)
+#define SETUP_MS 30000
+#define DRAIN_MS 200 /* after the leader's exit, for output of what it left behind */
+#define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* ---- States ---- */
+
+static void enter(struct attendant *a, enum attend_state state, uint64_t ms)
+{
+	a->state = state;
+	a->deadline_us = clock_mono_us() + ms * 1000;
+}
+
+static void set_reason(struct attendant *a, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(a->result.reason, sizeof(a->result.reason), fmt, ap);
+	va_end(ap);
+}
+
+static void kill_now(struct attendant *a)
+{
+	sandbox_kill(a->host, &a->sandbox);
+	enter(a, ATTEND_KILLING, 60000);
+}
+
+/* The end is decided here and once: what comes later does not change it. */
+static void end_with(struct attendant *a, enum command_status status)
+{
+	if (command_status_is_end(a->result.status))
+		return;
+	a->result.status = status;
+	kill_now(a);
+}
+
+static void go(struct attendant *a)
+{
+	int r = sandbox_go(&a->sandbox);
+
+	if (r < 0) {
+		set_reason(a, "The command could not be started: %s.", strerror(-r));
+		end_with(a, COMMAND_ERROR);
+		return;
+	}
+	a->result.started_us = clock_now_us();
+	a->start_us = clock_mono_us();
+	enter(a, ATTEND_RUNNING, a->spec->timeout_ms);
+}
+
+static void exec_failed(struct attendant *a, int err)
+{
+	const char *name = a->spec->argv ? a->spec->argv[0] : "sh";
+
+	if (err == ENOENT)
+		set_reason(a, "command not found: %.180s", name);
+	else
+		set_reason(a, "%.160s: %s", name, strerror(err));
+}
+
+static void leader_exited(struct attendant *a, const struct init_message *m)
+{
+	a->result.max_rss_kib = m->max_rss_kib;
+	if (command_status_is_end(a->result.status))
+		return;
+	if (WIFSIGNALED(m->wait_status)) {
+		a->result.status = COMMAND_SIGNALLED;
+		a->result.signal = WTERMSIG(m->wait_status);
+	} else {
+		a->result.status = COMMAND_EXITED;
+		a->result.exit_code = WEXITSTATUS(m->wait_status);
+	}
+	enter(a, ATTEND_DRAINING, DRAIN_MS);
+}
+
+static void on_init_message(struct attendant *a)
+{
+	struct init_message m;
+	ssize_t n = recv(a->sandbox.control, &m, sizeof(m), MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n != sizeof(m)) {
+		close_fd(&a->sandbox.control);
+		if (a->state == ATTEND_SETUP || a->state == ATTEND_RUNNING) {
+			/* The init died before it could speak: the memory limit, or the machine's. */
+			set_reason(a, "The sandbox was killed from outside.");
+			end_with(a, a->state == ATTEND_SETUP ? COMMAND_ERROR : COMMAND_SIGNALLED);
+			a->result.signal = a->result.status == COMMAND_SIGNALLED ? SIGKILL : 0;
+		}
+		return;
+	}
+	switch ((enum init_event)m.event) {
+	case INIT_READY: go(a); break;
+	case INIT_FAILED:
+		set_reason(a, "The sandbox did not come up (%s, %.60s: %s).",
+			   sandbox_layer_name((enum sandbox_layer)m.layer), m.what, strerror(m.err));
+		end_with(a, COMMAND_ERROR);
+		break;
+	case INIT_CWD_FAILED:
+		set_reason(a, "The working directory %.150s: %s.", a->spec->cwd, strerror(m.err));
+		end_with(a, COMMAND_ERROR);
+		break;
+	case INIT_EXEC_FAILED: exec_failed(a, m.err); break;
+	case INIT_EXITED: leader_exited(a, &m); break;
+	}
+}
+
+static void on_deadline(struct attendant *a)
+{
+	switch (a->state) {
+	case ATTEND_SETUP:
+		set_reason(a, "The sandbox did not come up in %d s.", SETUP_MS / 1000);
+		end_with(a, COMMAND_ERROR);
+		break;
+	case ATTEND_RUNNING:
+		set_reason(a, "Stopped after its time-out of %llu ms.", (unsigned long long)a->spec->timeout_ms);
+		end_with(a, COMMAND_TIMEOUT);
+		break;
+	case ATTEND_DRAINING: kill_now(a); break;
+	case ATTEND_KILLING: /* a process that the kernel cannot end yet: ask again */ kill_now(a); break;
+	case ATTEND_ENDED: break;
+	}
+}
+
+/* ---- Pipes ---- */
+
+static void on_output(struct attendant *a, int i)
+{
+	ssize_t n = read(a->out[i], a->buffer, PIPE_SIZE);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		close_fd(&a->out[i]);
+		return;
+	}
+	a->on_output(a, i, a->buffer, (size_t)n);
+}
+
+/* What the dead left in the pipes; bounded by their size. */
+static void drain_rest(struct attendant *a)
+{
+	for (int i = 0; i < 2; i++)
+		for (int rounds = 0; a->out[i] >= 0 && rounds < 64; rounds++) {
+			struct pollfd p = {.fd = a->out[i], .events = POLLIN};
+
+			if (poll(&p, 1, 0) <= 0)
+				break;
+			on_output(a, i);
+		}
+}
+
+static void on_input(struct attendant *a)
+{
+	ssize_t n = write(a->in, a->spec->input.p + a->in_at, a->spec->input.n - a->in_at);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	a->in_at += (size_t)MAX(n, 0);
+	if (n < 0 || a->in_at == a->spec->input.n)
+		close_fd(&a->in);
+}
+
+/* ---- The owner's side ---- */
+
+void attendant_init(struct attendant *a, struct arena *arena)
+{
+	*a = (struct attendant){
+		.arena = arena,
+		.buffer = arena_alloc(arena, PIPE_SIZE),
+		.result = {.status = COMMAND_RUNNING, .exit_code = -1},
+		.sandbox = SANDBOX_INIT,
+		.out = {-1, -1},
+		.in = -1,
+		.start_us = clock_mono_us(),
+	};
+	enter(a, ATTEND_SETUP, SETUP_MS);
+}
+
+void attendant_fail(struct attendant *a, const char *reason)
+{
+	if (command_status_is_end(a->result.status))
+		return;
+	set_reason(a, "%.230s", reason);
+	end_with(a, COMMAND_ERROR);
+	if (a->sandbox.init <= 0)
+		a->state = ATTEND_ENDED;
+}
+
+void attendant_cancel(struct attendant *a)
+{
+	if (command_status_is_end(a->result.status))
+		return;
+	set_reason(a, "Cancelled.");
+	end_with(a, COMMAND_CANCELLED);
+}
+
+void attendant_poll(const struct attendant *a, struct pollfd p[static ATTEND_FDS])
+{
+	p[ATTEND_PIDFD] = (struct pollfd){.fd = a->sandbox.pidfd, .events = POLLIN};
+	p[ATTEND_INIT] = (struct pollfd){.fd = a->sandbox.control, .events = POLLIN};
+	p[ATTEND_OUT] = (struct pollfd){.fd = a->is_held ? -1 : a->out[0], .events = POLLIN};
+	p[ATTEND_ERR] = (struct pollfd){.fd = a->is_held ? -1 : a->out[1], .events = POLLIN};
+	p[ATTEND_IN] = (struct pollfd){.fd = a->in, .events = POLLOUT};
+}
+
+void attendant_handle(struct attendant *a, const struct pollfd p[static ATTEND_FDS])
+{
+	for (int i = 0; i < 2; i++)
+		if (p[ATTEND_OUT + i].revents)
+			on_output(a, i);
+	if (p[ATTEND_IN].revents)
+		on_input(a);
+	if (p[ATTEND_INIT].revents)
+		on_init_message(a);
+	if (p[ATTEND_PIDFD].revents && a->sandbox.control < 0)
+		enter(a, ATTEND_ENDED, 0);
+	else if (p[ATTEND_PIDFD].revents && !(p[ATTEND_INIT].revents & POLLIN))
+		close_fd(&a->sandbox.control);
+}
+
+int attendant_milliseconds(const struct attendant *a)
+{
+	uint64_t now = clock_mono_us();
+
+	return now >= a->deadline_us ? 0 : (int)MIN((a->deadline_us - now + 999) / 1000, 3600000);
+}
+
+void attendant_step(struct attendant *a)
+{
+	if (a->state == ATTEND_DRAINING && a->out[0] < 0 && a->out[1] < 0)
+		kill_now(a);
+	if (a->state != ATTEND_ENDED && attendant_milliseconds(a) == 0)
+		on_deadline(a);
+}
+
+/* ---- Before ---- */
+
+static int output_pipe(struct attendant *a, int i, int *ret_inner)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	fcntl(fds[0], F_SETFL, O_NONBLOCK);
+	fcntl(fds[0], F_SETPIPE_SZ, PIPE_SIZE);
+	/* So that the command can open /dev/stdout again. */
+	if (a->host->is_root && fchown(fds[1], a->spec->uid, a->spec->uid) < 0)
+		return -errno;
+	a->out[i] = fds[0];
+	*ret_inner = fds[1];
+	return 0;
+}
+
+static int input_pipe(struct attendant *a, int *ret_inner)
+{
+	int fds[2];
+
+	if (a->spec->input.n == 0) {
+		*ret_inner = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		return *ret_inner < 0 ? -errno : 0;
+	}
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	fcntl(fds[1], F_SETFL, O_NONBLOCK);
+	if (a->host->is_root && fchown(fds[0], a->spec->uid, a->spec->uid) < 0)
+		return -errno;
+	a->in = fds[1];
+	*ret_inner = fds[0];
+	return 0;
+}
+
+/* The folder on the host; without namespaces the command sees it at this path, and it needs one in any case. */
+static const char *workspace_path(struct attendant *a, const char *dir)
+{
+	const char *path;
+
+	if (a->spec->workspace[0])
+		return arena_printf(a->arena, "%s/workspaces/%s", dir, a->spec->workspace);
+	if (a->host->namespaces)
+		return NULL;
+	path = arena_printf(a->arena, "%s/workspaces/.%s", dir, a->spec->id);
+	if (mkdir(path, 0700) == 0 && a->host->is_root && chown(path, a->spec->uid, a->spec->uid) < 0)
+		rmdir(path);
+	return path;
+}
+
+static const char *working_directory(struct attendant *a, const char *workspace)
+{
+	const char *home = a->host->namespaces ? "/workspace" : workspace;
+
+	if (!a->spec->cwd[0])
+		return home;
+	if (a->spec->cwd[0] != '/')
+		return arena_printf(a->arena, "%s/%s", home, a->spec->cwd);
+	if (!a->host->namespaces && str_has_prefix(str_of(a->spec->cwd), STR("/workspace")))
+		return arena_printf(a->arena, "%s%s", workspace, a->spec->cwd + strlen("/workspace"));
+	return a->spec->cwd;
+}
+
+static bool has_name(char *const *env, const char *assignment)
+{
+	size_t n = (size_t)(strchr(assignment, '=') - assignment) + 1;
+
+	for (; *env; env++)
+		if (strncmp(*env, assignment, n) == 0)
+			return true;
+	return false;
+}
+
+/* The command's variables and, where it names none, a few that programs expect. Nothing of ours. */
+static char **environment(struct attendant *a, const char *home)
+{
+	const char *const defaults[] = {"PATH=" DEFAULT_PATH,
+					arena_printf(a->arena, "HOME=%s", home),
+					arena_printf(a->arena, "TMPDIR=%s", a->host->namespaces ? "/tmp" : home),
+					"USER=ogent",
+					"LOGNAME=ogent",
+					"SHELL=/bin/sh",
+					"LANG=C.UTF-8",
+					"TERM=dumb"};
+	size_t n = 0;
+	char **env;
+
+	while (a->spec->env[n])
+		n++;
+	env = arena_alloc(a->arena, (n + ARRAY_SIZE(defaults) + 1) * sizeof(*env));
+	memcpy(env, a->spec->env, n * sizeof(*env));
+	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
+		if (!has_name(a->spec->env, defaults[i]))
+			env[n++] = arena_strdup(a->arena, defaults[i]);
+	return env;
+}
+
+static char **arguments(struct attendant *a)
+{
+	char **argv;
+
+	if (a->spec->argv)
+		return a->spec->argv;
+	argv = arena_alloc(a->arena, 4 * sizeof(*argv));
+	argv[0] = arena_strdup(a->arena, access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh");
+	argv[1] = arena_strdup(a->arena, "-c");
+	argv[2] = arena_strdup(a->arena, a->spec->script);
+	return argv;
+}
+
+static int start_sandbox(struct attendant *a, const char *dir, struct error *err)
+{
+	const char *workspace = workspace_path(a, dir);
+	int inner[3] = {-1, -1, -1};
+	struct sandbox_spec spec = {
+		.id = a->spec->id,
+		.uid = a->spec->uid,
+		.workspace = workspace,
+		.cwd = working_directory(a, workspace),
+		.argv = arguments(a),
+		.envp = environment(a, a->host->namespaces ? "/workspace" : workspace),
+		.memory_max = a->spec->memory_max,
+		.tmp_max = a->spec->tmp_max,
+		.file_size_max = a->spec->file_size_max,
+		.pids_max = a->spec->pids_max,
+	};
+	int r = input_pipe(a, &inner[0]);
+
+	if (r == 0)
+		r = output_pipe(a, 0, &inner[1]);
+	if (r == 0)
+		r = output_pipe(a, 1, &inner[2]);
+	if (r < 0)
+		error_set(err, "sandbox_failed", "Making pipes: %s.", strerror(-r));
+	memcpy(spec.stdio, inner, sizeof(inner));
+	if (r == 0)
+		r = sandbox_start(a->host, &spec, &a->sandbox, err);
+	for (int i = 0; i < 3; i++)
+		close_fd(&inner[i]);
+	return r;
+}
+
+int attendant_start(struct attendant *a, const char *dir)
+{
+	struct error err = {0};
+	int r = start_sandbox(a, dir, &err);
+
+	if (r < 0)
+		attendant_fail(a, err.message);
+	return r;
+}
+
+/* ---- After ---- */
+
+static void judge_memory(struct attendant *a)
+{
+	unsigned kills = cgroup_oom_kills(&a->sandbox.cgroup);
+	uint64_t peak = cgroup_memory_peak(&a->sandbox.cgroup);
+
+	if (peak)
+		a->result.max_rss_kib = peak / 1024;
+	if (kills == 0 || a->result.status == COMMAND_TIMEOUT || a->result.status == COMMAND_CANCELLED)
+		return;
+	if (a->result.status == COMMAND_SIGNALLED ||
+	    (a->result.status == COMMAND_EXITED && a->result.exit_code == 128 + SIGKILL)) {
+		a->result.status = COMMAND_OOM;
+		set_reason(a, "It needed more than its %llu MiB of memory.",
+			   (unsigned long long)(a->spec->memory_max >> 20));
+	} else if (!a->result.reason[0]) {
+		set_reason(a, "%u of its processes were killed for lack of memory.", kills);
+	}
+}
+
+static void judge(struct attendant *a, const struct rusage *usage)
+{
+	struct result *r = &a->result;
+
+	r->ended_us = clock_now_us();
+	r->cpu_ms = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000 +
+		    (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) / 1000;
+	judge_memory(a);
+	if (r->status == COMMAND_SIGNALLED && !r->reason[0])
+		set_reason(a, "Killed by signal %d (%s).", r->signal, strsignal(r->signal));
+}
+
+void attendant_finish(struct attendant *a)
+{
+	struct rusage usage = {0};
+
+	if (a->sandbox.init > 0)
+		sandbox_reap(&a->sandbox, &usage);
+	drain_rest(a);
+	judge(a, &usage);
+}
+
+void attendant_deinit(struct attendant *a, const char *dir)
+{
+	for (int i = 0; i < 2; i++)
+		close_fd(&a->out[i]);
+	close_fd(&a->in);
+	sandbox_deinit(a->host, &a->sandbox);
+	if (!a->host->namespaces && !a->spec->workspace[0])
+		rmdir(arena_printf(a->arena, "%s/workspaces/.%s", dir, a->spec->id));
+}

@@ -1,0 +1,61 @@
+/* Attends one command in its sandbox from start to end: pipes, clock, kill, and the verdict. Who owns it gives the
+ * output a place and tells the world: the supervisor of a local command (spool, control socket), or the program on an
+ * SSH target (frames). Nothing here allocates after the start.
+ *
+ *	attendant_start; until state is ATTEND_ENDED: attendant_poll into one's own poll set, attendant_handle,
+ *	attendant_step; attendant_finish; a->result is the end; attendant_deinit. result.started_us says that the leader
+ *runs. */
+#pragma once
+
+#include <poll.h>
+
+#include "sandbox/sandbox.h"
+#include "spec.h"
+
+/* What it waits for. */
+enum attend_state {
+	ATTEND_SETUP,    /* the sandbox's layers */
+	ATTEND_RUNNING,  /* the leader's end, the time-out, a cancel */
+	ATTEND_DRAINING, /* the ends of the pipes, for a moment at most */
+	ATTEND_KILLING,  /* the death of everything inside */
+	ATTEND_ENDED,
+};
+
+enum { ATTEND_PIDFD, ATTEND_INIT, ATTEND_OUT, ATTEND_ERR, ATTEND_IN, ATTEND_FDS };
+
+struct attendant {
+	const struct sandbox_host *host;
+	struct arena *arena;
+	struct spec *spec;
+	struct result result; /* output_bytes and truncated_bytes are the owner's */
+	enum attend_state state;
+	uint64_t deadline_us; /* monotonic, of the state */
+	uint64_t start_us;    /* monotonic, of the leader */
+	struct sandbox sandbox;
+	int out[2];   /* our ends of stdout and stderr; -1 = ended */
+	int in;       /* our end of stdin, -1 = none or closed */
+	size_t in_at; /* bytes of the input written */
+	char *buffer;
+	bool is_held; /* the owner's: output waits in the pipes */
+
+	/* i: 0 = stdout, 1 = stderr. */
+	void (*on_output)(struct attendant *a, int i, const void *data, size_t n);
+};
+
+/* host, spec and on_output are set by the owner afterwards. */
+void attendant_init(struct attendant *a, struct arena *arena);
+/* Makes the sandbox; `dir` (absolute) has the folder workspaces/. On failure it has ended with a reason. */
+int attendant_start(struct attendant *a, const char *dir);
+/* The start could not be put on record or the like: it ends as COMMAND_ERROR. */
+void attendant_fail(struct attendant *a, const char *reason);
+void attendant_cancel(struct attendant *a);
+void attendant_poll(const struct attendant *a, struct pollfd p[static ATTEND_FDS]);
+void attendant_handle(struct attendant *a, const struct pollfd p[static ATTEND_FDS]);
+/* After each turn: what is due by time, or by the pipes' ends. */
+void attendant_step(struct attendant *a);
+/* Until attendant_step is due again. */
+int attendant_milliseconds(const struct attendant *a);
+/* Reaps, takes the rest of the output, judges. */
+void attendant_finish(struct attendant *a);
+/* Closes all; the groups and the folder of the command go. */
+void attendant_deinit(struct attendant *a, const char *dir);
