@@ -386,6 +386,7 @@ static int start_sandbox(struct attendant *a, const char *dir, struct error *err
 		.tmp_max = a->spec->tmp_max,
 		.file_size_max = a->spec->file_size_max,
 		.pids_max = a->spec->pids_max,
+		.network = a->network,
 	};
 	int r = input_pipe(a, &inner[0]);
 

@@ -36,6 +36,7 @@ struct attendant {
 	int in;       /* our end of stdin, -1 = none or closed */
 	size_t in_at; /* bytes of the input written */
 	char *buffer;
+	bool network; /* the owner's: with the host's network */
 	bool is_held; /* the owner's: output waits in the pipes */
 
 	/* i: 0 = stdout, 1 = stderr. */

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +117,11 @@ static bool mount_point(const char *controller, char *ret, size_t size)
 static bool may_be_young(const char *name)
 {
 	int64_t made_us = id_time_us(str_of(name));
+	int pid;
 
+	/* Another process that finds out what this machine allows. */
+	if (sscanf(name, "probe-%d", &pid) == 1 && pid > 0)
+		return kill(pid, 0) == 0 || errno == EPERM;
 	return made_us && clock_now_us() - made_us < LEFT_OVER_US;
 }
 

@@ -81,7 +81,7 @@ static void enter_namespaces(const struct init_args *a)
 
 	if (sethostname("ogent", 5) < 0)
 		fail(LAYER_UTSNS, -errno, "host name");
-	r = net_enter(&what);
+	r = a->spec->network ? 0 : net_enter(&what);
 	if (r < 0)
 		fail(LAYER_NETNS, r, what);
 	if (a->host->cgroupns && unshare(CLONE_NEWCGROUP) < 0)
@@ -103,10 +103,10 @@ static void lock_down(const struct init_args *a)
 		fail(LAYER_CAPABILITIES, r, what);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		fail(LAYER_NO_NEW_PRIVS, -errno, "no_new_privs");
-	r = landlock_enter(a->host, a->spec->workspace, &what);
+	r = landlock_enter(a->host, a->spec, &what);
 	if (r < 0)
 		fail(LAYER_LANDLOCK, r, what);
-	r = seccomp_enter(a->host, &what);
+	r = seccomp_enter(a->host, a->spec->network, &what);
 	if (r < 0)
 		fail(LAYER_SECCOMP, r, what);
 }

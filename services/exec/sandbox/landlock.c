@@ -83,10 +83,11 @@ static int allow_inside(int ruleset, uint64_t handled)
 }
 
 /* Without a root of its own the command sees the host's paths: only these, and no other process's /proc. */
-static int allow_on_host(int ruleset, uint64_t handled, const struct sandbox_host *host, const char *workspace)
+static int allow_on_host(int ruleset, uint64_t handled, const struct sandbox_host *host,
+			 const struct sandbox_spec *spec)
 {
 	char path[80] = "/";
-	int r = allow(ruleset, workspace, handled & ~(FS_MAKE_CHAR | FS_MAKE_BLOCK));
+	int r = allow(ruleset, spec->workspace, handled & ~(FS_MAKE_CHAR | FS_MAKE_BLOCK));
 
 	for (size_t i = 0; r == 0 && i < host->n_places; i++) {
 		const struct sandbox_place *p = &host->places[i];
@@ -95,15 +96,17 @@ static int allow_on_host(int ruleset, uint64_t handled, const struct sandbox_hos
 		if (!p->target[0])
 			r = allow(ruleset, path, (p->is_dir ? FS_READ : FS_EXECUTE | FS_READ_FILE) & handled);
 	}
+	if (r == 0 && spec->network)
+		r = allow(ruleset, "/etc/resolv.conf", FS_READ_FILE & handled);
 	return r;
 }
 
-int landlock_enter(const struct sandbox_host *host, const char *workspace, const char **what)
+int landlock_enter(const struct sandbox_host *host, const struct sandbox_spec *spec, const char **what)
 {
 	int abi = host->landlock_abi;
 	struct ruleset_attr attr = {
 		.fs = fs_handled(abi),
-		.net = !host->namespaces && abi >= 4 ? NET_BIND_TCP | NET_CONNECT_TCP : 0,
+		.net = !host->namespaces && !spec->network && abi >= 4 ? NET_BIND_TCP | NET_CONNECT_TCP : 0,
 		.scoped = abi >= 6 ? SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL : 0,
 	};
 	size_t size = abi >= 6 ? sizeof(attr) : abi >= 4 ? offsetof(struct ruleset_attr, scoped) : sizeof(attr.fs);
@@ -116,7 +119,7 @@ int landlock_enter(const struct sandbox_host *host, const char *workspace, const
 	if (fd < 0)
 		return -errno;
 	*what = "landlock rules";
-	r = host->namespaces ? allow_inside(fd, attr.fs) : allow_on_host(fd, attr.fs, host, workspace);
+	r = host->namespaces ? allow_inside(fd, attr.fs) : allow_on_host(fd, attr.fs, host, spec);
 	if (r == 0)
 		r = allow_devices(fd, attr.fs);
 	if (r == 0 && syscall(SYS_landlock_restrict_self, fd, 0) < 0) {

@@ -30,13 +30,13 @@ int caps_drop(const char **what);
 /* The highest ABI of the kernel, 0 = none. */
 int landlock_abi(void);
 /* Inside the root: everything readable, writes below /workspace, /tmp, /dev/shm. Without namespaces: the host's
- * system folders readable, `workspace` writable, no TCP. */
-int landlock_enter(const struct sandbox_host *host, const char *workspace, const char **what);
+ * system folders readable, the workspace writable, no TCP unless the spec has the network. */
+int landlock_enter(const struct sandbox_host *host, const struct sandbox_spec *spec, const char **what);
 
 /* Builds the filters. Returns 0 or -errno. */
 int seccomp_host_init(struct sandbox_host *host);
 void seccomp_host_deinit(struct sandbox_host *host);
-int seccomp_enter(const struct sandbox_host *host, const char **what);
+int seccomp_enter(const struct sandbox_host *host, bool network, const char **what);
 
 struct init_args {
 	const struct sandbox_host *host;

@@ -114,7 +114,22 @@ static int make_dirs(void)
 	return symlink("/tmp", "var/tmp") < 0 ? -errno : 0;
 }
 
-static int make_etc(void)
+/* How names are looked up: with the network by the host's servers. */
+static int make_lookup(bool network)
+{
+	int r = make_file("etc/nsswitch.conf",
+			  network ? "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n"
+				  : "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n");
+
+	if (r < 0 || !network || access("/etc/resolv.conf", R_OK) < 0)
+		return r;
+	r = make_file("etc/resolv.conf", "");
+	return r < 0 ? r
+		     : bind_path("/etc/resolv.conf", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+				 "etc/resolv.conf");
+}
+
+static int make_etc(bool network)
 {
 	static const struct {
 		const char *path, *text;
@@ -124,13 +139,12 @@ static int make_etc(void)
 		{"etc/group", "ogent:x:1000:\nnogroup:x:65534:\n"},
 		{"etc/hosts", "127.0.0.1 localhost ogent\n::1 localhost\n"},
 		{"etc/hostname", "ogent\n"},
-		{"etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\nservices: files\nprotocols: files\n"},
 	};
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
 		r = make_file(files[i].path, files[i].text);
-	return r;
+	return r < 0 ? r : make_lookup(network);
 }
 
 static int make_places(const struct sandbox_host *host)
@@ -256,7 +270,7 @@ int mounts_enter(const struct sandbox_host *host, const struct sandbox_spec *spe
 	}
 	if (r == 0) {
 		*what = "files in /etc";
-		r = make_etc();
+		r = make_etc(spec->network);
 	}
 	if (r == 0) {
 		*what = "system folders";

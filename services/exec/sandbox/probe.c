@@ -198,6 +198,13 @@ static bool leave_out(struct sandbox_host *host, const struct attempt *a)
 
 /* ---- The report ---- */
 
+static enum sandbox_level level_of(const struct sandbox_host *host)
+{
+	if (!host->namespaces)
+		return host->landlock_abi > 0 ? SANDBOX_LANDLOCK : SANDBOX_NONE;
+	return host->landlock_abi > 0 && cgroup_host_limits(&host->cgroup) ? SANDBOX_STRICT : SANDBOX_STANDARD;
+}
+
 static void describe(struct sandbox_host *host)
 {
 	struct sandbox_report *r = &host->report;
@@ -226,11 +233,7 @@ static void describe(struct sandbox_host *host)
 	r->landlock_abi = host->landlock_abi;
 	r->cgroup_version = cgroup_host_version(&host->cgroup);
 	r->cgroup_kill = host->cgroup.leaf[0] != 0;
-	if (!host->namespaces)
-		r->level = host->landlock_abi > 0 ? SANDBOX_LANDLOCK : SANDBOX_NONE;
-	else
-		r->level =
-			host->landlock_abi > 0 && cgroup_host_limits(&host->cgroup) ? SANDBOX_STRICT : SANDBOX_STANDARD;
+	r->level = level_of(host);
 }
 
 void sandbox_host_init(struct sandbox_host *host, const char *data_dir)
@@ -265,6 +268,51 @@ void sandbox_host_probe(struct sandbox_host *host, const char *data_dir)
 			return;
 	}
 	describe(host);
+}
+
+/* ---- The same machine again ---- */
+
+enum {
+	SHAPE_PROBED = 1,
+	SHAPE_NAMESPACES = 2,
+	SHAPE_PROC = 4,
+	SHAPE_CGROUPNS = 8,
+	SHAPE_LANDLOCK = 16,
+	SHAPE_LEAF = 32,
+	SHAPE_V1 = 64,
+};
+
+uint32_t sandbox_host_shape(const struct sandbox_host *host)
+{
+	return SHAPE_PROBED | (host->namespaces ? SHAPE_NAMESPACES : 0u) | (host->proc ? SHAPE_PROC : 0u) |
+	       (host->cgroupns ? SHAPE_CGROUPNS : 0u) | (host->landlock_abi > 0 ? SHAPE_LANDLOCK : 0u) |
+	       (host->cgroup.leaf[0] ? SHAPE_LEAF : 0u) | (host->cgroup.v1_memory[0] ? SHAPE_V1 : 0u);
+}
+
+int sandbox_host_from_shape(struct sandbox_host *host, const char *data_dir, uint32_t shape,
+			    enum sandbox_layer *ret_missing)
+{
+	sandbox_host_init(host, data_dir);
+	*ret_missing = LAYER_SECCOMP;
+	if (seccomp_host_init(host) < 0)
+		return -ENOTSUP;
+	*ret_missing = LAYER_LANDLOCK;
+	if (shape & SHAPE_LANDLOCK && host->landlock_abi == 0)
+		return -ENOTSUP;
+	*ret_missing = LAYER_CGROUP;
+	if ((shape & SHAPE_LEAF && !host->cgroup.leaf[0]) || (shape & SHAPE_V1 && !host->cgroup.v1_memory[0]))
+		return -ENOTSUP;
+	host->namespaces = shape & SHAPE_NAMESPACES;
+	host->proc = host->namespaces && shape & SHAPE_PROC;
+	host->cgroupns = host->namespaces && shape & SHAPE_CGROUPNS;
+	if (!(shape & SHAPE_LANDLOCK))
+		host->landlock_abi = 0;
+	if (!(shape & SHAPE_LEAF))
+		host->cgroup.leaf[0] = 0;
+	if (!(shape & SHAPE_V1))
+		host->cgroup.v1_memory[0] = host->cgroup.v1_pids[0] = 0;
+	host->report.level = level_of(host);
+	return 0;
 }
 
 void sandbox_host_deinit(struct sandbox_host *host)

@@ -28,10 +28,11 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-static pid_t clone_init(const struct sandbox_host *host, const struct cgroup *cgroup, int *ret_pidfd)
+static pid_t clone_init(const struct sandbox_host *host, bool network, const struct cgroup *cgroup, int *ret_pidfd)
 {
+	uint64_t namespaces = network ? NAMESPACES & ~CLONE_NEWNET : NAMESPACES;
 	struct clone_args args = {
-		.flags = CLONE_PIDFD | (host->namespaces ? NAMESPACES : 0),
+		.flags = CLONE_PIDFD | (host->namespaces ? namespaces : 0),
 		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
 		.exit_signal = SIGCHLD,
 	};
@@ -80,7 +81,7 @@ static int clone_and_map(const struct sandbox_host *host, const struct sandbox_s
 	int r;
 
 	memcpy(inner.stdio, fds, sizeof(inner.stdio));
-	s->init = clone_init(host, &s->cgroup, &s->pidfd);
+	s->init = clone_init(host, spec->network, &s->cgroup, &s->pidfd);
 	if (s->init == 0)
 		init_main(&args);
 	if (s->init < 0) {

@@ -93,6 +93,14 @@ void sandbox_host_deinit(struct sandbox_host *host);
 /* The parts of the probe that need no sandbox. */
 void sandbox_host_init(struct sandbox_host *host, const char *data_dir);
 
+/* What a probe found out, as a number that is never 0: a later process on the same machine takes it and need not probe.
+ */
+uint32_t sandbox_host_shape(const struct sandbox_host *host);
+/* As sandbox_host_probe. What the shape has and the machine does not have any more: 0 becomes -ENOTSUP, and
+ * *ret_missing says what. report has the level only. */
+int sandbox_host_from_shape(struct sandbox_host *host, const char *data_dir, uint32_t shape,
+			    enum sandbox_layer *ret_missing);
+
 /* One sandbox to make. Strings and arrays belong to the caller and live until sandbox_start returns. */
 struct sandbox_spec {
 	const char *id;        /* names the cgroup */
@@ -105,6 +113,7 @@ struct sandbox_spec {
 	uint64_t tmp_max;       /* bytes of /tmp */
 	uint64_t file_size_max; /* bytes of one file; 0 = no limit */
 	unsigned pids_max;
+	bool network; /* the host's; otherwise none */
 	int stdio[3]; /* the command's ends */
 };
 

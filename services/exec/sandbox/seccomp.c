@@ -537,13 +537,13 @@ static int load(const struct sock_fprog *program)
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program) < 0 ? -errno : 0;
 }
 
-int seccomp_enter(const struct sandbox_host *host, const char **what)
+int seccomp_enter(const struct sandbox_host *host, bool network, const char **what)
 {
 	int r;
 
 	*what = "seccomp filter";
 	r = load(&host->seccomp_args);
-	if (r == 0 && !host->namespaces)
+	if (r == 0 && !host->namespaces && !network)
 		r = load(&host->seccomp_no_inet);
 	if (r == 0)
 		r = load(&host->seccomp_calls);

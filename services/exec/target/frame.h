@@ -1,0 +1,53 @@
+/* The frames between exec and the program on an SSH target: four bytes of length (of what follows the type, big
+ * endian), one byte of type, the bytes. wire.h says what is in them. One channel carries one command:
+ *
+ *	exec to target:  FRAME_RUN or FRAME_PROBE, then FRAME_ALIVE every few seconds and FRAME_KILL once
+ *	target to exec:  FRAME_HELLO, then FRAME_REPORT; or FRAME_STARTED, FRAME_STDOUT and FRAME_STDERR, FRAME_END
+ *
+ * A side that ends its bytes in the middle of a frame, or sends what is none, is gone. */
+#pragma once
+
+#include "base/buf.h"
+
+enum frame_type {
+	FRAME_RUN = 'R',
+	FRAME_PROBE = 'P',
+	FRAME_ALIVE = 'A', /* empty; without one for FRAME_SILENCE_MS the command is killed */
+	FRAME_KILL = 'K',  /* empty */
+
+	FRAME_HELLO = 'H',
+	FRAME_REPORT = 'L',
+	FRAME_STARTED = 'S', /* empty */
+	FRAME_STDOUT = 'O',
+	FRAME_STDERR = 'X',
+	FRAME_END = 'Z',
+};
+
+#define FRAME_HEAD 5
+#define FRAME_OUTPUT_MAX (32 << 10)
+#define FRAME_RUN_MAX (2 << 20)
+#define FRAME_SMALL_MAX (64 << 10)
+
+#define FRAME_ALIVE_MS 15000
+#define FRAME_SILENCE_MS 60000
+
+struct frame {
+	enum frame_type type;
+	struct str data;
+};
+
+void frame_add(struct buf *out, enum frame_type type, struct str data);
+
+struct frame_reader {
+	bool is_target; /* reads what exec says, otherwise what the target says */
+	bool is_broken;
+	struct buf buf;
+	size_t at; /* of the next frame */
+};
+
+void frame_reader_init(struct frame_reader *r, bool is_target);
+void frame_reader_deinit(struct frame_reader *r);
+void frame_reader_feed(struct frame_reader *r, const void *data, size_t n);
+/* 1: a frame, valid until the next feed; 0: not whole yet; -EBADMSG: no frame of the other side, or too large; for
+ * good. */
+int frame_reader_next(struct frame_reader *r, struct frame *ret);

@@ -1,0 +1,334 @@
+#include "target/wire.h"
+
+#include <ctype.h>
+#include <errno.h>
+
+/* ---- Writing: a frame's length is known when it is whole ---- */
+
+static void add_u32(struct buf *b, uint32_t n)
+{
+	const unsigned char p[4] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8),
+				    (unsigned char)n};
+
+	buf_add(b, p, sizeof(p));
+}
+
+static void add_u64(struct buf *b, uint64_t n)
+{
+	add_u32(b, (uint32_t)(n >> 32));
+	add_u32(b, (uint32_t)n);
+}
+
+static void add_text(struct buf *b, struct str s)
+{
+	add_u32(b, (uint32_t)s.n);
+	buf_add(b, s.p, s.n);
+}
+
+static void add_texts(struct buf *b, char *const *items)
+{
+	uint32_t n = 0;
+
+	while (items[n])
+		n++;
+	add_u32(b, n);
+	for (; *items; items++)
+		add_text(b, str_of(*items));
+}
+
+static void finish(struct buf *out, enum frame_type type, struct buf *b)
+{
+	frame_add(out, type, buf_str(b));
+	buf_deinit(b);
+}
+
+void wire_add_hello(struct buf *out)
+{
+	struct buf b = BUF_INIT;
+
+	add_text(&b, STR(TARGET_NAME));
+	add_u32(&b, TARGET_VERSION);
+	finish(out, FRAME_HELLO, &b);
+}
+
+void wire_add_probe(struct buf *out)
+{
+	struct buf b = BUF_INIT;
+
+	add_u32(&b, TARGET_VERSION);
+	finish(out, FRAME_PROBE, &b);
+}
+
+void wire_add_run(struct buf *out, const struct target_request *req)
+{
+	const struct spec *s = &req->spec;
+	char *const script[] = {(char *)(uintptr_t)s->script, NULL};
+	struct buf b = BUF_INIT;
+
+	add_u32(&b, TARGET_VERSION);
+	add_text(&b, str_of(s->id));
+	add_u32(&b, req->level);
+	add_u32(&b, req->shape);
+	add_u32(&b, req->network);
+	add_u64(&b, s->timeout_ms);
+	add_u64(&b, s->memory_max);
+	add_u64(&b, s->tmp_max);
+	add_u64(&b, s->file_size_max);
+	add_u32(&b, s->pids_max);
+	add_text(&b, str_of(s->workspace));
+	add_text(&b, str_of(s->cwd));
+	add_u32(&b, s->script != NULL);
+	add_texts(&b, s->script ? script : s->argv);
+	add_texts(&b, s->env);
+	add_text(&b, s->input);
+	finish(out, FRAME_RUN, &b);
+}
+
+void wire_add_report(struct buf *out, const struct target_report *r)
+{
+	struct buf b = BUF_INIT;
+
+	add_u32(&b, r->sandbox.level);
+	add_u32(&b, (uint32_t)r->sandbox.landlock_abi);
+	add_u32(&b, (uint32_t)r->sandbox.cgroup_version);
+	add_u32(&b, r->sandbox.cgroup_kill);
+	add_u32(&b, r->shape);
+	add_u32(&b, r->is_root);
+	add_u32(&b, LAYER_COUNT);
+	for (int i = 0; i < LAYER_COUNT; i++) {
+		add_u32(&b, r->sandbox.layers[i].ok);
+		add_text(&b, str_of(r->sandbox.layers[i].detail));
+	}
+	finish(out, FRAME_REPORT, &b);
+}
+
+void wire_add_end(struct buf *out, const struct result *r)
+{
+	struct buf b = BUF_INIT;
+
+	add_u32(&b, r->status);
+	add_u32(&b, (uint32_t)r->exit_code);
+	add_u32(&b, (uint32_t)r->signal);
+	add_u64(&b, r->cpu_ms);
+	add_u64(&b, r->max_rss_kib);
+	add_text(&b, str_of(r->reason));
+	finish(out, FRAME_END, &b);
+}
+
+/* ---- Reading: the first fault makes everything after it empty ---- */
+
+struct reader {
+	const unsigned char *p;
+	size_t n;
+	bool failed;
+};
+
+static uint32_t get_u32(struct reader *r)
+{
+	uint32_t n;
+
+	if (r->failed || r->n < 4) {
+		r->failed = true;
+		return 0;
+	}
+	n = (uint32_t)r->p[0] << 24 | (uint32_t)r->p[1] << 16 | (uint32_t)r->p[2] << 8 | r->p[3];
+	r->p += 4;
+	r->n -= 4;
+	return n;
+}
+
+static uint64_t get_u64(struct reader *r)
+{
+	uint64_t high = get_u32(r);
+
+	return high << 32 | get_u32(r);
+}
+
+static bool get_bool(struct reader *r)
+{
+	uint32_t n = get_u32(r);
+
+	r->failed |= n > 1;
+	return n == 1;
+}
+
+static struct str get_bytes(struct reader *r)
+{
+	uint32_t n = get_u32(r);
+	struct str s;
+
+	if (r->failed || n > r->n) {
+		r->failed = true;
+		return STR("");
+	}
+	s = (struct str){(const char *)r->p, n};
+	r->p += n;
+	r->n -= n;
+	return s;
+}
+
+static char *get_text(struct reader *r, struct arena *a)
+{
+	struct str s = get_bytes(r);
+
+	if (s.n && memchr(s.p, 0, s.n))
+		r->failed = true;
+	return arena_strndup(a, s.p, s.n);
+}
+
+/* Each item takes four bytes at least, so the number is bounded by what is there. */
+static char **get_texts(struct reader *r, struct arena *a)
+{
+	uint32_t n = get_u32(r);
+	char **items;
+
+	if (n > r->n / 4) {
+		r->failed = true;
+		n = 0;
+	}
+	items = arena_alloc(a, ((size_t)n + 1) * sizeof(*items));
+	for (uint32_t i = 0; i < n; i++)
+		items[i] = get_text(r, a);
+	return items;
+}
+
+/* Into a field of the size: longer is cut. */
+static void get_field(struct reader *r, char *ret, size_t size)
+{
+	struct str s = get_bytes(r);
+	size_t n = MIN(s.n, size - 1);
+
+	if (n)
+		memcpy(ret, s.p, n);
+	ret[n] = 0;
+}
+
+static struct reader reader_of(struct str data)
+{
+	return (struct reader){(const unsigned char *)data.p, data.n, false};
+}
+
+static int ended(const struct reader *r)
+{
+	return r->failed || r->n > 0 ? -EBADMSG : 0;
+}
+
+int wire_read_hello(struct str data)
+{
+	struct reader r = reader_of(data);
+
+	if (!str_is(get_bytes(&r), TARGET_NAME) || r.failed)
+		return -EBADMSG;
+	return get_u32(&r) != TARGET_VERSION ? -EPROTO : ended(&r);
+}
+
+int wire_read_probe(struct str data)
+{
+	struct reader r = reader_of(data);
+
+	return get_u32(&r) != TARGET_VERSION ? -EPROTO : ended(&r);
+}
+
+static bool is_word(const char *s)
+{
+	size_t n = strlen(s);
+
+	for (; *s; s++)
+		if (!isascii(*s) || !(isalnum(*s) || *s == '_' || *s == '-'))
+			return false;
+	return n <= 64;
+}
+
+static bool are_assignments(char *const *env)
+{
+	for (; *env; env++)
+		if (!strchr(*env, '=') || **env == '=')
+			return false;
+	return true;
+}
+
+static bool makes_sense(const struct spec *s, const struct target_request *req)
+{
+	return id_is_valid(str_of(s->id)) && req->level >= SANDBOX_LANDLOCK && req->level <= SANDBOX_STRICT &&
+	       s->timeout_ms > 0 && s->timeout_ms <= 7ull * 86400000 && s->memory_max > 0 && s->tmp_max > 0 &&
+	       s->pids_max > 0 && is_word(s->workspace) && are_assignments(s->env);
+}
+
+int wire_read_run(struct arena *a, struct str data, struct target_request *ret)
+{
+	struct reader r = reader_of(data);
+	struct target_request req = {0};
+	struct spec *s = &req.spec;
+	char **what;
+	bool is_script;
+
+	if (get_u32(&r) != TARGET_VERSION)
+		return r.failed ? -EBADMSG : -EPROTO;
+	get_field(&r, s->id, sizeof(s->id));
+	req.level = (enum sandbox_level)get_u32(&r);
+	req.shape = get_u32(&r);
+	req.network = get_bool(&r);
+	s->timeout_ms = get_u64(&r);
+	s->memory_max = get_u64(&r);
+	s->tmp_max = get_u64(&r);
+	s->file_size_max = get_u64(&r);
+	s->pids_max = get_u32(&r);
+	s->workspace = get_text(&r, a);
+	s->cwd = get_text(&r, a);
+	is_script = get_bool(&r);
+	what = get_texts(&r, a);
+	s->env = get_texts(&r, a);
+	s->input = get_bytes(&r);
+	if (ended(&r) < 0 || !what[0] || (is_script && what[1]) || (!is_script && !what[0][0]) || !makes_sense(s, &req))
+		return -EBADMSG;
+	s->script = is_script ? what[0] : NULL;
+	s->argv = is_script ? NULL : what;
+	s->input = arena_str(a, s->input);
+	s->user_id = s->key = s->request_hash = "";
+	*ret = req;
+	return 0;
+}
+
+int wire_read_report(struct str data, struct target_report *ret)
+{
+	struct reader r = reader_of(data);
+	struct target_report t = {0};
+	uint32_t level = get_u32(&r), abi = get_u32(&r), version = get_u32(&r), n;
+
+	t.sandbox.cgroup_kill = get_bool(&r);
+	t.shape = get_u32(&r);
+	t.is_root = get_bool(&r);
+	n = get_u32(&r);
+	if (r.failed || level > SANDBOX_STRICT || abi > 1000 || version > 2 || n != LAYER_COUNT)
+		return -EBADMSG;
+	t.sandbox.level = (enum sandbox_level)level;
+	t.sandbox.landlock_abi = (int)abi;
+	t.sandbox.cgroup_version = (int)version;
+	for (int i = 0; i < LAYER_COUNT; i++) {
+		t.sandbox.layers[i].ok = get_bool(&r);
+		get_field(&r, t.sandbox.layers[i].detail, sizeof(t.sandbox.layers[i].detail));
+	}
+	if (ended(&r) < 0)
+		return -EBADMSG;
+	*ret = t;
+	return 0;
+}
+
+int wire_read_end(struct str data, struct result *ret)
+{
+	struct reader r = reader_of(data);
+	struct result end = {0};
+	uint32_t status = get_u32(&r);
+
+	end.exit_code = (int)get_u32(&r);
+	end.signal = (int)get_u32(&r);
+	end.cpu_ms = get_u64(&r);
+	end.max_rss_kib = get_u64(&r);
+	get_field(&r, end.reason, sizeof(end.reason));
+	if (ended(&r) < 0 || status < COMMAND_EXITED || status > COMMAND_ERROR || end.exit_code < -1 ||
+	    end.exit_code > 255 || end.signal < 0 || end.signal > 64)
+		return -EBADMSG;
+	end.status = (enum command_status)status;
+	*ret = end;
+	return 0;
+}
