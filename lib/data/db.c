@@ -14,7 +14,7 @@
 /* Connections to a server that write; as many as n_readers read. */
 #define POOL_WRITERS 4
 
-static const struct db_driver *const drivers[] = {&db_driver_sqlite};
+static const struct db_driver *const drivers[] = {&db_driver_sqlite, &db_driver_postgres};
 
 struct db {
 	const struct db_driver *driver;
@@ -235,7 +235,8 @@ int db_open(uv_loop_t *loop, const char *url, unsigned n_readers, struct db **re
 
 	if (!driver) {
 		/* The address may hold a password: only its scheme is told. */
-		error_set(err, "db_url", "the database address %.*s:... is not supported: use sqlite:/path/to/file",
+		error_set(err, "db_url",
+			  "the database address %.*s:... is not supported: use sqlite:/path/to/file or postgres://...",
 			  (int)MIN(strcspn(url, ":"), 20), url);
 		return -EINVAL;
 	}

@@ -416,7 +416,8 @@ static void a_full_queue_refuses_but_still_ends_each_job(void **state)
 		assert_true(jobs[i].result == 0 || jobs[i].result == -EAGAIN);
 		refused += jobs[i].result == -EAGAIN;
 	}
-	assert_in_range(refused, 1, n - 16384);
+	/* The first one may wait too. */
+	assert_in_range(refused, 1, n + 1 - 16384);
 	free(jobs);
 }
 

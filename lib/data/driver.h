@@ -58,7 +58,7 @@ struct db_driver {
 	struct str (*col_str)(struct db_stmt *st, int col);
 };
 
-extern const struct db_driver db_driver_sqlite;
+extern const struct db_driver db_driver_sqlite, db_driver_postgres;
 /* How long a statement waits for another process's lock; 5000. */
 extern int db_sqlite_busy_ms;
 

@@ -405,7 +405,7 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	int r;
 	struct db_stmt *st = db_query(
 		c, "select " COLUMNS " from agents where archived_at is null and id < ? order by id desc limit ?",
-		DB_TEXT(l->page.after ? l->page.after : "~"), DB_INT(l->page.limit + 1));
+		DB_TEXT(l->page.after ? l->page.after : ID_LAST), DB_INT(l->page.limit + 1));
 
 	while ((r = db_step(c, st)) == 1 && n++ < l->page.limit) {
 		read_row(st, a, &row);

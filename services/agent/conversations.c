@@ -206,7 +206,7 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(a, &doc), *items = yyjson_mut_obj_add_arr(doc, obj, "items");
 	struct conversation_row row = {0};
-	char last[] = "~", *id = last;
+	char last[] = ID_LAST, *id = last;
 	int64_t n = 0, at = l->page.after ? strtoll(l->page.after, &id, 10) : INT64_MAX;
 	int r;
 	struct db_stmt *st =

@@ -128,7 +128,7 @@ static struct db_stmt *query_list(struct db_conn *c, const struct list_answer *l
 	size_t n = 0;
 	const char *sql = SELECT(BEGINNING) "where e.id < ?";
 
-	args[n++] = DB_TEXT(l->page.after ? l->page.after : "~");
+	args[n++] = DB_TEXT(l->page.after ? l->page.after : ID_LAST);
 	if (!sees_all_executions(x)) {
 		sql = arena_printf(a, "%s and e.user_id = ?", sql);
 		args[n++] = DB_TEXT(x->who.user_id);
@@ -146,8 +146,10 @@ static struct db_stmt *query_list(struct db_conn *c, const struct list_answer *l
 		args[n++] = DB_TEXT(l->conversation_id);
 	}
 	if (l->like) {
-		sql = arena_printf(
-			a, "%s and (lower(i.content) like ? escape '!' or lower(o.content) like ? escape '!')", sql);
+		sql = arena_printf(a,
+				   "%s and (lower(i.content) like lower(?) escape '!' or lower(o.content) like "
+				   "lower(?) escape '!')",
+				   sql);
 		args[n++] = DB_TEXT(l->like);
 		args[n++] = DB_TEXT(l->like);
 	}
@@ -175,7 +177,7 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	return r < 0 ? r : answer_json(&l->answer, 200, doc);
 }
 
-/* "50%" looks for that text, whatever its letters' case. */
+/* "50%" looks for that text. */
 static const char *like_pattern(struct arena *a, const char *q)
 {
 	_cleanup_(buf_deinit) struct buf out = BUF_INIT;
@@ -184,7 +186,7 @@ static const char *like_pattern(struct arena *a, const char *q)
 	for (; *q; q++) {
 		if (strchr("%_!", *q))
 			buf_add_char(&out, '!');
-		buf_add_char(&out, *q >= 'A' && *q <= 'Z' ? (char)(*q + 32) : *q);
+		buf_add_char(&out, *q);
 	}
 	buf_add_char(&out, '%');
 	return arena_strdup(a, out.p);

@@ -27,6 +27,9 @@ void answer_write(struct exchange *x, struct answer *a, int (*run)(struct db_con
 /* `done` for a job that does more after answering. */
 void answer_send(struct exchange_job *job, int result);
 
+/* Behind every id, in whatever order a database has for texts. */
+#define ID_LAST "zzzz"
+
 /* Adds a time, or null for 0. */
 void add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, int64_t us);
 /* The id from the path, "" (which is nobody's) when it is no id. */

@@ -16,6 +16,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { agentDatabase } from './databases.mjs';
 
 export const ogent = resolve(process.env.OGENT_BIN ?? join(import.meta.dirname ?? '.', '../../build/ogent'));
 
@@ -93,6 +94,8 @@ class Running {
 
   // Starts the process and waits until it is ready.
   async start() {
+    const database = ['agent', 'up'].includes(this.args[0]) && !('OGENT_AGENT_DB_URL' in this.env) && (await agentDatabase(this.data));
+    if (database) this.env.OGENT_AGENT_DB_URL = database;
     const env = { ...this.env };
     for (const name of INHERITED) if (process.env[name] !== undefined) env[name] ??= process.env[name];
     this.child = spawn(ogent, this.args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
