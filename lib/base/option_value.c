@@ -92,8 +92,8 @@ static bool is_host(struct str host)
 /* HOST:PORT, and HOST alone when the port is not needed. */
 static bool is_host_port(struct str s, bool needs_port)
 {
-	const char *colon = s.n ? memrchr(s.p, ':', s.n) : NULL;
-	const char *bracket = s.n ? memrchr(s.p, ']', s.n) : NULL;
+	const char *colon = s.p ? memrchr(s.p, ':', s.n) : NULL;
+	const char *bracket = s.p ? memrchr(s.p, ']', s.n) : NULL;
 	uint64_t port;
 
 	if (!colon || (bracket && bracket > colon))
@@ -123,7 +123,7 @@ static bool is_authority(struct str rest)
 /* With one of the schemes, or, where there are none to choose from, also without, or a Unix socket. */
 static bool is_url(struct str s, const char *schemes)
 {
-	const char *mark = s.n ? memmem(s.p, s.n, "://", 3) : NULL;
+	const char *mark = s.p ? memmem(s.p, s.n, "://", 3) : NULL;
 
 	if (has_blanks(s))
 		return false;
