@@ -36,6 +36,9 @@ static const struct option_def defs[] = {
 	{"trusted_proxies", OPTION_NETWORKS, "", NULL, 0, 0, NULL,
 	 "Addresses or networks, separated by commas, whose X-Forwarded-* headers are believed; unix: any on a Unix "
 	 "socket"},
+	{"metrics_listen", OPTION_ADDRESS, "", NULL, 0, 0, NULL,
+	 "Where the gateway gives the metrics of all roles to Prometheus, at /metrics; empty: nowhere. Not for the "
+	 "public"},
 	{"log_level", OPTION_STRING, "info", NULL, 0, 0, "debug|info|warn|error", "Least important lines to log"},
 	{"log_format", OPTION_STRING, "auto", NULL, 0, 0, "auto|text|json",
 	 "Form of log lines; auto: text on a terminal, else json"},

@@ -205,6 +205,11 @@ static void submit(struct db *db, struct job_lane *lane, struct db_job *job, voi
 	uv_timer_start(&db->refusing, on_refusing, 0, 0);
 }
 
+struct job_lane *db_lane(const struct db *db, bool is_write)
+{
+	return is_write ? db->writer : db->readers;
+}
+
 void db_write(struct db *db, struct db_job *job)
 {
 	submit(db, db->writer, job, db->pool ? run_pool_write : run_write);

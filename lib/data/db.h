@@ -41,6 +41,9 @@ struct db_job {
 	int result;
 };
 
+/* Where its jobs run: one lane for reads and one for writes, or the same for both. */
+struct job_lane *db_lane(const struct db *db, bool is_write);
+
 void db_write(struct db *db, struct db_job *job);
 void db_read(struct db *db, struct db_job *job);
 

@@ -660,6 +660,13 @@ struct http_pool *http_pool_new(uv_loop_t *loop, struct wheel *wheel, const char
 	return p;
 }
 
+void http_pool_stats(const struct http_pool *p, struct http_pool_stats *ret)
+{
+	*ret = (struct http_pool_stats){.open = p->n_connections, .idle = p->n_idle};
+	for (const struct list *l = p->waiting.next; l != &p->waiting; l = l->next)
+		ret->waiting++;
+}
+
 const char *http_pool_address(const struct http_pool *p)
 {
 	return p->address;

@@ -27,6 +27,10 @@ struct http_pool *http_pool_new(uv_loop_t *loop, struct wheel *wheel, const char
 /* Cancels what is under way (each on_done comes) and closes; freed when all is quiet. */
 void http_pool_free(struct http_pool *p);
 const char *http_pool_address(const struct http_pool *p);
+struct http_pool_stats {
+	unsigned open, idle, waiting; /* connections, those of them without a call, calls in want of one */
+};
+void http_pool_stats(const struct http_pool *p, struct http_pool_stats *ret);
 
 struct http_call {
 	/* Filled by the caller; the memory must live until on_done. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 struct job_lane {
 	uv_async_t wake; /* keeps the loop running only while jobs are out */
@@ -13,6 +14,9 @@ struct job_lane {
 	void *(*on_thread_start)(void *arg);
 	void (*on_thread_stop)(void *data);
 	void *arg;
+	void (*observe)(void *arg, uint64_t wait_us, uint64_t run_us);
+	void *observe_arg;
+	uint64_t refused;       /* the loop's thread only */
 	unsigned out;           /* submitted and not yet delivered; the loop's thread only */
 	bool freeing;           /* the loop's thread only */
 	struct list delivering; /* struct job: on its way to `done`; the loop's thread only */
@@ -21,7 +25,7 @@ struct job_lane {
 	uv_cond_t more;
 	struct list waiting;  /* struct job: submitted, taken by no thread yet */
 	struct list finished; /* struct job: run, done has not been called yet */
-	unsigned n_waiting;
+	unsigned n_waiting, n_running;
 	bool stopping;
 
 	char name[16];
@@ -48,6 +52,8 @@ static struct job *take(struct job_lane *lane)
 	if (job) {
 		list_remove(&job->link);
 		lane->n_waiting--;
+		lane->n_running++;
+		job->started_us = clock_mono_us();
 	}
 	uv_mutex_unlock(&lane->lock);
 	return job;
@@ -56,6 +62,7 @@ static struct job *take(struct job_lane *lane)
 unsigned job_take_waiting(struct job_lane *lane, struct list *to, unsigned max)
 {
 	unsigned n = 0;
+	uint64_t now = clock_mono_us();
 
 	uv_mutex_lock(&lane->lock);
 	while (n < max && !list_is_empty(&lane->waiting)) {
@@ -63,9 +70,11 @@ unsigned job_take_waiting(struct job_lane *lane, struct list *to, unsigned max)
 
 		list_remove(link);
 		list_append(to, link);
+		list_entry(link, struct job, link)->started_us = now;
 		n++;
 	}
 	lane->n_waiting -= n;
+	lane->n_running += n;
 	uv_mutex_unlock(&lane->lock);
 	return n;
 }
@@ -73,12 +82,15 @@ unsigned job_take_waiting(struct job_lane *lane, struct list *to, unsigned max)
 void job_finish(struct job_lane *lane, struct job *job)
 {
 	bool first;
+	uint64_t now = clock_mono_us();
 
 	if (job == running)
 		running = NULL;
 	uv_mutex_lock(&lane->lock);
 	first = list_is_empty(&lane->finished);
 	list_append(&lane->finished, &job->link);
+	lane->n_running--;
+	job->finished_us = now;
 	/* Under the lock: when the last thread has let go of it, the lane may be freed. */
 	if (first)
 		uv_async_send(&lane->wake);
@@ -115,6 +127,9 @@ static void deliver(struct job_lane *lane)
 		list_remove(&job->link);
 		if (--lane->out == 0)
 			uv_unref((uv_handle_t *)&lane->wake);
+		if (lane->observe)
+			lane->observe(lane->observe_arg, job->started_us - job->submitted_us,
+				      job->finished_us - job->started_us);
 		job->done(job);
 	}
 }
@@ -165,6 +180,7 @@ int job_submit(struct job_lane *lane, struct job *job)
 {
 	bool full;
 
+	job->submitted_us = clock_mono_us();
 	uv_mutex_lock(&lane->lock);
 	full = lane->n_waiting >= lane->max_queue || lane->stopping;
 	if (!full) {
@@ -173,8 +189,10 @@ int job_submit(struct job_lane *lane, struct job *job)
 		uv_cond_signal(&lane->more);
 	}
 	uv_mutex_unlock(&lane->lock);
-	if (full)
+	if (full) {
+		lane->refused++;
 		return -EAGAIN;
+	}
 	if (lane->out++ == 0)
 		uv_ref((uv_handle_t *)&lane->wake);
 	return 0;
@@ -189,6 +207,21 @@ unsigned job_lane_depth(const struct job_lane *lane)
 	n = l->n_waiting;
 	uv_mutex_unlock(&l->lock);
 	return n;
+}
+
+void job_lane_observe(struct job_lane *lane, void (*fn)(void *arg, uint64_t wait_us, uint64_t run_us), void *arg)
+{
+	lane->observe = fn;
+	lane->observe_arg = arg;
+}
+
+void job_lane_stats(const struct job_lane *lane, struct job_lane_stats *ret)
+{
+	struct job_lane *l = (struct job_lane *)lane;
+
+	uv_mutex_lock(&l->lock);
+	*ret = (struct job_lane_stats){l->n_threads, l->n_waiting, l->n_running, l->refused};
+	uv_mutex_unlock(&l->lock);
 }
 
 static void on_closed(uv_handle_t *handle)

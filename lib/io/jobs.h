@@ -13,6 +13,7 @@ struct job {
 	void (*run)(struct job *job);  /* on the lane's thread */
 	void (*done)(struct job *job); /* on the loop's thread */
 	struct list link;
+	uint64_t submitted_us, started_us, finished_us; /* its own; monotonic */
 };
 
 /* on_thread_start/stop (may be NULL) run on each thread; what start returns is `job_thread_data()` there. */
@@ -29,3 +30,11 @@ unsigned job_take_waiting(struct job_lane *lane, struct list *to, unsigned max);
 void job_finish(struct job_lane *lane, struct job *job);
 void *job_thread_data(void);
 unsigned job_lane_depth(const struct job_lane *lane);
+/* Told of each job on the loop's thread, before its `done`: how long it waited and how long it ran, in us. Jobs that
+ * were taken together each count to their end. */
+void job_lane_observe(struct job_lane *lane, void (*fn)(void *arg, uint64_t wait_us, uint64_t run_us), void *arg);
+struct job_lane_stats {
+	unsigned threads, waiting, running; /* running: taken and not finished */
+	uint64_t refused;                   /* ever, because the queue was full */
+};
+void job_lane_stats(const struct job_lane *lane, struct job_lane_stats *ret);

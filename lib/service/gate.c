@@ -57,20 +57,30 @@ static void write_access_log(struct exchange_full *f, const struct http_request 
 		  f->x.who.service ? f->x.who.service : "", NULL);
 }
 
+/* Those of health.c, which are asked all the time, are not counted. */
+static void count_answer(const struct exchange_full *f, unsigned class, uint64_t us)
+{
+	const struct route_entry *e = f->match.entry;
+
+	if (!e)
+		metric_add(f->x.service->answers[class], 1);
+	if (!e || !e->seconds)
+		return;
+	metric_add(e->answers[class], 1);
+	metric_observe(e->seconds, (double)us / 1e6);
+}
+
 /* The answer is out, or the client has left. */
 static void on_close(struct http_request *r, int err)
 {
 	struct exchange_full *f = r->owner;
-	struct service *s = f->x.service;
 	uint64_t us = clock_mono_us() - r->started_us;
 	unsigned class = (unsigned)r->status / 100;
 
 	key_wait_cancel(&f->key_wait);
 	sse_stop(f);
 	f->x.req = NULL;
-	metric_add(s->answers[class < ARRAY_SIZE(s->answers) ? class : 0], 1);
-	if (f->match.entry && f->match.entry->seconds)
-		metric_observe(f->match.entry->seconds, (double)us / 1e6);
+	count_answer(f, class < ANSWER_CLASSES ? class : 0, us);
 	write_access_log(f, r, err, us);
 	if ((err || f->sse_cut) && f->x.on_gone)
 		f->x.on_gone(&f->x);

@@ -144,7 +144,7 @@ struct step {
 static const struct step steps[] = {
 	{"alive", "GET", "/healthz", NOBODY, .status = 200, .expected = "\"role\":\"agent\""},
 	{"not ready without auth", "GET", "/readyz", NOBODY, .status = 503, .expected = "\"name\":\"keys\""},
-	{"figures", "GET", "/metrics", NOBODY, .status = 200, .expected = "# TYPE ogent_http_answers_total counter"},
+	{"figures", "GET", "/metrics", NOBODY, .status = 200, .expected = "# TYPE ogent_http_requests_total counter"},
 	{"routes", "GET", "/routes", NOBODY, .status = 200, .expected = "\"permission\":\"things.read\""},
 	{"no such path", "GET", "/nothing", NOBODY, .status = 404, .expected = "\"code\":\"not_found\""},
 	{"wrong method", "DELETE", "/things", NOBODY, .status = 405, .expected = "\"code\":\"method_not_allowed\""},

@@ -1,10 +1,14 @@
 /* /healthz, /readyz, /metrics and /routes of the internal listener. */
 #include "service/internal.h"
 
+#include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 
 static int64_t rss_kib(void)
@@ -108,6 +112,36 @@ static double metric_rss(void *arg)
 	return (double)rss_kib() * 1024;
 }
 
+static double metric_cpu(void *arg)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static double metric_open_fds(void *arg)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	double n = -1; /* the folder's own */
+
+	if (!dir)
+		return 0;
+	for (struct dirent *e; (e = readdir(dir));)
+		n += e->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+static double metric_max_fds(void *arg)
+{
+	struct rlimit files = {0};
+
+	getrlimit(RLIMIT_NOFILE, &files);
+	return (double)files.rlim_cur;
+}
+
 static double metric_start(void *arg)
 {
 	const struct service *s = arg;
@@ -117,6 +151,13 @@ static double metric_start(void *arg)
 
 void service_add_health(struct service *s)
 {
+	char *labels = xasprintf("role=\"%s\",version=\"%s\"", s->role, OGENT_VERSION);
+
+	metric_set(metric_gauge("ogent_build_info", "Always 1: which program this is", labels), 1);
+	free(labels);
+	metric_counter_fn("process_cpu_seconds_total", "CPU time of user and system", "", metric_cpu, s);
+	metric_gauge_fn("process_open_fds", "Open descriptors", "", metric_open_fds, s);
+	metric_gauge_fn("process_max_fds", "Descriptors allowed", "", metric_max_fds, s);
 	metric_gauge_fn("process_resident_memory_bytes", "Resident memory", "", metric_rss, s);
 	metric_gauge_fn("process_start_time_seconds", "Start, seconds since 1970", "", metric_start, s);
 	for (size_t i = 0; i < ARRAY_SIZE(routes); i++)

@@ -39,6 +39,7 @@ struct service {
 	struct router *router;
 	struct list listeners;  /* struct service_listener, link */
 	unsigned n_draining;    /* listeners that have not reported yet */
+	struct list lanes;      /* struct watched_lane, link */
 	struct list peers;      /* struct peer, link */
 	struct list assertions; /* struct assertion, link: tokens for peers that can still be used */
 
@@ -47,7 +48,7 @@ struct service {
 
 	struct arena *arenas[SERVICE_ARENAS];
 	size_t n_arenas;
-	struct metric *answers[6]; /* by the status's first digit; 0 = the client left before the answer */
+	struct metric *answers[ANSWER_CLASSES]; /* of requests without a route */
 };
 
 /* An exchange with what only this folder knows. Lives in its own arena. */
@@ -72,6 +73,8 @@ static inline struct exchange_full *exchange_full(struct exchange *x)
 
 /* gate.c: http_on_request of the internal listener; arg is the service. */
 void gate_on_request(void *arg, struct http_request *r);
+/* service.c: counters of the answers to one route; "" for none. */
+void service_count_answers(struct metric *ret[ANSWER_CLASSES], const char *method, const char *route);
 /* health.c */
 void service_add_health(struct service *s);
 /* reply.c: takes the exchange out of service.sse; harmless at any time. */
@@ -81,6 +84,8 @@ void sse_cut_all(struct service *s);
 /* peer.c: the address by which a role listens ("listen") or is found ("url"). Free it. */
 char *service_address(const struct service *s, const char *role, const char *which);
 void peers_free(struct service *s);
+/* lane_metrics.c */
+void lanes_free(struct service *s);
 /* reply.c: answers a text once; nothing happens when the client has left or was answered. */
 void reply_text(struct exchange *x, int status, const char *type, struct str text);
 /* problem.c: appends the document. */

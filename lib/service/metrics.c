@@ -6,6 +6,8 @@
 
 #include "base/alloc.h"
 
+#define LABEL_MAX 100
+
 static const double bounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 
 struct histogram {
@@ -21,10 +23,21 @@ struct metric {
 	double (*fn)(void *arg);
 	void *arg;
 	struct histogram *histogram;
+	bool hides_zero;
+};
+
+struct metric_family {
+	struct metric_family *next;
+	const char *name, *help;
+	struct metric *other; /* made at first need */
+	const char *other_labels;
+	size_t n, max;
+	struct metric *members[];
 };
 
 /* In the order of making; those of one name stand together. */
 static struct metric *first;
+static struct metric_family *first_family;
 
 static struct metric *metric_new(const char *type, const char *name, const char *help, const char *labels)
 {
@@ -64,12 +77,70 @@ struct metric *metric_gauge_fn(const char *name, const char *help, const char *l
 	return m;
 }
 
+struct metric *metric_counter_fn(const char *name, const char *help, const char *labels, double (*fn)(void *arg),
+				 void *arg)
+{
+	struct metric *m = metric_gauge_fn(name, help, labels, fn, arg);
+
+	m->type = "counter";
+	return m;
+}
+
 struct metric *metric_histogram(const char *name, const char *help, const char *labels)
 {
 	struct metric *m = metric_new("histogram", name, help, labels);
 
 	m->histogram = xcalloc(1, sizeof(*m->histogram));
 	return m;
+}
+
+struct metric_family *metric_family_new(const char *name, const char *help, const char *other, size_t max)
+{
+	struct metric_family *f = xcalloc(1, sizeof(*f) + max * sizeof(f->members[0]));
+
+	f->name = name;
+	f->help = help;
+	f->other_labels = other;
+	f->max = max;
+	f->next = first_family;
+	first_family = f;
+	return f;
+}
+
+struct metric *metric_family_get(struct metric_family *f, struct str labels)
+{
+	for (size_t i = 0; i < f->n; i++)
+		if (str_is(labels, f->members[i]->labels))
+			return f->members[i];
+	if (f->n == f->max) {
+		if (!f->other)
+			f->other = metric_counter(f->name, f->help, f->other_labels);
+		return f->other;
+	}
+	char *copy = xstrndup(labels.p, labels.n);
+	f->members[f->n] = metric_counter(f->name, f->help, copy);
+	free(copy);
+	return f->members[f->n++];
+}
+
+void metric_label(struct buf *labels, const char *name, const char *value)
+{
+	buf_printf(labels, "%s%s=\"", labels->n ? "," : "", name);
+	for (size_t i = 0; value[i] && (i < LABEL_MAX || ((unsigned char)value[i] & 0xc0) == 0x80); i++) {
+		if (value[i] == '\n') {
+			buf_add(labels, "\\n", 2);
+			continue;
+		}
+		if (value[i] == '"' || value[i] == '\\')
+			buf_add_char(labels, '\\');
+		buf_add_char(labels, value[i]);
+	}
+	buf_add_char(labels, '"');
+}
+
+void metric_hide_zero(struct metric *m)
+{
+	m->hides_zero = true;
 }
 
 void metric_add(struct metric *m, double v)
@@ -124,6 +195,8 @@ void metrics_write(struct buf *out)
 	const char *last = "";
 
 	for (struct metric *m = first; m; m = m->next) {
+		if (m->hides_zero && m->value == 0)
+			continue;
 		if (strcmp(m->name, last))
 			buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, m->type);
 		last = m->name;
@@ -145,5 +218,11 @@ void metrics_free(void)
 		free(m->labels);
 		free(m->histogram);
 		free(m);
+	}
+	while (first_family) {
+		struct metric_family *f = first_family;
+
+		first_family = f->next;
+		free(f);
 	}
 }

@@ -34,6 +34,42 @@ char *service_address(const struct service *s, const char *role, const char *whi
 	return xstrdup(!strncmp(address, "http://", 7) ? address + 7 : address);
 }
 
+static double count_open(void *pool)
+{
+	struct http_pool_stats stats;
+
+	http_pool_stats(pool, &stats);
+	return stats.open;
+}
+
+static double count_busy(void *pool)
+{
+	struct http_pool_stats stats;
+
+	http_pool_stats(pool, &stats);
+	return (double)stats.open - stats.idle;
+}
+
+static double count_waiting(void *pool)
+{
+	struct http_pool_stats stats;
+
+	http_pool_stats(pool, &stats);
+	return stats.waiting;
+}
+
+static void add_metrics(struct peer *p)
+{
+	char *labels = xasprintf("to=\"%s\"", p->role);
+
+	metric_gauge_fn("ogent_upstream_connections", "Connections to another role", labels, count_open, p->pool);
+	metric_gauge_fn("ogent_upstream_busy", "Connections to another role with a request on them", labels, count_busy,
+			p->pool);
+	metric_gauge_fn("ogent_upstream_waiting", "Requests that wait for a connection to another role", labels,
+			count_waiting, p->pool);
+	free(labels);
+}
+
 struct http_pool *service_peer(struct service *s, const char *role)
 {
 	struct peer *p;
@@ -47,6 +83,7 @@ struct http_pool *service_peer(struct service *s, const char *role)
 	strcpy(p->role, role);
 	p->pool = http_pool_new(&s->loop, s->wheel, address, NULL);
 	list_append(&s->peers, &p->link);
+	add_metrics(p);
 	free(address);
 	return p->pool;
 }

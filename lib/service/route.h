@@ -4,6 +4,9 @@
 
 #include "service/service.h"
 
+/* Of a status: 0 = the client left before the answer, otherwise its first digit. */
+#define ANSWER_CLASSES 6
+
 struct router;
 
 /* A route as it was registered. */
@@ -11,6 +14,7 @@ struct route_entry {
 	const struct route *route;
 	void *self;
 	struct metric *seconds;
+	struct metric *answers[ANSWER_CLASSES];
 	struct route_entry *next; /* in order of registration */
 };
 

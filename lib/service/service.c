@@ -31,19 +31,24 @@ static bool needs_auth_keys(const char *role)
 	return strcmp(role, "auth") && strcmp(role, "demo");
 }
 
-static void make_answer_counters(struct service *s)
+void service_count_answers(struct metric *ret[ANSWER_CLASSES], const char *method, const char *route)
 {
-	static const char *const labels[] = {"status=\"none\"", "status=\"1xx\"", "status=\"2xx\"",
-					     "status=\"3xx\"",  "status=\"4xx\"", "status=\"5xx\""};
+	static const char *const classes[ANSWER_CLASSES] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
-	for (size_t i = 0; i < ARRAY_SIZE(labels); i++)
-		s->answers[i] =
-			metric_counter("ogent_http_answers_total", "Requests by their answer's status", labels[i]);
+	for (size_t i = 0; i < ANSWER_CLASSES; i++) {
+		char *labels = xasprintf("method=\"%s\",route=\"%s\",status=\"%s\"", method, route, classes[i]);
+
+		ret[i] = metric_counter("ogent_http_requests_total", "Requests by route and kind of answer", labels);
+		if (i != 2)
+			metric_hide_zero(ret[i]);
+		free(labels);
+	}
 }
 
 static void init_lists(struct service *s)
 {
 	list_init(&s->listeners);
+	list_init(&s->lanes);
 	list_init(&s->peers);
 	list_init(&s->assertions);
 	list_init(&s->ready_checks);
@@ -72,7 +77,7 @@ struct service *service_new(const char *role, const struct options *options)
 	if (token_key_load(service_data_dir(s), role, &s->key, &err))
 		fatal("%s", err.message);
 	s->router = router_new();
-	make_answer_counters(s);
+	service_count_answers(s->answers, "", "");
 	s->keyring = keyring_new(s->wheel, service_data_dir(s), role,
 				 needs_auth_keys(role) ? service_peer(s, "auth") : NULL);
 	service_ready_check(s, "keys", keyring_missing, s->keyring);
@@ -158,8 +163,10 @@ void service_routes(struct service *s, const struct route *routes, size_t n, voi
 		char *labels =
 			xasprintf("method=\"%s\",route=\"%s\"", http_method_name(routes[i].method), routes[i].pattern);
 
-		router_add(s->router, &routes[i], self)->seconds =
+		struct route_entry *e = router_add(s->router, &routes[i], self);
+		e->seconds =
 			metric_histogram("ogent_http_request_seconds", "Time from head to answer, by route", labels);
+		service_count_answers(e->answers, http_method_name(routes[i].method), routes[i].pattern);
 		free(labels);
 	}
 }
@@ -312,6 +319,7 @@ static void service_free(struct service *s)
 	keyring_free(s->keyring);
 	router_free(s->router);
 	metrics_free();
+	lanes_free(s);
 	hooks_free(&s->ready_checks);
 	hooks_free(&s->health_infos);
 	hooks_free(&s->on_drain);

@@ -56,6 +56,11 @@ bool service_is_draining(const struct service *s);
 /* Runs the loop until drained. Returns the exit status. Frees s. */
 int service_run(struct service *s);
 
+/* Metrics of a lane of jobs: its queue, its threads' use, the times of its jobs. `name` must live on. */
+void service_watch_lane(struct service *s, const char *name, struct job_lane *lane);
+/* The same for a database's lanes. */
+void service_watch_db(struct service *s, const struct db *db);
+
 /* The pool to another role: option <role>_url. Made at first use, belongs to the service. */
 struct http_pool *service_peer(struct service *s, const char *role);
 /* Headers for an internal call: Authorization with an internal token for `user_id` ("" = none), X-Request-Id. In arena

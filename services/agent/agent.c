@@ -9,11 +9,15 @@
 
 #include "agent/model_choice.h"
 #include "agent/publish.h"
+#include "agent/run.h"
 #include "agent/runner.h"
 #include "agent_schema.h"
 #include "roles.h"
 
 #define READERS 4
+/* Series kept apart; more models or tools than that count as "other". */
+#define MODEL_SERIES 64
+#define TOOL_SERIES 64
 #define SETTLE_TURNS 200 /* of a millisecond, at most */
 
 static const struct migration migrations[] = {
@@ -59,17 +63,47 @@ static int open_database(struct agent *a, struct error *err)
 	return r;
 }
 
+static double count_queued(void *arg)
+{
+	struct agent *a = arg;
+
+	return (double)runner_n_queued(a->runner);
+}
+
+static double count_events(void *arg)
+{
+	struct agent *a = arg;
+
+	return (double)publisher_n_queued(a->publisher);
+}
+
 static void make_metrics(struct agent *a)
 {
-	a->metrics.runs_live = metric_gauge("ogent_runs_live", "Runs being worked on", "");
+	for (size_t i = 0; i < RUN_STATES; i++) {
+		char labels[40];
+
+		snprintf(labels, sizeof(labels), "state=\"%s\"", run_state_names[i]);
+		a->metrics.runs_in[i] = metric_gauge("ogent_runs", "Runs being worked on, by state", labels);
+	}
+	metric_gauge_fn("ogent_runs_queued", "Runs that the last sweep found with nobody at work on them", "",
+			count_queued, a);
+	metric_gauge_fn("ogent_events_queued", "Events on their way to the socket service", "", count_events, a);
+	a->metrics.run_seconds = metric_histogram("ogent_run_seconds", "Runs, from their message to their end", "");
 	a->metrics.runs_succeeded = metric_counter("ogent_runs_total", "Runs by their end", "status=\"succeeded\"");
 	a->metrics.runs_failed = metric_counter("ogent_runs_total", "Runs by their end", "status=\"failed\"");
 	a->metrics.runs_cancelled = metric_counter("ogent_runs_total", "Runs by their end", "status=\"cancelled\"");
 	a->metrics.model_seconds = metric_histogram("ogent_model_seconds", "Calls of a model, to their end", "");
 	a->metrics.first_text_seconds =
 		metric_histogram("ogent_model_first_text_seconds", "Calls of a model, to the first text", "");
-	a->metrics.tokens_in = metric_counter("ogent_tokens_total", "Tokens", "direction=\"input\"");
-	a->metrics.tokens_out = metric_counter("ogent_tokens_total", "Tokens", "direction=\"output\"");
+	a->metrics.model_retries =
+		metric_counter("ogent_model_retries_total", "Calls of a model that were repeated", "");
+	a->metrics.model_calls =
+		metric_family_new("ogent_model_calls_total", "Calls of a model, by their end",
+				  "provider=\"other\",model=\"other\",outcome=\"other\"", MODEL_SERIES);
+	a->metrics.tokens = metric_family_new("ogent_tokens_total", "Tokens by model",
+					      "model=\"other\",direction=\"both\"", MODEL_SERIES);
+	a->metrics.tool_calls = metric_family_new("ogent_tool_calls_total", "Calls of tools, by their end",
+						  "tool=\"other\",status=\"other\"", TOOL_SERIES);
 	a->metrics.events_published =
 		metric_counter("ogent_events_total", "Events for the socket service", "outcome=\"published\"");
 	a->metrics.events_dropped =
@@ -147,6 +181,7 @@ int agent_main(const struct options *options)
 	list_init(&a.background);
 	if (open_database(&a, &err) < 0)
 		fatal("%s", err.message);
+	service_watch_db(a.service, a.db);
 	make_metrics(&a);
 	a.models = models_new(&a);
 	a.publisher = publisher_new(&a);

@@ -4,6 +4,8 @@
 #include "io/outbound.h"
 #include "service/service.h"
 
+#define RUN_STATES 5 /* those before the end */
+
 struct agent {
 	struct service *service;
 	struct db *db;
@@ -14,10 +16,11 @@ struct agent {
 	bool is_migrated;
 	struct list background; /* struct background */
 	struct {
-		struct metric *runs_live;
+		struct metric *runs_in[RUN_STATES]; /* by enum run_state */
 		struct metric *runs_succeeded, *runs_failed, *runs_cancelled;
-		struct metric *model_seconds, *first_text_seconds;
-		struct metric *tokens_in, *tokens_out;
+		struct metric *run_seconds;
+		struct metric *model_seconds, *first_text_seconds, *model_retries;
+		struct metric_family *model_calls, *tokens, *tool_calls;
 		struct metric *events_published, *events_dropped;
 	} metrics;
 };

@@ -63,6 +63,11 @@ void publisher_free(struct publisher *p)
 	free(p);
 }
 
+size_t publisher_n_queued(const struct publisher *p)
+{
+	return p->n + p->batch_n;
+}
+
 static size_t end_of(const struct publisher *p, size_t i)
 {
 	size_t end;

@@ -11,6 +11,8 @@ struct publisher;
 struct publisher *publisher_new(struct agent *agent);
 /* Sends no more. */
 void publisher_stop(struct publisher *p);
+/* Events that wait or are under way. */
+size_t publisher_n_queued(const struct publisher *p);
 void publisher_free(struct publisher *p);
 /* event: JSON text, for the rooms of the execution, its conversation and its user. Returns at once. */
 void publisher_add(struct publisher *p, const char *execution_id, const char *conversation_id, const char *user_id,

@@ -45,10 +45,14 @@ static enum run_state run_next(struct run *run)
 void run_on_done(struct run *run, int err)
 {
 	enum run_state from = run->state;
+	struct metric **metrics = run->agent->metrics.runs_in;
 
 	run->err = err;
 	run->state = run_next(run);
 	log_debug("run %s: %s -> %s", run->id, run_state_names[from], run_state_names[run->state]);
+	metric_add(metrics[from], -1);
+	if (run->state < RUN_STATES)
+		metric_add(metrics[run->state], 1);
 	if (run->state == RUN_ENDED)
 		runner_on_ended(run->agent->runner, run);
 }
@@ -72,6 +76,7 @@ void run_start(struct run *run)
 	deadline_init(&run->time_limit, on_time_limit);
 	run_write_init(run);
 	run->state = run_load(run);
+	metric_add(run->agent->metrics.runs_in[run->state], 1);
 }
 
 void run_stop(struct run *run, const char *status, const char *code, const char *message)

@@ -20,11 +20,32 @@ static void on_retry(struct model_call *c, unsigned attempt, uint64_t wait_ms, c
 	struct run *run = c->owner;
 	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
 
+	metric_add(run->agent->metrics.model_retries, 1);
 	if (c->answer.text.n > 0)
 		run_emit(run, EVENT_TEXT_RESET, false, "{\"message_id\":\"%s\"}", run->draft_id);
 	json_quote(&text, str_of(reason));
 	run_emit(run, EVENT_MODEL_RETRY, false, "{\"attempt\":%u,\"wait_ms\":%llu,\"reason\":%s}", attempt,
 		 (unsigned long long)wait_ms, text.p);
+}
+
+static void count_tokens(struct agent *a, const char *model, const char *direction, int64_t n)
+{
+	_cleanup_(buf_deinit) struct buf labels = BUF_INIT;
+
+	metric_label(&labels, "model", model);
+	metric_label(&labels, "direction", direction);
+	metric_add(metric_family_get(a->metrics.tokens, buf_str(&labels)), (double)n);
+}
+
+static void count_call(struct agent *a, const struct model_call *c, int err)
+{
+	_cleanup_(buf_deinit) struct buf labels = BUF_INIT;
+
+	metric_label(&labels, "provider", c->target->kind);
+	metric_label(&labels, "model", c->target->model);
+	metric_label(&labels, "outcome", !err ? "ok" : err == -ECANCELED ? "cancelled" : c->failure.error.code);
+	metric_add(metric_family_get(a->metrics.model_calls, buf_str(&labels)), 1);
+	metric_observe(a->metrics.model_seconds, (double)(clock_mono_us() - c->started_us) / 1e6);
 }
 
 static void count(struct run *run, const struct model_call *c)
@@ -35,9 +56,8 @@ static void count(struct run *run, const struct model_call *c)
 	run->usage.input_tokens += u->input_tokens;
 	run->usage.output_tokens += u->output_tokens;
 	run->usage.estimated = run->usage.estimated || u->estimated;
-	metric_add(a->metrics.tokens_in, (double)u->input_tokens);
-	metric_add(a->metrics.tokens_out, (double)u->output_tokens);
-	metric_observe(a->metrics.model_seconds, (double)(clock_mono_us() - c->started_us) / 1e6);
+	count_tokens(a, c->target->model, "input", u->input_tokens);
+	count_tokens(a, c->target->model, "output", u->output_tokens);
 	if (c->first_text_us)
 		metric_observe(a->metrics.first_text_seconds, (double)(c->first_text_us - c->started_us) / 1e6);
 }
@@ -46,6 +66,7 @@ static void on_done(struct model_call *c, int err)
 {
 	struct run *run = c->owner;
 
+	count_call(run->agent, c, err);
 	if (err == 0)
 		count(run, c);
 	else if (err != -ECANCELED && !run->stop.status)

@@ -99,8 +99,19 @@ static void emit_done(struct run *run, const char *call_id, const struct tool_re
 	run_emit(run, EVENT_CALL_DONE, true, "%s", json_text(a, doc).p);
 }
 
+/* The name is the model's: one that is no tool's is not told, or it could make series without end. */
+static void count_call(struct run *run, const struct run_call *call, const struct tool_result *r)
+{
+	_cleanup_(buf_deinit) struct buf labels = BUF_INIT;
+
+	metric_label(&labels, "tool", find_tool(run, call->spec.name) ? call->spec.name : "unknown");
+	metric_label(&labels, "status", r->status);
+	metric_add(metric_family_get(run->agent->metrics.tool_calls, buf_str(&labels)), 1);
+}
+
 static void end_call(struct run *run, struct run_call *call, const struct tool_result *r)
 {
+	count_call(run, call, r);
 	struct run_message *m = run_add_message(run, CHAT_TOOL, r->content);
 
 	m->call_id = call->spec.id;

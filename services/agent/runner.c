@@ -117,7 +117,7 @@ static struct run *begin(struct runner *r, const char *id, const char *conversat
 	run->claim = claim;
 	run->is_resumed = claim > 1;
 	HASH_ADD_STR(r->runs, id, run);
-	metric_set(r->agent->metrics.runs_live, ++r->n_live);
+	r->n_live++;
 	run_start(run);
 	return run;
 }
@@ -149,13 +149,14 @@ static void count_end(struct agent *a, const struct run *run)
 		metric_add(a->metrics.runs_cancelled, 1);
 	else
 		metric_add(a->metrics.runs_failed, 1);
+	metric_observe(a->metrics.run_seconds, (double)(run->ended_at - run->created_at) / 1e6);
 }
 
 void runner_on_ended(struct runner *r, struct run *run)
 {
 	count_end(r->agent, run);
 	HASH_DEL(r->runs, run);
-	metric_set(r->agent->metrics.runs_live, --r->n_live);
+	r->n_live--;
 	run_free(run);
 }
 
@@ -191,6 +192,11 @@ const char *runner_owner(const struct runner *r)
 unsigned runner_n_live(const struct runner *r)
 {
 	return r->n_live;
+}
+
+size_t runner_n_queued(const struct runner *r)
+{
+	return r->n_found;
 }
 
 /* ---- The sweep ---- */

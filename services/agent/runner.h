@@ -36,3 +36,5 @@ uint64_t runner_stored_seq(struct runner *r, const char *execution_id);
 /* From run.c: it has ended or is left. */
 void runner_on_ended(struct runner *r, struct run *run);
 unsigned runner_n_live(const struct runner *r);
+/* Found by the last sweep, whose lease nobody holds. */
+size_t runner_n_queued(const struct runner *r);

@@ -39,6 +39,7 @@ static void open_hasher(struct auth *auth)
 
 	auth->hasher = hasher_new(service_loop(auth->service), option_int(o, "hash_threads"),
 				  option_int(o, "hash_queue"), &params);
+	service_watch_lane(auth->service, "hash", hasher_lane(auth->hasher));
 }
 
 static void open_throttles(struct auth *auth)
@@ -46,6 +47,19 @@ static void open_throttles(struct auth *auth)
 	auth->by_account = throttle_new(&account_policy, 8192);
 	auth->by_pair = throttle_new(&pair_policy, 8192);
 	auth->by_address = throttle_new(&address_policy, 8192);
+}
+
+static void make_metrics(struct auth *auth)
+{
+	static const char logins[] = "ogent_auth_logins_total", refreshes[] = "ogent_auth_refreshes_total";
+	static const char logins_help[] = "Sign-ins with a password", refreshes_help[] = "Uses of refresh tokens";
+
+	auth->metrics.logins_granted = metric_counter(logins, logins_help, "outcome=\"granted\"");
+	auth->metrics.logins_refused = metric_counter(logins, logins_help, "outcome=\"refused\"");
+	auth->metrics.logins_throttled = metric_counter(logins, logins_help, "outcome=\"throttled\"");
+	auth->metrics.refreshes[0] = metric_counter(refreshes, refreshes_help, "outcome=\"granted\"");
+	auth->metrics.refreshes[1] = metric_counter(refreshes, refreshes_help, "outcome=\"refused\"");
+	auth->metrics.refreshes[2] = metric_counter(refreshes, refreshes_help, "outcome=\"reused\"");
 }
 
 static const char *database_missing(void *arg)
@@ -83,6 +97,8 @@ int auth_main(const struct options *options)
 	configure(&auth);
 	if (start_database(&auth, &err) < 0 || start_seed(&auth, &err) < 0)
 		fatal("%s", err.message);
+	service_watch_db(auth.service, auth.db);
+	make_metrics(&auth);
 	open_hasher(&auth);
 	open_throttles(&auth);
 	service_ready_check(auth.service, "database", database_missing, &auth);

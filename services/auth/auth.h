@@ -23,4 +23,8 @@ struct auth {
 	int64_t session_idle_us, session_max_us;
 	int64_t refresh_grace_us;
 	bool is_seeded;
+	struct {
+		struct metric *logins_granted, *logins_refused, *logins_throttled;
+		struct metric *refreshes[3]; /* by enum refresh_outcome */
+	} metrics;
 };

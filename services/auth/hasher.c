@@ -14,22 +14,19 @@ struct hasher {
 	struct metric *hashes;
 };
 
-static double queue_depth(void *arg)
-{
-	struct hasher *h = arg;
-
-	return job_lane_depth(h->lane);
-}
-
 struct hasher *hasher_new(uv_loop_t *loop, unsigned threads, unsigned max_queue, const struct hash_params *params)
 {
 	struct hasher *h = xcalloc(1, sizeof(*h));
 
 	h->params = *params;
 	h->hashes = metric_counter("ogent_auth_password_hashes_total", "Password hashes computed", "");
-	metric_gauge_fn("ogent_auth_password_queue", "Passwords that wait to be hashed", "", queue_depth, h);
 	h->lane = job_lane_new(loop, "hash", threads, max_queue, NULL, NULL, NULL);
 	return h;
+}
+
+struct job_lane *hasher_lane(struct hasher *h)
+{
+	return h->lane;
 }
 
 void hasher_free(struct hasher *h)

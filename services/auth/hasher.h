@@ -20,6 +20,7 @@ struct hash_params {
 struct hasher;
 
 struct hasher *hasher_new(uv_loop_t *loop, unsigned threads, unsigned max_queue, const struct hash_params *params);
+struct job_lane *hasher_lane(struct hasher *h);
 void hasher_free(struct hasher *h);
 
 /* One hash to make or to check. The struct lives until `done` has come. */

@@ -178,6 +178,9 @@ static enum login_state login_save(struct login *l)
 
 static enum login_state login_refuse(struct login *l)
 {
+	const struct auth *auth = l->x->self;
+
+	metric_add(auth->metrics.logins_refused, 1);
 	end_try(l, THROTTLE_FAILED);
 	log_event(LOG_INFO, "sign-in refused", "event", "login_failed", "user_id", l->user_id ? l->user_id : "",
 		  "address", l->client.address, "request_id", l->x->request_id, NULL);
@@ -196,6 +199,9 @@ static enum login_state login_fail(struct login *l)
 
 static enum login_state login_grant(struct login *l)
 {
+	const struct auth *auth = l->x->self;
+
+	metric_add(auth->metrics.logins_granted, 1);
 	end_try(l, THROTTLE_PASSED);
 	log_event(LOG_INFO, "signed in", "event", "login", "user_id", l->user_id, "session_id",
 		  l->grant.token.session_id, "address", l->client.address, "request_id", l->x->request_id, NULL);
@@ -252,6 +258,7 @@ void auth_login(struct exchange *x)
 	read_credentials(l);
 	wait = begin_try(l);
 	if (wait > 0) {
+		metric_add(((const struct auth *)x->self)->metrics.logins_throttled, 1);
 		password_wipe(&l->password);
 		reply_header(x, "Retry-After", arena_printf(x->arena, "%u", (unsigned)((wait + 999) / 1000)));
 		reply_problem(x, 429, "too_many_attempts", "Too many failed attempts; wait and try again.");

@@ -116,7 +116,9 @@ static void refuse(struct exchange *x, const struct client *client, bool by_cook
 static void refresh_done(struct exchange_job *job)
 {
 	struct refresh *f = (struct refresh *)job;
+	const struct auth *auth = job->x->self;
 
+	metric_add(auth->metrics.refreshes[f->outcome], 1);
 	if (f->outcome == REFRESH_GRANTED) {
 		session_reply(job->x, 200, &f->client, &f->grant);
 		return;

@@ -107,11 +107,20 @@ void command_drop(struct command *c)
 
 /* ---- The end ---- */
 
+static void count_end(struct exec *e, const struct result *r)
+{
+	metric_add(e->metrics.ended[r->status], 1);
+	metric_add(e->metrics.output_bytes, (double)r->output_bytes);
+	if (r->started_us && r->ended_us >= r->started_us)
+		metric_observe(e->metrics.seconds, (double)(r->ended_us - r->started_us) / 1e6);
+}
+
 static void end(struct command *c, const struct result *result)
 {
 	struct follower *s;
 
 	c->result = *result;
+	count_end(c->exec, result);
 	journal_unmark(&c->exec->journal, c->spec.id);
 	list_foreach (s, &c->followers, struct follower, link)
 		follower_end(s, result);

@@ -145,12 +145,14 @@ int exec_main(const struct options *options)
 	e.service = service_new("exec", options);
 	configure(&e);
 	open_journal(&e);
+	exec_make_metrics(&e);
 	watch_spawner(&e);
 	commands_attach_all(&e);
 	deadline_init(&e.prune, on_prune);
 	deadline_set(service_wheel(e.service), &e.prune, 1000);
 	log_event(LOG_INFO, "sandbox", "level", sandbox_level_name(e.spawner.report.level), "required",
 		  sandbox_level_name(e.wanted), NULL);
+	service_watch_lane(e.service, "journal", e.lane);
 	service_routes(e.service, exec_routes, exec_routes_n, &e);
 	service_health_info(e.service, exec_health, &e);
 	service_on_stop(e.service, stop, &e);

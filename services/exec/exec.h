@@ -26,6 +26,10 @@ struct exec {
 	/* Options. */
 	uint64_t timeout_ms, timeout_max_ms, output_max, memory_max, tmp_max, file_size_max, retention_ms;
 	unsigned pids_max, running_max;
+
+	struct {
+		struct metric *ended[COMMAND_STATUSES], *seconds, *output_bytes;
+	} metrics;
 };
 
 extern const struct route exec_routes[];
@@ -41,6 +45,7 @@ void commands_cancel(struct exchange *x);
 void commands_stream(struct exchange *x);
 void commands_output(struct exchange *x);
 /* health.c */
+void exec_make_metrics(struct exec *e);
 void exec_health(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj);
 /* NULL, or why no command may run and what to do, in the arena. */
 const char *exec_unavailable(const struct exec *e, struct arena *a);

@@ -1,4 +1,6 @@
-#include "exec.h"
+#include <stdio.h>
+
+#include "command.h"
 
 /* What /healthz says of the sandbox. */
 void exec_health(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj)
@@ -23,6 +25,34 @@ void exec_health(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj)
 			yyjson_mut_obj_add_bool(doc, layer, "kill", r->cgroup_kill);
 		}
 	}
+}
+
+static double count_running(void *arg)
+{
+	const struct exec *e = arg;
+
+	return HASH_CNT(hh_id, e->by_id);
+}
+
+void exec_make_metrics(struct exec *e)
+{
+	char labels[80];
+
+	for (int i = COMMAND_EXITED; i < COMMAND_STATUSES; i++) {
+		snprintf(labels, sizeof(labels), "status=\"%s\"", command_status_name((enum command_status)i));
+		e->metrics.ended[i] = metric_counter("ogent_commands_total", "Commands by their end", labels);
+	}
+	e->metrics.seconds = metric_histogram("ogent_command_seconds", "Commands, from start to end", "");
+	e->metrics.output_bytes = metric_counter("ogent_command_output_bytes_total", "Output of commands", "");
+	metric_gauge_fn("ogent_commands_running", "Commands that have not ended", "", count_running, e);
+	for (int i = 0; i < LAYER_COUNT; i++) {
+		snprintf(labels, sizeof(labels), "layer=\"%s\"", sandbox_layer_name((enum sandbox_layer)i));
+		metric_set(
+			metric_gauge("ogent_sandbox_layer", "Whether this layer of the sandbox works: 1 or 0", labels),
+			e->spawner.report.layers[i].ok);
+	}
+	metric_set(metric_gauge("ogent_sandbox_ok", "Whether commands may run: the required level is reached", ""),
+		   e->spawner.report.level >= e->wanted);
 }
 
 /* The layer whose absence keeps the level below the wanted one. */

@@ -23,6 +23,7 @@ enum command_status {
 	COMMAND_LOST,  /* its supervisor is gone without a result: it may have run, wholly or in part */
 	COMMAND_ERROR, /* it could not be started */
 };
+#define COMMAND_STATUSES (COMMAND_ERROR + 1)
 const char *command_status_name(enum command_status s);
 static inline bool command_status_is_end(enum command_status s)
 {

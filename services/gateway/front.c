@@ -107,6 +107,17 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 		  v->path ? role_names[v->path->role] : "", NULL);
 }
 
+/* The health checks, which come all the time, are not counted. */
+static void count(const struct visit *v, const struct http_request *r, uint64_t us)
+{
+	size_t role = v->path ? v->path->role : ROLE_COUNT, class = (size_t)r->status / 100;
+
+	if (v->is_health)
+		return;
+	metric_observe(v->gateway->requests[role], (double)us / 1e6);
+	metric_add(v->gateway->answers[role][class < 6 ? class : 0], 1);
+}
+
 /* The client was answered, or has left. */
 static void on_close(struct http_request *r, int err)
 {
@@ -114,7 +125,7 @@ static void on_close(struct http_request *r, int err)
 	uint64_t us = clock_mono_us() - r->started_us;
 
 	key_wait_cancel(&v->key_wait);
-	metric_observe(v->gateway->requests[v->path ? v->path->role : ROLE_COUNT], (double)us / 1e6);
+	count(v, r, us);
 	write_access_log(v, r, err, us);
 	v->r = NULL;
 	proxy_cancel(v);

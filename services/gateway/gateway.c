@@ -26,15 +26,37 @@ static void make_limiter(struct gateway *g, const struct options *options)
 	g->rate_policy = xasprintf("\"default\";q=%u;w=%u", burst, MAX((burst + rate - 1) / rate, 1u));
 }
 
+static void make_answers(struct metric *ret[6], const char *role)
+{
+	static const char *const classes[6] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
+
+	for (size_t i = 0; i < 6; i++) {
+		char *labels = xasprintf("role=\"%s\",status=\"%s\"", role, classes[i]);
+
+		ret[i] = metric_counter("ogent_gateway_requests_total", "Requests by role and kind of answer", labels);
+		free(labels);
+	}
+}
+
+static double count_clients(void *arg)
+{
+	const struct gateway *g = arg;
+
+	return g->listener ? http_server_connections(g->listener) : 0;
+}
+
 static void make_metrics(struct gateway *g)
 {
 	for (size_t i = 0; i <= ROLE_COUNT; i++) {
-		char *labels = xasprintf("role=\"%s\"", i < ROLE_COUNT ? role_names[i] : "gateway");
+		const char *role = i < ROLE_COUNT ? role_names[i] : "gateway";
+		char *labels = xasprintf("role=\"%s\"", role);
 
 		g->requests[i] = metric_histogram("ogent_gateway_request_seconds",
 						  "Time from head to answer, by the role that serves it", labels);
 		free(labels);
+		make_answers(g->answers[i], role);
 	}
+	metric_gauge_fn("ogent_gateway_connections", "Connections of clients", "", count_clients, g);
 	g->limited = metric_counter("ogent_gateway_limited_total", "Requests refused by the rate limit", "");
 }
 
@@ -68,6 +90,8 @@ void gateway_init(struct gateway *g, const struct options *options)
 	service_on_stop(g->service, on_stop, g);
 	service_listen(g->service);
 	g->listener = service_listen_raw(g->service, option_str(options, "listen"), &limits, front_on_request, g);
+	if (*option_str(options, "metrics_listen"))
+		service_listen_raw(g->service, option_str(options, "metrics_listen"), NULL, scrape_on_request, g);
 }
 
 int gateway_main(const struct options *options)

@@ -17,7 +17,8 @@ struct gateway {
 	struct list tunnels;          /* struct tunnel, link */
 	struct list idle;             /* struct visit, link: for the next request */
 	unsigned n_idle;
-	struct metric *requests[ROLE_COUNT + 1]; /* seconds by role; the last: answered here */
+	struct metric *requests[ROLE_COUNT + 1];   /* seconds by role; the last: answered here */
+	struct metric *answers[ROLE_COUNT + 1][6]; /* the same by the status's first digit; 0 = the client left */
 	struct metric *limited;
 };
 
@@ -57,6 +58,8 @@ void visits_free(struct gateway *g);
 struct http_headers *visit_headers(struct visit *v);
 void visit_problem(struct visit *v, int status, const char *code, const char *detail);
 
+/* scrape.c: http_on_request of the listener for metrics. */
+void scrape_on_request(void *gateway, struct http_request *r);
 /* proxy.c */
 void proxy_start(struct visit *v);
 /* The client has left. */
