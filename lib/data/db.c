@@ -14,7 +14,7 @@
 /* Connections to a server that write; as many as n_readers read. */
 #define POOL_WRITERS 4
 
-static const struct db_driver *const drivers[] = {&db_driver_sqlite, &db_driver_postgres};
+static const struct db_driver *const drivers[] = {&db_driver_sqlite, &db_driver_postgres, &db_driver_mysql};
 
 struct db {
 	const struct db_driver *driver;

@@ -21,6 +21,16 @@ struct db_conn {
 	char error[400];
 };
 
+/* For a database in which a change of the schema cannot be rolled back. */
+struct db_stepwise {
+	/* Prepares the database and keeps other processes from migrating it until `end` or the connection's end. 0 or
+	 * -errno. */
+	int (*begin)(struct db_conn *c);
+	void (*end)(struct db_conn *c);
+	/* Whether the last failure says that the change had been made before. */
+	bool (*was_done)(struct db_conn *c);
+};
+
 struct db_driver {
 	const char *scheme, *other_scheme; /* of the URL, without the colon; the other may be NULL */
 	const char *dialect;
@@ -31,6 +41,9 @@ struct db_driver {
 	/* Around migrations, so that two processes that start together come one after the other. NULL: begin_write, and
 	 * nothing behind the commit. */
 	const char *begin_migration, *end_migration;
+	/* Every change of the schema is committed by itself, so migrations are applied by statements (migrate.c). NULL:
+	 * they are one transaction. */
+	const struct db_stepwise *stepwise;
 
 	/* Failures are -errno as in db.h. A server's driver also has: -EDEADLK, the transaction met another one
 	 * (serialization failure, deadlock) and is to be repeated; -ENOTCONN, the server cannot be reached or the
@@ -58,7 +71,7 @@ struct db_driver {
 	struct str (*col_str)(struct db_stmt *st, int col);
 };
 
-extern const struct db_driver db_driver_sqlite, db_driver_postgres;
+extern const struct db_driver db_driver_sqlite, db_driver_postgres, db_driver_mysql;
 /* How long a statement waits for another process's lock; 5000. */
 extern int db_sqlite_busy_ms;
 

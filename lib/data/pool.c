@@ -84,7 +84,7 @@ static void note_try(struct db_pool *p, int result, const struct error *err)
 		log_info("the database is back");
 }
 
-static int connect_if_needed(struct db_pool *p, struct db_conn **c)
+static int connect_if_needed(struct db_pool *p, struct db_conn **c, bool for_writing)
 {
 	struct error err = {0};
 	int r;
@@ -93,7 +93,7 @@ static int connect_if_needed(struct db_pool *p, struct db_conn **c)
 		return 0;
 	if (!may_try(p))
 		return -ENOTCONN;
-	r = p->driver->open(p->url, true, c, &err);
+	r = p->driver->open(p->url, for_writing, c, &err);
 	note_try(p, r, &err);
 	return r < 0 ? -ENOTCONN : 0;
 }
@@ -146,7 +146,7 @@ void db_pool_run(struct db_pool *p, struct db_conn **c, struct db_job *job, bool
 	unsigned meetings = 0, reconnects = 0;
 
 	for (;;) {
-		job->result = connect_if_needed(p, c);
+		job->result = connect_if_needed(p, c, for_writing);
 		if (job->result < 0)
 			return;
 		switch (attempt(*c, job, begin)) {

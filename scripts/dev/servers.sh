@@ -20,6 +20,25 @@ start_postgres() {
 	export OGENT_TEST_POSTGRES="postgres://ogent@127.0.0.1:$port/postgres"
 }
 
+# MariaDB.
+start_mysql() {
+	[ -z "${OGENT_TEST_MYSQL:-}" ] || return 0
+	command -v mariadbd >/dev/null || return 0
+	make_servers_dir
+	as=
+	[ "$(id -u)" != 0 ] || as="setpriv --reuid=nobody --regid=nogroup --clear-groups"
+	port=$(free_port)
+	$as mariadb-install-db --no-defaults --datadir="$servers_dir/mysql" --auth-root-authentication-method=normal --skip-test-db >"$servers_dir/mysql.log" 2>&1 || die "mariadb-install-db failed: $(cat "$servers_dir/mysql.log")"
+	$as mariadbd --no-defaults --datadir="$servers_dir/mysql" --socket="$servers_dir/mysql.sock" --pid-file="$servers_dir/mysql.pid" --bind-address=127.0.0.1 --port="$port" \
+		--innodb-buffer-pool-size=64M --innodb-flush-method=nosync --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=0 >>"$servers_dir/mysql.log" 2>&1 &
+	mysql_pid=$!
+	for _ in $(seq 1 300); do
+		mariadb --no-defaults -h 127.0.0.1 -P "$port" -u root --skip-ssl -e 'select 1' >/dev/null 2>&1 && break
+		sleep 0.1
+	done
+	export OGENT_TEST_MYSQL="mysql://root@127.0.0.1:$port"
+}
+
 make_servers_dir() {
 	[ -z "$servers_dir" ] || return 0
 	servers_dir=$(mktemp -d "${TMPDIR:-/tmp}/ogent-servers-XXXXXX")
@@ -29,6 +48,7 @@ make_servers_dir() {
 
 stop_servers() {
 	[ -z "${postgres_pid:-}" ] || { kill -INT "$postgres_pid"; wait "$postgres_pid" || true; }
+	[ -z "${mysql_pid:-}" ] || { kill -KILL "$mysql_pid"; wait "$mysql_pid" || true; }
 	rm -rf "$servers_dir"
 }
 

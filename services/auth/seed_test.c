@@ -8,12 +8,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "auth_schema.h"
 #include "seed.h"
 #include "service/token.h"
-
-static const struct migration migrations[] = {{"accounts", sql_001_accounts},
-					      {"keys_and_sessions", sql_002_keys_and_sessions}};
+#include "start.h"
 
 struct fixture {
 	uv_loop_t loop;
@@ -35,7 +32,7 @@ static int setup(void **state)
 	snprintf(url, sizeof(url), "sqlite:%s/auth.db", f->dir);
 	uv_loop_init(&f->loop);
 	assert_int_equal(db_open(&f->loop, url, 1, &f->db, &err), 0);
-	assert_int_equal(db_migrate(f->db, migrations, ARRAY_SIZE(migrations), &err), 0);
+	assert_int_equal(db_migrate(f->db, auth_migrations, auth_migrations_n, &err), 0);
 	*state = f;
 	return 0;
 }

@@ -24,7 +24,10 @@ struct settings_job {
 
 static int save(struct db_conn *c, const char *name, const char *value)
 {
-	int64_t r = db_exec(c, "delete from settings where name = ?", DB_TEXT(name));
+	int64_t r = setup_lock(c);
+
+	if (r >= 0)
+		r = db_exec(c, "delete from settings where name = ?", DB_TEXT(name));
 
 	if (r >= 0)
 		r = db_exec(c, "insert into settings (name, value, updated_at) values (?, ?, ?)", DB_TEXT(name),

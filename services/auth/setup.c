@@ -18,6 +18,13 @@ int setup_is_needed(struct db_conn *c)
 	return r < 0 ? r : r == 0;
 }
 
+int setup_lock(struct db_conn *c)
+{
+	int64_t one;
+
+	return MIN(db_get_int(c, &one, "select 1 from setup where id = 1" DB_FOR_UPDATE), 0);
+}
+
 void setup_token_new(char ret[static SETUP_TOKEN_SIZE])
 {
 	secret_new(ret, SETUP_TOKEN_SIZE, "", 32);
@@ -145,8 +152,10 @@ static int save_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct setup *s = container_of(job, struct setup, job);
 	const char *owner = NULL;
-	int r = check(c, s, &owner);
+	int r = setup_lock(c);
 
+	if (r == 0)
+		r = check(c, s, &owner);
 	if (r < 0 || s->outcome != SETUP_OK)
 		return r;
 	r = save_owner(c, s, owner);

@@ -9,6 +9,9 @@
 
 /* Inside a job: whether nobody can sign in with a password: 1, 0 or -errno. */
 int setup_is_needed(struct db_conn *c);
+/* Inside a write job: waits until no other one that holds this lock runs, and keeps it until the job ends. For what
+ * decides by who can administrate. Returns 0 or -errno. */
+int setup_lock(struct db_conn *c);
 /* Inside a write job: replaces the stored hash by that of `token`. Returns 0 or -errno. */
 int setup_token_store(struct db_conn *c, const char *token, int64_t expires_at);
 /* Makes a token; it counts once it is stored. */

@@ -16,8 +16,10 @@ struct setup_link {
 static int link_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct setup_link *l = (struct setup_link *)job;
-	int r = setup_is_needed(c);
+	int r = setup_lock(c);
 
+	if (r == 0)
+		r = setup_is_needed(c);
 	if (r < 0)
 		return r;
 	l->is_needed = r == 1;

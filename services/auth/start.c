@@ -15,11 +15,12 @@
 
 #define READERS 2
 
-static const struct migration migrations[] = {
+const struct migration auth_migrations[] = {
 	{"accounts", sql_001_accounts},
 	{"keys_and_sessions", sql_002_keys_and_sessions},
 	{"idempotency", IDEMPOTENCY_SCHEMA},
 };
+const size_t auth_migrations_n = ARRAY_SIZE(auth_migrations);
 
 static int default_url(struct auth *auth, char *ret, size_t size, struct error *err)
 {
@@ -46,7 +47,7 @@ int start_database(struct auth *auth, struct error *err)
 	if (r == 0)
 		r = db_open(service_loop(auth->service), url, READERS, &auth->db, err);
 	if (r == 0)
-		r = db_migrate(auth->db, migrations, ARRAY_SIZE(migrations), err);
+		r = db_migrate(auth->db, auth_migrations, auth_migrations_n, err);
 	return r;
 }
 
@@ -64,8 +65,12 @@ static int seed_run(struct db_conn *c, struct db_job *job)
 {
 	struct seed_job *s = container_of(job, struct seed_job, job);
 	char owner[ID_SIZE];
-	int r = seed_rights(c);
+	int64_t one;
+	/* Two processes that start together on one database come one after the other. */
+	int r = db_get_int(c, &one, "select 1 from schema_migrations where version = 1" DB_FOR_UPDATE);
 
+	if (r >= 0)
+		r = seed_rights(c);
 	if (r == 0)
 		r = seed_owner(c, owner);
 	if (r == 0)

@@ -4,6 +4,7 @@
 #include "new_user.h"
 #include "role_list.h"
 #include "sessions.h"
+#include "setup.h"
 #include "users.h"
 
 #include <errno.h>
@@ -39,12 +40,18 @@ static int check_administrators(struct db_conn *c, struct change *p, int64_t bef
 	return before > 0 && after == 0 ? roll_back(p, CHANGE_LAST_ADMINISTRATOR) : 0;
 }
 
-/* Loads the user after looking at who asks. Returns 1, 0 (the outcome says why not) or -errno. */
-static int begin(struct db_conn *c, struct change *p)
+/* Loads the user after looking at who asks. Changes come one after the other, so that two cannot take the rights of the
+ * last two administrators. Returns 1, 0 (the outcome says why not) or -errno. */
+static int begin(struct db_conn *c, struct change *p, int64_t *ret_administrators)
 {
 	struct account actor;
-	int r;
+	int r = setup_lock(c);
 
+	if (r < 0)
+		return r;
+	*ret_administrators = users_count_administrators(c);
+	if (*ret_administrators < 0)
+		return (int)*ret_administrators;
 	p->outcome = CHANGE_REFUSED;
 	p->actor = actor_check(c, p->job.x, &actor);
 	if (p->actor == ACTOR_OK && p->has_roles)
@@ -75,8 +82,8 @@ static int apply(struct db_conn *c, struct change *p)
 static int patch_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct change *p = (struct change *)job;
-	int64_t before = users_count_administrators(c);
-	int r = before < 0 ? (int)before : begin(c, p);
+	int64_t before;
+	int r = begin(c, p, &before);
 
 	if (r != 1)
 		return r;
@@ -100,8 +107,11 @@ static bool is_last_administrator(const struct change *p, int64_t before)
 
 static int delete_rows(struct db_conn *c, const char *id)
 {
-	int64_t r = db_exec(c, "delete from sessions where user_id = ?", DB_TEXT(id));
+	/* The row first: no session can begin any more. */
+	int64_t r = db_exec(c, "update users set disabled = 1 where id = ?", DB_TEXT(id));
 
+	if (r >= 0)
+		r = db_exec(c, "delete from sessions where user_id = ?", DB_TEXT(id));
 	if (r >= 0)
 		r = db_exec(c, "delete from api_keys where user_id = ?", DB_TEXT(id));
 	if (r >= 0)
@@ -114,8 +124,8 @@ static int delete_rows(struct db_conn *c, const char *id)
 static int delete_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct change *p = (struct change *)job;
-	int64_t before = users_count_administrators(c), one;
-	int r = before < 0 ? (int)before : begin(c, p);
+	int64_t before, one;
+	int r = begin(c, p, &before);
 
 	if (r != 1)
 		return r;

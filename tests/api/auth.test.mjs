@@ -111,7 +111,7 @@ describe('set-up', () => {
     assert.match(key, /^ogl_[\w-]{43}$/);
     const session = await auth.setUp();
     await auth.kill('SIGTERM');
-    const database = readFileSync(join(auth.data, 'db', 'ogent_auth.db'), 'latin1');
+    const database = await auth.stored();
     for (const secret of [token, key, ADMIN.password, session.refresh_token, session.access_token, auth.secret('auth-signing.key')])
       assert.ok(!database.includes(secret));
     assert.ok(database.includes(createHash('sha256').update(key).digest('hex')));
@@ -731,7 +731,7 @@ test('a sign-in renews a hash that is cheaper than it should be', async () => {
   await auth.start();
   await auth.login(ADMIN);
   await auth.kill('SIGTERM');
-  const hashes = readFileSync(join(auth.data, 'db', 'ogent_auth.db'), 'latin1').match(/\$argon2id\$v=19\$m=\d+/g);
+  const hashes = (await auth.stored()).match(/\$argon2id\$v=19\$m=\d+/g);
   assert.ok(hashes.includes('$argon2id$v=19$m=8192'), String(hashes));
   await auth.start();
   await auth.login(ADMIN);

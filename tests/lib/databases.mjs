@@ -1,8 +1,11 @@
-// Databases of a server for the tests: `./dev test` starts the servers and names them in OGENT_TEST_POSTGRES. With
-// OGENT_TEST_AGENT_DB=postgres every agent role that a test starts works on a database of its own there.
+// Databases of a server for the tests: `./dev test` starts the servers and names them in OGENT_TEST_POSTGRES and
+// OGENT_TEST_MYSQL. With OGENT_TEST_AGENT_DB=postgres every agent role that a test starts works on a database of its own
+// there, with OGENT_TEST_AUTH_DB=mysql every auth role.
 
 import { execFile, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 const server = process.env.OGENT_TEST_POSTGRES;
@@ -37,4 +40,53 @@ export function agentDatabase(data) {
   if (process.env.OGENT_TEST_AGENT_DB !== 'postgres') return undefined;
   if (!urls.has(data)) urls.set(data, makePostgres(`agent_${createHash('sha256').update(data).digest('hex').slice(0, 16)}`));
   return urls.get(data);
+}
+
+// ---- MySQL and MariaDB ----
+
+// Everything that a password may hold and an address must escape.
+const PASSWORD = "p@ss:w/o?r#d%&é";
+const mysqlServer = process.env.OGENT_TEST_MYSQL;
+const madeMysql = new Set();
+
+process.on('exit', () => {
+  for (const name of madeMysql)
+    execFileSync('mariadb', mysqlArgs(mysqlServer, `drop database if exists ${name}; drop user if exists ${name}@'%'`), { stdio: 'ignore' });
+});
+
+const mysqlArgs = (url, sql) => {
+  const { hostname, port, username, pathname } = new URL(url);
+  return ['--no-defaults', '-h', hostname, '-P', port, '-u', username, '--skip-ssl', '-N', '-B', '-e', sql, pathname.slice(1)];
+};
+
+export const hasMysql = Boolean(mysqlServer);
+
+// What SQL as the superuser in `url` answers, as text; columns are separated by tabs, rows by line ends.
+export async function mysql(url, sql) {
+  return (await promisify(execFile)('mariadb', mysqlArgs(url, sql), { maxBuffer: 1 << 26 })).stdout.trimEnd();
+}
+
+// A new, empty database and a user of its name: their URL.
+export async function makeMysql(name, server = mysqlServer) {
+  if (server === mysqlServer) madeMysql.add(name);
+  await mysql(server, `create database ${name}; create user ${name}@'%' identified by '${PASSWORD}'; grant all on ${name}.* to ${name}@'%'`);
+  return `mysql://${name}:${encodeURIComponent(PASSWORD)}@${new URL(server).host}/${name}`;
+}
+
+const authUrls = new Map();
+const mysqlName = (data) => `auth_${createHash('sha256').update(data).digest('hex').slice(0, 16)}`;
+
+// The database of auth with this data folder, when the tests run on MySQL or MariaDB.
+export function authDatabase(data) {
+  if (process.env.OGENT_TEST_AUTH_DB !== 'mysql') return undefined;
+  if (!authUrls.has(data)) authUrls.set(data, makeMysql(mysqlName(data)));
+  return authUrls.get(data);
+}
+
+// All that auth has stored, as text to search in.
+export async function authText(data) {
+  if (!authUrls.has(data)) return readFileSync(join(data, 'db', 'ogent_auth.db'), 'latin1');
+  const url = `${mysqlServer.replace(/\/*$/, '')}/${mysqlName(data)}`;
+  const tables = (await mysql(url, 'show tables')).split('\n');
+  return mysql(url, tables.map((t) => `select * from ${t}`).join(';'));
 }

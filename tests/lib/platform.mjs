@@ -16,7 +16,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { agentDatabase } from './databases.mjs';
+import { agentDatabase, authDatabase, authText } from './databases.mjs';
 
 export const ogent = resolve(process.env.OGENT_BIN ?? join(import.meta.dirname ?? '.', '../../build/ogent'));
 
@@ -96,6 +96,8 @@ class Running {
   async start() {
     const database = ['agent', 'up'].includes(this.args[0]) && !('OGENT_AGENT_DB_URL' in this.env) && (await agentDatabase(this.data));
     if (database) this.env.OGENT_AGENT_DB_URL = database;
+    const accounts = ['auth', 'up'].includes(this.args[0]) && !('OGENT_AUTH_DB_URL' in this.env) && (await authDatabase(this.data));
+    if (accounts) this.env.OGENT_AUTH_DB_URL = accounts;
     const env = { ...this.env };
     for (const name of INHERITED) if (process.env[name] !== undefined) env[name] ??= process.env[name];
     this.child = spawn(ogent, this.args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -147,6 +149,11 @@ class Running {
 
   secret(name) {
     return readFileSync(join(this.data, 'secrets', name), 'utf8').trim();
+  }
+
+  // All that auth has stored, as text.
+  stored() {
+    return authText(this.data);
   }
 
   // The token of the owner's command line on this machine.

@@ -1,5 +1,5 @@
--- Times are microseconds since 1970 UTC. On MySQL the database's collation must be a binary one (utf8mb4_bin): text is
--- compared byte by byte, what counts as equal was decided when it was made canonical.
+-- For SQLite, MySQL and MariaDB. Times are microseconds since 1970 UTC. Text is compared byte by byte, also on MySQL, where
+-- the driver sets the database's collation before this runs; what counts as equal was decided when it was made canonical.
 
 create table users (
 	id varchar(36) not null,
