@@ -9,7 +9,7 @@ bookworm) clang_rt=libclang-rt-14-dev ;;
 *) clang_rt=libclang-rt-19-dev ;;
 esac
 lint_packages="clang clang-format $clang_rt universal-ctags"
-test_packages="chromium procps iproute2 util-linux postgresql mariadb-server-core mariadb-client-core"
+test_packages="chromium procps iproute2 util-linux postgresql mariadb-server-core mariadb-client-core openssl"
 bench_packages="bubblewrap procps"
 
 as_root() {
@@ -65,7 +65,18 @@ install_node() {
 
 install_build_packages() { apt_install "$build_packages"; install_node; }
 install_lint_packages() { apt_install "$lint_packages"; }
-install_test_packages() { apt_install "$test_packages"; }
+# nginx without its service: only the program is wanted, and port 80 is not ours.
+install_nginx() {
+	command -v nginx >/dev/null && return 0
+	export OGENT_NGINX=$root/.dev/nginx/usr/sbin/nginx
+	[ ! -x "$OGENT_NGINX" ] || return 0
+	say "fetching nginx"
+	mkdir -p .dev/nginx
+	(cd .dev/nginx && as_root apt-get -qq update && apt-get -qq download nginx && dpkg-deb -x nginx_*.deb .) >/dev/null || die "nginx could not be fetched"
+	"$OGENT_NGINX" -v 2>/dev/null || die "nginx does not run here: apt-get install nginx"
+}
+
+install_test_packages() { apt_install "$test_packages"; install_nginx; }
 install_bench_packages() { apt_install "$bench_packages"; }
 
 # npm ci in a folder, when its lock file is newer than what is installed.

@@ -53,7 +53,7 @@ X
 run_tests() {
 	build_asan
 	# The browser story is a command of its own, ./dev e2e: it is not steady yet on a busy machine.
-	suites=${*:-unit web api faults}
+	suites=${*:-unit web api faults deploy}
 	for s in $suites; do
 		case $s in
 		unit) run_unit ;;

@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 
 export class Live {
-  constructor({ host, port }) {
+  // Over TLS with {tls: true}; the process must trust the certificate.
+  constructor({ host, port, tls = false }) {
     this.messages = [];
     this.waiting = [];
-    this.ws = new WebSocket(`ws://${host}:${port}/ws`);
+    this.ws = new WebSocket(`${tls ? 'wss' : 'ws'}://${host}:${port}/ws`);
     this.ws.onmessage = ({ data }) => this.take(JSON.parse(data));
     this.opened = new Promise((done, fail) => {
       this.ws.onopen = done;

@@ -12,6 +12,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -36,7 +37,7 @@ export async function freePort() {
   return port;
 }
 
-// One HTTP request. where: {socketPath} or {host, port}. body: an object goes as JSON, a string or Buffer as it is.
+// One HTTP request. where: {socketPath} or {host, port}, with {ca} over TLS. body: an object goes as JSON, a string or Buffer as it is.
 // Returns {status, headers, text, body}: body is the parsed JSON, or the text when it is none.
 export function request(where, method, path, { body, token, headers = {}, timeout = 30000 } = {}) {
   const isRaw = typeof body === 'string' || Buffer.isBuffer(body);
@@ -50,7 +51,7 @@ export function request(where, method, path, { body, token, headers = {}, timeou
   }
   if (token) all.authorization = `Bearer ${token}`;
   return new Promise((done, fail) => {
-    const r = http.request({ ...where, method, path, headers: all, agent: false, timeout }, (res) => {
+    const r = (where.ca ? https : http).request({ ...where, method, path, headers: all, agent: false, timeout }, (res) => {
       const chunks = [];
       res.on('data', (c) => chunks.push(c));
       res.on('error', fail);

@@ -2,6 +2,7 @@
 // Leaving the loop closes the connection. Node's own modules only.
 
 import http from 'node:http';
+import https from 'node:https';
 
 export class Refused extends Error {
   constructor(status, text) {
@@ -20,7 +21,7 @@ function open(where, method, path, { body, token, headers = {} }) {
   }
   if (token) all.authorization = `Bearer ${token}`;
   return new Promise((done, fail) => {
-    const r = http.request({ ...where, method, path, headers: all, agent: false }, done);
+    const r = (where.ca ? https : http).request({ ...where, method, path, headers: all, agent: false }, done);
     r.on('error', fail);
     r.end(payload);
   });
