@@ -134,8 +134,12 @@ static int explain(struct outbound *o, struct outbound_op *op, CURLcode code)
 			  host);
 		return -ECONNRESET;
 	case CURLE_PEER_FAILED_VERIFICATION:
-	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_SSL_CACERT_BADFILE:
+		error_set(&op->error, "tls_untrusted",
+			  "no secure connection to %s: %s (an authority of your own is named by SSL_CERT_FILE)", host,
+			  op->text[0] ? op->text : o->api->easy_strerror(code));
+		return -EKEYREJECTED;
+	case CURLE_SSL_CONNECT_ERROR:
 	case CURLE_SSL_CERTPROBLEM:
 	case CURLE_SSL_INVALIDCERTSTATUS:
 		error_set(&op->error, "tls_failed", "no secure connection to %s: %s", host,

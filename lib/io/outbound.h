@@ -31,9 +31,10 @@ struct outbound_call {
 	void (*on_head)(struct outbound_call *c, int status);
 	void (*on_data)(struct outbound_call *c, const char *data, size_t n);
 	/* Exactly once, last, never before outbound_start has returned. err 0, -ECANCELED, -ETIMEDOUT, -ECONNREFUSED
-	 * (no connection), -ECONNRESET (broken off), -EPROTO (TLS and other), -ENOSYS (libcurl is missing), with a
-	 * sentence in `error`; its codes are "cancelled", "timeout", "connect_failed", "resolve_failed",
-	 * "connection_broken", "tls_failed", "url_invalid", "request_failed", "curl_missing". */
+	 * (no connection), -ECONNRESET (broken off), -EKEYREJECTED (its certificate is not good), -EPROTO (TLS and
+	 * other), -ENOSYS (libcurl is missing), with a sentence in `error`; its codes are "cancelled", "timeout",
+	 * "connect_failed", "resolve_failed", "connection_broken", "tls_untrusted", "tls_failed", "url_invalid",
+	 * "request_failed", "curl_missing". */
 	void (*on_done)(struct outbound_call *c, int err, const struct error *error);
 
 	/* Its own. */

@@ -66,7 +66,7 @@ static void fail_by_connection(struct model_call *c, int err, const char *why)
 {
 	struct model_failure *f = &c->failure;
 
-	f->may_retry = true;
+	f->may_retry = err != -EKEYREJECTED; /* a certificate does not become good by waiting */
 	if (err == -ETIMEDOUT)
 		error_set(&f->error, "model_timeout", "The model at %s did not answer in time.", c->target->base_url);
 	else if (c->status == 0)

@@ -1,17 +1,20 @@
 // A stand-in for a model's server (chat completions, Ollama's list) that a test scripts: `answer(req, res, body)`.
 import http from 'node:http';
+import https from 'node:https';
 
 export const chunk = (delta, finish = null) => `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
 export const DONE = `data: ${JSON.stringify({ choices: [], usage: { prompt_tokens: 11, completion_tokens: 3 } })}\n\ndata: [DONE]\n\n`;
 
 export class ModelPeer {
-  constructor({ host = '127.0.0.1', models = ['peer-1', 'peer-2'] } = {}) {
-    Object.assign(this, { host, models, requests: [], closed: 0 });
+  // tls: {key, cert}, then it speaks HTTPS.
+  constructor({ host = '127.0.0.1', models = ['peer-1', 'peer-2'], tls = null } = {}) {
+    Object.assign(this, { host, models, tls, requests: [], closed: 0 });
     this.answer = (req, res) => res.end(chunk({ content: 'Hello ' }) + chunk({ content: 'you.' }) + chunk({}, 'stop') + DONE);
   }
 
   async open(port = 0) {
-    this.server = http.createServer(async (req, res) => {
+    const create = this.tls ? (handler) => https.createServer(this.tls, handler) : http.createServer;
+    this.server = create(async (req, res) => {
       const chunks = [];
       for await (const c of req) chunks.push(c);
       const body = chunks.length ? JSON.parse(Buffer.concat(chunks)) : null;
@@ -33,7 +36,7 @@ export class ModelPeer {
   }
 
   get url() {
-    return `http://${this.host}:${this.port}`;
+    return `${this.tls ? 'https' : 'http'}://${this.host}:${this.port}`;
   }
 
   async close() {
