@@ -223,6 +223,12 @@ static void a_run_that_is_not_ours_any_more_leaves_without_a_trace(void **state)
 	assert_string_equal(trace, "load think cancel-model end");
 }
 
+static void make_metrics(void)
+{
+	for (size_t i = 0; i < RUN_STATES; i++)
+		agent.metrics.runs_in[i] = metric_gauge("runs", "Runs", "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -237,5 +243,6 @@ int main(void)
 		cmocka_unit_test(a_run_that_is_not_ours_any_more_leaves_without_a_trace),
 	};
 
+	make_metrics();
 	return cmocka_run_group_tests_name("run", tests, NULL, NULL);
 }
