@@ -3,6 +3,7 @@
 
 #include "args.h"
 #include "output.h"
+#include "role_address.h"
 #include "session.h"
 
 /* What one role says of itself on its internal address. */
@@ -28,20 +29,15 @@ static int64_t rss_kib(int64_t pid)
 	return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-static char *role_address(const struct options *o, const char *role, struct arena *a)
-{
-	const char *listen = option_str(o, arena_printf(a, "%s_listen", role));
-
-	return *listen ? arena_strdup(a, listen) : arena_printf(a, "unix:%s/run/%s.sock", option_str(o, "data"), role);
-}
-
 static struct role_status ask_role(const struct options *o, struct arena *a, yyjson_val *role)
 {
 	struct role_status s = {.role = json_get_str(role, "role", ""),
 				.pid = json_get_int(role, "pid", 0),
 				.restarts = json_get_int(role, "restarts", 0)};
-	char *address = role_address(o, s.role, a);
-	_cleanup_(client_free_p) struct client *c = client_new(address, NULL);
+	char *address = role_address(o, s.role);
+	_cleanup_(client_free_p) struct client *c = address ? client_new(address, NULL) : NULL;
+
+	free(address);
 
 	s.rss_kib = rss_kib(s.pid);
 	if (!c)

@@ -36,5 +36,7 @@ int cmd_agents(const struct command *self, int argc, char **argv);
 int cmd_history(const struct command *self, int argc, char **argv);
 int cmd_config(const struct command *self, int argc, char **argv);
 int cmd_role(const struct command *self, int argc, char **argv);
+int cmd_healthcheck(const struct command *self, int argc, char **argv);
+int cmd_setup_link(const struct command *self, int argc, char **argv);
 int cmd_version(const struct command *self, int argc, char **argv);
 int cmd_help(const struct command *self, int argc, char **argv);

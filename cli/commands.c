@@ -47,6 +47,14 @@ const struct command commands[] = {
 	 "shown.\n"
 	 "`ogent help config` explains the options.\n",
 	 cmd_config},
+	{"setup-link", "[--data DIR]", "print a new link for the first administrator",
+	 "Where the auth role has its data folder, as its user; the link is good once, for 30 minutes. The URL in "
+	 "front "
+	 "is\nthat of the option public_url.\n",
+	 cmd_setup_link},
+	{"healthcheck", "ROLE [--OPTION VALUE]...", "say whether the role running here is ready",
+	 "Exits with 0 when it is ready, 1 when it is not (with the reasons on stderr), 3 when it does not answer.\n",
+	 cmd_healthcheck},
 	{"version", "", "print the version", NULL, cmd_version},
 	{"help", "[COMMAND or TOPIC]", "help on a command, or on: config environment formatting exit-codes", NULL,
 	 cmd_help},

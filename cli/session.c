@@ -197,6 +197,21 @@ int session_open(struct session *s, const struct options *options, const char *g
 	return r;
 }
 
+int session_open_local(struct session *s, const struct options *options, const char *address)
+{
+	struct error err = {0};
+
+	*s = (struct session){.options = options, .is_local = true, .client = client_new(address, &err)};
+	if (!s->client) {
+		fprintf(stderr, "ogent: %s\n", err.message);
+		return EXIT_USAGE;
+	}
+	int r = session_refresh(s);
+	if (r != EXIT_OK)
+		session_close(s);
+	return r;
+}
+
 void session_close(struct session *s)
 {
 	client_free(s->client);

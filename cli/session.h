@@ -16,6 +16,8 @@ struct session {
 
 /* Returns EXIT_OK, or another exit code after printing why. */
 int session_open(struct session *s, const struct options *options, const char *url);
+/* With the key of the data folder, to an address of the auth role or the gateway. As above. */
+int session_open_local(struct session *s, const struct options *options, const char *address);
 /* Renews the token when it is about to expire. As above. */
 int session_refresh(struct session *s);
 void session_close(struct session *s);

@@ -182,6 +182,35 @@ describe('commands', () => {
 		assert.equal((await run(['history', '--limit', '0'])).code, 2);
 	});
 
+	test('healthcheck tells of one role by its exit code', async () => {
+		for (const role of ['gateway', 'auth', 'agent', 'exec', 'socket', 'demo-model']) assert.equal((await run(['healthcheck', role])).code, 0, role);
+		const away = await run(['healthcheck', 'auth'], { env: { OGENT_AUTH_LISTEN: `0.0.0.0:${await freePort()}` } });
+		assert.equal(away.code, 3);
+		assert.match(away.err, /127\.0\.0\.1/);
+		for (const args of [[], ['nobody'], ['auth', 'agent']]) assert.equal((await run(['healthcheck', ...args])).code, 2);
+		const alone = mkdtempSync(join(tmpdir(), 'ogent-cli-'));
+		const child = spawn(ogent, ['socket'], { env: { ...process.env, OGENT_DATA: alone }, stdio: 'ignore' });
+		const waiting = await until(async () => ((r) => r.code === 1 && r)(await cli(['healthcheck', 'socket'], { data: alone })));
+		assert.match(waiting.err, /^keys: .+/m);
+		child.kill();
+		await new Promise((done) => child.on('close', done));
+		rmSync(alone, { recursive: true, force: true });
+	});
+
+	test('setup-link makes a link that works, until there is an administrator', async (t) => {
+		const fresh = await start(t);
+		const first = fresh.secret('setup.token');
+		const r = await cli(['setup-link'], { data: fresh.data, env: { OGENT_PUBLIC_URL: 'https://ogent.example.org/' } });
+		assert.equal(r.code, 0, r.err);
+		const token = r.out.match(/^https:\/\/ogent\.example\.org\/setup#token=(\S+)\n$/)[1];
+		assert.equal((await fresh.api('POST', '/api/auth/setup', { token: first, ...ADMIN })).status, 403, 'the one before is void');
+		assert.equal((await fresh.api('POST', '/api/auth/setup', { token, ...ADMIN })).status, 201);
+		const done = await cli(['setup-link'], { data: fresh.data });
+		assert.equal(done.code, 1);
+		assert.match(done.err, /administrator already/);
+		assert.equal((await cli(['setup-link'], { data: join(home, 'nothing') })).code, 4);
+	});
+
 	test('status tells every role, the sandbox and the model', async () => {
 		const r = await run(['status', '--json']);
 		const status = JSON.parse(r.out);
