@@ -39,6 +39,10 @@ static const struct option_def defs[] = {
 	{"metrics_listen", OPTION_ADDRESS, "", NULL, 0, 0, NULL,
 	 "Where the gateway gives the metrics of all roles to Prometheus, at /metrics; empty: nowhere. Not for the "
 	 "public"},
+	{"otlp_endpoint", OPTION_URL, "", "OTEL_EXPORTER_OTLP_ENDPOINT", 0, 0, "http|https",
+	 "OpenTelemetry collector that gets spans by OTLP over HTTP as JSON, at <endpoint>/v1/traces; empty: none"},
+	{"otlp_headers", OPTION_SECRET, "", "OTEL_EXPORTER_OTLP_HEADERS", 0, 0, NULL,
+	 "Headers for the collector: NAME=VALUE, separated by commas"},
 	{"log_level", OPTION_STRING, "info", NULL, 0, 0, "debug|info|warn|error", "Least important lines to log"},
 	{"log_format", OPTION_STRING, "auto", NULL, 0, 0, "auto|text|json",
 	 "Form of log lines; auto: text on a terminal, else json"},

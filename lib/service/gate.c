@@ -51,10 +51,10 @@ static void write_access_log(struct exchange_full *f, const struct http_request 
 	snprintf(ms, sizeof(ms), "%.3f", (double)us / 1000);
 	snprintf(in, sizeof(in), "%llu", (unsigned long long)r->bytes_in);
 	snprintf(out, sizeof(out), "%llu", (unsigned long long)r->bytes_out);
-	log_event(LOG_INFO, err ? "request broken off" : "request", "request_id", f->x.request_id, "method",
-		  http_method_name(r->method), "route", route ? route->pattern : "", "status", status, "bytes_in", in,
-		  "bytes_out", out, "ms", ms, "user", f->x.who.user_id ? f->x.who.user_id : "", "caller",
-		  f->x.who.service ? f->x.who.service : "", NULL);
+	log_event(LOG_INFO, err ? "request broken off" : "request", "request_id", f->x.request_id, "trace_id",
+		  f->x.trace.trace_id, "span_id", f->x.trace.span_id, "method", http_method_name(r->method), "route",
+		  route ? route->pattern : "", "status", status, "bytes_in", in, "bytes_out", out, "ms", ms, "user",
+		  f->x.who.user_id ? f->x.who.user_id : "", "caller", f->x.who.service ? f->x.who.service : "", NULL);
 }
 
 /* Those of health.c, which are asked all the time, are not counted. */
@@ -70,6 +70,32 @@ static void count_answer(const struct exchange_full *f, unsigned class, uint64_t
 	metric_observe(e->seconds, (double)us / 1e6);
 }
 
+static void export_span(const struct exchange_full *f, const struct http_request *r, int err, uint64_t us)
+{
+	const struct route *route = f->x.route;
+	struct otlp *otlp = f->x.service->otlp;
+	char name[200];
+	int64_t now = clock_now_us();
+
+	if (!otlp_wants(otlp, &f->x.trace) || (route && route->flags & ROUTE_QUIET))
+		return;
+	snprintf(name, sizeof(name), "%s %s", http_method_name(r->method), route ? route->pattern : "");
+	otlp_add(otlp, &(struct span){
+			       .trace = &f->x.trace,
+			       .name = name,
+			       .kind = SPAN_SERVER,
+			       .start_us = now - (int64_t)us,
+			       .end_us = now,
+			       .error = err                ? "broken off"
+					: r->status >= 500 ? http_status_text(r->status)
+							   : NULL,
+			       .attributes = {{"http.request.method", http_method_name(r->method)},
+					      {"http.route", route ? route->pattern : ""},
+					      {"http.response.status_code", NULL, r->status},
+					      {"ogent.request_id", f->x.request_id}},
+		       });
+}
+
 /* The answer is out, or the client has left. */
 static void on_close(struct http_request *r, int err)
 {
@@ -82,6 +108,7 @@ static void on_close(struct http_request *r, int err)
 	f->x.req = NULL;
 	count_answer(f, class < ANSWER_CLASSES ? class : 0, us);
 	write_access_log(f, r, err, us);
+	export_span(f, r, err, us);
 	if ((err || f->sse_cut) && f->x.on_gone)
 		f->x.on_gone(&f->x);
 	exchange_unref(f);
@@ -98,7 +125,10 @@ static struct exchange_full *exchange_new(struct service *s, struct http_request
 	f->x.arena = a;
 	f->x.req = r;
 	f->x.request_id = request_id_of(&r->headers, a);
-	f->x.traceparent = traceparent_of(&r->headers, a);
+	trace_begin(&f->x.trace, traceparent_of(&r->headers, a), f->x.request_id);
+	char *traceparent = arena_alloc(a, TRACEPARENT_SIZE);
+	trace_write(&f->x.trace, traceparent);
+	f->x.traceparent = traceparent;
 	r->owner = f;
 	r->on_close = on_close;
 	return f;

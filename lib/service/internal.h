@@ -37,6 +37,7 @@ struct service {
 	struct token_key key;
 	struct keyring *keyring;
 	struct router *router;
+	struct otlp *otlp;      /* NULL: spans are not exported */
 	struct list listeners;  /* struct service_listener, link */
 	unsigned n_draining;    /* listeners that have not reported yet */
 	struct list lanes;      /* struct watched_lane, link */

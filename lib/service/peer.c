@@ -128,7 +128,7 @@ static const char *assertion_get(struct service *s, const char *callee, const ch
 }
 
 struct http_headers *service_peer_headers(struct service *s, const char *callee, const char *user_id,
-					  const char *request_id, struct arena *a)
+					  const char *request_id, const char *traceparent, struct arena *a)
 {
 	struct http_headers *h = arena_new_of(a, struct http_headers);
 
@@ -136,6 +136,8 @@ struct http_headers *service_peer_headers(struct service *s, const char *callee,
 	http_header_set(h, "Authorization", arena_printf(a, "Bearer %s", assertion_get(s, callee, user_id)));
 	if (request_id && *request_id)
 		http_header_set(h, "X-Request-Id", request_id);
+	if (traceparent && *traceparent)
+		http_header_set(h, "traceparent", traceparent);
 	return h;
 }
 

@@ -1,10 +1,8 @@
 #include "service/request.h"
 
 #include <ctype.h>
-#include <sodium.h>
 #include <strings.h>
 
-#include "base/encode.h"
 #include "base/id.h"
 
 const char *request_id_of(const struct http_headers *h, struct arena *a)
@@ -48,28 +46,6 @@ const char *traceparent_of(const struct http_headers *h, struct arena *a)
 	if (!is_lower_hex(v.p + 3, 32) || !is_lower_hex(v.p + 36, 16) || !is_lower_hex(v.p + 53, 2))
 		return NULL;
 	return is_zero(v.p + 3, 32) || is_zero(v.p + 36, 16) ? NULL : arena_strndup(a, v.p, v.n);
-}
-
-const char *traceparent_new(const char *request_id, struct arena *a)
-{
-	char *out = arena_alloc(a, 56), *at = out + 3;
-
-	if (!id_is_valid(str_of(request_id))) {
-		uint8_t random[24];
-
-		randombytes_buf(random, sizeof(random));
-		hex_encode(random, sizeof(random), at);
-		memmove(at + 33, at + 32, 16);
-	} else {
-		for (const char *p = request_id; *p; p++)
-			if (*p != '-')
-				*at++ = *p;
-		memcpy(out + 36, out + 19, 16);
-	}
-	memcpy(out, "00-", 3);
-	out[35] = '-';
-	memcpy(out + 52, "-00", 4);
-	return out;
 }
 
 enum bearer request_bearer(const struct http_headers *h, struct str *ret)

@@ -7,8 +7,6 @@
 const char *request_id_of(const struct http_headers *h, struct arena *a);
 /* The traceparent (W3C Trace Context, version 00) when it is well formed, otherwise NULL. In the arena. */
 const char *traceparent_of(const struct http_headers *h, struct arena *a);
-/* A traceparent that starts here; its trace id is the request id's digits, when that is one of ours. In the arena. */
-const char *traceparent_new(const char *request_id, struct arena *a);
 
 enum bearer { BEARER_NONE, BEARER_TOKEN, BEARER_OTHER, BEARER_REPEATED };
 /* The token of `Authorization: Bearer …`, a view of the head. BEARER_OTHER: another scheme, or no token behind it. */

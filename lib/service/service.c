@@ -77,6 +77,7 @@ struct service *service_new(const char *role, const struct options *options)
 	if (token_key_load(service_data_dir(s), role, &s->key, &err))
 		fatal("%s", err.message);
 	s->router = router_new();
+	s->otlp = otlp_new(&s->loop, s->wheel, role, options);
 	service_count_answers(s->answers, "", "");
 	s->keyring = keyring_new(s->wheel, service_data_dir(s), role,
 				 needs_auth_keys(role) ? service_peer(s, "auth") : NULL);
@@ -103,6 +104,11 @@ uv_loop_t *service_loop(struct service *s)
 struct wheel *service_wheel(struct service *s)
 {
 	return s->wheel;
+}
+
+struct otlp *service_otlp(const struct service *s)
+{
+	return s->otlp;
 }
 
 const struct token_key *service_key(const struct service *s)
@@ -291,6 +297,8 @@ static void run_out(struct service *s)
 	uv_timer_start(&limit, on_give_up, 1000, 0);
 	while (is_busy(&s->loop) && !given_up)
 		uv_run(&s->loop, UV_RUN_ONCE);
+	otlp_free(s->otlp);
+	s->otlp = NULL;
 	wheel_free(s->wheel);
 	uv_close((uv_handle_t *)&limit, NULL);
 	for (unsigned i = 0; i < 8 && uv_loop_alive(&s->loop); i++)
@@ -310,6 +318,7 @@ static void close_all(struct service *s)
 	}
 	peers_free(s);
 	hooks_run(&s->on_stop);
+	otlp_flush(s->otlp);
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->interrupt, NULL);
 }

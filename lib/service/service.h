@@ -19,6 +19,7 @@
 #include "io/http_client.h"
 #include "io/http_server.h"
 #include "service/metrics.h"
+#include "service/otlp.h"
 #include "service/token.h"
 
 struct service;
@@ -61,12 +62,15 @@ void service_watch_lane(struct service *s, const char *name, struct job_lane *la
 /* The same for a database's lanes. */
 void service_watch_db(struct service *s, const struct db *db);
 
+/* Where spans are exported; NULL: nowhere. */
+struct otlp *service_otlp(const struct service *s);
+
 /* The pool to another role: option <role>_url. Made at first use, belongs to the service. */
 struct http_pool *service_peer(struct service *s, const char *role);
-/* Headers for an internal call: Authorization with an internal token for `user_id` ("" = none), X-Request-Id. In arena
- * `a`. */
+/* Headers for an internal call: Authorization with an internal token for `user_id` ("" = none), X-Request-Id and
+ * traceparent (both may be NULL). In arena `a`. */
 struct http_headers *service_peer_headers(struct service *s, const char *callee, const char *user_id,
-					  const char *request_id, struct arena *a);
+					  const char *request_id, const char *traceparent, struct arena *a);
 
 /* ---- Routes and the gate ---- */
 
@@ -104,7 +108,8 @@ struct exchange {
 	yyjson_val *body;
 	struct str raw_body;
 	const char *request_id;              /* from X-Request-Id when well formed, else new */
-	const char *traceparent;             /* may be NULL */
+	struct trace trace;                  /* this request's own place, below the caller's */
+	const char *traceparent;             /* of that place, for calls made on its behalf */
 	void *data;                          /* the handler's */
 	void (*on_gone)(struct exchange *x); /* the client left before the answer ended; may be NULL */
 };

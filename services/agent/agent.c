@@ -23,6 +23,7 @@
 static const struct migration migrations[] = {
 	{"agents_and_executions", sql_001_agent},
 	{"idempotency", IDEMPOTENCY_SCHEMA},
+	{"execution_trace", "alter table executions add column traceparent varchar(55)"},
 };
 
 struct outbound *agent_outbound(struct agent *a)

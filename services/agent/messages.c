@@ -65,11 +65,13 @@ static int insert_execution(struct db_conn *c, const struct send *s, int64_t seq
 		db_exec(c,
 			"insert into executions (id, conversation_id, agent_id, agent_version, agent_name, user_id, "
 			"status, state, owner, lease_until, claim, draft_id, input_seq, steps, commands, "
-			"input_tokens, output_tokens, tokens_estimated, seq_limit, last_seq, created_at) values (?, "
-			"?, ?, ?, ?, ?, 'queued', 'loading', ?, ?, 1, ?, ?, 0, 0, 0, 0, 0, ?, 1, ?)",
+			"input_tokens, output_tokens, tokens_estimated, seq_limit, last_seq, created_at, "
+			"traceparent) values (?, ?, ?, ?, ?, ?, 'queued', 'loading', ?, ?, 1, ?, ?, 0, 0, 0, 0, 0, ?, "
+			"1, ?, ?)",
 			DB_TEXT(s->execution_id), DB_TEXT(v->id), DB_TEXT(v->agent_id), DB_INT(v->agent_version),
 			DB_TEXT(v->agent_name), DB_TEXT(v->user_id), DB_TEXT(s->owner), DB_INT(s->lease_until),
-			DB_TEXT(s->draft_id), DB_INT(seq), DB_INT(RUN_LOG_AHEAD), DB_INT(s->now)),
+			DB_TEXT(s->draft_id), DB_INT(seq), DB_INT(RUN_LOG_AHEAD), DB_INT(s->now),
+			DB_TEXT(s->answer.job.x->traceparent)),
 		0);
 }
 
@@ -173,7 +175,8 @@ static void publish_first_event(struct agent *agent, const struct send *s, const
 
 	event_data_started(&data, s->message_id, str_of(content));
 	event_write(&event, s->execution_id, v->id, 1, event_type_name(EVENT_STARTED), s->now, buf_str(&data));
-	publisher_add(agent->publisher, s->execution_id, v->id, v->user_id, buf_str(&event));
+	publisher_add(agent->publisher, s->execution_id, v->id, v->user_id, s->answer.job.x->traceparent,
+		      buf_str(&event));
 }
 
 static void on_sent(struct exchange_job *job, int result)
@@ -186,7 +189,8 @@ static void on_sent(struct exchange_job *job, int result)
 		return;
 	publish_first_event(agent, s, json_get_str(job->x->body, "content", ""));
 	if (s->lease_until)
-		runner_take(agent->runner, s->execution_id, s->conversation.id, s->conversation.user_id);
+		runner_take(agent->runner, s->execution_id, s->conversation.id, s->conversation.user_id,
+			    job->x->traceparent, job->x->request_id);
 }
 
 void messages_send(struct exchange *x)

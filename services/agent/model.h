@@ -62,6 +62,7 @@ struct model_http {
 	const char *method;
 	const char *path;
 	struct str body;
+	const char *traceparent; /* may be NULL */
 	void *owner;
 	void (*on_head)(struct model_http *h, int status);
 	void (*on_data)(struct model_http *h, const char *data, size_t n);
@@ -87,6 +88,7 @@ struct model_call {
 	struct agent *agent;
 	const struct model_target *target;
 	struct chat_request request;
+	const char *traceparent; /* may be NULL */
 	void *owner;
 	void (*on_text)(struct model_call *c, struct str text);
 	/* The attempt failed and is repeated after wait_ms. The text so far no longer counts. */

@@ -215,6 +215,7 @@ static void attempt(struct model_call *c)
 		.method = "POST",
 		.path = c->target->provider->path,
 		.body = buf_str(&c->body),
+		.traceparent = c->traceparent,
 		.owner = c,
 		.on_head = on_head,
 		.on_data = on_data,

@@ -88,6 +88,8 @@ static void start_call(struct model_http *h)
 	if (h->body.n)
 		http_header_set(headers, "Content-Type", "application/json");
 	http_header_set(headers, "Accept", "text/event-stream, application/json");
+	if (h->traceparent)
+		http_header_set(headers, "traceparent", h->traceparent);
 	if (*t->key)
 		http_header_set(headers, "Authorization", arena_printf(h->arena, "Bearer %s", t->key));
 	h->call = (struct http_call){
@@ -134,12 +136,14 @@ static void on_out_done(struct outbound_call *c, int err, const struct error *er
 static void start_outbound(struct model_http *h)
 {
 	const struct model_target *t = h->target;
-	const char **headers = arena_alloc(h->arena, 4 * sizeof(*headers));
+	const char **headers = arena_alloc(h->arena, 5 * sizeof(*headers));
 	size_t n = 0;
 
 	if (h->body.n)
 		headers[n++] = "Content-Type: application/json";
 	headers[n++] = "Accept: text/event-stream, application/json";
+	if (h->traceparent)
+		headers[n++] = arena_printf(h->arena, "traceparent: %s", h->traceparent);
 	if (*t->key)
 		headers[n++] = arena_printf(h->arena, "Authorization: Bearer %s", t->key);
 	h->out = (struct outbound_call){

@@ -16,8 +16,10 @@ struct publisher {
 	struct agent *agent;
 	/* Entries {rooms, event}, each with a comma behind it; `ends` says where each ends. */
 	struct buf queue;
-	struct buf ends;  /* of size_t */
-	size_t n;         /* entries in the queue */
+	struct buf ends; /* of size_t */
+	size_t n;        /* entries in the queue */
+	/* Of the first event that came to the empty queue, and of the batch. */
+	char queue_trace[TRACEPARENT_SIZE], batch_trace[TRACEPARENT_SIZE];
 	struct buf batch; /* the body under way */
 	size_t batch_n;
 	struct arena *arena;
@@ -88,6 +90,7 @@ static void make_batch(struct publisher *p)
 	buf_add(&p->batch, p->queue.p, bytes - 1); /* without the last comma */
 	buf_add_str(&p->batch, "]}");
 	p->batch_n = n;
+	memcpy(p->batch_trace, p->queue_trace, sizeof(p->batch_trace));
 	if (n == p->n) {
 		buf_clear(&p->queue);
 		buf_clear(&p->ends);
@@ -136,7 +139,7 @@ static void send_batch(struct publisher *p)
 	if (p->batch_n == 0)
 		return;
 	arena_reset(p->arena);
-	struct http_headers *headers = service_peer_headers(s, "socket", "", NULL, p->arena);
+	struct http_headers *headers = service_peer_headers(s, "socket", "", NULL, p->batch_trace, p->arena);
 	p->fetch = http_fetch(service_peer(s, "socket"), "POST", "/api/publish", headers, "application/json",
 			      buf_str(&p->batch), 64 * 1024, ANSWER_MS, on_answer, p);
 }
@@ -151,12 +154,14 @@ static void drop_queue(struct publisher *p)
 }
 
 void publisher_add(struct publisher *p, const char *execution_id, const char *conversation_id, const char *user_id,
-		   struct str event)
+		   const char *traceparent, struct str event)
 {
 	if (p->is_stopped)
 		return;
 	if (p->queue.n + event.n > QUEUE_MAX)
 		drop_queue(p);
+	if (p->n == 0)
+		snprintf(p->queue_trace, sizeof(p->queue_trace), "%s", traceparent);
 	buf_printf(&p->queue, "{\"rooms\":[\"execution:%s\",\"conversation:%s\",\"user:%s\"],\"event\":", execution_id,
 		   conversation_id, user_id);
 	buf_add(&p->queue, event.p, event.n);

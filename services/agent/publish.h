@@ -15,5 +15,6 @@ void publisher_stop(struct publisher *p);
 size_t publisher_n_queued(const struct publisher *p);
 void publisher_free(struct publisher *p);
 /* event: JSON text, for the rooms of the execution, its conversation and its user. Returns at once. */
+/* traceparent: of the run. A batch goes out in the trace of its first event. */
 void publisher_add(struct publisher *p, const char *execution_id, const char *conversation_id, const char *user_id,
-		   struct str event);
+		   const char *traceparent, struct str event);

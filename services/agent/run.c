@@ -72,7 +72,8 @@ void run_start(struct run *run)
 {
 	run->arena = arena_new();
 	list_init(&run->messages);
-	run_log_init(&run->log, run->agent, run->id, run->conversation_id, run->user_id);
+	run_trace(run, NULL);
+	run_log_init(&run->log, run->agent, run->id, run->conversation_id, run->user_id, run->traceparent);
 	deadline_init(&run->time_limit, on_time_limit);
 	run_write_init(run);
 	run->state = run_load(run);

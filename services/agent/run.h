@@ -11,6 +11,7 @@
 #include "agent/model.h"
 #include "agent/run_log.h"
 #include "agent/tools.h"
+#include "service/trace.h"
 
 /* What a run waits for. */
 enum run_state {
@@ -71,6 +72,12 @@ struct run {
 	struct list messages; /* struct chat_message, in the arena */
 	int64_t message_seq;  /* the last message's place in the conversation */
 	int64_t created_at, started_at;
+
+	/* Its place in the trace of the message's request, and that of the call of a model or a tool under way. */
+	struct trace trace, step_trace;
+	char traceparent[TRACEPARENT_SIZE], step_traceparent[TRACEPARENT_SIZE];
+	int64_t trace_from, step_from; /* wall us */
+	char request_id[65];           /* the message's; "" after a restart */
 
 	/* So far. */
 	int64_t steps, commands;
@@ -140,6 +147,17 @@ bool run_has_open_calls(const struct run *run);
 void run_tool_refuse_open_calls(struct run *run, const char *why);
 /* How often a call with this name and these arguments has come in a row, with this one. */
 int run_count_repeats(struct run *run, const char *name, struct str arguments);
+
+/* ---- run_trace.c: the run in logs and traces ---- */
+
+/* Places the run below the request of its message; traceparent may be NULL. Again, once that is loaded. */
+void run_trace(struct run *run, const char *traceparent);
+/* A call of a model or a tool begins, and is told where it stands by step_traceparent. */
+void run_trace_step(struct run *run);
+void run_trace_thought(struct run *run, const struct model_call *c, int err);
+void run_trace_called(struct run *run, const struct run_call *call, const struct tool_result *r);
+/* The run's span and its log line. */
+void run_trace_end(const struct run *run);
 
 /* ---- Events and writes ---- */
 

@@ -23,7 +23,7 @@ struct load {
 	bool is_cancelled;
 	int64_t claim, seq_limit, message_seq, created_at, started_at, steps, commands;
 	struct chat_usage usage;
-	char draft_id[ID_SIZE], conversation_id[ID_SIZE], user_id[65];
+	char draft_id[ID_SIZE], conversation_id[ID_SIZE], user_id[65], traceparent[TRACEPARENT_SIZE];
 	const char *agent_id, *status, *config;
 	struct list messages;   /* struct loaded_message */
 	struct run_call *calls; /* open ones and those of the same answer, if the last answer asks for any */
@@ -47,7 +47,8 @@ static int load_execution(struct db_conn *c, struct load *l)
 		"select e.claim, e.seq_limit, c.last_seq, e.created_at, e.started_at, e.steps, e.commands, "
 		"e.input_tokens, "
 		"e.output_tokens, e.tokens_estimated, e.draft_id, e.conversation_id, e.user_id, e.agent_id, e.status, "
-		"v.config, e.cancel_at from executions e join conversations c on c.id = e.conversation_id join "
+		"v.config, e.cancel_at, e.traceparent from executions e join conversations c on c.id = "
+		"e.conversation_id join "
 		"agent_versions v on v.agent_id = e.agent_id and v.version = e.agent_version where e.id = ?",
 		DB_TEXT(l->run->id));
 	int r = db_step(c, st);
@@ -69,6 +70,7 @@ static int load_execution(struct db_conn *c, struct load *l)
 	l->status = db_col_dup(st, 14, l->arena);
 	l->config = db_col_dup(st, 15, l->arena);
 	l->is_cancelled = !db_col_is_null(st, 16);
+	copy(l->traceparent, sizeof(l->traceparent), db_col_str(st, 17));
 	return 0;
 }
 
@@ -320,6 +322,8 @@ static void take(struct run *run, struct load *l)
 	arena_free(run->arena);
 	run->arena = l->arena;
 	l->arena = NULL;
+	if (run->is_resumed)
+		run_trace(run, *l->traceparent ? l->traceparent : NULL);
 	run->agent_id = l->agent_id;
 	run->message_seq = l->message_seq;
 	run->created_at = l->created_at;

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 
 void run_log_init(struct run_log *l, struct agent *agent, const char *execution_id, const char *conversation_id,
-		  const char *user_id)
+		  const char *user_id, const char *traceparent)
 {
 	*l = (struct run_log){
 		.agent = agent,
@@ -64,7 +64,8 @@ static void show(struct run_log *l, const struct event *e)
 	list_foreach (listener, &l->listeners, struct log_listener, link)
 		listener->on_event(listener, e->seq, e->type, event);
 	if (l->agent->publisher)
-		publisher_add(l->agent->publisher, l->execution_id, l->conversation_id, l->user_id, event);
+		publisher_add(l->agent->publisher, l->execution_id, l->conversation_id, l->user_id, l->traceparent,
+			      event);
 }
 
 /* In order, up to the first that may not be shown yet. */

@@ -21,9 +21,10 @@ struct log_listener {
 struct run_log {
 	struct agent *agent;
 	const char *execution_id, *conversation_id, *user_id;
-	uint64_t last_seq;   /* the greatest number given */
-	uint64_t seq_limit;  /* numbers up to here are reserved on disk */
-	uint64_t stored_seq; /* events up to here are on disk and no longer here */
+	const char *traceparent; /* the run's; may change until the first event */
+	uint64_t last_seq;       /* the greatest number given */
+	uint64_t seq_limit;      /* numbers up to here are reserved on disk */
+	uint64_t stored_seq;     /* events up to here are on disk and no longer here */
 	uint64_t shown_seq;
 	size_t unsaved;        /* bytes of text that no write has taken yet */
 	struct list events;    /* struct event, above stored_seq */
@@ -32,7 +33,7 @@ struct run_log {
 };
 
 void run_log_init(struct run_log *l, struct agent *agent, const char *execution_id, const char *conversation_id,
-		  const char *user_id);
+		  const char *user_id, const char *traceparent);
 /* Tells the listeners. */
 void run_log_close(struct run_log *l);
 void run_log_deinit(struct run_log *l);

@@ -47,7 +47,7 @@ static void witness_init(struct witness *w)
 
 static void start(struct run_log *l, uint64_t limit)
 {
-	run_log_init(l, &agent, EXECUTION, CONVERSATION, "user");
+	run_log_init(l, &agent, EXECUTION, CONVERSATION, "user", "");
 	l->seq_limit = limit;
 }
 

@@ -94,8 +94,12 @@ void runner_on_ended(struct runner *r, struct run *run)
 	run_free(run);
 }
 
+void run_trace(struct run *run, const char *traceparent)
+{
+}
+
 void publisher_add(struct publisher *p, const char *execution_id, const char *conversation_id, const char *user_id,
-		   struct str event)
+		   const char *traceparent, struct str event)
 {
 }
 

@@ -67,6 +67,7 @@ static void on_done(struct model_call *c, int err)
 	struct run *run = c->owner;
 
 	count_call(run->agent, c, err);
+	run_trace_thought(run, c, err);
 	if (err == 0)
 		count(run, c);
 	else if (err != -ECANCELED && !run->stop.status)
@@ -99,6 +100,7 @@ enum run_state run_think(struct run *run)
 		return refuse(run, err.code, err.message);
 	run->steps++;
 	run_show_state(run, "thinking", run->steps, false);
+	run_trace_step(run);
 	run->call = xcalloc(1, sizeof(*run->call));
 	*run->call = (struct model_call){
 		.agent = run->agent,
@@ -111,6 +113,7 @@ enum run_state run_think(struct run *run)
 				.n_tools = run->n_tools,
 				.max_output_tokens = run->max_output_tokens,
 			},
+		.traceparent = run->step_traceparent,
 		.owner = run,
 		.on_text = on_text,
 		.on_retry = on_retry,

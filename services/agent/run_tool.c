@@ -220,6 +220,7 @@ static void on_done(struct tool_call *c, const struct tool_result *result)
 	_cleanup_(buf_deinit) struct buf content = BUF_INIT;
 
 	run->active_tool = NULL;
+	run_trace_called(run, current(run), &r);
 	if (run->is_output_cut)
 		show_tail(run, &r);
 	if (run->repeats >= REPEATS_WARN) {
@@ -255,8 +256,11 @@ static void start(struct run *run, struct run_call *call, const struct tool *too
 	run->output_shown = run->output_end = call->output_offset;
 	run->is_output_cut = false;
 	run->call_started_at = clock_now_us();
+	run_trace_step(run);
 	run->tool = (struct tool_call){
 		.agent = run->agent,
+		.request_id = run->request_id,
+		.traceparent = run->step_traceparent,
 		.user_id = run->user_id,
 		.conversation_id = run->conversation_id,
 		.key = call_key(run, call),

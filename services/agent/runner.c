@@ -122,13 +122,16 @@ static struct run *begin(struct runner *r, const char *id, const char *conversat
 	return run;
 }
 
-void runner_take(struct runner *r, const char *execution_id, const char *conversation_id, const char *user_id)
+void runner_take(struct runner *r, const char *execution_id, const char *conversation_id, const char *user_id,
+		 const char *traceparent, const char *request_id)
 {
 	struct run *run;
 
 	if (r->is_stopped)
 		return;
 	run = begin(r, execution_id, conversation_id, user_id, 1);
+	run_trace(run, traceparent);
+	snprintf(run->request_id, sizeof(run->request_id), "%s", request_id);
 	/* Its first event is stored already. */
 	run->log.last_seq = run->log.stored_seq = run->log.shown_seq = 1;
 	run->log.seq_limit = RUN_LOG_AHEAD;
@@ -155,6 +158,7 @@ static void count_end(struct agent *a, const struct run *run)
 void runner_on_ended(struct runner *r, struct run *run)
 {
 	count_end(r->agent, run);
+	run_trace_end(run);
 	HASH_DEL(r->runs, run);
 	r->n_live--;
 	run_free(run);

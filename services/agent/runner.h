@@ -23,8 +23,9 @@ void runner_stop(struct runner *r);
 
 /* The name under which this process holds executions: the same after a restart. */
 const char *runner_owner(const struct runner *r);
-/* Begins with an execution that has just been stored as this process's own (claim 1, one event). */
-void runner_take(struct runner *r, const char *execution_id, const char *conversation_id, const char *user_id);
+/* Begins with an execution that has just been stored as this process's own (claim 1, one event), for a request. */
+void runner_take(struct runner *r, const char *execution_id, const char *conversation_id, const char *user_id,
+		 const char *traceparent, const char *request_id);
 /* Whether a new run would be begun at once. */
 bool runner_has_room(const struct runner *r);
 /* Cancels it if it is here. */

@@ -88,7 +88,7 @@ static void ask(struct abandoned *b)
 	} else {
 		buf_printf(&target, "/api/commands/%s/cancel", b->command_id);
 	}
-	struct http_headers *headers = service_peer_headers(s, "exec", b->user_id, NULL, b->arena);
+	struct http_headers *headers = service_peer_headers(s, "exec", b->user_id, NULL, NULL, b->arena);
 	b->fetch = http_fetch(service_peer(s, "exec"), is_looking ? "GET" : "POST", target.p, headers, NULL,
 			      (struct str){0}, MAX_ANSWER, ANSWER_MS, on_answer, b);
 }

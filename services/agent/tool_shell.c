@@ -38,7 +38,7 @@ struct shell_call {
 	struct tool_call *call;       /* NULL once it was */
 	struct agent *agent;
 	struct arena *arena;
-	char *user_id, *key;
+	char *user_id, *key, *request_id, *traceparent;
 	struct str body;
 	enum shell_state state;
 	uint64_t give_up_at; /* monotonic us */
@@ -340,7 +340,7 @@ static void attach(struct shell_call *s)
 	buf_clear(&s->refusal);
 	sse_parser_deinit(&s->sse);
 	sse_parser_init(&s->sse, MAX_EVENT, on_event, s);
-	headers = service_peer_headers(service, "exec", s->user_id, NULL, s->attempt);
+	headers = service_peer_headers(service, "exec", s->user_id, s->request_id, s->traceparent, s->attempt);
 	http_header_set(headers, "Accept", "text/event-stream");
 	s->http = (struct http_call){
 		.method = s->command_id ? "GET" : "POST",
@@ -386,7 +386,8 @@ static void send_cancel(struct shell_call *s)
 
 	deadline_clear(&s->cancel_again);
 	s->cancel_arena = arena_new();
-	struct http_headers *headers = service_peer_headers(service, "exec", s->user_id, NULL, s->cancel_arena);
+	struct http_headers *headers =
+		service_peer_headers(service, "exec", s->user_id, s->request_id, s->traceparent, s->cancel_arena);
 	const char *target = arena_printf(s->cancel_arena, "/api/commands/%s/cancel", s->command_id);
 	s->cancelling = http_fetch(service_peer(service, "exec"), "POST", target, headers, NULL, (struct str){0},
 				   MAX_REFUSAL, CANCEL_ANSWER_MS, on_cancel_answer, s);
@@ -490,6 +491,8 @@ static void shell_start(struct tool_call *c)
 	s->arena = arena_new();
 	s->user_id = arena_strdup(s->arena, c->user_id);
 	s->key = arena_strdup(s->arena, c->key);
+	s->request_id = arena_strdup(s->arena, c->request_id);
+	s->traceparent = arena_strdup(s->arena, c->traceparent);
 	s->body = write_body(s, c, timeout_ms);
 	s->give_up_at = clock_mono_us() + (timeout_ms + GRACE_MS) * 1000;
 	s->exit_code = -1;

@@ -24,6 +24,7 @@ struct tool_result {
 /* One call under way. Fill the first part; on_done comes exactly once, last, never from inside start. */
 struct tool_call {
 	struct agent *agent;
+	const char *request_id, *traceparent; /* for the calls that it makes */
 	const char *user_id, *conversation_id;
 	const char *key;        /* the same call has the same key, also after a restart */
 	yyjson_val *arguments;  /* an object; lives until on_done */

@@ -115,12 +115,51 @@ static void count_end(struct exec *e, const struct result *r)
 		metric_observe(e->metrics.seconds, (double)(r->ended_us - r->started_us) / 1e6);
 }
 
+static void write_log(const struct command *c, const struct result *r)
+{
+	char code[16], ms[24], bytes[24];
+
+	if (!log_enabled(LOG_INFO))
+		return;
+	snprintf(code, sizeof(code), "%d", r->exit_code);
+	snprintf(ms, sizeof(ms), "%lld", (long long)(r->started_us ? r->ended_us - r->started_us : 0) / 1000);
+	snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)r->output_bytes);
+	log_event(LOG_INFO, "command ended", "command", c->spec.id, "trace_id", c->trace.trace_id, "span_id",
+		  c->trace.span_id, "status", command_status_name(r->status), "exit_code", code, "output_bytes", bytes,
+		  "ms", ms, "user", c->spec.user_id, NULL);
+}
+
+/* In the log and in the trace: neither the command line nor its output. */
+static void tell_end(const struct command *c, const struct result *r)
+{
+	struct otlp *otlp = service_otlp(c->exec->service);
+
+	write_log(c, r);
+	if (!otlp_wants(otlp, &c->trace))
+		return;
+	otlp_add(otlp, &(struct span){
+			       .trace = &c->trace,
+			       .name = "command",
+			       .kind = SPAN_INTERNAL,
+			       .start_us = r->started_us ? r->started_us : r->ended_us,
+			       .end_us = r->ended_us,
+			       .error = r->status == COMMAND_EXITED ? NULL : command_status_name(r->status),
+			       .attributes = {{"ogent.command.id", c->spec.id},
+					      {"ogent.command.status", command_status_name(r->status)},
+					      {"process.exit.code", NULL, r->exit_code},
+					      {"ogent.command.output_bytes", NULL, (int64_t)r->output_bytes},
+					      {"ogent.command.cpu_ms", NULL, (int64_t)r->cpu_ms},
+					      {"ogent.command.max_rss_kib", NULL, (int64_t)r->max_rss_kib}},
+		       });
+}
+
 static void end(struct command *c, const struct result *result)
 {
 	struct follower *s;
 
 	c->result = *result;
 	count_end(c->exec, result);
+	tell_end(c, result);
 	journal_unmark(&c->exec->journal, c->spec.id);
 	list_foreach (s, &c->followers, struct follower, link)
 		follower_end(s, result);

@@ -20,6 +20,7 @@ struct command {
 	struct arena *arena;
 	struct spec spec;
 	struct result result; /* once it has ended */
+	struct trace trace;   /* below the request that made it; empty for one from before a restart */
 	enum command_phase phase;
 	unsigned refs; /* one until its end, one for each stream, one for its poll handle */
 	int64_t started_us;

@@ -181,6 +181,7 @@ static void save(struct exec *e, struct exchange *x, struct command *c)
 		answer_failure(x, -EAGAIN);
 		return;
 	}
+	trace_child(&c->trace, &x->trace);
 	exchange_hold(x);
 }
 

@@ -101,10 +101,38 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 	put_number(in, r->bytes_in);
 	put_number(out, r->bytes_out);
 	put_ms(ms, us);
-	log_event(LOG_INFO, err ? "request broken off" : "request", "request_id", v->request_id, "method",
-		  http_method_name(r->method), "path", path, "status", status, "bytes_in", in, "bytes_out", out, "ms",
-		  ms, "user", v->who.user_id ? v->who.user_id : "", "client", v->client.address, "role",
+	log_event(LOG_INFO, err ? "request broken off" : "request", "request_id", v->request_id, "trace_id",
+		  v->trace.trace_id, "span_id", v->trace.span_id, "method", http_method_name(r->method), "path", path,
+		  "status", status, "bytes_in", in, "bytes_out", out, "ms", ms, "user",
+		  v->who.user_id ? v->who.user_id : "", "client", v->client.address, "role",
 		  v->path ? role_names[v->path->role] : "", NULL);
+}
+
+static void export_span(const struct visit *v, const struct http_request *r, int err, uint64_t us)
+{
+	struct otlp *otlp = service_otlp(v->gateway->service);
+	const char *path = v->path ? v->path->prefix.p : "/", *role = v->path ? role_names[v->path->role] : "gateway";
+	char name[100];
+	int64_t now = clock_now_us();
+
+	if (!otlp_wants(otlp, &v->trace) || v->is_health)
+		return;
+	snprintf(name, sizeof(name), "%s %s", http_method_name(r->method), path);
+	otlp_add(otlp, &(struct span){
+			       .trace = &v->trace,
+			       .name = name,
+			       .kind = SPAN_SERVER,
+			       .start_us = now - (int64_t)us,
+			       .end_us = now,
+			       .error = err                ? "broken off"
+					: r->status >= 500 ? http_status_text(r->status)
+							   : NULL,
+			       .attributes = {{"http.request.method", http_method_name(r->method)},
+					      {"http.route", path},
+					      {"http.response.status_code", NULL, r->status},
+					      {"ogent.role", role},
+					      {"ogent.request_id", v->request_id}},
+		       });
 }
 
 /* The health checks, which come all the time, are not counted. */
@@ -127,6 +155,7 @@ static void on_close(struct http_request *r, int err)
 	key_wait_cancel(&v->key_wait);
 	count(v, r, us);
 	write_access_log(v, r, err, us);
+	export_span(v, r, err, us);
 	v->r = NULL;
 	proxy_cancel(v);
 	ready_cancel(v);
@@ -302,6 +331,16 @@ static void check_token(struct visit *v, enum bearer bearer)
 	}
 }
 
+/* What comes from outside is below the client's span, if it tells one. */
+static void begin_trace(struct visit *v)
+{
+	char *text = arena_alloc(v->arena, TRACEPARENT_SIZE);
+
+	trace_begin(&v->trace, traceparent_of(&v->r->headers, v->arena), v->request_id);
+	trace_write(&v->trace, text);
+	v->traceparent = text;
+}
+
 void front_on_request(void *gateway, struct http_request *r)
 {
 	struct gateway *g = gateway;
@@ -313,9 +352,7 @@ void front_on_request(void *gateway, struct http_request *r)
 	r->on_close = on_close;
 	v->r = r;
 	v->request_id = request_id_of(&r->headers, v->arena);
-	v->traceparent = traceparent_of(&r->headers, v->arena);
-	if (!v->traceparent)
-		v->traceparent = traceparent_new(v->request_id, v->arena);
+	begin_trace(v);
 	v->path = table_find(r->path);
 	own = v->path ? NULL : find_own(r->path);
 	v->is_health = own && own->is_health;

@@ -31,6 +31,7 @@ struct visit {
 	const struct public_path *path; /* NULL: answered here */
 	bool is_health;                 /* answered here and asked all the time */
 	const char *request_id, *traceparent;
+	struct trace trace;
 	struct client client;
 	struct str token;
 	struct identity who;

@@ -82,7 +82,7 @@ static void ask(struct connection *c, const char *room, const char *target, yyjs
 	}
 	list_append(&c->joins, &j->link);
 	c->n_joins++;
-	headers = service_peer_headers(s, "agent", c->user_id, NULL, j->arena);
+	headers = service_peer_headers(s, "agent", c->user_id, NULL, NULL, j->arena);
 	/* The status says it all. */
 	j->fetch = http_fetch(service_peer(s, "agent"), "HEAD", arena_strdup(j->arena, target), headers, NULL,
 			      (struct str){0}, 0, ANSWER_MS, on_answer, j);

@@ -1,0 +1,275 @@
+#include "service/otlp.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "io/http.h"
+#include "io/outbound.h"
+#include "service/metrics.h"
+
+#define QUEUE_MAX 4096 /* spans */
+#define QUEUE_MAX_BYTES (4 << 20)
+#define BATCH_FULL 512 /* sent at once */
+#define DELAY_MS 1000  /* a span waits for others at most so long */
+#define AGAIN_MAX_MS 30000
+#define TRIES 6
+#define TIMEOUT_MS 10000
+#define HEADERS_MAX 8
+
+struct otlp {
+	struct outbound *outbound;
+	struct wheel *wheel;
+	char *url, *resource;           /* the beginning of every body, up to the spans */
+	char *headers[HEADERS_MAX + 2]; /* ends with NULL */
+	struct buf queue;               /* spans as JSON, with commas between */
+	unsigned n;
+	struct buf body; /* the batch under way, or waiting to be sent again */
+	unsigned body_n, tries;
+	bool is_sending, is_ending, is_freed;
+	struct outbound_call call;
+	struct deadline due;
+	struct metric *exported, *dropped;
+};
+
+static void send_body(struct otlp *o);
+static void send_queue(struct otlp *o);
+
+/* ---- Writing ---- */
+
+static void add_attribute(struct buf *out, const char *key, const char *text, int64_t number)
+{
+	buf_printf(out, "{\"key\":\"%s\",\"value\":{", key);
+	if (text) {
+		buf_add_str(out, "\"stringValue\":");
+		json_quote(out, str_of(text));
+	} else {
+		buf_printf(out, "\"intValue\":\"%lld\"", (long long)number);
+	}
+	buf_add_str(out, "}}");
+}
+
+static void write_span(struct buf *out, const struct span *s)
+{
+	const struct trace *t = s->trace;
+
+	buf_printf(out, "{\"traceId\":\"%s\",\"spanId\":\"%s\",", t->trace_id, t->span_id);
+	if (t->parent_id[0])
+		buf_printf(out, "\"parentSpanId\":\"%s\",", t->parent_id);
+	buf_add_str(out, "\"name\":");
+	json_quote(out, str_of(s->name));
+	buf_printf(out,
+		   ",\"kind\":%d,\"startTimeUnixNano\":\"%lld000\",\"endTimeUnixNano\":\"%lld000\",\"attributes\":[",
+		   s->kind, (long long)s->start_us, (long long)s->end_us);
+	for (size_t i = 0; i < SPAN_MAX_ATTRIBUTES && s->attributes[i].key; i++) {
+		if (i)
+			buf_add_char(out, ',');
+		add_attribute(out, s->attributes[i].key, s->attributes[i].text, s->attributes[i].number);
+	}
+	buf_add_str(out, "]");
+	if (s->error) {
+		buf_add_str(out, ",\"status\":{\"code\":2,\"message\":");
+		json_quote(out, str_of(s->error));
+		buf_add_str(out, "}");
+	}
+	buf_add_str(out, "}");
+}
+
+void otlp_add(struct otlp *o, const struct span *s)
+{
+	if (!otlp_wants(o, s->trace))
+		return;
+	if (o->n >= QUEUE_MAX || o->queue.n >= QUEUE_MAX_BYTES) {
+		metric_add(o->dropped, 1);
+		return;
+	}
+	if (o->n++)
+		buf_add_char(&o->queue, ',');
+	write_span(&o->queue, s);
+	if (o->is_sending || o->body_n)
+		return;
+	if (o->n >= BATCH_FULL)
+		send_queue(o);
+	else if (!deadline_is_set(&o->due))
+		deadline_set(o->wheel, &o->due, DELAY_MS);
+}
+
+/* ---- Sending ---- */
+
+/* Nothing is under way any more: the batch went or was given up. */
+static void take_next(struct otlp *o)
+{
+	buf_clear(&o->body);
+	o->body_n = o->tries = 0;
+	if (o->n && (o->is_ending || o->n >= BATCH_FULL))
+		send_queue(o);
+	else if (o->n)
+		deadline_set(o->wheel, &o->due, DELAY_MS);
+}
+
+static void release(struct otlp *o)
+{
+	for (size_t i = 0; o->headers[i]; i++) {
+		explicit_bzero(o->headers[i], strlen(o->headers[i]));
+		free(o->headers[i]);
+	}
+	buf_deinit(&o->queue);
+	buf_deinit(&o->body);
+	free(o->url);
+	free(o->resource);
+	free(o);
+}
+
+static bool may_pass(int err, int status)
+{
+	return err || status == 408 || status == 429 || status >= 500;
+}
+
+static void on_done(struct outbound_call *c, int err, const struct error *error)
+{
+	struct otlp *o = container_of(c, struct otlp, call);
+
+	o->is_sending = false;
+	if (o->is_freed) {
+		release(o);
+		return;
+	}
+	if (!err && c->status >= 200 && c->status < 300) {
+		metric_add(o->exported, o->body_n);
+		take_next(o);
+		return;
+	}
+	if (o->tries == 1 && err != -ECANCELED)
+		log_event(LOG_WARN, "the collector does not take spans", "error",
+			  err && error ? error->message : http_status_text(c->status), NULL);
+	if (!o->is_ending && may_pass(err, c->status) && o->tries < TRIES) {
+		deadline_set(o->wheel, &o->due, MIN(DELAY_MS << o->tries, AGAIN_MAX_MS));
+		return;
+	}
+	metric_add(o->dropped, o->body_n);
+	take_next(o);
+}
+
+static void send_body(struct otlp *o)
+{
+	o->tries++;
+	o->is_sending = true;
+	o->call = (struct outbound_call){
+		.method = "POST",
+		.url = o->url,
+		.headers = (const char *const *)o->headers,
+		.body = buf_str(&o->body),
+		.connect_ms = TIMEOUT_MS,
+		.total_ms = TIMEOUT_MS,
+		.on_done = on_done,
+	};
+	outbound_start(o->outbound, &o->call);
+}
+
+static void send_queue(struct otlp *o)
+{
+	deadline_clear(&o->due);
+	buf_add_str(&o->body, o->resource);
+	buf_add(&o->body, o->queue.p, o->queue.n);
+	buf_add_str(&o->body, "]}]}]}");
+	o->body_n = o->n;
+	buf_clear(&o->queue);
+	o->n = 0;
+	send_body(o);
+}
+
+static void on_due(struct deadline *d)
+{
+	struct otlp *o = container_of(d, struct otlp, due);
+
+	if (o->body_n)
+		send_body(o);
+	else
+		send_queue(o);
+}
+
+void otlp_flush(struct otlp *o)
+{
+	if (!o)
+		return;
+	o->is_ending = true;
+	if (!o->is_sending && (o->n || o->body_n))
+		on_due(&o->due);
+}
+
+/* ---- Start and end ---- */
+
+static char *make_resource(const char *role)
+{
+	struct buf out = BUF_INIT;
+	char name[40], instance[ID_SIZE];
+
+	snprintf(name, sizeof(name), "ogent-%s", role);
+	id_new(instance);
+	buf_add_str(&out, "{\"resourceSpans\":[{\"resource\":{\"attributes\":[");
+	add_attribute(&out, "service.name", name, 0);
+	buf_add_char(&out, ',');
+	add_attribute(&out, "service.namespace", "ogent", 0);
+	buf_add_char(&out, ',');
+	add_attribute(&out, "service.version", OGENT_VERSION, 0);
+	buf_add_char(&out, ',');
+	add_attribute(&out, "service.instance.id", instance, 0);
+	buf_add_char(&out, ',');
+	add_attribute(&out, "process.pid", NULL, getpid());
+	buf_add_str(&out,
+		    "]},\"scopeSpans\":[{\"scope\":{\"name\":\"ogent\",\"version\":\"" OGENT_VERSION "\"},\"spans\":[");
+	return buf_steal(&out, NULL);
+}
+
+/* NAME=VALUE,… as OTEL_EXPORTER_OTLP_HEADERS has it. */
+static void read_headers(struct otlp *o, const char *text)
+{
+	struct str rest = str_of(text);
+	size_t n = 0;
+
+	o->headers[n++] = xstrdup("Content-Type: application/json");
+	while (rest.p && n <= HEADERS_MAX) {
+		struct str value = str_trim(str_cut(&rest, ',')), name = str_cut(&value, '=');
+
+		if (name.n && value.p)
+			o->headers[n++] = xasprintf("%.*s: %.*s", STR_ARG(name), STR_ARG(value));
+	}
+}
+
+struct otlp *otlp_new(uv_loop_t *loop, struct wheel *wheel, const char *role, const struct options *options)
+{
+	struct str endpoint = str_of(option_str(options, "otlp_endpoint"));
+	static const char name[] = "ogent_spans_total", help[] = "Spans for the collector";
+
+	trace_set_sampled(endpoint.n > 0);
+	if (!endpoint.n)
+		return NULL;
+	while (str_has_suffix(endpoint, STR("/")))
+		endpoint.n--;
+	struct otlp *o = xcalloc(1, sizeof(*o));
+	o->outbound = outbound_new(loop);
+	o->wheel = wheel;
+	o->url = xasprintf("%.*s/v1/traces", STR_ARG(endpoint));
+	o->resource = make_resource(role);
+	read_headers(o, option_str(options, "otlp_headers"));
+	deadline_init(&o->due, on_due);
+	o->exported = metric_counter(name, help, "outcome=\"exported\"");
+	o->dropped = metric_counter(name, help, "outcome=\"dropped\"");
+	return o;
+}
+
+void otlp_free(struct otlp *o)
+{
+	if (!o)
+		return;
+	deadline_clear(&o->due);
+	o->is_freed = true;
+	outbound_free(o->outbound);
+	if (!o->is_sending) /* otherwise its end is still to come */
+		release(o);
+}
