@@ -58,7 +58,8 @@ function assertProblem(r, status, code) {
 test('nginx -t is content and warns of nothing', () => {
   const said = checkConfiguration(nginx);
   assert.match(said, /test is successful/);
-  assert.doesNotMatch(said, /\[warn\]/);
+  // nginx before 1.25, Debian 12's, knows HTTP/2 only as a word of `listen`; later ones take that too and say that it is old.
+  assert.doesNotMatch(said.replace(/^.*\[warn\].*"listen ... http2" directive is deprecated.*\n/gm, ''), /\[warn\]/);
 });
 
 test('every public path of the gateway goes to a gateway, and the services\' own do not', async () => {
