@@ -37,13 +37,19 @@ apt_install() {
 	rm -f "${TMPDIR:-/tmp}/ogent-apt.$$"
 }
 
+# The mirror that the machine already uses.
+debian_mirror() {
+	mirror=$(sed -n 's/^URIs: *\([^ ]*debian\/*\) *$/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null | head -n 1)
+	[ -n "$mirror" ] || mirror=$(sed -n 's/^deb  *\(\[[^]]*\] *\)\{0,1\}\([^ ]*\/debian\/*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null | head -n 1)
+	printf '%s' "$mirror"
+}
+
 # llhttp 9 and yyjson are packages of Debian 13. On Debian 12 they install cleanly from there, pinned to exactly these; the mirror is
 # the one that the machine already uses.
 add_trixie() {
 	[ "$(. /etc/os-release && echo "${VERSION_CODENAME:-}")" = bookworm ] || return 0
 	[ -f /etc/apt/sources.list.d/ogent-trixie.sources ] && return 0
-	mirror=$(sed -n 's/^URIs: *\([^ ]*debian\/*\) *$/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null | head -n 1)
-	[ -n "$mirror" ] || mirror=$(sed -n 's/^deb  *\(\[[^]]*\] *\)\{0,1\}\([^ ]*\/debian\/*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null | head -n 1)
+	mirror=$(debian_mirror)
 	[ -n "$mirror" ] || die "no Debian mirror found in /etc/apt: cannot install libllhttp-dev and libyyjson-dev of Debian 13"
 	printf 'Types: deb\nURIs: %s\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' "$mirror" |
 		as_root tee /etc/apt/sources.list.d/ogent-trixie.sources >/dev/null

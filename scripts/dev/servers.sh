@@ -32,12 +32,18 @@ start_mysql() {
 	$as mariadbd --no-defaults --datadir="$servers_dir/mysql" --socket="$servers_dir/mysql.sock" --pid-file="$servers_dir/mysql.pid" --bind-address=127.0.0.1 --port="$port" \
 		--innodb-buffer-pool-size=64M --innodb-flush-method=nosync --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=0 >>"$servers_dir/mysql.log" 2>&1 &
 	mysql_pid=$!
+	wait_for_mysql "$port"
+}
+
+wait_for_mysql() {
 	for _ in $(seq 1 300); do
-		mariadb --no-defaults -h 127.0.0.1 -P "$port" -u root --skip-ssl -e 'select 1' >/dev/null 2>&1 && break
+		mariadb --no-defaults -h 127.0.0.1 -P "$1" -u root --skip-ssl -e 'select 1' >/dev/null 2>&1 && break
 		sleep 0.1
 	done
-	export OGENT_TEST_MYSQL="mysql://root@127.0.0.1:$port"
+	export OGENT_TEST_MYSQL="mysql://root@127.0.0.1:$1"
 }
+
+start_servers() { start_postgres; start_mysql; }
 
 make_servers_dir() {
 	[ -z "$servers_dir" ] || return 0
@@ -48,7 +54,8 @@ make_servers_dir() {
 
 stop_servers() {
 	[ -z "${postgres_pid:-}" ] || { kill -INT "$postgres_pid"; wait "$postgres_pid" || true; }
-	[ -z "${mysql_pid:-}" ] || { kill -KILL "$mysql_pid"; wait "$mysql_pid" || true; }
+	[ -z "${mysql_pid:-}" ] || { kill -KILL "$mysql_pid"; wait "$mysql_pid" 2>/dev/null || true; }
+	[ -z "${mysql9_root:-}" ] || stop_mysql9
 	rm -rf "$servers_dir"
 }
 

@@ -11,9 +11,12 @@ count() { # count PASSED FAILED NAME
 export ASAN_OPTIONS="${ASAN_OPTIONS:-abort_on_error=0:detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1}"
 export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}"
 
-run_unit() {
+run_unit() { run_unit_programs --suite unit; }
+
+# run_unit_programs ARGS…: the programs that `meson test` takes by these.
+run_unit_programs() {
 	bad=0
-	meson test -C build-asan --no-rebuild --suite unit --print-errorlogs --num-processes 2 >build-asan/unit.log 2>&1 || {
+	meson test -C build-asan --no-rebuild "$@" --print-errorlogs --num-processes 2 >build-asan/unit.log 2>&1 || {
 		grep -vE '^ *[0-9]+/[0-9]+ .* OK ' build-asan/unit.log >&2
 		# A program that crashed or left something out counts as one failure, whatever it reported before.
 		bad=$(sed -n 's/^\(Fail\|Timeout\|Unexpected Pass\): *\([0-9]*\) *$/\2/p' build-asan/unit.log | awk '{ n += $1 } END { print n + 0 }')
@@ -25,19 +28,28 @@ run_unit() {
 	count "$p" "$f" unit
 }
 
-# run_node SUITE: Node's test runner over tests/SUITE against the real processes.
+# run_node SUITE [FILE…]: Node's test runner over tests/SUITE, and files of other suites, against the real processes.
 run_node() {
 	npm_install tests
 	ls tests/"$1"/*.test.mjs >/dev/null 2>&1 || return 0
-	log=$root/build-asan/$1.log
+	suite=$1
+	shift
+	log=$root/build-asan/$suite.log
 	(cd tests && OGENT_BIN="${OGENT_BIN:-$root/build-asan/ogent}" ./node_modules/.bin/node --test --test-reporter=spec --test-timeout=1200000 \
-		--test-concurrency=1 "$1"/*.test.mjs) >"$log" 2>&1 || true
+		--test-concurrency=1 "$suite"/*.test.mjs "$@") >"$log" 2>&1 || true
 	p=$(sed -n 's/^ℹ pass \([0-9]*\)$/\1/p' "$log" | tail -n 1)
 	f=$(sed -n 's/^ℹ fail \([0-9]*\)$/\1/p' "$log" | tail -n 1)
 	c=$(sed -n 's/^ℹ cancelled \([0-9]*\)$/\1/p' "$log" | tail -n 1)
-	[ -n "$p" ] || { tail -n 60 "$log" >&2; die "the suite $1 did not finish"; }
+	[ -n "$p" ] || { tail -n 60 "$log" >&2; die "the suite $suite did not finish"; }
 	[ "$((f + c))" = 0 ] || sed -n '/failing tests:/,$p' "$log" >&2
-	count "$p" "$((f + c))" "$1"
+	count "$p" "$((f + c))" "$suite"
+}
+
+# What other suites run on SQLite, once more on a server, and what is true of servers only.
+run_servers() {
+	export OGENT_TEST_AUTH_DB=mysql
+	run_node servers api/auth.test.mjs api/auth-gateway.test.mjs
+	unset OGENT_TEST_AUTH_DB
 }
 
 run_web() {
@@ -53,14 +65,20 @@ X
 run_tests() {
 	build_asan
 	# The browser story is a command of its own, ./dev e2e: it is not steady yet on a busy machine.
-	suites=${*:-unit web api faults deploy}
+	suites=${*:-unit web api faults deploy servers}
+	case " $suites " in *' unit '* | *' servers '*) start_servers ;; esac
 	for s in $suites; do
 		case $s in
 		unit) run_unit ;;
 		web) run_web ;;
+		servers) run_servers ;;
 		*) [ -d "tests/$s" ] || die "there is no suite $s"; run_node "$s" ;;
 		esac
 	done
+	finish_tests
+}
+
+finish_tests() {
 	echo "$passed passed, $failed failed"
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }

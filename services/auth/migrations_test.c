@@ -1,0 +1,55 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "data/db_for_tests.h"
+#include "start.h"
+
+/* Rows as each version had them. A new version gets a line here, and so an upgrade from it is tested for ever. */
+static const char *const samples[] = {
+	"insert into users (id, kind, name, email, email_key, password_hash, password_changed_at, disabled, "
+	"permission_epoch, created_at, updated_at) values ('u1', 'user', 'Ada', 'Ada@example.org', 'ada@example.org', "
+	"'$argon2id$', 1, 0, 1, 1, 1);"
+	"insert into users (id, kind, name, disabled, permission_epoch, created_at, updated_at) values ('u2', 'local', "
+	"'Owner', 0, 1, 1, 1);"
+	"insert into roles (id, name, description, built_in, created_at) values ('r1', 'admin', 'May do everything', "
+	"1, 1);"
+	"insert into permissions (name, description) values ('agents.read', 'See agents');"
+	"insert into role_permissions (role_id, permission) values ('r1', '*');"
+	"insert into user_roles (user_id, role_id, created_at) values ('u1', 'r1', 1);"
+	"insert into settings (name, value, updated_at) values ('registration', 'open', 1);"
+	"insert into setup (id, owner_id, expires_at) values (1, 'u2', 0)",
+
+	"insert into sessions (id, user_id, counter, rotated_at, created_at, ends_at, idle_ends_at, client, address, "
+	"user_agent) values ('s1', 'u1', 3, 1, 1, 2, 2, 'web', '127.0.0.1', 'a browser');"
+	"insert into signing_keys (kid, algorithm, public_key, created_at) values ('k1', 'Ed25519', 'abc', 1);"
+	"insert into api_keys (id, user_id, kind, name, key_hash, created_at) values ('a1', 'u2', 'local', 'Command "
+	"line', "
+	"'00', 1)",
+
+	"insert into idempotency_keys (user_id, idem_key, request_hash, status, response, created_at) values ('u1', "
+	"'key', "
+	"'00', 201, '{}', 1)",
+};
+
+static void every_earlier_version_becomes_this_one(void **state)
+{
+	assert_int_equal(ARRAY_SIZE(samples), auth_migrations_n);
+	migrations_check(*state, auth_migrations, auth_migrations_n, samples);
+}
+
+#define ON(server)                                                                                                     \
+	{                                                                                                              \
+		server ": every_earlier_version_becomes_this_one", every_earlier_version_becomes_this_one, NULL, NULL, \
+			(char *)(server)                                                                               \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {ON("sqlite"), ON("mysql")};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
