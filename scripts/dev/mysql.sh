@@ -33,7 +33,7 @@ start_mysql9() {
 	wait_for_mysql "$port"
 }
 
-stop_mysql9() { as_root kill -KILL "$(cat "$mysql9_root/d/pid")"; }
+stop_mysql9() { [ ! -s "$mysql9_root/d/pid" ] || as_root kill -KILL "$(cat "$mysql9_root/d/pid")" || true; }
 
 # Everything that runs on MariaDB in ./dev test, on this server.
 run_mysql9_tests() {
