@@ -38,6 +38,13 @@ const struct command commands[] = {
 	 "Asks for e-mail and password, or takes a token from OGENT_TOKEN. What it stores is readable only by you, in\n"
 	 "$XDG_CONFIG_HOME/ogent/login.json (~/.config/ogent/login.json).\n",
 	 cmd_login},
+	{"backup", "[--data DIR] FOLDER", "save databases, secrets and workspaces in a new folder",
+	 "The platform may run meanwhile. Each database is saved as it is at one moment, and checked. Databases on "
+	 "servers\n"
+	 "are saved by their own tools; docs/operations.md says how.\n",
+	 cmd_backup},
+	{"restore", "[--data DIR] FOLDER", "fill an empty data folder from a backup",
+	 "Checks the backup first, file by file. Then start the platform with `ogent up`.\n", cmd_restore},
 	{"config", "check|show [--config FILE] [--json] [--OPTION VALUE]...",
 	 "check the configuration, or show what is in force",
 	 "check reads every source and names each fault with its place: unknown and wrong options, addresses, files "

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -141,6 +142,26 @@ describe('metrics', () => {
 		assert.ok(m.samples.every((s) => s.labels.service));
 		assert.equal((await request(where, 'GET', '/api/agents')).status, 404);
 		assert.equal((await request(where, 'POST', '/metrics')).status, 405);
+	});
+
+	test('every metric of the dashboard is there, with the labels that it is grouped by', async () => {
+		const m = parseMetrics((await request({ host: '127.0.0.1', port }, 'GET', '/metrics')).text);
+		const dashboard = JSON.parse(readFileSync(join(import.meta.dirname, '../../deploy/grafana/ogent.json'), 'utf8'));
+		const targets = dashboard.panels.flatMap((panel) => (panel.targets ?? []).map((t) => ({ title: panel.title, ...t })));
+		assert.ok(targets.length > 50);
+		for (const { title, expr, legendFormat } of targets) {
+			const names = [...expr.matchAll(/\b(ogent|process)_[a-z0-9_]+/g)].map((x) => x[0]);
+			assert.ok(names.length, `${title}: ${expr}`);
+			for (const name of names) {
+				const family = m.types.has(name) ? name : name.replace(/_(bucket|sum|count)$/, '');
+				assert.ok(m.types.has(family), `${title}: nothing exports ${name}`);
+				const labels = m.types.get(family).samples[0].labels;
+				for (const by of expr.matchAll(/by \(([a-z, ]+)\)/g))
+					for (const label of by[1].split(', ')) assert.ok(label in labels, `${title}: ${name} has no label ${label}`);
+				for (const [, label] of expr.matchAll(/[{,]([a-z]+)=/g)) if (expr.includes(`${name}{`)) assert.ok(label in labels, `${title}: ${name} has no label ${label}`);
+			}
+			for (const [, label] of (legendFormat ?? '').matchAll(/{{(\w+)}}/g)) assert.ok(new RegExp(`by \\([^)]*\\b${label}\\b|${label}!=`).test(expr), `${title}: ${label} is grouped away`);
+		}
 	});
 
 	test('metrics cannot be had at the public address', async () => {
