@@ -1,5 +1,8 @@
 /* GET /api/executions/{id}/events: the numbered events of an execution, as a stream or as a list.
  *
+ * A list has every event that was shown before it was asked for, stored or not: what the run's log held then goes
+ * behind what the database has. Who has joined the run's room and then reads the list misses nothing.
+ *
  * A stream first reads what the database has, page by page, then follows the live run. Between the last page and the
  * following nothing can be missed: what is not stored yet is still in the run's log, and when something was stored
  * while the page was being read, one more page is read. A client that takes its events too slowly is not followed any
@@ -18,22 +21,59 @@
 
 /* ---- The list ---- */
 
+/* An event that was shown and perhaps not stored yet when the list was asked for. */
+struct unstored {
+	struct list link;
+	uint64_t seq;
+	struct str event;
+};
+
 struct list_answer {
 	struct answer answer;
 	uint64_t after, last;
 	struct execution_row execution;
 	struct buf out;
 	bool has_items, is_whole; /* there are no more */
+	struct log_listener listener;
+	struct list unstored; /* struct unstored, in order */
 };
+
+static void on_unstored(struct log_listener *listener, uint64_t seq, enum event_type type, struct str event)
+{
+	struct list_answer *l = container_of(listener, struct list_answer, listener);
+	struct arena *a = l->answer.job.x->arena;
+	struct unstored *u = arena_new_of(a, struct unstored);
+
+	u->seq = seq;
+	u->event = arena_str(a, event);
+	list_append(&l->unstored, &u->link);
+}
+
+static void take_unstored(struct list_answer *l, struct exchange *x)
+{
+	struct agent *agent = x->self;
+
+	l->answer.job.x = x;
+	list_init(&l->unstored);
+	list_init(&l->listener.link);
+	l->listener.on_event = on_unstored;
+	runner_follow(agent->runner, path_id(x), &l->listener, l->after);
+	list_remove(&l->listener.link);
+}
+
+static void begin_item(struct list_answer *l, uint64_t seq)
+{
+	if (l->has_items)
+		buf_add_char(&l->out, ',');
+	l->has_items = true;
+	l->last = seq;
+}
 
 static void add_item(void *arg, uint64_t seq, const char *type, int64_t at, struct str data)
 {
 	struct list_answer *l = arg;
 
-	if (l->has_items)
-		buf_add_char(&l->out, ',');
-	l->has_items = true;
-	l->last = seq;
+	begin_item(l, seq);
 	event_write(&l->out, l->execution.id, l->execution.conversation_id, seq, type, at, data);
 }
 
@@ -55,6 +95,24 @@ static int read_all(struct db_conn *c, struct list_answer *l)
 	return n < 0 ? n : r;
 }
 
+static void add_unstored(struct list_answer *l)
+{
+	struct unstored *u;
+
+	list_foreach (u, &l->unstored, struct unstored, link) {
+		if (u->seq <= l->last)
+			continue;
+		begin_item(l, u->seq);
+		buf_add(&l->out, u->event.p, u->event.n);
+	}
+}
+
+/* Of a list that was cut, the number up to which there is more. */
+static uint64_t last_event(const struct list_answer *l)
+{
+	return l->is_whole ? l->last : MAX(l->last, (uint64_t)l->execution.last_seq);
+}
+
 static void free_buf(void *arg)
 {
 	buf_deinit(arg);
@@ -72,7 +130,9 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	l->last = l->after;
 	buf_add_str(&l->out, "{\"items\":[");
 	r = read_all(c, l);
-	buf_printf(&l->out, "],\"last_event\":%llu,\"ended\":%s}", (unsigned long long)l->last,
+	if (r == 0 && l->is_whole)
+		add_unstored(l);
+	buf_printf(&l->out, "],\"last_event\":%llu,\"ended\":%s}", (unsigned long long)last_event(l),
 		   execution_has_ended(&l->execution) && l->is_whole ? "true" : "false");
 	l->answer.status = 200;
 	l->answer.body = buf_str(&l->out);
@@ -85,6 +145,7 @@ static void answer_list(struct exchange *x, uint64_t after)
 
 	l->after = after;
 	arena_defer(x->arena, free_buf, &l->out);
+	take_unstored(l, x);
 	answer_read(x, &l->answer, list_run);
 }
 

@@ -198,19 +198,35 @@ static void on_output(struct tool_call *c, const char *stream, uint64_t offset, 
 	run_emit_piece(run, EVENT_CALL_OUTPUT, current(run)->spec.id, stream, offset, text);
 }
 
+/* The tail without what was shown before it; a character is not cut. */
+static struct str unseen_tail(const struct run *run, const struct tool_result *r, uint64_t *at)
+{
+	struct str tail = r->tail;
+
+	*at = r->output_bytes - MIN(tail.n, r->output_bytes);
+	while (tail.n > 0 && (*at < run->output_end || ((unsigned char)*tail.p & 0xc0) == 0x80)) {
+		tail.p++;
+		tail.n--;
+		++*at;
+	}
+	*at = MAX(*at, run->output_end);
+	return tail;
+}
+
 /* Of a long output the end is shown too, behind a gap. */
 static void show_tail(struct run *run, const struct tool_result *r)
 {
 	_cleanup_(buf_deinit) struct buf id = BUF_INIT;
-	uint64_t at = MAX(r->output_bytes - MIN(r->tail.n, r->output_bytes), run->output_end);
+	uint64_t at;
+	struct str tail = unseen_tail(run, r, &at);
 
 	if (at > run->output_end) {
 		json_quote(&id, str_of(current(run)->spec.id));
 		run_emit(run, EVENT_CALL_OUTPUT_SKIPPED, false, "{\"call_id\":%s,\"bytes\":%llu}", id.p,
 			 (unsigned long long)(at - run->output_end));
 	}
-	if (r->tail.n > 0)
-		run_emit_piece(run, EVENT_CALL_OUTPUT, current(run)->spec.id, "stdout", at, r->tail);
+	if (tail.n > 0)
+		run_emit_piece(run, EVENT_CALL_OUTPUT, current(run)->spec.id, "stdout", at, tail);
 }
 
 static void on_done(struct tool_call *c, const struct tool_result *result)

@@ -147,6 +147,14 @@ describe('the agent role', { timeout: 300000 }, () => {
     fold(live);
   });
 
+  test('what was shown is in every list that is asked for afterwards, stored or not', async () => {
+    const sent = await w.send('run: for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.02; done');
+    const lists = [];
+    const live = await w.follow(sent.id, { onEvent: (e) => lists.push(w.events(sent.id, e.seq - 1).then(({ items }) => [e, items[0]])) });
+    assert.ok(live.length > 20);
+    for (const [shown, listed] of await Promise.all(lists)) assert.deepEqual(listed, shown);
+  });
+
   test('from every event on, a stream that is taken up again gives exactly the rest', async () => {
     const e = await w.run('run: echo a; sleep 0.1; echo b');
     const { items } = await w.events(e.id);

@@ -49,6 +49,13 @@ describe('the agent role with exec', { timeout: 120000 }, () => {
     assert.equal(e.calls[0].output_bytes, 8);
   });
 
+  test('output that is a little more than what is shown has no gap and no double', async () => {
+    const sent = await w.send('run: head -c 261120 /dev/zero | tr "\\0" x; sleep 0.5; head -c 3072 /dev/zero | tr "\\0" y', { script: INSTANT });
+    await w.ended(sent.id);
+    const [output] = Object.values(fold((await w.events(sent.id)).items).outputs);
+    assert.equal(output, 'x'.repeat(261120) + 'y'.repeat(3072));
+  });
+
   test('a cancel kills the command with all it has started', async () => {
     const sent = await w.send('run: echo begun; sleep 300 & sleep 300');
     await w.until(sent.id, (e) => e.type === 'call.output');

@@ -1,6 +1,6 @@
 /* Follows the executions of one conversation so that each view is complete and nothing is in it twice: live events come by the socket, and
- * whenever something may have been missed (joined, reconnected, a gap) the events after the last applied one are read by HTTP, while live
- * events wait in a buffer. No React here. */
+ * whenever something may have been missed (joined, reconnected, a hole in the numbers) the events after the last applied one are read by
+ * HTTP, while live events wait in a buffer. Holes are legal, so a hole in what was read is none. No React here. */
 import type { ExecutionEvent } from '../api/types';
 import { applyEvent, emptyView, type RunView } from './reducer';
 import { isEnded } from './status';
@@ -19,6 +19,8 @@ export interface FollowerPorts {
 	live?(event: ExecutionEvent): void;
 	/** Runs `flush` soon, at most once a frame. */
 	schedule(flush: () => void): void;
+	/** Whether asking again would not help. */
+	isFinal?(error: unknown): boolean;
 	retryMs?: number;
 }
 
@@ -28,12 +30,23 @@ interface Followed {
 	again: boolean; // something else may have been missed while catching up
 	waiting: ExecutionEvent[];
 	gaps: number; // in a row, each waits longer for the missing events to be stored
+	wake: (() => void) | null; // ends the wait for the next attempt
 }
 
 const defaultRetryMs = 2_000;
 const gapWaitMs = 50;
 
-const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+function wait(run: Followed, ms: number): Promise<void> {
+	return new Promise((resolve) => {
+		const end = () => {
+			clearTimeout(timer);
+			run.wake = null;
+			resolve();
+		};
+		const timer = setTimeout(end, ms);
+		run.wake = end;
+	});
+}
 
 export class Follower {
 	private readonly runs = new Map<string, Followed>();
@@ -58,7 +71,11 @@ export class Follower {
 
 	/** The room was joined, perhaps again: whatever is not over may have gone on. */
 	joined(): void {
-		for (const [id, run] of this.runs) if (!isEnded(run.view.status)) void this.catchUp(id);
+		for (const [id, run] of this.runs) {
+			if (isEnded(run.view.status)) continue;
+			void this.catchUp(id);
+			run.wake?.();
+		}
 	}
 
 	/** A live event of the conversation. */
@@ -74,7 +91,7 @@ export class Follower {
 	}
 
 	private add(executionId: string): Followed {
-		const run: Followed = { view: emptyView(executionId, this.conversationId), catching: false, again: false, waiting: [], gaps: 0 };
+		const run: Followed = { view: emptyView(executionId, this.conversationId), catching: false, again: false, waiting: [], gaps: 0, wake: null };
 		this.runs.set(executionId, run);
 		return run;
 	}
@@ -103,7 +120,8 @@ export class Follower {
 	}
 
 	private apply(run: Followed, event: ExecutionEvent): void {
-		const { view, result } = applyEvent(run.view, event);
+		const isNext = event.seq <= run.view.lastSeq + 1;
+		const { view, result } = isNext ? applyEvent(run.view, event) : { view: run.view, result: 'gap' };
 		run.view = view;
 		if (result === 'applied') {
 			run.gaps = 0;
@@ -122,15 +140,19 @@ export class Follower {
 			return;
 		}
 		run.catching = true;
-		if (waitMs > 0) await sleep(waitMs);
+		if (waitMs > 0) await wait(run, waitMs);
 		do {
 			run.again = false;
 			try {
 				await this.readMissed(run);
-			} catch {
+			} catch (error) {
 				if (this.stopped) return;
+				if (this.ports.isFinal?.(error)) {
+					run.waiting = [];
+					break;
+				}
 				run.again = true;
-				await sleep(this.ports.retryMs ?? defaultRetryMs);
+				await wait(run, this.ports.retryMs ?? defaultRetryMs);
 			}
 			if (this.stopped) return;
 		} while (run.again);

@@ -9,7 +9,6 @@ export interface RoomListener {
 	/** The room's events arrive from now on; what came before must be read otherwise. */
 	joined(): void;
 	event(event: ExecutionEvent): void;
-	refused?(code: string, message: string): void;
 }
 
 const pingEveryMs = 25_000;
@@ -17,6 +16,7 @@ const pongWithinMs = 10_000;
 const openWithinMs = 10_000;
 const firstWaitMs = 500;
 const longestWaitMs = 15_000;
+const joinAgainMs = 1_000;
 
 let link: LinkState = { kind: 'off' };
 let socket: WebSocket | null = null;
@@ -54,6 +54,14 @@ function sendJoin(room: string): void {
 	send({ type: 'join', room, id });
 }
 
+/* The server could not ask whether the room is ours. */
+function joinLater(room: string): void {
+	const on = socket;
+	setTimeout(() => {
+		if (socket === on && ready && rooms.has(room)) sendJoin(room);
+	}, joinAgainMs);
+}
+
 /* Whatever arrives proves that the link lives; silence is met with a ping, and silence after it with a new connection. */
 function watch(): void {
 	clearTimeout(watchdog);
@@ -89,7 +97,7 @@ function scheduleRetry(): void {
 }
 
 function onMessage(text: string): void {
-	const message = JSON.parse(text) as { type: string; room?: string; id?: number; code?: string; message?: string; event?: ExecutionEvent };
+	const message = JSON.parse(text) as { type: string; room?: string; id?: number; code?: string; event?: ExecutionEvent };
 	watch();
 	if (message.type === 'ready') {
 		ready = true;
@@ -103,7 +111,8 @@ function onMessage(text: string): void {
 		dispatch(message.room ?? '', message.event);
 	} else if (message.type === 'error') {
 		const room = asked.get(message.id ?? 0);
-		if (room) for (const listener of rooms.get(room) ?? []) listener.refused?.(message.code ?? '', message.message ?? '');
+		asked.delete(message.id ?? 0);
+		if (room && message.code === 'unavailable') joinLater(room);
 	}
 }
 

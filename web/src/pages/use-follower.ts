@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
 
+import { ApiError } from '../api/error';
 import { fetchEvents } from '../api/queries';
 import type { ExecutionEvent } from '../api/types';
 import { Follower } from '../live/follower';
@@ -16,6 +17,9 @@ function schedule(flush: () => void): void {
 	else requestAnimationFrame(flush);
 }
 
+/* It was deleted, or it is somebody else's now. */
+const isFinal = (error: unknown) => error instanceof ApiError && (error.status === 403 || error.status === 404);
+
 const none: ReadonlyMap<string, RunView> = new Map();
 
 /** The executions of a conversation as they go on. `watch` shows one from its first event; those that start while the room is joined
@@ -30,7 +34,7 @@ export function useFollower(conversationId: string | undefined, room: string | u
 
 	useEffect(() => {
 		if (!conversationId || !room) return;
-		const started = new Follower(conversationId, { fetchEvents, changed: setViews, live: (event) => live.current?.(event), schedule });
+		const started = new Follower(conversationId, { fetchEvents, isFinal, changed: setViews, live: (event) => live.current?.(event), schedule });
 		follower.current = started;
 		setViews(none);
 		for (const id of early.current.splice(0)) started.watch(id);
