@@ -66,16 +66,14 @@ async function allMessages(id: string, signal: AbortSignal): Promise<Message[]> 
 	return messages;
 }
 
-/** All messages of a conversation and how its executions ended. */
+/** All messages of a conversation and how its executions ended. The executions are read first: an execution that has ended has all its
+ * messages in what is read afterwards, the others are followed by their events. */
 export const threadQuery = (id: string) =>
 	queryOptions({
 		queryKey: ['conversation', id, 'thread'],
 		queryFn: async ({ signal }) => {
-			const [messages, executions] = await Promise.all([
-				allMessages(id, signal),
-				unwrap(api.GET('/api/executions', { signal, params: { query: { conversation_id: id, limit: 200 } } })),
-			]);
-			return { messages, executions: executions.items };
+			const executions = await unwrap(api.GET('/api/executions', { signal, params: { query: { conversation_id: id, limit: 200 } } }));
+			return { messages: await allMessages(id, signal), executions: executions.items };
 		},
 		staleTime: 0,
 	});

@@ -128,7 +128,8 @@ function sameGroup(a: Group, b: Group): boolean {
 		a.state === b.state &&
 		a.retry === b.retry &&
 		a.error?.message === b.error?.message &&
-		a.durationMs === b.durationMs
+		a.durationMs === b.durationMs &&
+		a.lastSeq === b.lastSeq
 	);
 }
 
@@ -157,7 +158,14 @@ const GroupView = memo(
 		const hasCalls = group.items.some((item) => item.kind === 'call');
 		const element = useSeen(hasCalls ? group.executionId : null, onSeen);
 		return (
-			<article ref={element} className="group" aria-label={`You: ${group.input.slice(0, 80)}`} data-execution={group.executionId ?? undefined} data-status={group.status}>
+			<article
+				ref={element}
+				className="group"
+				aria-label={`You: ${group.input.slice(0, 80)}`}
+				data-execution={group.executionId ?? undefined}
+				data-status={group.status}
+				data-last-event={group.lastSeq}
+			>
 				<div className="bubble">{group.input}</div>
 				<Items group={group} />
 				<GroupEnd group={group} />

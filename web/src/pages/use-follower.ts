@@ -9,12 +9,17 @@ import { isEnded } from '../live/status';
 import { follow, linkState, subscribeLink } from '../live/socket';
 
 const pollMs = 3_000;
-const hiddenFrameMs = 250;
+const noFrameMs = 250;
 
-/* Once a frame; a hidden page has no frames. */
+/* Once a frame, or a little later where no frames are drawn: in the background, behind other windows. */
 function schedule(flush: () => void): void {
-	if (document.hidden) setTimeout(flush, hiddenFrameMs);
-	else requestAnimationFrame(flush);
+	const once = () => {
+		cancelAnimationFrame(frame);
+		clearTimeout(timer);
+		flush();
+	};
+	const frame = requestAnimationFrame(once);
+	const timer = setTimeout(once, noFrameMs);
 }
 
 /* It was deleted, or it is somebody else's now. */
