@@ -17,6 +17,7 @@
 #include "base/id.h"
 
 #define LEFT_OVER_US (10 * 60 * 1000000ll)
+#define RESTORES_MAX 8
 
 /* ---- Small files ---- */
 
@@ -358,12 +359,12 @@ static int open_groups(const struct cgroup_host *h, const char *name, uint64_t m
 int cgroup_open(const struct cgroup_host *h, const char *name, uint64_t memory_max, unsigned pids_max,
 		struct cgroup *ret)
 {
-	int r = open_groups(h, name, memory_max, pids_max, ret);
+	int r, tries = 0;
 
-	if (r != -ENOENT)
-		return r;
-	restore_host(h);
-	return open_groups(h, name, memory_max, pids_max, ret);
+	/* It removes them one after the other, so also one that was just restored. */
+	while ((r = open_groups(h, name, memory_max, pids_max, ret)) == -ENOENT && tries++ < RESTORES_MAX)
+		restore_host(h);
+	return r;
 }
 
 bool cgroup_kill(const struct cgroup *c)
