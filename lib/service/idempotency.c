@@ -28,10 +28,9 @@ static int reserve(struct db_conn *c, struct exchange *x, int64_t now)
 	struct exchange_full *f = exchange_full(x);
 	int64_t n = sweep(c, now);
 
-	/* One that is there has expired. */
 	if (n >= 0)
-		n = db_exec(c, "delete from idempotency_keys where user_id = ? and idem_key = ?", DB_TEXT(user_of(x)),
-			    DB_TEXT(f->idempotency_key));
+		n = db_exec(c, "delete from idempotency_keys where user_id = ? and idem_key = ? and created_at < ?",
+			    DB_TEXT(user_of(x)), DB_TEXT(f->idempotency_key), DB_INT(now - KEEP_US));
 	if (n >= 0)
 		n = db_exec(
 			c,

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -39,18 +40,21 @@ static int write_all(int fd, struct str content)
 	return fsync(fd);
 }
 
-static int sync_dir(const char *dir)
+/* Several processes may share the folder. Returns a descriptor, whose close ends the lock, or -1. */
+static int lock_dir(const char *dir)
 {
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (fd < 0)
-		return -1;
-	r = fsync(fd);
-	close(fd);
-	return r;
+	while (fd >= 0 && flock(fd, LOCK_EX) < 0) {
+		if (errno == EINTR)
+			continue;
+		close(fd);
+		fd = -1;
+	}
+	return fd;
 }
 
-int secret_file_write(const char *dir, const char *name, struct str content, struct error *err)
+static int write_locked(int lock, const char *dir, const char *name, struct str content, struct error *err)
 {
 	char path[PATH_MAX], fresh[PATH_MAX];
 	int fd, r;
@@ -63,9 +67,20 @@ int secret_file_write(const char *dir, const char *name, struct str content, str
 		return failed(err, "write", dir, name);
 	r = write_all(fd, content);
 	close(fd);
-	if (r < 0 || rename(fresh, path) < 0 || sync_dir(dir) < 0)
+	if (r < 0 || rename(fresh, path) < 0 || fsync(lock) < 0)
 		return failed(err, "write", dir, name);
 	return 0;
+}
+
+int secret_file_write(const char *dir, const char *name, struct str content, struct error *err)
+{
+	int lock = lock_dir(dir), r;
+
+	if (lock < 0)
+		return failed(err, "write", dir, name);
+	r = write_locked(lock, dir, name, content, err);
+	close(lock);
+	return r;
 }
 
 int secret_file_read(const char *dir, const char *name, struct buf *ret, struct error *err)
@@ -102,19 +117,23 @@ void secret_file_remove(const char *dir, const char *name)
 int secret_file_key(const char *dir, const char *name, uint8_t *ret, size_t n, struct error *err)
 {
 	struct buf text = BUF_INIT;
-	int r = secret_file_read(dir, name, &text, err);
+	int lock = lock_dir(dir), r;
 
+	if (lock < 0)
+		return failed(err, "read", dir, name);
+	r = secret_file_read(dir, name, &text, err);
 	if (r == -ENOENT) {
 		randombytes_buf(ret, n);
 		base64url_encode(&text, ret, n);
 		buf_add_char(&text, '\n');
-		r = secret_file_write(dir, name, buf_str(&text), err);
+		r = write_locked(lock, dir, name, buf_str(&text), err);
 	} else if (r == 0 && base64url_decode(buf_str(&text), ret, n) != (ssize_t)n) {
 		r = error_set(err, "secret_file",
 			      "%s/%s does not hold a key; restore it from a backup, or remove it to "
 			      "have a new one made.",
 			      dir, name);
 	}
+	close(lock);
 	if (text.p)
 		sodium_memzero(text.p, text.cap);
 	buf_deinit(&text);
