@@ -386,9 +386,13 @@ static bool is_empty(const char *path)
 /* Where a file of the backup belongs; NULL: the database is on a server now. Free it. */
 static char *place_of(const struct options *o, const char *name)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(databases); i++)
-		if (!strncmp(name, "db/", 3) && !strcmp(name + 3, databases[i].name))
+	char database[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(databases); i++) {
+		snprintf(database, sizeof(database), "db/%s", databases[i].name);
+		if (!strcmp(name, database))
 			return database_path(o, i);
+	}
 	return xasprintf("%s/%s", option_str(o, "data"), name);
 }
 
