@@ -9,7 +9,7 @@ bookworm) clang_rt=libclang-rt-14-dev ;;
 *) clang_rt=libclang-rt-19-dev ;;
 esac
 lint_packages="clang clang-format $clang_rt universal-ctags"
-test_packages="chromium procps iproute2 util-linux postgresql mariadb-server-core mariadb-client-core openssl"
+test_packages="chromium procps iproute2 util-linux postgresql mariadb-server-core mariadb-client openssl sqlite3 curl"
 bench_packages="bubblewrap procps"
 
 as_root() {

@@ -66,7 +66,7 @@ run_tests() {
 	build_asan
 	# The browser story is a command of its own, ./dev e2e: it is not steady yet on a busy machine.
 	suites=${*:-unit web api faults deploy servers}
-	case " $suites " in *' unit '* | *' servers '*) start_servers ;; esac
+	case " $suites " in *' unit '* | *' api '* | *' servers '*) start_servers ;; esac
 	for s in $suites; do
 		case $s in
 		unit) run_unit ;;

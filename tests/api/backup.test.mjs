@@ -15,6 +15,9 @@ after(() => rmSync(home, { recursive: true, force: true }));
 const cli = (...args) =>
 	new Promise((done) => execFile(ogent, args, { env: { ...process.env, HOME: home } }, (e, out, err) => done({ code: e?.code ?? 0, out, err })));
 
+// The databases of this folder, wherever those of the other tests are.
+for (const name of ['OGENT_TEST_AGENT_DB', 'OGENT_TEST_AUTH_DB']) delete process.env[name];
+
 describe('backup and restore', () => {
 	let p, token, execution, conversation;
 	const saved = join(home, 'saved');
