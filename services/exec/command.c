@@ -12,13 +12,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "control.h"
-
-#define AGAIN_MS 50
-
-static void on_again(struct deadline *d);
-static void on_control(uv_poll_t *poll, int status, int events);
-static void look(struct command *c);
 
 /* ---- Tables ---- */
 
@@ -30,8 +23,7 @@ struct command *command_new(struct exec *e, struct arena *a, const struct spec *
 	c->arena = a;
 	c->spec = *spec;
 	c->refs = 1;
-	c->control = -1;
-	deadline_init(&c->again, on_again);
+	c->target = target_find(e, spec->target);
 	list_init(&c->followers);
 	list_init(&c->waiting);
 	HASH_ADD(hh_id, e->by_id, spec.id, ID_SIZE - 1, c);
@@ -77,31 +69,14 @@ void command_unref(struct command *c)
 		arena_free(c->arena);
 }
 
-static void on_poll_closed(uv_handle_t *handle)
-{
-	struct command *c = handle->data;
-
-	close(c->control);
-	c->control = -1;
-	if (c->phase == PHASE_ATTACHING)
-		look(c);
-	command_unref(c);
-}
-
-static void stop_watching(struct command *c)
-{
-	if (c->control >= 0 && !uv_is_closing((uv_handle_t *)&c->poll))
-		uv_close((uv_handle_t *)&c->poll, on_poll_closed);
-}
-
 void command_drop(struct command *c)
 {
 	HASH_DELETE(hh_id, c->exec->by_id, c);
 	if (c->spec.key[0])
 		HASH_DELETE(hh_key, c->exec->by_key, c);
 	c->phase = PHASE_GONE;
-	deadline_clear(&c->again);
-	stop_watching(c);
+	if (c->target)
+		c->target->kind->leave(c);
 	command_unref(c);
 }
 
@@ -153,7 +128,7 @@ static void tell_end(const struct command *c, const struct result *r)
 		       });
 }
 
-static void end(struct command *c, const struct result *result)
+void command_end(struct command *c, const struct result *result)
 {
 	struct follower *s;
 
@@ -166,9 +141,8 @@ static void end(struct command *c, const struct result *result)
 	command_drop(c);
 }
 
-/* Nobody will write the result any more: we do. */
-static void end_without_supervisor(struct command *c, enum command_status status, int64_t started_us, uint64_t total,
-				   const char *fmt, ...)
+void command_end_as(struct command *c, enum command_status status, int64_t started_us, uint64_t total, const char *fmt,
+		    ...)
 {
 	struct result r = {.status = status, .exit_code = -1, .output_bytes = total, .started_us = started_us};
 	va_list ap;
@@ -181,74 +155,26 @@ static void end_without_supervisor(struct command *c, enum command_status status
 	err = journal_end(&c->exec->journal, c->spec.id, &r);
 	log_event(LOG_WARN, "command ended without a result", "command", c->spec.id, "status",
 		  command_status_name(status), "reason", r.reason, "saved", err < 0 ? strerror(-err) : "yes", NULL);
-	end(c, &r);
+	command_end(c, &r);
 }
 
-/* ---- Its supervisor ---- */
+/* ---- At its target ---- */
 
-static void watch(struct command *c, int control)
-{
-	c->control = control;
-	c->phase = PHASE_WATCHING;
-	if (uv_poll_init(service_loop(c->exec->service), &c->poll, control) < 0)
-		fatal("cannot watch a command's supervisor");
-	c->poll.data = c;
-	command_ref(c);
-	uv_poll_start(&c->poll, UV_READABLE, on_control);
-	if (c->is_cancelled)
-		control_send(control, CONTROL_CANCEL);
-}
-
-static int connect_control(const struct command *c)
-{
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int dir = journal_folder(&c->exec->journal, c->spec.id), fd, r = 0;
-
-	if (dir < 0)
-		return dir;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/" CONTROL_SOCKET, dir);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		r = -errno;
-	close(dir);
-	if (r < 0 && fd >= 0)
-		close(fd);
-	return r < 0 ? r : fd;
-}
-
-static void ask_spawner(struct command *c)
-{
-	int control, r;
-
-	if (c->is_asked) {
-		end_without_supervisor(c, COMMAND_ERROR, 0, 0, "Its supervisor could not be started%s%s.",
-				       c->failure ? ": " : "", c->failure ? strerror(-c->failure) : "");
-		return;
-	}
-	c->is_asked = true;
-	r = spawner_ask(&c->exec->spawner, c->spec.id, &control);
-	if (r < 0)
-		end_without_supervisor(c, COMMAND_ERROR, 0, 0, "Its supervisor could not be started: %s.",
-				       strerror(-r));
-	else
-		watch(c, control);
-}
-
-/* No supervisor has it, and we hold its lock: it has ended, or was lost, or was never accepted. Returns false when it
- * was accepted and never started. */
-static bool settle(struct command *c)
+bool command_settle(struct command *c)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
 	struct journal_entry entry;
 	int r = journal_load(&c->exec->journal, c->spec.id, a, &entry);
 
 	if (r < 0)
-		end_without_supervisor(c, COMMAND_ERROR, 0, 0, "Its journal cannot be read: %s.", strerror(-r));
+		command_end_as(c, COMMAND_ERROR, 0, 0, "Its journal cannot be read: %s.", strerror(-r));
 	else if (entry.has_result)
-		end(c, &entry.result);
+		command_end(c, &entry.result);
 	else if (entry.has_started)
-		end_without_supervisor(c, COMMAND_LOST, entry.started_us, entry.total,
-				       "Its supervisor died; the command may have run in part.");
+		command_end_as(c, COMMAND_LOST, entry.started_us, entry.total,
+			       c->spec.target[0] ? "exec ended and with it the connection to the target, which then kills the "
+						   "command; it may have run in part."
+						 : "Its supervisor died; the command may have run in part.");
 	else if (journal_is_accepted(&c->exec->journal, &c->spec))
 		return false;
 	else {
@@ -258,114 +184,24 @@ static bool settle(struct command *c)
 	return true;
 }
 
-/* Its supervisor is about to open its socket, or about to leave. */
-static void look_again(struct command *c)
-{
-	if (++c->attempts % 200 == 0)
-		log_event(LOG_WARN, "a command's supervisor does not answer", "command", c->spec.id, NULL);
-	deadline_set(service_wheel(c->exec->service), &c->again, AGAIN_MS);
-}
-
-/* Finds out where a command is that we are not connected to. */
-static void look(struct command *c)
-{
-	int fd = connect_control(c);
-	bool is_settled;
-
-	c->phase = PHASE_ATTACHING;
-	if (fd >= 0) {
-		watch(c, fd);
-		return;
-	}
-	fd = journal_lock(&c->exec->journal, c->spec.id);
-	if (fd == -EWOULDBLOCK) {
-		look_again(c);
-		return;
-	}
-	command_ref(c);
-	is_settled = settle(c);
-	if (fd >= 0)
-		close(fd);
-	if (!is_settled)
-		ask_spawner(c);
-	command_unref(c);
-}
-
-static void on_again(struct deadline *d)
-{
-	look(container_of(d, struct command, again));
-}
-
 void command_attach(struct command *c)
 {
-	ask_spawner(c);
+	c->phase = PHASE_RUNNING;
+	c->target->kind->start(c);
 }
 
-static void pump_all(struct command *c)
+void command_pump(struct command *c)
 {
 	struct follower *s;
 
-	c->is_unseen = true;
 	list_foreach (s, &c->followers, struct follower, link)
 		follower_pump(s);
 }
 
 void command_seen(struct command *c)
 {
-	if (!c->is_unseen || c->phase != PHASE_WATCHING)
-		return;
-	c->is_unseen = false;
-	control_send(c->control, CONTROL_SEEN);
-}
-
-/* The supervisor has written the result; without room for it on the disk, it is told here for the last time. */
-static void on_ended(struct command *c, int err)
-{
-	_cleanup_(arena_free_p) struct arena *a = arena_new();
-	struct journal_entry entry;
-
-	if (journal_load(&c->exec->journal, c->spec.id, a, &entry) == 0 && entry.has_result)
-		end(c, &entry.result);
-	else
-		end_without_supervisor(c, COMMAND_LOST, c->started_us, 0, "Its result could not be saved: %s.",
-				       strerror(-err));
-}
-
-/* Not connected to its supervisor any more, or never was: on_poll_closed looks where it is. */
-static void reattach(struct command *c)
-{
-	c->phase = PHASE_ATTACHING;
-	stop_watching(c);
-}
-
-static void on_event(struct command *c, const struct control_event *e)
-{
-	switch ((enum control_event_type)e->type) {
-	case CONTROL_STARTED: c->started_us = e->at_us; break;
-	case CONTROL_OUTPUT: pump_all(c); break;
-	case CONTROL_ENDED: on_ended(c, e->err); break;
-	case CONTROL_FAILED:
-		c->failure = e->err;
-		reattach(c);
-		break;
-	case CONTROL_TAKEN: reattach(c); break;
-	}
-}
-
-static void on_control(uv_poll_t *poll, int status, int events)
-{
-	struct command *c = poll->data;
-	struct control_event e;
-	int r;
-
-	command_ref(c);
-	while (c->phase == PHASE_WATCHING && (r = control_receive(c->control, &e)) != -EAGAIN) {
-		if (r == 0)
-			reattach(c);
-		else
-			on_event(c, &e);
-	}
-	command_unref(c);
+	if (c->phase == PHASE_RUNNING)
+		c->target->kind->seen(c);
 }
 
 void command_cancel(struct command *c)
@@ -373,8 +209,8 @@ void command_cancel(struct command *c)
 	if (c->is_cancelled)
 		return;
 	c->is_cancelled = true;
-	if (c->phase == PHASE_WATCHING)
-		control_send(c->control, CONTROL_CANCEL);
+	if (c->phase == PHASE_RUNNING)
+		c->target->kind->cancel(c);
 }
 
 /* ---- At the start and at the end of exec ---- */
@@ -383,6 +219,7 @@ void command_adopt(struct exec *e, const char *id)
 {
 	struct arena *a = arena_new();
 	struct journal_entry entry;
+	struct command *c;
 	int r = journal_load(&e->journal, id, a, &entry);
 
 	if (r < 0 || command_by_id(e, id)) {
@@ -392,7 +229,12 @@ void command_adopt(struct exec *e, const char *id)
 		arena_free(a);
 		return;
 	}
-	look(command_new(e, a, &entry.spec));
+	c = command_new(e, a, &entry.spec);
+	c->phase = PHASE_RUNNING;
+	if (c->target)
+		c->target->kind->adopt(c);
+	else if (!command_settle(c))
+		command_end_as(c, COMMAND_ERROR, 0, 0, "The target %.60s is not configured any more.", entry.spec.target);
 }
 
 void commands_attach_all(struct exec *e)
@@ -489,6 +331,7 @@ void command_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct spe
 	add_time(doc, obj, "started_at", r ? r->started_us : started_us);
 	add_time(doc, obj, "ended_at", r ? r->ended_us : 0);
 	add_int_or_null(doc, obj, "duration_ms", r && r->started_us, r ? (r->ended_us - r->started_us) / 1000 : 0);
+	yyjson_mut_obj_add_strcpy(doc, obj, "target", s->target[0] ? s->target : TARGET_LOCAL);
 	json_add_str(doc, obj, "workspace", nonempty(s->workspace));
 	json_add_str(doc, obj, "user_id", nonempty(s->user_id));
 	add_usage(doc, obj, r);

@@ -1,4 +1,4 @@
-/* A command that has not ended, on exec's loop: connected to its supervisor, followed by streams. When it ends it
+/* A command that has not ended, on exec's loop: run by its target, followed by streams. When it ends it
  * leaves the tables, and goes when its last stream has gone; from then on the journal knows it. */
 #pragma once
 
@@ -6,13 +6,13 @@
 
 #include "exec.h"
 #include "follower.h"
+#include "target.h"
 
 /* What it waits for. */
 enum command_phase {
-	PHASE_SAVING,    /* the journal */
-	PHASE_ATTACHING, /* its supervisor, which cannot be reached yet */
-	PHASE_WATCHING,  /* its supervisor's messages */
-	PHASE_GONE,      /* the streams to finish */
+	PHASE_SAVING,  /* the journal */
+	PHASE_RUNNING, /* its target */
+	PHASE_GONE,    /* the streams to finish */
 };
 
 struct command {
@@ -22,16 +22,11 @@ struct command {
 	struct result result; /* once it has ended */
 	struct trace trace;   /* below the request that made it; empty for one from before a restart */
 	enum command_phase phase;
-	unsigned refs; /* one until its end, one for each stream, one for its poll handle */
+	struct target *target; /* NULL: not configured any more */
+	void *run;             /* the target's own, in the arena */
+	unsigned refs;         /* one until its end, one for each stream, the target's */
 	int64_t started_us;
-	bool is_asked;     /* the spawner was asked for a supervisor by us */
-	bool is_cancelled; /* wanted; told as soon as there is somebody to tell */
-	bool is_unseen;    /* the supervisor waits to hear that its output was seen */
-	int failure;       /* -errno that the spawner or the supervisor told */
-	unsigned attempts;
-	int control;
-	uv_poll_t poll;
-	struct deadline again;
+	bool is_cancelled; /* wanted */
 	struct list followers; /* struct follower, link */
 	struct list waiting;   /* struct create_wait, link: requests with the same key, until it is saved */
 	UT_hash_handle hh_id, hh_key;
@@ -45,13 +40,24 @@ unsigned command_count(struct exec *e, const char *user_id);
 void command_ref(struct command *c);
 void command_unref(struct command *c);
 
-/* It is in the journal: finds its supervisor or has one started. */
+/* It is in the journal: its target runs it. */
 void command_attach(struct command *c);
 /* It could not be saved, or was not accepted: leaves the tables. */
 void command_drop(struct command *c);
 void command_cancel(struct command *c);
-/* A stream has shown all there is: the supervisor may tell of more. */
+/* A stream has shown all there is: its target may tell of more. */
 void command_seen(struct command *c);
+
+/* For targets. There is more output: to the streams. */
+void command_pump(struct command *c);
+/* It has ended, and the journal knows. */
+void command_end(struct command *c, const struct result *result);
+/* It has ended and nobody has written the result: this does. */
+void command_end_as(struct command *c, enum command_status status, int64_t started_us, uint64_t total, const char *fmt,
+		    ...) PRINTF_LIKE(5, 6);
+/* Nobody runs it: what the journal says decides whether it has ended, was lost, or was never accepted. Returns false
+ * when it was accepted and never started. */
+bool command_settle(struct command *c);
 
 /* All commands without a result, at the start. */
 void commands_attach_all(struct exec *e);

@@ -202,6 +202,7 @@ static const struct json_field fields[] = {
 	{"cwd", JSON_STRING, false, 0, 4000},        {"env", JSON_OBJECT, false, 0, 0},
 	{"stdin", JSON_STRING, false, 0, INPUT_MAX}, {"timeout_ms", JSON_INT, false, 1, 0},
 	{"workspace", JSON_STRING, false, 1, 64},    {"key", JSON_STRING, false, 1, 255},
+	{"target", JSON_STRING, false, 1, 32},
 };
 
 static int invalid(struct error *err, const char *text)
@@ -304,6 +305,9 @@ static int read_spec(struct exec *e, struct exchange *x, struct arena *a, struct
 	s->script = script ? arena_strdup(a, script) : NULL;
 	s->cwd = arena_strdup(a, json_get_str(x->body, "cwd", ""));
 	s->workspace = arena_strdup(a, json_get_str(x->body, "workspace", ""));
+	s->target = arena_strdup(a, json_get_str(x->body, "target", TARGET_LOCAL));
+	if (strcmp(s->target, TARGET_LOCAL) == 0)
+		s->target = "";
 	if (input)
 		s->input = arena_str(a, (struct str){yyjson_get_str(input), yyjson_get_len(input)});
 	if (s->workspace[0] && !workspace_is_valid(str_of(s->workspace)))
@@ -321,10 +325,18 @@ static int read_spec(struct exec *e, struct exchange *x, struct arena *a, struct
 /* Whether it may start now; a key's replay needs none of this. */
 static bool may_start(struct exec *e, struct exchange *x, const struct spec *s)
 {
-	const char *why = exec_unavailable(e, x->arena);
+	struct target *t = target_find(e, s->target);
+	const char *why;
 
+	if (!t) {
+		reply_problem(x, 422, "unknown_target",
+			      "There is no target of the name \"%s\". GET /api/targets lists those there are.", s->target);
+		return false;
+	}
+	why = t->kind->unavailable(t, x->arena);
 	if (why) {
-		reply_problem(x, 503, "sandbox_unavailable", "%s", why);
+		reply_problem(x, 503, t->kind == &target_local ? "sandbox_unavailable" : "target_unavailable", "%s",
+			      why);
 		return false;
 	}
 	if (service_is_draining(e->service)) {

@@ -133,6 +133,7 @@ static void stop(void *arg)
 	job_lane_free(e->lane);
 	deadline_clear(&e->prune);
 	commands_leave_all(e);
+	targets_close(e);
 	uv_close((uv_handle_t *)&e->spawner_poll, NULL);
 }
 
@@ -147,6 +148,7 @@ int exec_main(const struct options *options)
 	open_journal(&e);
 	exec_make_metrics(&e);
 	watch_spawner(&e);
+	targets_open(&e);
 	commands_attach_all(&e);
 	deadline_init(&e.prune, on_prune);
 	deadline_set(service_wheel(e.service), &e.prune, 1000);

@@ -1,5 +1,5 @@
 /* The exec role: runs commands in sandboxes. Reading order: routes.c, create.c, command.c, follower.c for the wire and
- * the loop; journal.c, spool.c for the disk; spawner.c, supervisor.c, sandbox/ for what runs. */
+ * the loop; target.h with local.c and ssh.c for where commands run; journal.c, spool.c for the disk; spawner.c, supervisor.c, sandbox/ for what runs. */
 #pragma once
 
 #include "io/jobs.h"
@@ -19,6 +19,8 @@ struct exec {
 	enum sandbox_level wanted;
 	uid_t next_uid;
 	struct deadline prune;
+
+	struct list targets; /* struct target, link; the local one first */
 
 	/* Commands that have not ended. */
 	struct command *by_id, *by_key; /* hash tables */

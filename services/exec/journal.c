@@ -139,7 +139,7 @@ static int make_workspace(const struct journal *j, struct spec *spec)
 	struct stat st;
 	int fd, r = 0;
 
-	if (!spec->workspace[0])
+	if (!spec->workspace[0] || spec->target[0]) /* a target makes its own */
 		return 0;
 	if (mkdirat(j->workspaces_fd, spec->workspace, 0700) == 0) {
 		if (j->is_root &&

@@ -1,4 +1,4 @@
-#include "exec.h"
+#include "target.h"
 
 #define CREATE_BODY (8 << 20) /* 1 MiB of stdin, every byte of it escaped, and the rest */
 
@@ -9,5 +9,6 @@ const struct route exec_routes[] = {
 	{HTTP_GET_, "/api/commands/{id}/stream", "commands.read", 0, 0, commands_stream},
 	{HTTP_GET_, "/api/commands/{id}/output", "commands.read", 0, 0, commands_output},
 	{HTTP_POST_, "/api/commands/{id}/cancel", "commands.run", 0, 1024, commands_cancel},
+	{HTTP_GET_, "/api/targets", "commands.read", 0, 0, targets_list},
 };
 const size_t exec_routes_n = ARRAY_SIZE(exec_routes);

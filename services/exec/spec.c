@@ -46,6 +46,7 @@ struct str spec_to_json(struct arena *a, const struct spec *s)
 	yyjson_mut_obj_add_str(doc, obj, "cwd", s->cwd);
 	add_strings(doc, obj, "env", s->env);
 	yyjson_mut_obj_add_strn(doc, obj, "stdin", s->input.p ? s->input.p : "", s->input.n);
+	yyjson_mut_obj_add_str(doc, obj, "target", s->target);
 	yyjson_mut_obj_add_str(doc, obj, "workspace", s->workspace);
 	yyjson_mut_obj_add_uint(doc, obj, "uid", s->uid);
 	yyjson_mut_obj_add_uint(doc, obj, "timeout_ms", s->timeout_ms);
@@ -98,6 +99,7 @@ int spec_from_json(struct arena *a, struct str text, struct spec *ret)
 	s.cwd = json_get_str(obj, "cwd", "");
 	s.env = get_strings(a, obj, "env");
 	s.input = str_of(json_get_str(obj, "stdin", ""));
+	s.target = json_get_str(obj, "target", "");
 	s.workspace = json_get_str(obj, "workspace", "");
 	s.uid = (uid_t)get_u64(obj, "uid");
 	s.timeout_ms = get_u64(obj, "timeout_ms");

@@ -41,6 +41,7 @@ struct spec {
 	const char *cwd;          /* as asked, "" = /workspace */
 	char **env;               /* NAME=VALUE, NULL at the end */
 	struct str input;         /* stdin */
+	const char *target;       /* its name, "" = this machine */
 	const char *workspace;    /* its id, "" = an empty one of its own */
 	uid_t uid;                /* on the host, where exec is root */
 	uint64_t timeout_ms, memory_max, tmp_max, output_max, file_size_max;

@@ -80,7 +80,7 @@ static struct trial trial_new(struct bench *b)
 
 	id_new(t.spec.id);
 	t.spec.user_id = "somebody";
-	t.spec.key = t.spec.request_hash = t.spec.cwd = "";
+	t.spec.key = t.spec.request_hash = t.spec.cwd = t.spec.target = "";
 	t.spec.env = no_env;
 	t.spec.uid = TEST_UID + b->n++;
 	t.spec.workspace = arena_printf(b->arena, "w%u", b->n);

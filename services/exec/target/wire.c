@@ -284,7 +284,7 @@ int wire_read_run(struct arena *a, struct str data, struct target_request *ret)
 	s->script = is_script ? what[0] : NULL;
 	s->argv = is_script ? NULL : what;
 	s->input = arena_str(a, s->input);
-	s->user_id = s->key = s->request_hash = "";
+	s->user_id = s->key = s->request_hash = s->target = "";
 	*ret = req;
 	return 0;
 }

@@ -1,0 +1,57 @@
+/* Where commands run. A kind of target is one file and one struct of functions: local.c (a sandbox on this machine, by
+ * the spawner) and ssh.c (a sandbox that ogent-target makes on another host). A command names its target; "local" is
+ * the default and always there, the others come from the option exec_ssh_target. */
+#pragma once
+
+#include "exec.h"
+
+struct command;
+struct target;
+
+struct target_kind {
+	const char *name;
+	/* The command is in the journal: it runs, and ends by command_end, now or later. */
+	void (*start)(struct command *c);
+	/* One that the journal has without a result, at exec's start: found again, started, or ended. */
+	void (*adopt)(struct command *c);
+	/* Wanted once, while it runs. */
+	void (*cancel)(struct command *c);
+	/* A stream has shown all output there is. */
+	void (*seen)(struct command *c);
+	/* It leaves the tables: it has ended, or exec ends. May come without a start. */
+	void (*leave)(struct command *c);
+	/* NULL, or why no command may run and what to do, in the arena. */
+	const char *(*unavailable)(const struct target *t, struct arena *a);
+	/* Members of GET /api/targets: state, reason and what the sandbox is made of; no secrets. */
+	void (*describe)(const struct target *t, yyjson_mut_doc *doc, yyjson_mut_val *obj);
+	/* exec ends; the commands have left. */
+	void (*stop)(struct target *t);
+};
+
+extern const struct target_kind target_local, target_ssh;
+
+struct target {
+	const struct target_kind *kind;
+	struct exec *exec;
+	char name[33];
+	struct list link; /* in exec's targets */
+};
+
+#define TARGET_LOCAL "local"
+
+/* All targets that the options name. Ends the process on a wrong option, with what to do. */
+void targets_open(struct exec *e);
+void targets_close(struct exec *e);
+/* NULL: there is none of that name. "" is the local one. */
+struct target *target_find(struct exec *e, const char *name);
+/* GET /api/targets */
+void targets_list(struct exchange *x);
+/* The parts of the sandbox that a report shows: level, required, ok, layers. */
+void report_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct sandbox_report *r,
+		     enum sandbox_level wanted);
+/* Why a machine with that report may not run commands, `where` in front; NULL: it may. */
+const char *report_refusal(const struct sandbox_report *r, enum sandbox_level wanted, const char *where,
+			   struct arena *a);
+
+/* ssh.c: a target at ssh://USER@HOST[:PORT]. Ends the process on a wrong option. */
+struct target *ssh_target_new(struct exec *e, const char *name, const char *url);
