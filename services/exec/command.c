@@ -172,9 +172,10 @@ bool command_settle(struct command *c)
 		command_end(c, &entry.result);
 	else if (entry.has_started)
 		command_end_as(c, COMMAND_LOST, entry.started_us, entry.total,
-			       c->spec.target[0] ? "exec ended and with it the connection to the target, which then kills the "
-						   "command; it may have run in part."
-						 : "Its supervisor died; the command may have run in part.");
+			       c->spec.target[0]
+				       ? "exec ended and with it the connection to the target, which then kills the "
+					 "command; it may have run in part."
+				       : "Its supervisor died; the command may have run in part.");
 	else if (journal_is_accepted(&c->exec->journal, &c->spec))
 		return false;
 	else {
@@ -234,7 +235,8 @@ void command_adopt(struct exec *e, const char *id)
 	if (c->target)
 		c->target->kind->adopt(c);
 	else if (!command_settle(c))
-		command_end_as(c, COMMAND_ERROR, 0, 0, "The target %.60s is not configured any more.", entry.spec.target);
+		command_end_as(c, COMMAND_ERROR, 0, 0, "The target %.60s is not configured any more.",
+			       entry.spec.target);
 }
 
 void commands_attach_all(struct exec *e)

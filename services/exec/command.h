@@ -26,7 +26,7 @@ struct command {
 	void *run;             /* the target's own, in the arena */
 	unsigned refs;         /* one until its end, one for each stream, the target's */
 	int64_t started_us;
-	bool is_cancelled; /* wanted */
+	bool is_cancelled;     /* wanted */
 	struct list followers; /* struct follower, link */
 	struct list waiting;   /* struct create_wait, link: requests with the same key, until it is saved */
 	UT_hash_handle hh_id, hh_key;

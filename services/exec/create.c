@@ -330,7 +330,8 @@ static bool may_start(struct exec *e, struct exchange *x, const struct spec *s)
 
 	if (!t) {
 		reply_problem(x, 422, "unknown_target",
-			      "There is no target of the name \"%s\". GET /api/targets lists those there are.", s->target);
+			      "There is no target of the name \"%s\". GET /api/targets lists those there are.",
+			      s->target);
 		return false;
 	}
 	why = t->kind->unavailable(t, x->arena);

@@ -1,5 +1,6 @@
 /* The exec role: runs commands in sandboxes. Reading order: routes.c, create.c, command.c, follower.c for the wire and
- * the loop; target.h with local.c and ssh.c for where commands run; journal.c, spool.c for the disk; spawner.c, supervisor.c, sandbox/ for what runs. */
+ * the loop; target.h with local.c and ssh.c for where commands run; journal.c, spool.c for the disk; spawner.c,
+ * supervisor.c, sandbox/ for what runs. */
 #pragma once
 
 #include "io/jobs.h"

@@ -165,8 +165,7 @@ static void on_ended(struct command *c, int err)
 	if (journal_load(&c->exec->journal, c->spec.id, a, &entry) == 0 && entry.has_result)
 		command_end(c, &entry.result);
 	else
-		command_end_as(c, COMMAND_LOST, c->started_us, 0, "Its result could not be saved: %s.",
-			       strerror(-err));
+		command_end_as(c, COMMAND_LOST, c->started_us, 0, "Its result could not be saved: %s.", strerror(-err));
 }
 
 /* Not connected to its supervisor any more, or never was: on_poll_closed looks where it is. */

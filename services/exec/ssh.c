@@ -242,8 +242,7 @@ static bool parse_url(struct ssh_target *t, const char *url)
 	if (!rest.p || user.n == 0 || rest.n == 0 || memchr(user.p, ':', user.n) || memchr(rest.p, '/', rest.n))
 		return false;
 	place = arena_strndup(a, rest.p, rest.n);
-	if (address_parse(place, &t->address) < 0 &&
-	    address_parse(arena_printf(a, "%s:22", place), &t->address) < 0)
+	if (address_parse(place, &t->address) < 0 && address_parse(arena_printf(a, "%s:22", place), &t->address) < 0)
 		return false;
 	t->user = xstrndup(user.p, user.n);
 	return !t->address.is_unix;

@@ -5,8 +5,8 @@
 
 #include "command.h"
 #include "io/address.h"
-#include "ssh_api.h"
 #include "spool.h"
+#include "ssh_api.h"
 #include "target/wire.h"
 
 struct ssh_target {

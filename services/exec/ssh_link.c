@@ -216,9 +216,12 @@ static bool set_options(struct ssh_link *l)
 		enum ssh_options_e option;
 		const void *value;
 	} options[] = {
-		{SSH_OPTIONS_HOST, t->address.host},      {SSH_OPTIONS_PORT_STR, t->address.port},
-		{SSH_OPTIONS_USER, t->user},              {SSH_OPTIONS_KNOWNHOSTS, t->known_hosts},
-		{SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null"}, {SSH_OPTIONS_PROCESS_CONFIG, &(bool){false}},
+		{SSH_OPTIONS_HOST, t->address.host},
+		{SSH_OPTIONS_PORT_STR, t->address.port},
+		{SSH_OPTIONS_USER, t->user},
+		{SSH_OPTIONS_KNOWNHOSTS, t->known_hosts},
+		{SSH_OPTIONS_GLOBAL_KNOWNHOSTS, "/dev/null"},
+		{SSH_OPTIONS_PROCESS_CONFIG, &(bool){false}},
 		{SSH_OPTIONS_FD, &l->fd},
 	};
 
@@ -233,7 +236,7 @@ static void greet(struct ssh_link *l)
 	int r;
 
 	if (!l->session) {
-		l->session = api(l)->new();
+		l->session = api(l)->new ();
 		if (!l->session || !set_options(l)) {
 			ssh_link_fail(l, true, "libssh refuses the options of the target.");
 			return;
@@ -245,7 +248,8 @@ static void greet(struct ssh_link *l)
 	if (r == SSH_OK)
 		l->state = LINK_PROVING;
 	else if (r != SSH_AGAIN)
-		ssh_link_fail(l, false, "The host does not agree on a connection: %.250s.", api(l)->get_error(l->session));
+		ssh_link_fail(l, false, "The host does not agree on a connection: %.250s.",
+			      api(l)->get_error(l->session));
 }
 
 static void fingerprint(struct ssh_link *l, char *ret, size_t size)
@@ -277,15 +281,17 @@ static bool check_host(struct ssh_link *l)
 		return true;
 	fingerprint(l, key, sizeof(key));
 	if (known == SSH_KNOWN_HOSTS_CHANGED || known == SSH_KNOWN_HOSTS_OTHER)
-		ssh_link_fail(l, true,
-			      "The host key has changed: it is %s now. Somebody may stand in between. If the host was set "
-			      "up anew, replace its line in the file of known hosts (option exec_ssh_known_hosts).",
-			      key);
+		ssh_link_fail(
+			l, true,
+			"The host key has changed: it is %s now. Somebody may stand in between. If the host was set "
+			"up anew, replace its line in the file of known hosts (option exec_ssh_known_hosts).",
+			key);
 	else if (known == SSH_KNOWN_HOSTS_UNKNOWN || known == SSH_KNOWN_HOSTS_NOT_FOUND)
-		ssh_link_fail(l, true,
-			      "The host key is unknown: it is %s. Compare it with the host's own, then add it to the file of "
-			      "known hosts (option exec_ssh_known_hosts).",
-			      key);
+		ssh_link_fail(
+			l, true,
+			"The host key is unknown: it is %s. Compare it with the host's own, then add it to the file of "
+			"known hosts (option exec_ssh_known_hosts).",
+			key);
 	else
 		ssh_link_fail(l, true, "The file of known hosts (option exec_ssh_known_hosts) cannot be read.");
 	return false;
@@ -293,15 +299,17 @@ static bool check_host(struct ssh_link *l)
 
 static bool load_key(struct ssh_link *l)
 {
-	int r = access(l->target->identity, R_OK) < 0 ? SSH_EOF
-						      : api(l)->pki_import_privkey_file(l->target->identity, "", NULL,
-											NULL, &l->key);
+	int r = access(l->target->identity, R_OK) < 0
+			? SSH_EOF
+			: api(l)->pki_import_privkey_file(l->target->identity, "", NULL, NULL, &l->key);
 
 	if (r == SSH_EOF)
-		ssh_link_fail(l, true, "The private key (option exec_ssh_identity) cannot be read: %s.", strerror(errno));
+		ssh_link_fail(l, true, "The private key (option exec_ssh_identity) cannot be read: %s.",
+			      strerror(errno));
 	else if (r != SSH_OK)
-		ssh_link_fail(l, true,
-			      "The private key (option exec_ssh_identity) is none, or has a passphrase: use one without.");
+		ssh_link_fail(
+			l, true,
+			"The private key (option exec_ssh_identity) is none, or has a passphrase: use one without.");
 	return r == SSH_OK;
 }
 

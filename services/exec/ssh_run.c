@@ -41,9 +41,9 @@ struct ssh_run {
 	struct buf out;
 	/* What came, noted by libssh's calls back. */
 	bool has_hello, has_end, is_other_version, is_closed, is_broken;
-	bool has_output;       /* for the streams */
-	char said[SAID_MAX];   /* on the program's stderr */
-	struct result result;  /* with has_end */
+	bool has_output;             /* for the streams */
+	char said[SAID_MAX];         /* on the program's stderr */
+	struct result result;        /* with has_end */
 	struct target_report report; /* with has_report */
 	bool has_report;
 
@@ -95,7 +95,8 @@ static struct ssh_run *run_new(struct ssh_target *t, struct command *c)
 	return run;
 }
 
-/* Never while the channel opens: libssh could not close it any more. Closing a channel ends the program's input: it kills what is left. */
+/* Never while the channel opens: libssh could not close it any more. Closing a channel ends the program's input: it
+ * kills what is left. */
 static void leave_link(struct ssh_run *run)
 {
 	struct ssh_link *l = run->on;
@@ -155,8 +156,8 @@ static void save_done(struct job *job)
 
 	run_free(run);
 	if (r < 0)
-		command_end_as(c, COMMAND_LOST, c->started_us, result.output_bytes, "Its result could not be saved: %s.",
-			       strerror(-r));
+		command_end_as(c, COMMAND_LOST, c->started_us, result.output_bytes,
+			       "Its result could not be saved: %s.", strerror(-r));
 	else
 		command_end(c, &result);
 	command_unref(c);
@@ -406,7 +407,8 @@ static void send_some(struct ssh_run *run)
 {
 	while (run->out.n > 0 && !run->is_closed) {
 		uint32_t window = api(run)->channel_window_size(run->channel);
-		int n = window ? api(run)->channel_write(run->channel, run->out.p, (uint32_t)MIN(run->out.n, window)) : 0;
+		int n = window ? api(run)->channel_write(run->channel, run->out.p, (uint32_t)MIN(run->out.n, window))
+			       : 0;
 
 		if (n <= 0)
 			return;
@@ -423,8 +425,9 @@ static void probe_next(struct ssh_run *run)
 		run_free(run);
 		ssh_link_report(l, &report);
 	} else if (run->is_other_version || run->has_end) {
-		ssh_link_fail(l, true, "The target's " TARGET_NAME " is of another version: install the one of this release "
-				       "(docs/ssh-target.md).");
+		ssh_link_fail(l, true,
+			      "The target's " TARGET_NAME " is of another version: install the one of this release "
+			      "(docs/ssh-target.md).");
 	} else if (run->is_broken || run->is_closed) {
 		ssh_link_fail(l, true, "The account does not start " TARGET_NAME " (docs/ssh-target.md)%s%s.",
 			      run->said[0] ? "; it says: " : "", run->said);
@@ -541,7 +544,8 @@ static void lose(struct ssh_run *run, const char *reason)
 	} else if (run->state == RUN_LISTENING) {
 		command_pump(run->command);
 		end_as(run, COMMAND_LOST,
-		       "The connection to the target broke, and the target then kills the command; it may have run in part. "
+		       "The connection to the target broke, and the target then kills the command; it may have run in "
+		       "part. "
 		       "%.100s",
 		       reason);
 	} else {

@@ -18,7 +18,8 @@ static bool is_name(const char *name)
 	size_t n = strlen(name);
 
 	for (; *name; name++)
-		if (!isascii(*name) || !(islower((unsigned char)*name) || isdigit((unsigned char)*name) || *name == '-'))
+		if (!isascii(*name) ||
+		    !(islower((unsigned char)*name) || isdigit((unsigned char)*name) || *name == '-'))
 			return false;
 	return n >= 1 && n <= 32;
 }

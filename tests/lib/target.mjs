@@ -1,10 +1,12 @@
 // Speaks to ogent-target as exec does: see services/exec/target/frame.h and wire.h.
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
-// The helper of the release build or of the one under test: it is the same program without sanitizers.
-export const ogentTarget = resolve(process.env.OGENT_TARGET_BIN ?? join(import.meta.dirname, '../../build/ogent-target'));
+// Beside the program under test; it is never built with sanitizers.
+export const ogentTarget = process.env.OGENT_BIN
+  ? join(dirname(resolve(process.env.OGENT_BIN)), 'ogent-target')
+  : resolve(import.meta.dirname, '../../build/ogent-target');
 
 const STATUS = ['queued', 'running', 'exited', 'signalled', 'timeout', 'cancelled', 'oom', 'lost', 'error'];
 export const LEVEL = { landlock: 1, standard: 2, strict: 3 };
@@ -82,7 +84,10 @@ export class Target {
     this.child.stderr.on('data', (d) => (this.said += d));
     this.child.stdout.on('data', (d) => this.take(d));
     this.closed = new Promise((done) => this.child.on('close', (code, signal) => done({ code, signal })));
-    this.closed.then(() => this.check());
+    this.closed.then(() => {
+      this.isClosed = true;
+      this.check();
+    });
   }
 
   take(d) {
@@ -110,7 +115,7 @@ export class Target {
     return new Promise((done, fail) => {
       const w = () => {
         if (fn()) done(this);
-        else if (this.child.exitCode !== null && !this.child.stdout.readable) fail(new Error(`ended before: ${this.said}`));
+        else if (this.isClosed) fail(new Error(`ended before: ${this.said}`));
         else return;
         this.waiting.delete(w);
       };

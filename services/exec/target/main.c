@@ -74,7 +74,7 @@ static void receive(struct helper *h)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
-		hang_up(h);
+		h->in_fd = CLOSED_FD; /* somebody may still take what we say */
 		return;
 	}
 	h->heard_us = clock_mono_us();
@@ -96,7 +96,7 @@ static void flush(struct helper *h)
 {
 	uint64_t end = clock_mono_us() + FLUSH_MS * 1000ull;
 
-	while (h->out.n > 0 && clock_mono_us() < end) {
+	while (h->out.n > 0 && h->out_fd >= 0 && clock_mono_us() < end) {
 		struct pollfd p = {.fd = h->out_fd, .events = POLLOUT};
 
 		if (poll(&p, 1, 1000) > 0)
