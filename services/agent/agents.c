@@ -30,7 +30,8 @@ static void read_row(struct db_stmt *st, struct arena *a, struct agent_row *ret)
 	ret->updated_at = db_col_int(st, 8);
 }
 
-/* The members of a configuration: instructions, model, tools, limits. */
+/* The members of a configuration: instructions, model, tools, target, limits. One of before there were targets has no
+ * target. */
 static void add_config(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *config)
 {
 	yyjson_val *root = yyjson_doc_get_root(json_parse(a, config, strlen(config), NULL)), *key, *val;
@@ -38,6 +39,8 @@ static void add_config(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj
 
 	yyjson_obj_foreach(root, i, max, key, val)
 		yyjson_mut_obj_add(obj, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, val));
+	if (!yyjson_obj_get(root, "target"))
+		json_add_str(doc, obj, "target", "local");
 }
 
 static void add_row(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct agent_row *row)
@@ -92,6 +95,7 @@ static const struct json_field create_fields[] = {
 	{"instructions", JSON_STRING, false, 0, 100000},
 	{"model", JSON_STRING, false, 1, 200},
 	{"tools", JSON_ARRAY, false, 0, 8},
+	{"target", JSON_STRING, false, 1, 32},
 	{"limits", JSON_OBJECT},
 };
 
@@ -101,6 +105,7 @@ static const struct json_field patch_fields[] = {
 	{"instructions", JSON_STRING, false, 0, 100000},
 	{"model", JSON_STRING, false, 1, 200},
 	{"tools", JSON_ARRAY, false, 0, 8},
+	{"target", JSON_STRING, false, 1, 32},
 	{"limits", JSON_OBJECT},
 };
 
@@ -135,6 +140,16 @@ static int check_slug(const char *slug, struct error *err)
 	return 0;
 }
 
+/* Whether exec has it, exec says when a command is to run there. */
+static int check_target(const char *target, struct error *err)
+{
+	for (const char *p = target; p && *p; p++)
+		if (!islower((unsigned char)*p) && !isdigit((unsigned char)*p) && *p != '-')
+			return error_set(err, "invalid_field",
+					 "\"target\" may hold a to z, 0 to 9 and hyphens: a name of GET /api/targets");
+	return 0;
+}
+
 /* Returns false after answering 422. */
 static bool check_body(struct exchange *x, const struct json_field *fields, size_t n)
 {
@@ -142,7 +157,8 @@ static bool check_body(struct exchange *x, const struct json_field *fields, size
 	yyjson_val *limits;
 
 	if (json_check(x->body, fields, n, &err) == 0 && check_tools(yyjson_obj_get(x->body, "tools"), &err) == 0 &&
-	    check_slug(json_get_str(x->body, "slug", NULL), &err) == 0) {
+	    check_slug(json_get_str(x->body, "slug", NULL), &err) == 0 &&
+	    check_target(json_get_str(x->body, "target", NULL), &err) == 0) {
 		limits = yyjson_obj_get(x->body, "limits");
 		if (!limits || json_check(limits, limit_fields, ARRAY_SIZE(limit_fields), &err) == 0)
 			return true;
@@ -171,6 +187,7 @@ static const char *make_config(struct arena *a, yyjson_val *body, const char *ol
 		     json_get_str(body, "instructions", json_get_str(old, "instructions", "")));
 	json_add_str(doc, obj, "model", json_get_str(body, "model", json_get_str(old, "model", "default")));
 	yyjson_mut_obj_add_val(doc, obj, "tools", tools ? yyjson_val_mut_copy(doc, tools) : yyjson_mut_arr(doc));
+	json_add_str(doc, obj, "target", json_get_str(body, "target", json_get_str(old, "target", "local")));
 	limits = yyjson_mut_obj_add_obj(doc, obj, "limits");
 	yyjson_mut_obj_add_int(doc, limits, "max_steps", limit(body, old, "max_steps", 25));
 	yyjson_mut_obj_add_int(doc, limits, "max_seconds", limit(body, old, "max_seconds", 600));

@@ -279,6 +279,7 @@ static void start(struct run *run, struct run_call *call, const struct tool *too
 		.traceparent = run->step_traceparent,
 		.user_id = run->user_id,
 		.conversation_id = run->conversation_id,
+		.target = run->command_target,
 		.key = call_key(run, call),
 		.arguments = arguments,
 		/* Not what is left of it: a call that is begun again after a restart must be the same. */

@@ -272,7 +272,7 @@ static bool take_refusal(struct shell_call *s)
 	yyjson_val *root = yyjson_doc_get_root(json_parse(a, s->refusal.p, s->refusal.n, NULL));
 	const char *code = json_get_str(root, "code", ""), *detail = json_get_str(root, "detail", "");
 	bool is_final =
-		strcmp(code, "sandbox_unavailable") == 0 ||
+		strcmp(code, "sandbox_unavailable") == 0 || strcmp(code, "target_unavailable") == 0 ||
 		(s->status >= 400 && s->status < 500 && s->status != 401 && s->status != 408 && s->status != 429);
 
 	if (s->status == 404 && s->command_id) {
@@ -470,6 +470,8 @@ static struct str write_body(struct shell_call *s, struct tool_call *c, uint64_t
 
 	json_add_str(doc, root, "script", json_get_str(c->arguments, "command", ""));
 	json_add_str(doc, root, "workspace", c->conversation_id);
+	if (strcmp(c->target, "local") != 0)
+		json_add_str(doc, root, "target", c->target);
 	yyjson_mut_obj_add_uint(doc, root, "timeout_ms", timeout_ms);
 	return json_text(s->arena, doc);
 }

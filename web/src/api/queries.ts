@@ -12,6 +12,12 @@ function hasRunning(page: { items: Conversation[] }): boolean {
 	return page.items.some(({ last_execution: last }) => last && !isEnded(last.status));
 }
 
+export const targetsQuery = queryOptions({
+	queryKey: ['targets'],
+	queryFn: ({ signal }) => unwrap(api.GET('/api/targets', { signal })),
+	staleTime: 30_000,
+});
+
 export const modelsQuery = queryOptions({
 	queryKey: ['models'],
 	queryFn: ({ signal }) => unwrap(api.GET('/api/models', { signal })),

@@ -567,6 +567,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/targets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where commands can run
+         * @description This machine, and the hosts of the option `exec_ssh_target`, with what their sandboxes are made of.
+         */
+        get: operations["listTargets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/ws": {
         parameters: {
             query?: never;
@@ -841,6 +861,8 @@ export interface components {
             /** @description `default` or the id of a model. */
             model: string;
             tools: "shell"[];
+            /** @description Where its commands run: a name of `GET /api/targets`. */
+            target: string;
             limits: components["schemas"]["Limits"];
             version: number;
             owner_id: string | null;
@@ -856,6 +878,8 @@ export interface components {
             /** @default default */
             model?: string;
             tools?: "shell"[];
+            /** @default local */
+            target?: string;
             limits?: components["schemas"]["LimitsInput"];
         };
         AgentPatch: {
@@ -864,6 +888,7 @@ export interface components {
             instructions?: string;
             model?: string;
             tools?: "shell"[];
+            target?: string;
             limits?: components["schemas"]["LimitsInput"];
         };
         AgentVersion: {
@@ -873,6 +898,7 @@ export interface components {
             instructions: string;
             model: string;
             tools: string[];
+            target: string;
             limits: components["schemas"]["Limits"];
             created_at: components["schemas"]["Time"];
         };
@@ -1229,8 +1255,13 @@ export interface components {
             };
             stdin?: string;
             timeout_ms?: number;
-            /** @description The folder that stays between commands; a conversation has one under its id. */
+            /** @description The folder that stays between commands; a conversation has one under its id. Each target has its own. */
             workspace?: string;
+            /**
+             * @description Where it runs: a name of `GET /api/targets`.
+             * @default local
+             */
+            target?: string;
             /** @description As `Idempotency-Key`. */
             key?: string;
         };
@@ -1251,11 +1282,38 @@ export interface components {
             started_at: components["schemas"]["MaybeTime"];
             ended_at: components["schemas"]["MaybeTime"];
             duration_ms: number | null;
+            /** @description Where it runs or ran. */
+            target: string;
             workspace: string | null;
             user_id: string | null;
             usage: null | {
                 cpu_ms?: number;
                 max_rss_kib?: number;
+            };
+        };
+        Target: {
+            name: string;
+            /** @enum {string} */
+            kind: "local" | "ssh";
+            /** @description Where a command runs that names no target. */
+            default: boolean;
+            /**
+             * @description `refused`: it is there and may not be used, `reason` says why.
+             * @enum {string}
+             */
+            state: "ready" | "connecting" | "unreachable" | "refused";
+            reason: string | null;
+            /** @description What the target's sandbox is made of, `null` while that is not known. */
+            sandbox: null | {
+                level: string;
+                required: string;
+                ok: boolean;
+                layers: {
+                    [key: string]: {
+                        ok?: boolean;
+                        detail?: string;
+                    };
+                };
             };
         };
         PublishInput: {
@@ -2344,11 +2402,11 @@ export interface operations {
             };
             /** @description `workspace_unusable`. */
             409: components["responses"]["Problem"];
-            /** @description `invalid_field`, or `idempotency_key_reused`: the key has started another command. */
+            /** @description `invalid_field`, `unknown_target`, or `idempotency_key_reused`: the key has started another command. */
             422: components["responses"]["Problem"];
             /** @description `too_many_commands` of this user are running (option command_running_max). */
             429: components["responses"]["Problem"];
-            /** @description `sandbox_unavailable`: this machine cannot give the configured `sandbox_level`; /healthz of exec names the missing layer. */
+            /** @description `sandbox_unavailable`: this machine cannot give the configured `sandbox_level`; /healthz of exec names the missing layer. `target_unavailable`: targets over SSH cannot be used by this exec. */
             503: components["responses"]["Problem"];
             /** @description `storage_full`. */
             507: components["responses"]["Problem"];
@@ -2451,6 +2509,29 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Command"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listTargets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The targets. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Target"][];
+                    };
                 };
             };
             default: components["responses"]["Problem"];

@@ -6,7 +6,7 @@ import { Link, useNavigate, useParams } from 'react-router';
 
 import { api, newKey, unwrap } from '../api/client';
 import { ApiError, messageOf } from '../api/error';
-import { agentQuery, modelsQuery } from '../api/queries';
+import { agentQuery, modelsQuery, targetsQuery } from '../api/queries';
 import type { Agent, AgentInput } from '../api/types';
 import { Confirm } from '../ui/dialog';
 import { Failure, Field, Notice, Spinner, useTitle } from '../ui/parts';
@@ -42,7 +42,7 @@ function NewAgent(): ReactNode {
 		<div className="page narrow">
 			<h1>New agent</h1>
 			<AgentForm
-				initial={{ name: '', description: '', instructions: '', model: 'default', tools: ['shell'], limits: defaultLimits }}
+				initial={{ name: '', description: '', instructions: '', model: 'default', tools: ['shell'], target: 'local', limits: defaultLimits }}
 				action="Create the agent"
 				busy={create.isPending}
 				error={create.error}
@@ -172,7 +172,7 @@ function ExistingAgent({ id }: { id: string }): ReactNode {
 	);
 }
 
-type Values = Required<Pick<AgentInput, 'name' | 'description' | 'instructions' | 'model' | 'tools'>> & { limits: typeof defaultLimits };
+type Values = Required<Pick<AgentInput, 'name' | 'description' | 'instructions' | 'model' | 'tools' | 'target'>> & { limits: typeof defaultLimits };
 
 function AgentForm({
 	initial,
@@ -198,6 +198,7 @@ function AgentForm({
 		instructions: initial.instructions,
 		model: initial.model,
 		tools: initial.tools,
+		target: initial.target,
 		limits: initial.limits,
 	}));
 	const [changed, setChanged] = useState(false);
@@ -246,6 +247,7 @@ function AgentForm({
 						</label>
 					))}
 				</fieldset>
+				<TargetChoice value={values.target} onChange={(target) => change({ target })} />
 				<fieldset className="group-box">
 					<legend>Limits of one run</legend>
 					<div className="three">
@@ -318,6 +320,32 @@ function ModelChoice({ value, onChange }: { value: string; onChange: (model: str
 			</select>
 			<p className="hint" id={`${id}-hint`}>
 				{models.data?.default.demo ? 'The default is the demo model, which answers by fixed rules. Set OPENAI_API_KEY for a real one.' : 'Default follows what this installation offers.'}
+			</p>
+		</div>
+	);
+}
+
+/* Only where there is a choice. */
+function TargetChoice({ value, onChange }: { value: string; onChange: (target: string) => void }): ReactNode {
+	const id = useId();
+	const targets = useQuery(targetsQuery);
+	const items = targets.data?.items ?? [];
+	const known = items.some((target) => target.name === value);
+	if (value === 'local' && items.length < 2) return null;
+	return (
+		<div className="field">
+			<label htmlFor={id}>Commands run on</label>
+			<select id={id} value={value} onChange={(e) => onChange(e.target.value)} aria-describedby={`${id}-hint`}>
+				{items.map((target) => (
+					<option key={target.name} value={target.name}>
+						{target.kind === 'local' ? 'This machine' : target.name}
+						{target.state === 'ready' ? '' : ` (${target.state})`}
+					</option>
+				))}
+				{!known && <option value={value}>{value} (not configured)</option>}
+			</select>
+			<p className="hint" id={`${id}-hint`}>
+				Each command runs in a sandbox there. Files stay where they were made.
 			</p>
 		</div>
 	);
