@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "data/driver.h"
 #include "data/pool.h"
 
@@ -302,6 +303,16 @@ void db_release_main_conn(struct db *db)
 	}
 }
 
+const struct db_driver *db_driver_of(const struct db *db)
+{
+	return db->driver;
+}
+
+const char *db_url_of(const struct db *db)
+{
+	return db->url;
+}
+
 /* ---- Statements ---- */
 
 int db_fail(struct db_conn *c, int err, const char *fmt, ...)
@@ -468,4 +479,12 @@ const char *db_dialect(const struct db_conn *c)
 const char *db_url_dialect(const struct db *db)
 {
 	return db->driver->dialect;
+}
+
+int db_clock_us(struct db_conn *c, int64_t *ret)
+{
+	if (c->driver->clock_us)
+		return c->driver->clock_us(c, ret);
+	*ret = clock_now_us();
+	return 0;
 }

@@ -107,6 +107,25 @@ const char *db_error(struct db_conn *c);
 const char *db_dialect(const struct db_conn *c);
 const char *db_url_dialect(const struct db *db);
 
+/* ---- Several processes on one database ---- */
+
+/* Microseconds since 1970 by a clock that all processes on this database share. Returns 0 or -errno. */
+int db_clock_us(struct db_conn *c, int64_t *ret);
+
+/* Messages between the processes on a database, by its own means: PostgreSQL's LISTEN and NOTIFY. SQLite has one
+ * process, so db_listen returns NULL and db_notify does nothing. A message is a hint, not a record: some are lost with
+ * a connection, so whoever waits for one also looks into the database from time to time.
+ *
+ * on_message runs on the loop's thread for each message, the process's own included, and with NULL when messages may
+ * have been missed: at first, and after each reconnect. */
+struct db_listener;
+struct db_listener *db_listen(uv_loop_t *loop, struct db *db, const char *channel,
+			      void (*on_message)(void *arg, const char *message), void *arg);
+/* On the loop's thread, before db_close; no more messages come. */
+void db_listener_free(struct db_listener *l);
+/* Inside a write job: the message goes out when the job is committed. At most 7,000 bytes. Returns 0 or -errno. */
+int db_notify(struct db_conn *c, const char *channel, const char *message);
+
 /* Migrations: numbered from 1, each applied once, in one transaction, recorded in schema_migrations(version, name,
  * applied_at). A database that is newer than the program is refused. Blocking, at start. Returns 0 or -errno with err
  * set. */

@@ -58,6 +58,15 @@ struct db_driver {
 	/* Servers only: false once the connection is of no more use. Does not ask the server. */
 	bool (*is_connected)(struct db_conn *c);
 
+	/* May be NULL: the process's own clock. */
+	int (*clock_us)(struct db_conn *c, int64_t *ret);
+	/* Messages between processes, see db_listen; all NULL where there is no such thing. `wait` gives each message
+	 * that has come to fn and returns 0 once there was one, the time is over or `wake` is readable; -errno when
+	 * the connection is lost. */
+	int (*listen)(struct db_conn *c, const char *channel);
+	int (*wait)(struct db_conn *c, int wake, int ms, void (*fn)(void *arg, const char *message), void *arg);
+	int (*notify)(struct db_conn *c, const char *channel, const char *message);
+
 	struct db_stmt *(*prepare)(struct db_conn *c, const char *sql);
 	void (*unprepare)(struct db_stmt *st);
 	/* `copy`: the values must be copied, they may be gone at the first step. */
@@ -83,3 +92,5 @@ void db_forget_statements(struct db_conn *c);
  * server's is closed by db_release_main_conn. */
 struct db_conn *db_main_conn(struct db *db, struct error *err);
 void db_release_main_conn(struct db *db);
+const struct db_driver *db_driver_of(const struct db *db);
+const char *db_url_of(const struct db *db);

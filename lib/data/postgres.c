@@ -491,6 +491,49 @@ static void pg_close(struct db_conn *base)
 	free(c);
 }
 
+/* ---- Several processes ---- */
+
+static int pg_clock_us(struct db_conn *c, int64_t *ret)
+{
+	int r = db_get_int(c, ret, "select (extract(epoch from clock_timestamp()) * 1000000)::bigint");
+
+	return MIN(r, 0);
+}
+
+/* The channel's name is ours. */
+static int pg_listen(struct db_conn *c, const char *channel)
+{
+	char sql[80];
+
+	snprintf(sql, sizeof(sql), "listen \"%s\"", channel);
+	return pg_run(c, sql);
+}
+
+static int pg_wait(struct db_conn *base, int wake, int ms, void (*fn)(void *arg, const char *message), void *arg)
+{
+	struct pg_conn *c = conn(base);
+	struct pollfd fds[] = {{.fd = c->pq->socket(c->pg), .events = POLLIN}, {.fd = wake, .events = POLLIN}};
+	PGnotify *n;
+
+	if (poll(fds, 2, ms) < 0 && errno != EINTR)
+		return lose(c, -ENOTCONN, "poll failed");
+	if (fds[0].revents && !c->pq->consumeInput(c->pg))
+		return lose(c, -ENOTCONN, c->pq->errorMessage(c->pg));
+	while ((n = c->pq->notifies(c->pg))) {
+		fn(arg, n->extra);
+		c->pq->freemem(n);
+	}
+	return pg_is_connected(base) ? 0 : -ENOTCONN;
+}
+
+static int pg_notify(struct db_conn *c, const char *channel, const char *message)
+{
+	_cleanup_(db_done_p) struct db_stmt *st =
+		db_query(c, "select pg_notify(?, ?)", DB_TEXT(channel), DB_TEXT(message));
+
+	return MIN(db_step(c, st), 0);
+}
+
 const struct db_driver db_driver_postgres = {
 	.scheme = "postgres",
 	.other_scheme = "postgresql",
@@ -506,6 +549,10 @@ const struct db_driver db_driver_postgres = {
 	.run = pg_run,
 	.is_in_transaction = pg_is_in_transaction,
 	.is_connected = pg_is_connected,
+	.clock_us = pg_clock_us,
+	.listen = pg_listen,
+	.wait = pg_wait,
+	.notify = pg_notify,
 	.prepare = pg_prepare,
 	.unprepare = pg_unprepare,
 	.bind = pg_bind,

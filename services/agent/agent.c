@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/bus.h"
 #include "agent/model_choice.h"
 #include "agent/publish.h"
 #include "agent/run.h"
@@ -24,6 +25,7 @@ static const struct migration migrations[] = {
 	{"agents_and_executions", sql_001_agent},
 	{"idempotency", IDEMPOTENCY_SCHEMA},
 	{"execution_trace", "alter table executions add column traceparent varchar(55)"},
+	{"processes", sql_004_processes},
 };
 
 struct outbound *agent_outbound(struct agent *a)
@@ -166,12 +168,14 @@ static void stop(void *arg)
 	drain(a);
 	leave_background(a);
 	settle(a);
+	bus_stop(a->bus);
 	db_close(a->db);
 	if (a->outbound)
 		outbound_free(a->outbound);
 	models_free(a->models);
 	publisher_free(a->publisher);
 	runner_free(a->runner);
+	bus_free(a->bus);
 }
 
 int agent_main(const struct options *options)
@@ -180,6 +184,7 @@ int agent_main(const struct options *options)
 	struct error err = {0};
 
 	list_init(&a.background);
+	list_init(&a.remote_streams);
 	if (open_database(&a, &err) < 0)
 		fatal("%s", err.message);
 	service_watch_db(a.service, a.db);
@@ -187,6 +192,9 @@ int agent_main(const struct options *options)
 	a.models = models_new(&a);
 	a.publisher = publisher_new(&a);
 	a.runner = runner_new(&a);
+	if (runner_register(a.runner) < 0)
+		fatal("The database cannot be written.");
+	a.bus = bus_new(&a);
 	models_start(a.models, on_models_ready);
 	service_ready_check(a.service, "database", database_missing, &a);
 	service_health_info(a.service, add_health, &a);

@@ -67,11 +67,12 @@ static int answer_row(struct answer *a, int status, const struct agent_row *row)
 	return answer_json(a, status, doc);
 }
 
+#define SELECT_ONE "select " COLUMNS " from agents where id = ? and archived_at is null"
+
 /* 1 found, 0 none, or -errno. */
-static int find(struct db_conn *c, struct arena *a, const char *id, struct agent_row *ret)
+static int find(struct db_conn *c, struct arena *a, const char *sql, const char *id, struct agent_row *ret)
 {
-	_cleanup_(db_done_p) struct db_stmt *st =
-		db_query(c, "select " COLUMNS " from agents where id = ? and archived_at is null", DB_TEXT(id));
+	_cleanup_(db_done_p) struct db_stmt *st = db_query(c, sql, DB_TEXT(id));
 	int r = db_step(c, st);
 
 	if (r == 1)
@@ -232,6 +233,9 @@ static int insert_row(struct db_conn *c, const struct agent_row *row)
 			DB_TEXT(row->slug), DB_TEXT(row->name), DB_TEXT(row->description), DB_TEXT(row->config),
 			DB_INT(row->version), DB_TEXT(row->owner_id), DB_INT(row->created_at), DB_INT(row->updated_at));
 
+	/* Its slug was free: somebody else has taken it meanwhile. */
+	if (r == -EEXIST)
+		return -EDEADLK;
 	return r < 0 ? (int)r : insert_version(c, row, row->owner_id);
 }
 
@@ -302,7 +306,7 @@ void agents_create(struct exchange *x)
 
 static int check_change(struct db_conn *c, struct answer *a, struct agent_row *row)
 {
-	int r = find(c, a->job.x->arena, path_id(a->job.x), row);
+	int r = find(c, a->job.x->arena, SELECT_ONE DB_FOR_UPDATE, path_id(a->job.x), row);
 
 	if (r < 0)
 		return r;
@@ -394,7 +398,7 @@ static int get_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct answer *a = (struct answer *)job;
 	struct agent_row row;
-	int r = find(c, job->x->arena, path_id(job->x), &row);
+	int r = find(c, job->x->arena, SELECT_ONE, path_id(job->x), &row);
 
 	if (r == 0)
 		return answer_not_found(a, "agent");

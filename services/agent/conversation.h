@@ -12,6 +12,8 @@ struct conversation_row {
 
 /* Worker thread: the conversation if the exchange's user may see it. 1 found, 0 none, or -errno. */
 int conversation_find(struct db_conn *c, struct exchange *x, const char *id, struct conversation_row *ret);
+/* The same in a write job: nobody else changes it meanwhile. */
+int conversation_find_to_change(struct db_conn *c, struct exchange *x, const char *id, struct conversation_row *ret);
 /* Whether the user may read conversations at all; otherwise answers 403 and returns false. */
 bool conversation_may_read(struct exchange *x);
 /* Whether it is his own, or he may change everybody's. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "agent/bus.h"
 #include "agent/runner.h"
 
 #define COLUMNS                                                                                                \
@@ -46,15 +47,27 @@ bool conversation_may_change(const struct exchange *x, const struct conversation
 	return strcmp(row->user_id, x->who.user_id) == 0 || identity_may(&x->who, "conversations.use_any");
 }
 
-int conversation_find(struct db_conn *c, struct exchange *x, const char *id, struct conversation_row *ret)
+#define SELECT_ONE "select " COLUMNS TABLES "where c.id = ?"
+
+static int find(struct db_conn *c, struct exchange *x, const char *sql, const char *id, struct conversation_row *ret)
 {
-	_cleanup_(db_done_p) struct db_stmt *st = db_query(c, "select " COLUMNS TABLES "where c.id = ?", DB_TEXT(id));
+	_cleanup_(db_done_p) struct db_stmt *st = db_query(c, sql, DB_TEXT(id));
 	int r = db_step(c, st);
 
 	if (r != 1)
 		return r;
 	read_row(st, x->arena, ret);
 	return strcmp(ret->user_id, x->who.user_id) == 0 || sees_all_conversations(x);
+}
+
+int conversation_find(struct db_conn *c, struct exchange *x, const char *id, struct conversation_row *ret)
+{
+	return find(c, x, SELECT_ONE, id, ret);
+}
+
+int conversation_find_to_change(struct db_conn *c, struct exchange *x, const char *id, struct conversation_row *ret)
+{
+	return find(c, x, SELECT_ONE " /*! for update of c */", id, ret);
 }
 
 static void add_row(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct conversation_row *row)
@@ -242,7 +255,7 @@ static const struct json_field patch_fields[] = {{"title", JSON_STRING, true, 1,
 
 static int find_to_change(struct db_conn *c, struct answer *a, struct conversation_row *row)
 {
-	int r = conversation_find(c, a->job.x, path_id(a->job.x), row);
+	int r = conversation_find_to_change(c, a->job.x, path_id(a->job.x), row);
 
 	if (r < 0)
 		return r;
@@ -288,6 +301,8 @@ struct delete
 static int delete_run(struct db_conn *c, struct exchange_job *job)
 {
 	static const char *const statements[] = {
+		/* First no more writes of its runs. */
+		"update executions set claim = claim + 1, owner = null where conversation_id = ?",
 		("delete from execution_events "
 		 "where execution_id in (select id from executions where conversation_id = ?)"),
 		"delete from executions where conversation_id = ?",
@@ -302,6 +317,8 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 		r = (int)MIN(db_exec(c, statements[i], DB_TEXT(row.id)), 0);
 	d->answer.status = r ? d->answer.status : 204;
 	d->active = row.active_execution_id;
+	if (r == 0 && d->active)
+		r = bus_tell(c, BUS_CANCEL, d->active);
 	return r;
 }
 

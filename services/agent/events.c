@@ -10,13 +10,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "agent/bus.h"
 #include "agent/event.h"
 #include "agent/execution.h"
 #include "agent/run_log.h"
 #include "agent/runner.h"
 
 #define PAGE_ROWS 64
-#define POLL_MS 500 /* for an execution that another process works on, or that waits for room */
+/* For an execution that another process works on, or that waits for room; where there are hints, only in case one is
+ * lost. */
+#define POLL_MS 500
+#define POLL_HINTED_MS 2000
 #define LIST_MAX_BYTES (16 * 1024 * 1024)
 
 /* ---- The list ---- */
@@ -181,6 +185,8 @@ struct event_stream {
 	bool has_started, has_ended, is_slow, is_gone;
 	struct log_listener listener;
 	struct deadline poll;
+	struct list remote; /* in agent.remote_streams while polling */
+	bool is_hinted;     /* a hint came while it was reading */
 	struct stream_page page;
 };
 
@@ -194,6 +200,7 @@ static void stream_end(struct event_stream *s)
 		return;
 	s->state = STREAM_ENDED;
 	list_remove(&s->listener.link);
+	list_remove(&s->remote);
 	deadline_clear(&s->poll);
 	if (!s->is_gone)
 		reply_sse_end(x);
@@ -255,7 +262,43 @@ static void on_gone(struct exchange *x)
 
 static void on_poll(struct deadline *d)
 {
-	stream_read(container_of(d, struct event_stream, poll));
+	struct event_stream *s = container_of(d, struct event_stream, poll);
+
+	s->is_hinted = true;
+	if (s->state == STREAM_POLLING)
+		stream_read(s);
+}
+
+/* Another process works on it, and tells when there is more if it knows that somebody waits for that. */
+static void stream_poll(struct event_stream *s)
+{
+	struct agent *a = s->agent;
+	bool is_up = bus_is_up(a->bus);
+
+	s->state = STREAM_POLLING;
+	if (list_is_empty(&s->remote))
+		list_append(&a->remote_streams, &s->remote);
+	if (is_up && !deadline_is_set(&s->poll))
+		bus_send(a->bus, BUS_FOLLOW, s->id);
+	if (!deadline_is_set(&s->poll))
+		deadline_set(service_wheel(a->service), &s->poll, is_up ? POLL_HINTED_MS : POLL_MS);
+	if (s->is_hinted)
+		stream_read(s);
+}
+
+void events_wake(struct agent *agent, const char *execution_id)
+{
+	struct list *it, *next;
+
+	for (it = agent->remote_streams.next; it != &agent->remote_streams; it = next) {
+		struct event_stream *s = container_of(it, struct event_stream, remote);
+		next = it->next;
+		if (execution_id && strcmp(s->id, execution_id) != 0)
+			continue;
+		s->is_hinted = true;
+		if (s->state == STREAM_POLLING)
+			stream_read(s);
+	}
 }
 
 /* Everything stored has been sent: what comes next? */
@@ -274,11 +317,13 @@ static void stream_follow(struct event_stream *s, bool has_ended)
 	}
 	s->state = STREAM_FOLLOWING;
 	is_here = runner_follow(s->agent->runner, s->id, &s->listener, s->sent);
-	if (!is_here && s->was_here) {
+	if (is_here) {
+		list_remove(&s->remote);
+		deadline_clear(&s->poll);
+	} else if (s->was_here) {
 		stream_read(s);
-	} else if (!is_here) {
-		s->state = STREAM_POLLING;
-		deadline_set(service_wheel(s->agent->service), &s->poll, POLL_MS);
+	} else {
+		stream_poll(s);
 	}
 }
 
@@ -341,6 +386,7 @@ static int read_page(struct db_conn *c, struct exchange_job *job)
 static void stream_read(struct event_stream *s)
 {
 	s->state = STREAM_READING;
+	s->is_hinted = false;
 	list_remove(&s->listener.link);
 	s->stored_then = runner_stored_seq(s->agent->runner, s->id);
 	s->was_here = s->stored_then > 0;
@@ -361,6 +407,7 @@ static void answer_stream(struct exchange *x, uint64_t after)
 	s->sent = after;
 	snprintf(s->id, sizeof(s->id), "%s", path_id(x));
 	list_init(&s->listener.link);
+	list_init(&s->remote);
 	s->listener.on_event = on_event;
 	s->listener.on_close = on_log_close;
 	deadline_init(&s->poll, on_poll);

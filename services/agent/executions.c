@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "agent/bus.h"
 #include "agent/runner.h"
 
 /* In a list, texts are cut to their beginning. */
@@ -354,9 +355,9 @@ static int cancel_run(struct db_conn *c, struct exchange_job *job)
 	answer_json(&m->answer, 202, doc);
 	if (!m->is_active)
 		return 0;
-	return (int)MIN(db_exec(c, "update executions set cancel_at = ? where id = ? and ended_at is null",
-				DB_INT(clock_now_us()), DB_TEXT(row.id)),
-			0);
+	int64_t n = db_exec(c, "update executions set cancel_at = ? where id = ? and ended_at is null",
+			    DB_INT(clock_now_us()), DB_TEXT(row.id));
+	return n > 0 ? bus_tell(c, BUS_CANCEL, row.id) : (int)n;
 }
 
 static void on_cancelled(struct exchange_job *job, int result)

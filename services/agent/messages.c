@@ -2,6 +2,7 @@
  * answer goes out. */
 #include <errno.h>
 
+#include "agent/bus.h"
 #include "agent/conversation.h"
 #include "agent/event.h"
 #include "agent/execution.h"
@@ -125,7 +126,7 @@ static int check_conversation(struct db_conn *c, struct send *s)
 {
 	struct conversation_row *v = &s->conversation;
 	struct exchange *x = s->answer.job.x;
-	int r = conversation_find(c, x, path_id(x), v);
+	int r = conversation_find_to_change(c, x, path_id(x), v);
 
 	if (r < 0)
 		return r;
@@ -162,6 +163,8 @@ static int send_run(struct db_conn *c, struct exchange_job *job)
 		r = insert_first_event(c, s, seq);
 	if (r == 0)
 		r = update_conversation(c, s, seq, content);
+	if (r == 0 && !s->lease_until)
+		r = bus_tell(c, BUS_QUEUE, NULL);
 	if (r < 0)
 		return r;
 	answer_execution(s, content);
@@ -185,6 +188,10 @@ static void on_sent(struct exchange_job *job, int result)
 	struct agent *agent = job->x->self;
 
 	answer_send(job, result);
+	/* Whether it was stored is not known: the run finds out when it is loaded. */
+	if (result == -ECONNRESET && s->is_new && s->lease_until)
+		runner_take(agent->runner, s->execution_id, s->conversation.id, s->conversation.user_id,
+			    job->x->traceparent, job->x->request_id);
 	if (result != 0 || !s->is_new || s->answer.code)
 		return;
 	publish_first_event(agent, s, json_get_str(job->x->body, "content", ""));
@@ -208,7 +215,7 @@ void messages_send(struct exchange *x)
 	id_new(s->draft_id);
 	s->owner = runner_owner(agent->runner);
 	s->now = clock_now_us();
-	s->lease_until = runner_has_room(agent->runner) ? s->now + RUNNER_LEASE_US : 0;
+	s->lease_until = runner_has_room(agent->runner) ? RUNNER_TAKEN : 0;
 	s->answer.job.done = on_sent;
 	answer_write(x, &s->answer, send_run);
 }

@@ -56,6 +56,8 @@ struct run {
 	char id[ID_SIZE], conversation_id[ID_SIZE], user_id[65];
 	int64_t claim;
 	bool is_resumed;
+	bool is_unlisted;        /* no longer in runner.runs */
+	uint64_t followed_until; /* monotonic us: writes are told to the other processes */
 
 	enum run_state state; /* written by run_on_done only */
 	int err;              /* how the operation it waited for ended; -ESTALE: the run is not ours any more */

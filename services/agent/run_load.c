@@ -11,6 +11,7 @@
 /* Of a longer conversation the model is told the newest part, and always all of this execution. */
 #define HISTORY_MAX_BYTES (512 * 1024)
 #define HISTORY_MAX_MESSAGES 4000
+#define PAGE_MESSAGES 100
 #define AGAIN_MS 200
 
 struct load {
@@ -21,6 +22,7 @@ struct load {
 
 	/* Results. */
 	bool is_cancelled;
+	bool is_owned; /* by this process */
 	int64_t claim, seq_limit, message_seq, created_at, started_at, steps, commands;
 	struct chat_usage usage;
 	char draft_id[ID_SIZE], conversation_id[ID_SIZE], user_id[65], traceparent[TRACEPARENT_SIZE];
@@ -47,7 +49,7 @@ static int load_execution(struct db_conn *c, struct load *l)
 		"select e.claim, e.seq_limit, c.last_seq, e.created_at, e.started_at, e.steps, e.commands, "
 		"e.input_tokens, "
 		"e.output_tokens, e.tokens_estimated, e.draft_id, e.conversation_id, e.user_id, e.agent_id, e.status, "
-		"v.config, e.cancel_at, e.traceparent from executions e join conversations c on c.id = "
+		"v.config, e.cancel_at, e.traceparent, e.owner from executions e join conversations c on c.id = "
 		"e.conversation_id join "
 		"agent_versions v on v.agent_id = e.agent_id and v.version = e.agent_version where e.id = ?",
 		DB_TEXT(l->run->id));
@@ -71,6 +73,7 @@ static int load_execution(struct db_conn *c, struct load *l)
 	l->config = db_col_dup(st, 15, l->arena);
 	l->is_cancelled = !db_col_is_null(st, 16);
 	copy(l->traceparent, sizeof(l->traceparent), db_col_str(st, 17));
+	l->is_owned = str_is(db_col_str(st, 18), runner_owner(l->run->agent->runner));
 	return 0;
 }
 
@@ -100,31 +103,50 @@ static void parse_calls(struct arena *a, const char *json, struct chat_message *
 	}
 }
 
-static int load_messages(struct db_conn *c, struct load *l)
+static size_t load_message(struct load *l, struct db_stmt *st)
+{
+	struct loaded_message *m = arena_new_of(l->arena, struct loaded_message);
+
+	m->chat.role = role_of(db_col_str(st, 0));
+	m->chat.content = arena_str(l->arena, db_col_str(st, 1));
+	m->chat.call_id = db_col_dup(st, 3, l->arena);
+	m->is_own = str_is(db_col_str(st, 4), l->run->id);
+	if (!db_col_is_null(st, 2))
+		parse_calls(l->arena, db_col_dup(st, 2, l->arena), &m->chat);
+	list_prepend(&l->messages, &m->chat.link);
+	return m->chat.content.n + db_col_str(st, 2).n;
+}
+
+/* The messages before place *before, newest first. 1 = more are wanted, 0 = no more, or -errno. */
+static int load_page(struct db_conn *c, struct load *l, int64_t *before, size_t *bytes)
 {
 	struct db_stmt *st =
 		db_query(c,
-			 "select role, content, tool_calls, tool_call_id, execution_id from messages where "
-			 "conversation_id = ? order by seq desc limit ?",
-			 DB_TEXT(l->conversation_id), DB_INT(HISTORY_MAX_MESSAGES));
-	size_t bytes = 0;
-	int r;
+			 "select role, content, tool_calls, tool_call_id, execution_id, seq from messages where "
+			 "conversation_id = ? and seq < ? order by seq desc limit ?",
+			 DB_TEXT(l->conversation_id), DB_INT(*before), DB_INT(PAGE_MESSAGES));
+	int r, n = 0;
 
-	list_init(&l->messages);
 	while ((r = db_step(c, st)) > 0) {
-		if (bytes > HISTORY_MAX_BYTES && !str_is(db_col_str(st, 4), l->run->id))
+		if (*bytes > HISTORY_MAX_BYTES && !str_is(db_col_str(st, 4), l->run->id))
 			break;
-		struct loaded_message *m = arena_new_of(l->arena, struct loaded_message);
-		m->chat.role = role_of(db_col_str(st, 0));
-		m->chat.content = arena_str(l->arena, db_col_str(st, 1));
-		m->chat.call_id = db_col_dup(st, 3, l->arena);
-		m->is_own = str_is(db_col_str(st, 4), l->run->id);
-		if (!db_col_is_null(st, 2))
-			parse_calls(l->arena, db_col_dup(st, 2, l->arena), &m->chat);
-		list_prepend(&l->messages, &m->chat.link);
-		bytes += m->chat.content.n + db_col_str(st, 2).n;
+		*bytes += load_message(l, st);
+		*before = db_col_int(st, 5);
+		n++;
 	}
 	db_done(st);
+	return r < 0 ? r : n == PAGE_MESSAGES;
+}
+
+static int load_messages(struct db_conn *c, struct load *l)
+{
+	int64_t before = INT32_MAX;
+	size_t bytes = 0;
+	int r = 1;
+
+	list_init(&l->messages);
+	for (int n = 0; r == 1 && n < HISTORY_MAX_MESSAGES; n += PAGE_MESSAGES)
+		r = load_page(c, l, &before, &bytes);
 	return MIN(r, 0);
 }
 
@@ -359,7 +381,8 @@ static void on_again(struct deadline *d)
 
 static bool is_mine(const struct load *l)
 {
-	return l->claim == l->run->claim && (strcmp(l->status, "queued") == 0 || strcmp(l->status, "running") == 0);
+	return l->is_owned && l->claim == l->run->claim &&
+	       (strcmp(l->status, "queued") == 0 || strcmp(l->status, "running") == 0);
 }
 
 static void on_loaded(struct db_job *job, int result)

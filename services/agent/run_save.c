@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
+#include "agent/bus.h"
 #include "agent/run.h"
 #include "agent/runner.h"
 #include "base/alloc.h"
@@ -21,7 +22,9 @@ struct run_write {
 	struct db_job db;
 	struct run *run;
 	struct arena *arena;
-	bool is_commit; /* the flow waits for it */
+	bool is_commit;   /* the flow waits for it */
+	bool is_unsure;   /* whether it was stored at an earlier try */
+	bool is_followed; /* by somebody elsewhere */
 
 	struct event_row *rows;
 	size_t n_rows;
@@ -51,13 +54,14 @@ static int update_execution(struct db_conn *c, const struct run_write *w)
 		"update executions set status = ?, state = ?, owner = ?, draft_id = ?, output_seq = ?, "
 		"model = ?, provider = ?, steps = ?, commands = ?, input_tokens = ?, output_tokens = ?, "
 		"tokens_estimated = ?, error_code = ?, error_message = ?, seq_limit = ?, last_seq = ?, started_at = ?, "
-		"ended_at = ? where id = ? and claim = ?",
+		"ended_at = ? where id = ? and claim = ? and owner = ?",
 		DB_TEXT(w->status), DB_TEXT(w->state), DB_TEXT(w->owner), DB_TEXT(w->draft_id),
 		int_or_null(w->output_seq), DB_TEXT(w->model), DB_TEXT(w->provider), DB_INT(w->steps),
 		DB_INT(w->commands), DB_INT(w->usage.input_tokens), DB_INT(w->usage.output_tokens),
 		DB_INT(w->usage.estimated), DB_TEXT(w->error_code), DB_TEXT(w->error_message),
 		DB_INT((int64_t)w->seq_limit), DB_INT((int64_t)w->up_to), int_or_null(w->started_at),
-		int_or_null(w->ended_at), DB_TEXT(w->run->id), DB_INT(w->run->claim));
+		int_or_null(w->ended_at), DB_TEXT(w->run->id), DB_INT(w->run->claim),
+		DB_TEXT(runner_owner(w->run->agent->runner)));
 
 	if (n != 0)
 		return (int)MIN(n, 0);
@@ -95,17 +99,31 @@ static int update_conversation(struct db_conn *c, const struct run_write *w)
 		0);
 }
 
+/* Every write has events, so the greatest number tells which one was the last. 1 = it is there, 0 = no, or -errno. */
+static int is_stored(struct db_conn *c, const struct run_write *w)
+{
+	int64_t one;
+
+	return db_get_int(c, &one, "select 1 from executions where id = ? and claim = ? and last_seq = ?",
+			  DB_TEXT(w->run->id), DB_INT(w->run->claim), DB_INT((int64_t)w->up_to));
+}
+
 static int write_all(struct db_conn *c, struct db_job *job)
 {
 	struct run_write *w = container_of(job, struct run_write, db);
-	int r = update_execution(c, w);
+	int r = w->is_unsure ? is_stored(c, w) : 0;
 
+	if (r != 0)
+		return MIN(r, 0);
+	r = update_execution(c, w);
 	if (r == 0)
 		r = event_rows_insert(c, w->run->id, w->rows, w->n_rows);
 	if (r == 0)
 		r = insert_messages(c, w);
 	if (r == 0)
 		r = update_conversation(c, w);
+	if (r == 0 && w->is_followed)
+		r = bus_tell(c, BUS_EVENTS, w->run->id);
 	return r;
 }
 
@@ -135,6 +153,7 @@ static void on_written(struct db_job *job, int result)
 	bool is_commit = w->is_commit, is_lost = result > 0 || result == -EEXIST;
 
 	if (result < 0 && !is_lost) {
+		w->is_unsure = w->is_unsure || result == -ECONNRESET;
 		try_again(run, result);
 		return;
 	}
@@ -220,6 +239,7 @@ static void start_write(struct run *run, bool is_commit)
 	w->run = run;
 	w->arena = a;
 	w->is_commit = is_commit;
+	w->is_followed = clock_mono_us() < run->followed_until;
 	take_facts(w, run);
 	w->up_to = run->log.last_seq;
 	w->seq_limit = w->up_to + RUN_LOG_AHEAD;

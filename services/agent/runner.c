@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/bus.h"
 #include "agent/model_choice.h"
 #include "agent/run.h"
 #include "base/alloc.h"
@@ -11,14 +12,22 @@
 
 #define MAX_LIVE 20000
 #define SWEEP_MS 1000
-#define SWEEP_MAX 256
-#define RENEW_EVERY 10 /* sweeps */
+/* At once; then the others have their turn. */
+#define SWEEP_MAX 64
+#define CANCELS_MAX 64
+#define FORGET_AFTER_US (24 * 3600 * 1000000ll)
+/* What a follower elsewhere renews sooner. */
+#define FOLLOWED_US (10 * 1000000ull)
+
+/* Executions that nobody works on: values are this process and the time. */
+#define FREE                                                                                                      \
+	" owner is not null and (lease_until = 0 or (owner <> ? and not exists (select 1 from agent_processes p " \
+	"where p.owner = executions.owner and p.lease_until >= ?)))"
 
 /* An execution that nobody works on. */
 struct found {
 	char id[ID_SIZE], conversation_id[ID_SIZE], user_id[65];
 	int64_t claim;
-	bool is_taken;
 };
 
 /* What a sweep does next. */
@@ -31,42 +40,112 @@ struct runner {
 	unsigned n_live;
 	bool is_stopped;
 
-	/* Renews the leases and takes what nobody works on. */
+	/* Renews the lease and takes what nobody works on. */
 	enum sweep_state state;
 	struct deadline rest;
 	struct db_job job;
-	unsigned sweeps;
-	int64_t started_at;
+	bool is_woken;
+	bool has_free; /* there is something to take */
 	struct found found[SWEEP_MAX];
 	size_t n_found;
+	char cancelled[CANCELS_MAX][ID_SIZE]; /* own ones with a wish to stop */
+	size_t n_cancelled;
+
+	struct db_job leaving;
 };
 
 /* ---- On the worker threads ---- */
 
-static int renew(struct db_conn *c, struct db_job *job)
+static int set_lease(struct db_conn *c, const struct runner *r, int64_t us)
 {
-	struct runner *r = container_of(job, struct runner, job);
+	int64_t now;
+	int n = db_clock_us(c, &now);
 
-	/* 0 = accepted when there was no room: it is to be found. */
-	return (int)MIN(db_exec(c, "update executions set lease_until = ? where owner = ? and lease_until > 0",
-				DB_INT(clock_now_us() + RUNNER_LEASE_US), DB_TEXT(r->owner)),
+	if (n < 0)
+		return n;
+	return (int)MIN(db_exec(c,
+				"insert into agent_processes (owner, lease_until) values (?, ?) on conflict (owner) do "
+				"update set lease_until = excluded.lease_until",
+				DB_TEXT(r->owner), DB_INT(now + us)),
 			0);
 }
 
-/* Anybody's whose lease has run out, and own ones from before this process began. */
+/* The first job, which is waited for. */
+struct entering {
+	struct db_job db;
+	const struct runner *runner;
+	int result;
+	bool is_done;
+};
+
+/* What is still its own is from before a restart. Processes that are gone for long are forgotten. */
+static int enter(struct db_conn *c, struct db_job *job)
+{
+	const struct runner *r = container_of(job, struct entering, db)->runner;
+	int64_t n = set_lease(c, r, RUNNER_LEASE_US);
+
+	if (n == 0)
+		n = db_exec(c, "update executions set lease_until = 0 where owner = ?", DB_TEXT(r->owner));
+	if (n >= 0)
+		n = db_exec(c, "delete from agent_processes where lease_until < ?",
+			    DB_INT(clock_now_us() - FORGET_AFTER_US));
+	return (int)MIN(n, 0);
+}
+
+/* The others need not wait for the lease's end. */
+static int leave(struct db_conn *c, struct db_job *job)
+{
+	struct runner *r = container_of(job, struct runner, leaving);
+	int n = set_lease(c, r, -1);
+
+	return n < 0 ? n : bus_tell(c, BUS_QUEUE, NULL);
+}
+
+static int renew(struct db_conn *c, struct db_job *job)
+{
+	return set_lease(c, container_of(job, struct runner, job), RUNNER_LEASE_US);
+}
+
+static int look_for_cancelled(struct db_conn *c, struct runner *r)
+{
+	struct db_stmt *st;
+	int n;
+
+	r->n_cancelled = 0;
+	st = db_query(c, "select id from executions where owner = ? and cancel_at is not null limit ?",
+		      DB_TEXT(r->owner), DB_INT(CANCELS_MAX));
+	while ((n = db_step(c, st)) > 0)
+		snprintf(r->cancelled[r->n_cancelled++], ID_SIZE, "%.*s", STR_ARG(db_col_str(st, 0)));
+	db_done(st);
+	return n;
+}
+
 static int look(struct db_conn *c, struct db_job *job)
 {
 	struct runner *r = container_of(job, struct runner, job);
+	int64_t now, one;
+	int n = db_clock_us(c, &now);
+
+	if (n == 0)
+		n = look_for_cancelled(c, r);
+	if (n == 0)
+		n = db_get_int(c, &one, "select 1 from executions where" FREE " limit 1", DB_TEXT(r->owner),
+			       DB_INT(now));
+	r->has_free = n == 1;
+	return MIN(n, 0);
+}
+
+static int find_free(struct db_conn *c, struct runner *r, int64_t now)
+{
 	struct db_stmt *st;
 	int n;
 
 	r->n_found = 0;
 	st = db_query(c,
-		      "select id, conversation_id, user_id, claim from executions where owner is not null and "
-		      "(lease_until < ? or (owner = ? and lease_until < ?)) order by id limit ?",
-		      DB_INT(clock_now_us()), DB_TEXT(r->owner), DB_INT(r->started_at + RUNNER_LEASE_US),
-		      DB_INT(SWEEP_MAX));
-	while ((n = db_step(c, st)) > 0 && r->n_found < SWEEP_MAX) {
+		      "select id, conversation_id, user_id, claim from executions where" FREE
+		      " order by id limit ? /*! for update skip locked */",
+		      DB_TEXT(r->owner), DB_INT(now), DB_INT(SWEEP_MAX));
+	while ((n = db_step(c, st)) > 0) {
 		struct found *f = &r->found[r->n_found++];
 		snprintf(f->id, sizeof(f->id), "%.*s", STR_ARG(db_col_str(st, 0)));
 		snprintf(f->conversation_id, sizeof(f->conversation_id), "%.*s", STR_ARG(db_col_str(st, 1)));
@@ -74,25 +153,36 @@ static int look(struct db_conn *c, struct db_job *job)
 		f->claim = db_col_int(st, 3);
 	}
 	db_done(st);
-	return MIN(n, 0);
+	return n;
 }
 
 /* The numbers reserved before may have been used: more are reserved. */
+static int take_one(struct db_conn *c, const struct runner *r, const struct found *f, int64_t now)
+{
+	return (int)db_exec(c,
+			    "update executions set owner = ?, lease_until = ?, claim = claim + 1, seq_limit = "
+			    "seq_limit + ? where id = ? and claim = ? and" FREE,
+			    DB_TEXT(r->owner), DB_INT(RUNNER_TAKEN), DB_INT(RUN_LOG_AHEAD), DB_TEXT(f->id),
+			    DB_INT(f->claim), DB_TEXT(r->owner), DB_INT(now));
+}
+
+/* What another process has taken in between drops out. */
 static int take(struct db_conn *c, struct db_job *job)
 {
 	struct runner *r = container_of(job, struct runner, job);
+	size_t n_taken = 0;
+	int64_t now;
+	int n = db_clock_us(c, &now);
 
-	for (size_t i = 0; i < r->n_found; i++) {
-		int64_t n = db_exec(c,
-				    "update executions set owner = ?, lease_until = ?, claim = claim + 1, seq_limit = "
-				    "seq_limit + ? where id = ? and claim = ? and owner is not null",
-				    DB_TEXT(r->owner), DB_INT(clock_now_us() + RUNNER_LEASE_US), DB_INT(RUN_LOG_AHEAD),
-				    DB_TEXT(r->found[i].id), DB_INT(r->found[i].claim));
-		if (n < 0)
-			return (int)n;
-		r->found[i].is_taken = n == 1;
+	if (n == 0)
+		n = find_free(c, r, now);
+	for (size_t i = 0; n >= 0 && i < r->n_found; i++) {
+		n = take_one(c, r, &r->found[i], now);
+		if (n == 1)
+			r->found[n_taken++] = r->found[i];
 	}
-	return 0;
+	r->n_found = n_taken;
+	return MIN(n, 0);
 }
 
 /* ---- Live runs ---- */
@@ -159,7 +249,8 @@ void runner_on_ended(struct runner *r, struct run *run)
 {
 	count_end(r->agent, run);
 	run_trace_end(run);
-	HASH_DEL(r->runs, run);
+	if (!run->is_unlisted)
+		HASH_DEL(r->runs, run);
 	r->n_live--;
 	run_free(run);
 }
@@ -170,6 +261,15 @@ void runner_cancel(struct runner *r, const char *execution_id)
 
 	if (run)
 		run_stop(run, "cancelled", NULL, NULL);
+}
+
+bool runner_tell_events(struct runner *r, const char *execution_id)
+{
+	struct run *run = find(r, execution_id);
+
+	if (run)
+		run->followed_until = clock_mono_us() + FOLLOWED_US;
+	return run != NULL;
 }
 
 bool runner_follow(struct runner *r, const char *execution_id, struct log_listener *listener, uint64_t after)
@@ -205,35 +305,41 @@ size_t runner_n_queued(const struct runner *r)
 
 /* ---- The sweep ---- */
 
-static void drop_live(struct runner *r)
+/* Another process had it in between, which this run has not noticed. */
+static void give_up(struct runner *r, struct run *run)
 {
-	size_t n = 0;
-
-	for (size_t i = 0; i < r->n_found && r->n_live + n < MAX_LIVE; i++)
-		if (!find(r, r->found[i].id))
-			r->found[n++] = r->found[i];
-	r->n_found = n;
+	HASH_DEL(r->runs, run);
+	run->is_unlisted = true;
+	run_drop(run);
 }
 
 static void begin_taken(struct runner *r)
 {
-	size_t n = 0;
-
 	for (size_t i = 0; i < r->n_found && !r->is_stopped; i++) {
-		struct found *f = &r->found[i];
-		if (!f->is_taken || find(r, f->id))
+		const struct found *f = &r->found[i];
+		struct run *old = find(r, f->id);
+		if (old && old->claim == f->claim + 1)
 			continue;
+		if (old)
+			give_up(r, old);
 		begin(r, f->id, f->conversation_id, f->user_id, f->claim + 1);
-		n++;
 	}
-	if (n > 0)
-		log_info("%zu unfinished runs go on", n);
+	if (r->n_found > 0)
+		log_info("%zu unfinished runs go on", r->n_found);
+}
+
+static void cancel_wished(struct runner *r)
+{
+	for (size_t i = 0; i < r->n_cancelled; i++)
+		runner_cancel(r, r->cancelled[i]);
+	r->n_cancelled = 0;
 }
 
 static enum sweep_state rest(struct runner *r, uint64_t ms)
 {
 	if (!r->is_stopped)
-		deadline_set(service_wheel(r->agent->service), &r->rest, ms);
+		deadline_set(service_wheel(r->agent->service), &r->rest, r->is_woken ? 0 : ms);
+	r->is_woken = false;
 	return SWEEP_RESTING;
 }
 
@@ -250,12 +356,19 @@ static enum sweep_state submit(struct runner *r, enum sweep_state state)
 /* The whole flow of a sweep. */
 static enum sweep_state sweep_next(struct runner *r, int err)
 {
+	/* Whether they are ours is seen when they are loaded. */
+	if (err == -ECONNRESET && r->state == SWEEP_TAKING)
+		begin_taken(r);
 	if (err < 0 || r->is_stopped)
 		return rest(r, SWEEP_MS);
 	switch (r->state) {
-	case SWEEP_RESTING: return submit(r, r->sweeps++ % RENEW_EVERY == 0 ? SWEEP_RENEWING : SWEEP_LOOKING);
+	case SWEEP_RESTING: return submit(r, bus_is_shared(r->agent->bus) ? SWEEP_RENEWING : SWEEP_LOOKING);
 	case SWEEP_RENEWING: return submit(r, SWEEP_LOOKING);
-	case SWEEP_LOOKING: drop_live(r); return r->n_found > 0 ? submit(r, SWEEP_TAKING) : rest(r, SWEEP_MS);
+	case SWEEP_LOOKING:
+		cancel_wished(r);
+		if (!r->has_free)
+			r->n_found = 0;
+		return r->has_free && r->n_live < MAX_LIVE ? submit(r, SWEEP_TAKING) : rest(r, SWEEP_MS);
 	case SWEEP_TAKING: begin_taken(r); return rest(r, r->n_found > 0 ? 0 : SWEEP_MS);
 	}
 	abort();
@@ -273,6 +386,13 @@ static void on_rested(struct deadline *d)
 	struct runner *r = container_of(d, struct runner, rest);
 
 	r->state = sweep_next(r, 0);
+}
+
+void runner_wake(struct runner *r)
+{
+	r->is_woken = true;
+	if (r->state == SWEEP_RESTING && deadline_is_set(&r->rest))
+		rest(r, 0);
 }
 
 /* ---- The runner ---- */
@@ -293,30 +413,53 @@ struct runner *runner_new(struct agent *agent)
 	struct runner *r = xcalloc(1, sizeof(*r));
 
 	r->agent = agent;
-	r->started_at = clock_now_us();
 	r->job.done = on_job_done;
 	deadline_init(&r->rest, on_rested);
 	name_owner(r);
 	return r;
 }
 
+static void on_entered(struct db_job *job, int result)
+{
+	struct entering *e = container_of(job, struct entering, db);
+
+	e->result = result;
+	e->is_done = true;
+}
+
+int runner_register(struct runner *r)
+{
+	struct entering e = {.db = {.run = enter, .done = on_entered}, .runner = r};
+
+	db_write(r->agent->db, &e.db);
+	while (!e.is_done)
+		uv_run(service_loop(r->agent->service), UV_RUN_ONCE);
+	return e.result;
+}
+
 void runner_start(struct runner *r)
 {
-	/* First what was left behind, before the leases are renewed. */
-	r->sweeps = 1;
 	r->state = sweep_next(r, 0);
+}
+
+static void on_left(struct db_job *job, int result)
+{
 }
 
 void runner_stop(struct runner *r)
 {
 	struct run *run, *next;
 
+	if (r->is_stopped)
+		return;
 	r->is_stopped = true;
 	deadline_clear(&r->rest);
 	HASH_ITER(hh, r->runs, run, next)
 	{
 		run_drop(run);
 	}
+	r->leaving = (struct db_job){.run = leave, .done = on_left};
+	db_write(r->agent->db, &r->leaving);
 }
 
 void runner_free(struct runner *r)

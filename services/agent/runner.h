@@ -1,7 +1,9 @@
-/* The runs of this process: taking them, finding them, keeping the leases.
+/* The runs of this process: taking them, finding them, keeping the lease.
  *
- * An execution is stored with its owner and a lease. One that is accepted when there is no room is stored with a lease
- * of 0 and found by the sweep, as are those that a process left behind. */
+ * An execution is stored with its owner, the name of the process that works on it. A process has one lease for all its
+ * executions, in agent_processes, and renews it. One that is accepted when there is no room is stored with lease_until
+ * 0; the sweep of any process finds it, as it finds those whose owner's lease has run out. Taking one raises its claim:
+ * whoever had it before can no longer write. */
 #pragma once
 
 #include "base/str.h"
@@ -12,11 +14,15 @@ struct run;
 struct runner;
 struct log_listener;
 
-#define RUNNER_LEASE_US (30 * 1000000ll)
+#define RUNNER_LEASE_US (5 * 1000000ll)
+/* lease_until of an execution that its owner works on; 0 when it waits for any process. */
+#define RUNNER_TAKEN 1
 
 struct runner *runner_new(struct agent *agent);
 void runner_free(struct runner *r);
-/* Takes the unfinished executions that are this process's own or whose lease has run out, now and from time to time. */
+/* Makes the process known and sets free what it had before a restart. Blocking, at start. Returns 0 or -errno. */
+int runner_register(struct runner *r);
+/* Takes the unfinished executions that nobody works on, now and from time to time. */
 void runner_start(struct runner *r);
 /* Lets go of all runs: they go on in the next process. */
 void runner_stop(struct runner *r);
@@ -28,6 +34,11 @@ void runner_take(struct runner *r, const char *execution_id, const char *convers
 		 const char *traceparent, const char *request_id);
 /* Whether a new run would be begun at once. */
 bool runner_has_room(const struct runner *r);
+/* Looks for work now. */
+void runner_wake(struct runner *r);
+/* Somebody elsewhere follows its events: for a while, each write of it is told to the other processes. Returns whether
+ * it is here. */
+bool runner_tell_events(struct runner *r, const char *execution_id);
 /* Cancels it if it is here. */
 void runner_cancel(struct runner *r, const char *execution_id);
 /* Follows its events if it is here (see run_log_follow). Returns whether it is. */
