@@ -9,7 +9,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "io/http.h"
+#include "io/http_client.h"
 #include "io/outbound.h"
 #include "service/metrics.h"
 
@@ -21,11 +21,18 @@
 #define TRIES 6
 #define TIMEOUT_MS 10000
 #define HEADERS_MAX 8
+#define ANSWER_MAX 65536
 
 struct otlp {
+	/* To a collector by http goes the platform's own client, which every role has at hand; by https libcurl. */
+	struct http_pool *pool;
 	struct outbound *outbound;
 	struct wheel *wheel;
-	char *url, *resource;           /* the beginning of every body, up to the spans */
+	char *url;      /* for libcurl */
+	char *target;   /* for the pool */
+	char *resource; /* the beginning of every body, up to the spans */
+	struct arena *arena;
+	struct http_headers pool_headers;
 	char *headers[HEADERS_MAX + 2]; /* ends with NULL */
 	struct buf queue;               /* spans as JSON, with commas between */
 	unsigned n;
@@ -84,7 +91,7 @@ void otlp_add(struct otlp *o, const struct span *s)
 {
 	if (!otlp_wants(o, s->trace))
 		return;
-	if (o->n >= QUEUE_MAX || o->queue.n >= QUEUE_MAX_BYTES) {
+	if (o->is_ending || o->n >= QUEUE_MAX || o->queue.n >= QUEUE_MAX_BYTES) {
 		metric_add(o->dropped, 1);
 		return;
 	}
@@ -101,6 +108,15 @@ void otlp_add(struct otlp *o, const struct span *s)
 
 /* ---- Sending ---- */
 
+/* An idle connection would hold up the process's end. */
+static void close_ways(struct otlp *o)
+{
+	http_pool_free(o->pool);
+	outbound_free(o->outbound);
+	o->pool = NULL;
+	o->outbound = NULL;
+}
+
 /* Nothing is under way any more: the batch went or was given up. */
 static void take_next(struct otlp *o)
 {
@@ -110,10 +126,14 @@ static void take_next(struct otlp *o)
 		send_queue(o);
 	else if (o->n)
 		deadline_set(o->wheel, &o->due, DELAY_MS);
+	else if (o->is_ending)
+		close_ways(o);
 }
 
 static void release(struct otlp *o)
 {
+	arena_free(o->arena);
+	free(o->target);
 	for (size_t i = 0; o->headers[i]; i++) {
 		explicit_bzero(o->headers[i], strlen(o->headers[i]));
 		free(o->headers[i]);
@@ -130,24 +150,22 @@ static bool may_pass(int err, int status)
 	return err || status == 408 || status == 429 || status >= 500;
 }
 
-static void on_done(struct outbound_call *c, int err, const struct error *error)
+static void on_sent(struct otlp *o, int err, int status, const char *why)
 {
-	struct otlp *o = container_of(c, struct otlp, call);
-
 	o->is_sending = false;
 	if (o->is_freed) {
 		release(o);
 		return;
 	}
-	if (!err && c->status >= 200 && c->status < 300) {
+	if (!err && status >= 200 && status < 300) {
 		metric_add(o->exported, o->body_n);
 		take_next(o);
 		return;
 	}
 	if (o->tries == 1 && err != -ECANCELED)
-		log_event(LOG_WARN, "the collector does not take spans", "error",
-			  err && error ? error->message : http_status_text(c->status), NULL);
-	if (!o->is_ending && may_pass(err, c->status) && o->tries < TRIES) {
+		log_event(LOG_WARN, "the collector does not take spans", "error", err ? why : http_status_text(status),
+			  NULL);
+	if (!o->is_ending && may_pass(err, status) && o->tries < TRIES) {
 		deadline_set(o->wheel, &o->due, MIN(DELAY_MS << o->tries, AGAIN_MAX_MS));
 		return;
 	}
@@ -155,10 +173,25 @@ static void on_done(struct outbound_call *c, int err, const struct error *error)
 	take_next(o);
 }
 
+static void on_outbound_done(struct outbound_call *c, int err, const struct error *error)
+{
+	on_sent(container_of(c, struct otlp, call), err, c->status, error ? error->message : "");
+}
+
+static void on_fetched(void *arg, int err, int status, struct str body)
+{
+	on_sent(arg, err, status, strerror(-err));
+}
+
 static void send_body(struct otlp *o)
 {
 	o->tries++;
 	o->is_sending = true;
+	if (o->pool) {
+		http_fetch(o->pool, "POST", o->target, &o->pool_headers, "application/json", buf_str(&o->body),
+			   ANSWER_MAX, TIMEOUT_MS, on_fetched, o);
+		return;
+	}
 	o->call = (struct outbound_call){
 		.method = "POST",
 		.url = o->url,
@@ -166,7 +199,7 @@ static void send_body(struct otlp *o)
 		.body = buf_str(&o->body),
 		.connect_ms = TIMEOUT_MS,
 		.total_ms = TIMEOUT_MS,
-		.on_done = on_done,
+		.on_done = on_outbound_done,
 	};
 	outbound_start(o->outbound, &o->call);
 }
@@ -200,6 +233,8 @@ void otlp_flush(struct otlp *o)
 	o->is_ending = true;
 	if (!o->is_sending && (o->n || o->body_n))
 		on_due(&o->due);
+	else if (!o->is_sending)
+		close_ways(o);
 }
 
 /* ---- Start and end ---- */
@@ -236,9 +271,31 @@ static void read_headers(struct otlp *o, const char *text)
 	while (rest.p && n <= HEADERS_MAX) {
 		struct str value = str_trim(str_cut(&rest, ',')), name = str_cut(&value, '=');
 
-		if (name.n && value.p)
-			o->headers[n++] = xasprintf("%.*s: %.*s", STR_ARG(name), STR_ARG(value));
+		if (!name.n || !value.p)
+			continue;
+		o->headers[n++] = xasprintf("%.*s: %.*s", STR_ARG(name), STR_ARG(value));
+		http_header_set(&o->pool_headers, arena_strndup(o->arena, name.p, name.n),
+				arena_strndup(o->arena, value.p, value.n));
 	}
+}
+
+static void open_way(struct otlp *o, uv_loop_t *loop, struct str endpoint)
+{
+	struct str rest = endpoint, host;
+
+	o->url = xasprintf("%.*s/v1/traces", STR_ARG(endpoint));
+	if (!str_has_prefix(endpoint, STR("http://"))) {
+		o->outbound = outbound_new(loop);
+		return;
+	}
+	rest = (struct str){endpoint.p + 7, endpoint.n - 7};
+	host = str_cut(&rest, '/');
+	o->target = xasprintf("/%.*s%sv1/traces", STR_ARG(rest), rest.n ? "/" : "");
+	const char *bracket = memrchr(host.p, ']', host.n), *colon = memrchr(host.p, ':', host.n);
+	bool has_port = colon && (!bracket || colon > bracket);
+	char *address = xasprintf("%.*s%s", STR_ARG(host), has_port ? "" : ":80");
+	o->pool = http_pool_new(loop, o->wheel, address, NULL);
+	free(address);
 }
 
 struct otlp *otlp_new(uv_loop_t *loop, struct wheel *wheel, const char *role, const struct options *options)
@@ -252,9 +309,10 @@ struct otlp *otlp_new(uv_loop_t *loop, struct wheel *wheel, const char *role, co
 	while (str_has_suffix(endpoint, STR("/")))
 		endpoint.n--;
 	struct otlp *o = xcalloc(1, sizeof(*o));
-	o->outbound = outbound_new(loop);
 	o->wheel = wheel;
-	o->url = xasprintf("%.*s/v1/traces", STR_ARG(endpoint));
+	o->arena = arena_new();
+	o->pool_headers.arena = o->arena;
+	open_way(o, loop, endpoint);
 	o->resource = make_resource(role);
 	read_headers(o, option_str(options, "otlp_headers"));
 	deadline_init(&o->due, on_due);
@@ -269,7 +327,7 @@ void otlp_free(struct otlp *o)
 		return;
 	deadline_clear(&o->due);
 	o->is_freed = true;
-	outbound_free(o->outbound);
+	close_ways(o);
 	if (!o->is_sending) /* otherwise its end is still to come */
 		release(o);
 }

@@ -299,6 +299,8 @@ static void run_out(struct service *s)
 		uv_run(&s->loop, UV_RUN_ONCE);
 	otlp_free(s->otlp);
 	s->otlp = NULL;
+	for (unsigned i = 0; i < 4; i++)
+		uv_run(&s->loop, UV_RUN_NOWAIT);
 	wheel_free(s->wheel);
 	uv_close((uv_handle_t *)&limit, NULL);
 	for (unsigned i = 0; i < 8 && uv_loop_alive(&s->loop); i++)

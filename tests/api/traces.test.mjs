@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -68,7 +69,7 @@ describe('a message in the logs', () => {
 		const id = r.headers['x-request-id'];
 		const line = await until(() => logOf(p).find((l) => l.service === 'agent' && l.request_id === id));
 		assert.equal(line.trace_id, id.replaceAll('-', ''));
-		assert.equal(logOf(p).find((l) => l.service === 'gateway' && l.request_id === id).trace_id, line.trace_id);
+		assert.equal((await until(() => logOf(p).find((l) => l.service === 'gateway' && l.request_id === id))).trace_id, line.trace_id);
 	});
 
 	test('nothing is exported, and nothing counts spans', async () => {
@@ -193,5 +194,27 @@ test('what is left when the platform stops is sent', async () => {
 	const { trace } = await say(p, token, 'hello');
 	await p.stop();
 	await collector.trace(trace, (all) => all.some((s) => s.name === 'invoke_agent') && all.some((s) => s.service === 'ogent-gateway'));
+	await collector.close();
+});
+
+test('a collector that takes spans and never answers does not hold up the end', async () => {
+	const hanging = net.createServer((socket) => socket.on('error', () => {}).resume());
+	await new Promise((done) => hanging.listen(0, '127.0.0.1', done));
+	const p = await startPlatform({ env: { OGENT_OTLP_ENDPOINT: `http://127.0.0.1:${hanging.address().port}/below` } });
+	await p.setUp();
+	await say(p, (await p.login(ADMIN)).access_token, 'hello');
+	await sleep(1200); // it is being told
+	await p.stop(); // ends well, within its time
+	hanging.close();
+});
+
+test('a collector by https whose certificate nobody knows gets nothing', async () => {
+	const collector = await new Collector().open();
+	const p = await startPlatform({ env: { OGENT_OTLP_ENDPOINT: `https://127.0.0.1:${collector.port}` } });
+	await p.setUp();
+	await say(p, (await p.login(ADMIN)).access_token, 'hello');
+	assert.ok(await until(() => /the collector does not take spans/.test(p.log)));
+	await p.stop();
+	assert.equal(collector.requests.length, 0);
 	await collector.close();
 });
