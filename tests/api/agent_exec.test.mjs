@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentWorld, fold } from '../lib/agent_client.mjs';
+import { startSshd } from '../lib/sshd.mjs';
 
 const INSTANT = { instant: true };
 
@@ -108,4 +109,48 @@ describe('the agent role with exec', { timeout: 120000 }, () => {
         assert.deepEqual(Object.values(outputs), [e.calls[0].output]);
       }
     });
+});
+
+describe('an agent whose commands run on another host', { timeout: 120000 }, () => {
+  let w, sshd;
+  before(async () => {
+    sshd = await startSshd();
+    w = await AgentWorld.start({ exec: 'real', env: sshd.env });
+  });
+  after(async () => {
+    await w?.stop();
+    await sshd?.stop();
+  });
+
+  test('the setting is kept, versioned, checked, and the shell goes there', async () => {
+    const agent = await w.ok('POST', '/api/agents', { name: 'Far', tools: ['shell'], target: 'ssh' }, 201);
+    assert.equal(agent.target, 'ssh');
+    const c = await w.conversation({ agent_id: agent.id });
+    const e = await w.run('run: echo far > f; cat f', { conversation: c, script: INSTANT });
+    assert.equal(e.calls[0].output, 'far\n', JSON.stringify(e.calls));
+    const command = await w.exec.api('GET', `/api/commands/${e.calls[0].command_id}`, undefined, w.token);
+    assert.equal(command.body.target, 'ssh');
+    assert.equal((await w.run('run: cat f', { conversation: c, script: INSTANT })).calls[0].output, 'far\n');
+    assert.equal((await w.ok('GET', '/api/agents')).items.find((a) => a.slug === 'assistant').target, 'local');
+    const bad = await w.api('POST', '/api/agents', { name: 'Bad', target: 'No Such' });
+    assert.equal(bad.status, 422);
+    assert.match(bad.body.detail, /GET \/api\/targets/);
+  });
+
+  test('a target that exec does not have is told by name, not tried again', async () => {
+    const agent = await w.ok('POST', '/api/agents', { name: 'Lost', tools: ['shell'], target: 'mars' }, 201);
+    const e = await w.run('run: true', { conversation: await w.conversation({ agent_id: agent.id }), script: INSTANT });
+    assert.equal(e.calls[0].status, 'error');
+    assert.match(JSON.stringify(e.calls[0]), /no target of the name/);
+  });
+
+  test('a connection that breaks in the middle: the call is lost, and the run goes on', async () => {
+    const agent = await w.ok('POST', '/api/agents', { name: 'Cut', tools: ['shell'], target: 'ssh' }, 201);
+    const sent = await w.send('run: echo begun; sleep 300', { conversation: await w.conversation({ agent_id: agent.id }) });
+    await w.until(sent.id, (e) => e.type === 'call.output');
+    sshd.breakConnections();
+    const e = await w.ended(sent.id);
+    assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
+    assert.equal(e.calls[0].status, 'lost');
+  });
 });
