@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "data_dir.h"
 #include "io/http_client.h"
+#include "io/notify.h"
 #include "log_sink.h"
 #include "public_address.h"
 
@@ -55,6 +56,7 @@ enum supervisor_state {
 struct supervisor {
 	uv_loop_t loop;
 	struct wheel *wheel;
+	struct notify *manager; /* who started us and waits for word; NULL = nobody does */
 	struct http_pool *gateway;
 	const struct args *args;
 	const char *data, *listen;
@@ -269,6 +271,7 @@ static void close_all(struct supervisor *s)
 	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
 		uv_close((uv_handle_t *)&s->signals[i], on_closed);
 	uv_close((uv_handle_t *)&s->ready_poll, on_closed);
+	notify_free(s->manager);
 	http_pool_free(s->gateway);
 }
 
@@ -291,6 +294,7 @@ static void stop(struct supervisor *s, int exit_code)
 	if (s->state == SUP_STOPPING)
 		return;
 	s->state = SUP_STOPPING;
+	notify_stopping(s->manager);
 	s->exit_code = exit_code;
 	uv_timer_stop(&s->ready_poll);
 	for (size_t i = 0; i < s->n_children; i++)
@@ -362,6 +366,7 @@ static void on_ready_answer(void *arg, int err, int status, struct str body)
 			log_warn("run/address cannot be written: %m");
 		if (s->events->on_ready)
 			s->events->on_ready(s->events->arg);
+		notify_ready(s->manager);
 		return;
 	}
 	if (waited_ms > 10000 && !s->has_told_slow) {
@@ -451,6 +456,7 @@ int supervisor_run(const struct args *args, const char *listen, const struct sup
 	raise_limits();
 	uv_loop_init(&s->loop);
 	s->wheel = wheel_new(&s->loop);
+	s->manager = notify_new(&s->loop);
 	log_sink_open(&s->log, s->data);
 	char *reachable = public_address_reachable(listen);
 	s->gateway = http_pool_new(&s->loop, s->wheel, reachable, NULL);

@@ -33,6 +33,7 @@ struct service {
 	uv_loop_t loop;
 	uv_signal_t term, interrupt;
 	struct wheel *wheel;
+	struct notify *manager; /* who started us and waits for word; NULL = nobody does */
 
 	struct token_key key;
 	struct keyring *keyring;

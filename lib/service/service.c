@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "io/notify.h"
 
 struct service_listener {
 	struct list link; /* in service.listeners until the end */
@@ -72,6 +73,7 @@ struct service *service_new(const char *role, const struct options *options)
 	if (uv_loop_init(&s->loop))
 		fatal("cannot make an event loop");
 	s->wheel = wheel_new(&s->loop);
+	s->manager = notify_new(&s->loop);
 	if (mkdir(service_data_dir(s), 0700) && errno != EEXIST)
 		fatal("cannot make the data folder %s: %s", service_data_dir(s), strerror(errno));
 	if (token_key_load(service_data_dir(s), role, &s->key, &err))
@@ -243,6 +245,7 @@ static void drain(struct service *s)
 	struct service_listener *l;
 
 	log_info("draining");
+	notify_stopping(s->manager);
 	s->state = SERVICE_DRAINING;
 	hooks_run(&s->on_drain);
 	sse_cut_all(s);
@@ -323,6 +326,7 @@ static void close_all(struct service *s)
 	otlp_flush(s->otlp);
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->interrupt, NULL);
+	notify_free(s->manager);
 }
 
 static void service_free(struct service *s)
@@ -349,6 +353,7 @@ int service_run(struct service *s)
 	uv_signal_start(&s->term, on_signal, SIGTERM);
 	uv_signal_start(&s->interrupt, on_signal, SIGINT);
 	s->state = SERVICE_RUNNING;
+	notify_ready(s->manager);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 
 	s->state = SERVICE_STOPPED;
