@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -193,22 +194,62 @@ static bool try_leaf(struct cgroup_host *h, const char *parent, const char *name
 	return limits;
 }
 
+/* Moves every process of one group to another. A process forked meanwhile is met in the next round. */
+static void move_processes(int from, int to)
+{
+	char pids[4096];
+
+	for (unsigned round = 0; round < 16 && read_at(from, "cgroup.procs", pids, sizeof(pids)) == 0 && pids[0];
+	     round++)
+		for (char *rest = pids, *pid; (pid = strtok_r(NULL, "\n", &rest));)
+			write_at(to, "cgroup.procs", pid);
+}
+
+/* Controllers can only be handed down by a group without processes of its own. In a group that systemd has delegated
+ * to a service (systemd.resource-control(5), Delegate=) all processes are the service's, so that they may move one
+ * level down. DelegateSubgroup= would do it for us, from systemd 254 on. */
+static void step_aside(const char *place)
+{
+	char controllers[256], path[CGROUP_PATH], delegate = 0;
+	int from = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to;
+
+	if (from < 0)
+		return;
+	if (fgetxattr(from, "user.delegate", &delegate, 1) == 1 && delegate == '1' &&
+	    read_at(from, "cgroup.controllers", controllers, sizeof(controllers)) == 0 &&
+	    has_word(controllers, "memory") && (to = make_group(place, "main", path)) >= 0) {
+		move_processes(from, to);
+		close(to);
+	}
+	close(from);
+}
+
+/* The folder of our own group, `at` being where the hierarchy is mounted. */
+static bool own_place(const char *at, char *ret, size_t size)
+{
+	char own[512];
+	int n = own_group("", own, sizeof(own)) ? snprintf(ret, size, "%s%s", at, own) : -1;
+
+	return n >= 0 && (size_t)n < size;
+}
+
 static void find_leaf(struct cgroup_host *h, const char *name)
 {
-	char at[512], own[512], place[CGROUP_PATH];
+	char at[512], place[CGROUP_PATH];
 	char *slash;
 
-	if (!mount_point("", at, sizeof(at)) || !own_group("", own, sizeof(own)))
+	if (!mount_point("", at, sizeof(at)) || !own_place(at, place, sizeof(place)))
 		return;
-	if (snprintf(place, sizeof(place), "%s%s", at, own) >= (int)sizeof(place) || try_leaf(h, place, name))
+	step_aside(place);
+	if (!own_place(at, place, sizeof(place)) || try_leaf(h, place, name) || strcmp(place, at) == 0)
 		return;
 	slash = strrchr(place, '/');
-	if (own[0] && slash && slash >= place + strlen(at)) {
+	if (slash && slash >= place + strlen(at)) {
 		*slash = 0;
 		if (try_leaf(h, place, name))
 			return;
 	}
-	if (own[0] && strcmp(place, at) != 0)
+	if (strcmp(place, at) != 0)
 		try_leaf(h, at, name);
 }
 
