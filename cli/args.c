@@ -114,7 +114,18 @@ static void ignore_fault(void *arg, const struct error *err)
 {
 }
 
-/* <data>/ogent.conf if it is there; the data folder is known without it. */
+static bool is_data_given(const struct args *a)
+{
+	const char *variable = getenv("OGENT_DATA");
+
+	for (size_t i = 0; i < a->n_given; i++)
+		if (strcmp(a->given[i].name, "data") == 0)
+			return true;
+	return variable && *variable;
+}
+
+/* <data>/ogent.conf if it is there; the data folder is known without it. Otherwise the machine's, which only its
+ * administrator and its service can read, unless another folder was asked for. */
 static char *default_conf(const struct args *a)
 {
 	struct options *o = options_load_all(NULL, a->given, a->n_given, ignore_fault, NULL);
@@ -124,7 +135,7 @@ static char *default_conf(const struct args *a)
 	if (access(path, F_OK) == 0)
 		return path;
 	free(path);
-	return NULL;
+	return !is_data_given(a) && access(ARGS_MACHINE_CONF, R_OK) == 0 ? xstrdup(ARGS_MACHINE_CONF) : NULL;
 }
 
 bool args_read_line(const struct command *self, int argc, char **argv, const struct flag *flags, size_t n_flags,

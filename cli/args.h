@@ -11,19 +11,22 @@ struct flag {
 };
 
 #define ARGS_MAX_OPTIONS 64
+/* Of the service that the Debian package installs. */
+#define ARGS_MACHINE_CONF "/etc/ogent/ogent.conf"
 
 struct args {
 	struct options *options;
 	struct option_arg given[ARGS_MAX_OPTIONS]; /* those of the table that stood on the line */
 	size_t n_given;
 	const char *conf_path; /* the file that was named, or NULL */
-	char *found_conf;      /* the data folder's, when none was named and it is there */
+	char *found_conf;      /* when none was named: the data folder's or the machine's */
 	char **rest;           /* what is no flag, in order; in argv */
 	int n_rest;
 };
 
-/* Reads the line and loads the configuration: --config FILE, else OGENT_CONFIG, else <data>/ogent.conf if it is there.
- * Returns false when the command is at its end, with *ret_exit: after --help, or after an error that it has printed. */
+/* Reads the line and loads the configuration: --config FILE, else OGENT_CONFIG, else <data>/ogent.conf if it is there,
+ * else ARGS_MACHINE_CONF if it can be read and no data folder was named. Returns false when the command is at its end,
+ * with *ret_exit: after --help, or after an error that it has printed. */
 bool args_read(const struct command *self, int argc, char **argv, const struct flag *flags, size_t n_flags,
 	       struct args *ret, int *ret_exit);
 /* Reads the line only: `options` stays NULL, for those who load it themselves from args_conf. As above. */

@@ -20,11 +20,11 @@ static int print_config(const struct command *self)
 	if (!args_read(self, 1, (char *[]){(char *)(uintptr_t) "help", NULL}, NULL, 0, &args, &result))
 		return result;
 	command_print_help(command_find("config"));
-	puts("\nOptions, with their values here and now. Sources in rising order: the default, <data>/ogent.conf "
-	     "(lines "
-	     "of\n"
-	     "name = value; another file by --config or OGENT_CONFIG), the environment, the command line (--name "
-	     "VALUE).\n");
+	puts("\nOptions, with their values here and now. Sources in rising order: the default; <data>/ogent.conf, "
+	     "else\n" ARGS_MACHINE_CONF
+	     " (lines of name = value; another file by --config or OGENT_CONFIG); the environment; "
+	     "the\n"
+	     "command line (--name VALUE).\n");
 	options_print(args.options, stdout);
 	args_deinit(&args);
 	return EXIT_OK;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,21 @@ static int make_all(const char *path, struct error *err)
 	return r;
 }
 
+/* root may write everywhere, but what it leaves in an account's folder that account's service cannot open again. */
+static int check_owner(const char *data, struct error *err)
+{
+	struct stat st;
+
+	if (stat(data, &st) < 0 || geteuid() != 0 || st.st_uid == 0)
+		return 0;
+	struct passwd *owner = getpwuid(st.st_uid);
+	error_set(err, "data_dir",
+		  "the data folder %s belongs to the account %s: run this as that account, or choose another folder "
+		  "with --data",
+		  data, owner ? owner->pw_name : "of another user");
+	return -EPERM;
+}
+
 int data_dir_prepare(const char *data, struct error *err)
 {
 	size_t most = sizeof((struct sockaddr_un *)0)->sun_path - sizeof(LONGEST_SOCKET);
@@ -56,6 +72,8 @@ int data_dir_prepare(const char *data, struct error *err)
 		return -ENAMETOOLONG;
 	}
 	int r = make_all(data, err);
+	if (r == 0)
+		r = check_owner(data, err);
 	for (size_t i = 0; i < ARRAY_SIZE(folders) && r == 0; i++) {
 		char *path = xasprintf("%s/%s", data, folders[i]);
 		r = make(path, err);

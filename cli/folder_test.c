@@ -70,6 +70,19 @@ static void a_folder_that_cannot_be_used_is_told(void **state)
 	assert_int_equal(data_dir_prepare(longer, &err), -ENAMETOOLONG);
 }
 
+static void root_does_not_take_an_account_s_folder(void **state)
+{
+	struct error err = {0};
+
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chown(data, 1, 1), 0);
+	assert_int_equal(data_dir_prepare(data, &err), -EPERM);
+	assert_non_null(strstr(err.message, "belongs to the account"));
+	assert_int_equal(chown(data, 0, 0), 0);
+	assert_int_equal(data_dir_prepare(data, &err), 0);
+}
+
 static void a_second_lock_names_the_first_ones_process(void **state)
 {
 	struct error err = {0};
@@ -197,6 +210,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_folders_are_closed_to_others),
 		TEST(a_folder_that_cannot_be_used_is_told),
+		TEST(root_does_not_take_an_account_s_folder),
 		TEST(a_second_lock_names_the_first_ones_process),
 		TEST(a_free_port_is_found_and_a_taken_one_is_told),
 		TEST(a_client_connects_to_loopback_when_everything_is_listened_on),
