@@ -60,6 +60,9 @@ describe('backup and restore', () => {
 			assert.deepEqual(await eventsOf(q, () => again, execution.id), await eventsOf(p, () => token, execution.id));
 			// A token of the old platform is good in the new one: the keys are the same.
 			assert.equal((await q.api('GET', '/api/auth/me', undefined, token)).status, 200);
+			// The message that was under way when the backup was taken is answered now.
+			const { items } = (await q.api('GET', `/api/executions?conversation_id=${conversation}`, undefined, again)).body;
+			for (const run of items) assert.equal((await ended(q, () => again, run.id)).status, 'succeeded');
 			const next = await ended(q, () => again, (await ask(q, () => again, conversation, 'run: cat kept.txt; readlink link')).id);
 			assert.equal(next.status, 'succeeded');
 			const output = (await eventsOf(q, () => again, next.id)).filter((e) => e.type === 'call.output').map((e) => e.data.text ?? e.data.data).join('');

@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	check(!o == (faults > 0) && !o == (*err.code != 0));
 	for (size_t i = 0; option_info(all, i, &info); i++) {
 		check(info.is_secret == !info.value);
-		if (!info.value)
+		if (!info.value || *info.place == '\0')
 			continue;
 		struct options *again = options_load(NULL, &(struct option_arg){info.name, info.value}, 1, &err);
 		check(again != NULL);
