@@ -103,6 +103,17 @@ for (const [name, how] of [['with all layers', () => ({ shape })], ['without nam
       await gone('sleep 883.5');
     });
 
+    test('keeps to its limits: memory, processes, the size of a file', async () => {
+      const eater = await runOn(helper, { script: 'exec tail /dev/zero', memory: 64 << 20, ...how() });
+      assert.ok(eater.end.status === 'oom' || eater.end.exit_code > 0, JSON.stringify(eater.end));
+      if (how().shape & 96) assert.equal(eater.end.status, 'oom');
+      const bomb = await runOn(helper, { script: 'f() { f | f & }; f; sleep 886.5', pids: 32, timeout: 700, ...how() });
+      assert.notEqual(bomb.end.status, 'error', bomb.end.reason);
+      await gone('sleep 886.5');
+      const file = await runOn(helper, { script: 'head -c 3000000 /dev/zero > big; stat -c %s big', workspace: 'w1', fileSize: 1 << 20, ...how() });
+      assert.match(file.out.toString(), /^1048576$/m);
+    });
+
     test('sends all of its output, however slowly it is read', async () => {
       const t = new Target(helper);
       t.child.stdout.pause();
@@ -141,6 +152,32 @@ test('a lost layer is named', { skip: !isRoot && 'needs root' }, async () => {
   rmSync('/tmp/ogent-target-nobody', { recursive: true, force: true });
   assert.equal(t.end.status, 'error');
   assert.match(t.end.reason, /cgroup/);
+});
+
+// What a container engine does to a program: clone3 is not there, the calls that make namespaces neither.
+test('in a container without rights the level is landlock, and commands run', { skip: !isRoot && 'needs root' }, async () => {
+  const hide = `
+import ctypes, os, struct, sys
+def stmt(code, k, jt=0, jf=0): return struct.pack('HBBI', code, jt, jf, k)
+numbers = {272: 1, 165: 1, 155: 1, 428: 1, 435: 38}
+program = stmt(0x20, 0)
+for nr, errno in numbers.items(): program += stmt(0x15, nr, 0, 1) + stmt(0x06, 0x00050000 | errno)
+program += stmt(0x06, 0x7fff0000)
+buffer = ctypes.create_string_buffer(program)
+fprog = ctypes.create_string_buffer(struct.pack('HxxxxxxQ', len(program) // 8, ctypes.addressof(buffer)))
+libc = ctypes.CDLL(None, use_errno=True)
+libc.prctl(38, 1, 0, 0, 0)
+assert libc.prctl(22, 2, fprog, 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])`;
+  if (process.arch !== 'x64') return;
+  const inContainer = ['python3', '-c', hide, ...helper];
+  const p = new Target(inContainer).send(probe());
+  await p.closed;
+  assert.equal(p.report?.level, 1, `${JSON.stringify(p.report)} ${p.said}`);
+  const t = await runOn(inContainer, { script: 'echo fine; id -u', shape: p.report.shape });
+  assert.match(t.out.toString(), /^fine\n[1-9]\d+\n$/, JSON.stringify(t.end));
+  const high = await runOn(inContainer, { argv: ['true'], shape: p.report.shape, level: 'standard' });
+  assert.match(high.end.reason, /'standard' is required/);
 });
 
 describe('what is no request', () => {
