@@ -97,6 +97,7 @@ void ssh_target_ready(struct ssh_target *t)
 	t->failed_us = 0;
 	t->is_refused = false;
 	t->reason[0] = 0;
+	metric_set(t->is_up, 1);
 	ssh_target_dispatch(t);
 }
 
@@ -107,6 +108,7 @@ void ssh_target_lost(struct ssh_target *t, struct ssh_link *l)
 	if (t->is_stopping)
 		return;
 	t->failed_us = clock_mono_us();
+	metric_set(t->is_up, !is_alone);
 	if (is_alone) {
 		if (strcmp(t->reason, l->reason) != 0)
 			log_event(LOG_WARN, "target lost", "target", t->target.name, "reason", l->reason, NULL);
@@ -250,6 +252,7 @@ static bool parse_url(struct ssh_target *t, const char *url)
 
 struct target *ssh_target_new(struct exec *e, const char *name, const char *url)
 {
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
 	const struct options *o = service_options(e->service);
 	struct ssh_target *t = xcalloc(1, sizeof(*t));
 
@@ -265,6 +268,8 @@ struct target *ssh_target_new(struct exec *e, const char *name, const char *url)
 	t->known_hosts = file_option(e, "exec_ssh_known_hosts", "exec_ssh_known_hosts");
 	t->network = option_bool(o, "exec_ssh_network");
 	t->sessions_max = (unsigned)option_int(o, "exec_ssh_sessions");
+	t->is_up = metric_gauge("ogent_target_up", "Whether commands can run on this target: 1 or 0",
+				arena_printf(a, "target=\"%s\"", name));
 	t->api = ssh_api_load();
 	if (t->api)
 		ssh_link_new(t);

@@ -26,6 +26,7 @@ struct ssh_target {
 	bool is_refused;       /* the reason is no passing one */
 	char reason[400];      /* "" = no failure since the last success */
 	struct target_report report;
+	struct metric *is_up;
 	bool is_stopping;
 	unsigned refs; /* one until exec ends, one for each link */
 };
@@ -57,6 +58,7 @@ struct ssh_link {
 	int tcp_err; /* of the last address */
 	int fd;
 	uv_poll_t poll;
+	int polled;                           /* the events asked for, of enum uv_poll_event */
 	bool has_poll, is_resolving, is_busy; /* busy: within libssh, nothing may be freed */
 	struct deadline deadline;
 	struct later wake;

@@ -138,7 +138,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 static void poll_for(struct ssh_link *l, int events)
 {
-	uv_poll_start(&l->poll, events, on_poll);
+	if (l->polled != events)
+		uv_poll_start(&l->poll, events, on_poll);
+	l->polled = events;
 }
 
 static void on_poll_gone(uv_handle_t *handle)
@@ -184,6 +186,7 @@ static void connect_next(struct ssh_link *l)
 		fatal("cannot watch a connection");
 	l->poll.data = l;
 	l->has_poll = true;
+	l->polled = 0;
 	l->state = LINK_CONNECTING;
 	poll_for(l, UV_WRITABLE);
 }

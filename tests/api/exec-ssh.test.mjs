@@ -128,10 +128,12 @@ execSuite(
       assert.match(command.reason, /cannot be reached: Connection refused/);
       assert.equal(command.started_at, null);
       assert.equal((await targets()).state, 'unreachable');
+      assert.match((await t.exec.api('GET', '/metrics')).text, /^ogent_target_up\{target="ssh"\} 0$/m);
       await sshd.start();
       assert.equal((await run({ script: 'echo back' })).output, 'back\n');
       await untilState(t.exec, t.bob, 'ready');
       assert.equal((await targets()).reason, null);
+      assert.match((await t.exec.api('GET', '/metrics')).text, /^ogent_target_up\{target="ssh"\} 1$/m);
     });
 
     test('kill -9 of exec in the middle of a command: it is dead and lost, never run again', async () => {
