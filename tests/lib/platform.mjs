@@ -95,7 +95,7 @@ class Running {
 
   // Starts the process and waits until it is ready.
   async start() {
-    const database = ['agent', 'up'].includes(this.args[0]) && !('OGENT_AGENT_DB_URL' in this.env) && (await agentDatabase(this.data));
+    const database = ['agent', 'up'].includes(this.args[0]) && !('OGENT_AGENT_DB_URL' in this.env || 'OGENT_AGENT_DB_URL_FILE' in this.env) && (await agentDatabase(this.data));
     if (database) this.env.OGENT_AGENT_DB_URL = database;
     const accounts = ['auth', 'up'].includes(this.args[0]) && !('OGENT_AUTH_DB_URL' in this.env) && (await authDatabase(this.data));
     if (accounts) this.env.OGENT_AUTH_DB_URL = accounts;
@@ -186,10 +186,11 @@ function setTimeoutKill(child) {
 
 export const ADMIN = { name: 'Ada Admin', email: 'ada@example.org', password: 'correct horse battery staple' };
 
-// One role alone: `ogent auth`. options: {data, env}: a data folder of another process, environment such as OGENT_….
+// One role alone: `ogent auth`. options: {data, env, where}: a data folder of another process, environment such as OGENT_…,
+// where it listens when env says so.
 export async function startRole(role, options = {}) {
   const socket = role === 'demo-model' ? 'demo.sock' : `${role}.sock`;
-  const running = new Running([role], () => ({ socketPath: join(running.data, 'run', socket) }), options);
+  const running = new Running([role], () => options.where ?? { socketPath: join(running.data, 'run', socket) }, options);
   return running.start();
 }
 
