@@ -21,12 +21,13 @@
 #define TOOL_SERIES 64
 #define SETTLE_TURNS 200 /* of a millisecond, at most */
 
-static const struct migration migrations[] = {
+const struct migration agent_migrations[] = {
 	{"agents_and_executions", sql_001_agent},
 	{"idempotency", IDEMPOTENCY_SCHEMA},
 	{"execution_trace", "alter table executions add column traceparent varchar(55)"},
 	{"processes", sql_004_processes},
 };
+const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 
 struct outbound *agent_outbound(struct agent *a)
 {
@@ -59,7 +60,7 @@ static int open_database(struct agent *a, struct error *err)
 	if (r == 0)
 		r = db_open(service_loop(a->service), url, READERS, &a->db, err);
 	if (r == 0)
-		r = db_migrate(a->db, migrations, ARRAY_SIZE(migrations), err);
+		r = db_migrate(a->db, agent_migrations, agent_migrations_n, err);
 	if (r == 0 && agents_seed(a) < 0)
 		r = error_set(err, "database", "The first agent cannot be stored.");
 	a->is_migrated = r == 0;

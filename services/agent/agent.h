@@ -34,6 +34,8 @@ struct background {
 	void (*leave)(struct background *b);
 };
 
+extern const struct migration agent_migrations[];
+extern const size_t agent_migrations_n;
 extern const struct route agent_routes[];
 extern const size_t agent_n_routes;
 

@@ -1,0 +1,59 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "agent/agent.h"
+#include "data/db_for_tests.h"
+
+/* Rows as each version had them. A new version gets a line here, and so an upgrade from it is tested for ever. */
+static const char *const samples[] = {
+	"insert into agents (id, slug, name, description, config, version, owner_id, created_at, updated_at) values "
+	"('a1', 'assistant', 'Assistant', '', '{}', 1, null, 1, 1);"
+	"insert into agent_versions (agent_id, version, name, description, config, created_at) values ('a1', 1, "
+	"'Assistant', '', '{}', 1);"
+	"insert into conversations (id, user_id, agent_id, title, last_seq, active_execution_id, last_execution_id, "
+	"created_at, updated_at) values ('c1', 'u1', 'a1', 'A title', 2, 'e2', 'e2', 1, 1);"
+	"insert into messages (conversation_id, seq, id, execution_id, role, content, created_at) values ('c1', 1, "
+	"'m1', "
+	"'e1', 'user', 'hello', 1), ('c1', 2, 'm2', 'e1', 'assistant', 'Hello.', 1);"
+	/* One that ended, and one that a process was at work on. */
+	"insert into executions (id, conversation_id, agent_id, agent_version, agent_name, user_id, status, state, "
+	"owner, lease_until, claim, draft_id, input_seq, steps, commands, input_tokens, output_tokens, "
+	"tokens_estimated, seq_limit, last_seq, created_at, ended_at) values "
+	"('e1', 'c1', 'a1', 1, 'Assistant', 'u1', 'succeeded', 'ended', null, 1, 1, 'm2', 1, 1, 0, 1, 1, 0, 5000, 9, "
+	"1, 2), "
+	"('e2', 'c1', 'a1', 1, 'Assistant', 'u1', 'running', 'thinking', 'host /data', 30000000, 1, 'm3', 2, 1, 0, 1, "
+	"1, "
+	"0, 5000, 9, 1, null);"
+	"insert into execution_events (execution_id, seq, last_seq, type, at, data) values ('e1', 1, 1, "
+	"'execution.started', 1, '{\"message_seq\":1}')",
+
+	"insert into idempotency_keys (user_id, idem_key, request_hash, status, response, created_at) values ('u1', "
+	"'key', '00', 202, '{}', 1)",
+
+	"update executions set traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' where id = 'e2'",
+
+	"insert into agent_processes (owner, lease_until) values ('host /data', 30000000)",
+};
+
+static void every_earlier_version_becomes_this_one(void **state)
+{
+	assert_int_equal(ARRAY_SIZE(samples), agent_migrations_n);
+	migrations_check(*state, agent_migrations, agent_migrations_n, samples);
+}
+
+#define ON(server)                                                                                                     \
+	{                                                                                                              \
+		server ": every_earlier_version_becomes_this_one", every_earlier_version_becomes_this_one, NULL, NULL, \
+			(char *)(server)                                                                               \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {ON("sqlite"), ON("postgres")};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
