@@ -66,8 +66,7 @@ static void configure(struct exec *e)
 
 static void open_journal(struct exec *e)
 {
-	bool shared = e->spawner.report.level == SANDBOX_LANDLOCK && geteuid() == 0;
-	int r = journal_open(e->dir, shared, &e->journal);
+	int r = journal_open(e->dir, e->spawner.report.is_shared, &e->journal);
 
 	if (r < 0)
 		fatal("cannot open %s: %s", e->dir, strerror(-r));

@@ -17,7 +17,7 @@ struct journal {
 	bool is_root;
 };
 
-/* `shared`: workspaces must be reachable by other users (commands without namespaces, as root). */
+/* `shared`: workspaces must be reachable by other users (sandbox_report.is_shared). */
 int journal_open(const char *dir, bool shared, struct journal *ret);
 void journal_close(struct journal *j);
 

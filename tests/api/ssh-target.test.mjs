@@ -1,7 +1,7 @@
 // ogent-target itself, as sshd starts it: started here by hand, once by a real sshd.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,7 @@ const isRoot = process.getuid() === 0;
 const ALL_BYTES = Buffer.from(Array.from({ length: 255 }, (_, i) => i + 1));
 const WITHOUT_NAMESPACES = 1 + 16; // the shape of a machine that only has Landlock
 const place = mkdtempSync(join(tmpdir(), 'ogent-target-'));
+chmodSync(place, 0o755);
 const helper = [ogentTarget, '--dir', place];
 let shape;
 
@@ -152,6 +153,21 @@ test('a lost layer is named', { skip: !isRoot && 'needs root' }, async () => {
   rmSync('/tmp/ogent-target-nobody', { recursive: true, force: true });
   assert.equal(t.end.status, 'error');
   assert.match(t.end.reason, /cgroup/);
+});
+
+// A container with the few rights that the target's own has: no CAP_SYS_ADMIN.
+test('root without the right to mount gives a command its workspace all the same', { skip: !isRoot && 'needs root' }, async () => {
+  const bare = join(place, 'bare');
+  const few = ['setpriv', '--bounding-set=-all,+chown,+dac_override,+fowner,+kill,+setgid,+setuid,+sys_chroot', ogentTarget, '--dir', bare];
+  const p = new Target(few).send(probe());
+  await p.closed;
+  assert.ok(p.report.level >= 2, JSON.stringify(p.report));
+  for (const script of ['echo kept > f; pwd', 'cat f; cat /etc/hostname']) {
+    const t = await runOn(few, { script, workspace: 'w', shape: p.report.shape, level: 'standard' });
+    assert.equal(t.end.status, 'exited', t.end.reason);
+    assert.equal(t.out.toString(), script.startsWith('cat') ? 'kept\nogent\n' : '/workspace\n');
+  }
+  assert.notEqual(statSync(join(bare, 'workspaces', 'w')).uid, 0);
 });
 
 // What a container engine does to a program: clone3 is not there, the calls that make namespaces neither.

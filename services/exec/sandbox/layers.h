@@ -17,7 +17,7 @@ int mounts_workspace(const char *path);
  * failed: LAYER_ROOT or LAYER_PROC. */
 int mounts_enter(const struct sandbox_host *host, const struct sandbox_spec *spec, int workspace_fd,
 		 enum sandbox_layer *layer, const char **what);
-/* Fills host->places. */
+/* Fills host->places and host->may_mount. */
 void mounts_host_init(struct sandbox_host *host);
 
 /* The loopback interface up; there is no other. */

@@ -38,6 +38,16 @@ static void add_place(struct sandbox_host *host, const char *path)
 	host->n_places++;
 }
 
+/* Root in a container often cannot: CAP_SYS_ADMIN is missing. */
+static bool can_mount(void)
+{
+	int fd = open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 /* Nothing here may hold secrets. /etc as a whole is not shown: other programs' configuration does. */
 void mounts_host_init(struct sandbox_host *host)
 {
@@ -64,6 +74,7 @@ void mounts_host_init(struct sandbox_host *host)
 	host->n_places = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 		add_place(host, paths[i]);
+	host->may_mount = host->is_root && can_mount();
 }
 
 /* ---- Mounting: system calls only ---- */

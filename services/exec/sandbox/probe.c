@@ -198,6 +198,12 @@ static bool leave_out(struct sandbox_host *host, const struct attempt *a)
 
 /* ---- The report ---- */
 
+/* A command finds its workspace by the host's path where there are no mounts, and its init where we cannot mount. */
+static bool is_shared(const struct sandbox_host *host)
+{
+	return host->is_root && !(host->namespaces && host->may_mount);
+}
+
 static enum sandbox_level level_of(const struct sandbox_host *host)
 {
 	if (!host->namespaces)
@@ -234,6 +240,7 @@ static void describe(struct sandbox_host *host)
 	r->cgroup_version = cgroup_host_version(&host->cgroup);
 	r->cgroup_kill = host->cgroup.leaf[0] != 0;
 	r->level = level_of(host);
+	r->is_shared = is_shared(host);
 }
 
 void sandbox_host_init(struct sandbox_host *host, const char *data_dir)
@@ -312,6 +319,7 @@ int sandbox_host_from_shape(struct sandbox_host *host, const char *data_dir, uin
 	if (!(shape & SHAPE_V1))
 		host->cgroup.v1_memory[0] = host->cgroup.v1_pids[0] = 0;
 	host->report.level = level_of(host);
+	host->report.is_shared = is_shared(host);
 	return 0;
 }
 

@@ -59,7 +59,7 @@ static int copy_fds(const struct sandbox_host *host, const struct sandbox_spec *
 		if (fds[i] < 0)
 			return -errno;
 	}
-	if (spec->workspace && host->is_root && host->namespaces) {
+	if (spec->workspace && host->may_mount && host->namespaces) {
 		int fd = mounts_workspace(spec->workspace);
 
 		if (fd < 0)

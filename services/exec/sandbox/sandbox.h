@@ -59,6 +59,7 @@ struct sandbox_report {
 	int landlock_abi;   /* 0 = none */
 	int cgroup_version; /* 2, 1 or 0; of the memory and process limits */
 	bool cgroup_kill;   /* a v2 leaf: kills the tree in one write */
+	bool is_shared;     /* as root: the workspaces' parent folders must let every user through (0711) */
 	struct sandbox_layer_state layers[LAYER_COUNT];
 };
 
@@ -75,6 +76,8 @@ struct sandbox_place {
 struct sandbox_host {
 	bool is_root;
 	bool namespaces; /* all of them; otherwise level SANDBOX_LANDLOCK at most */
+	bool may_mount;  /* also outside of a sandbox; otherwise the init mounts the workspace, as the workspace's user
+			  */
 	bool proc, cgroupns;
 	int landlock_abi;
 	uint64_t page_size;

@@ -194,8 +194,7 @@ static void attend(struct helper *h)
 
 static int open_place(struct helper *h)
 {
-	bool shared = h->host.is_root && !h->host.namespaces;
-	int fd, r = place_open(h->dir, shared, &fd);
+	int fd, r = place_open(h->dir, h->host.report.is_shared, &fd);
 
 	if (r == 0) {
 		r = place_prepare(fd, h->uid_base, &h->req.spec);
