@@ -242,7 +242,8 @@ int db_open(uv_loop_t *loop, const char *url, unsigned n_readers, struct db **re
 	if (!driver) {
 		/* The address may hold a password: only its scheme is told. */
 		error_set(err, "db_url",
-			  "the database address %.*s:... is not supported: use sqlite:/path/to/file or postgres://...",
+			  "the database address %.*s:... is not supported: use sqlite:/path/to/file, postgres://... or "
+			  "mysql://...",
 			  (int)MIN(strcspn(url, ":"), 20), url);
 		return -EINVAL;
 	}

@@ -19,8 +19,9 @@ struct db;      /* the process's handle */
 struct db_conn; /* one connection, on a worker thread */
 struct db_stmt; /* a running query */
 
-/* url: "sqlite:/path/file.db", "postgres://user:password@host:port/database?sslmode=…". Opens and checks one connection
- * before returning. Returns 0 or -errno with err set. */
+/* url: "sqlite:/path/file.db", "postgres://user:password@host:port/database?sslmode=…",
+ * "mysql://user:password@host:port/database?ssl=…" (mysql_url.h). Opens and checks one connection before returning.
+ * Returns 0 or -errno with err set. */
 int db_open(uv_loop_t *loop, const char *url, unsigned n_readers, struct db **ret, struct error *err);
 /* Waits for running jobs. */
 void db_close(struct db *db);

@@ -123,11 +123,14 @@ test('killed again and again while it makes its tables, auth goes on and is whol
   let stopped = 0;
   for (let done = false; !done; ) {
     const child = spawn(ogent, ['auth'], { env, stdio: 'ignore' });
-    const ended = new Promise((end) => child.on('close', end));
+    const ended = new Promise((end, fail) => child.on('close', end).on('error', fail));
+    const hasEnded = { yes: false };
+    ended.then(() => (hasEnded.yes = true), () => (hasEnded.yes = true));
     const before = await mysql(at, 'show tables');
     // One step further than the last time, wherever that is.
-    while ((await mysql(at, 'show tables')) === before && !done)
+    while ((await mysql(at, 'show tables')) === before && !done && !hasEnded.yes)
       done = await request({ socketPath: join(data, 'run/auth.sock') }, 'GET', '/readyz').then((r) => r.status === 200, () => false);
+    assert.ok(!hasEnded.yes, 'auth ended by itself');
     child.kill('SIGKILL');
     await ended;
     stopped++;
