@@ -116,7 +116,7 @@ function AgentChoice({ agents, agent, onChoose }: { agents: Agent[]; agent: Agen
 	if (agents.length === 1)
 		return (
 			<p className="muted">
-				{agent.name} is ready{agent.description ? `: ${agent.description}` : '.'}
+				{agent.name} is ready. {agent.description}
 			</p>
 		);
 	return (

@@ -12,7 +12,7 @@ import { isEnded } from '../live/status';
 import { Markdown } from '../markdown/markdown';
 import { CommandCard } from '../ui/command-card';
 import { CopyButton } from '../ui/copy-button';
-import { formatCount, formatDuration, formatExact, runStatus } from '../ui/format';
+import { formatCount, formatDuration, formatExact, formatSpan, runStatus } from '../ui/format';
 import { Badge, Failure, Notice, Spinner, useTitle } from '../ui/parts';
 import { useFollower } from './use-follower';
 
@@ -22,6 +22,7 @@ export function RunPage(): ReactNode {
 }
 
 const statePollMs = 2_000;
+const titleChars = 150; // more may be cut in the title
 
 function Run({ id }: { id: string }): ReactNode {
 	const queries = useQueryClient();
@@ -58,11 +59,13 @@ function Run({ id }: { id: string }): ReactNode {
 				<Badge tone={tone}>{label}</Badge>
 			</div>
 			<Facts execution={execution} />
-			<section aria-labelledby="input">
-				<h2 id="input">Input</h2>
-				<div className="panel text">{execution.input}</div>
-			</section>
-			<Timeline items={items} calls={execution.calls} running={!isEnded(status)} />
+			{(execution.input.includes('\n') || execution.input.length > titleChars) && (
+				<section aria-labelledby="input">
+					<h2 id="input">Input</h2>
+					<div className="panel text">{execution.input}</div>
+				</section>
+			)}
+			<Timeline items={withoutAnswer(items, execution.output)} calls={execution.calls} running={!isEnded(status)} />
 			<Result execution={execution} />
 			<p>
 				<Link to={`/chat/${execution.conversation_id}`} className="button">
@@ -71,6 +74,12 @@ function Run({ id }: { id: string }): ReactNode {
 			</p>
 		</div>
 	);
+}
+
+/* The answer has a place of its own below. */
+function withoutAnswer(items: readonly Item[], answer: string | null): readonly Item[] {
+	const last = items.at(-1);
+	return answer !== null && last?.kind === 'text' && last.text === answer ? items.slice(0, -1) : items;
 }
 
 function fromCall(call: Call): CallItem {
@@ -147,8 +156,7 @@ function CallTimes({ call }: { call: Call | undefined }): ReactNode {
 	if (!call?.started_at) return null;
 	return (
 		<p className="muted small call-times">
-			{formatExact(call.started_at)}
-			{call.ended_at && ` – ${formatExact(call.ended_at)}`}
+			{formatSpan(call.started_at, call.ended_at)}
 		</p>
 	);
 }

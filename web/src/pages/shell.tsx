@@ -22,7 +22,7 @@ export function Shell({ children }: { children: ReactNode }): ReactNode {
 	useEffect(() => setDrawer(false), [pathname]);
 	/* A keyboard goes on in the new page, not behind the link that led to it. */
 	useEffect(() => {
-		if (shown.current !== section) main.current?.focus({ preventScroll: true });
+		if (shown.current !== section && !main.current?.contains(document.activeElement)) main.current?.focus({ preventScroll: true });
 		shown.current = section;
 	}, [section]);
 	return (

@@ -83,7 +83,7 @@ export function SignInPage({ expired }: { expired: boolean }): ReactNode {
 		<main className="gate">
 			<div className="gate-card">
 				<Logo />
-				<h1>{registering ? 'Create an account' : 'Sign in to Ogent'}</h1>
+				<h1>{setup.data?.needed ? 'Welcome to Ogent' : registering ? 'Create an account' : 'Sign in to Ogent'}</h1>
 				{expired && <Notice tone="info">Your session has ended. Sign in to go on where you were.</Notice>}
 				{setup.data?.needed ? (
 					<NoToken />

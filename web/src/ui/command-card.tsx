@@ -8,6 +8,7 @@ import { Badge } from './parts';
 import { terminalText } from './terminal-text';
 
 const tickMs = 200;
+const toolNames: Record<string, string> = { shell: 'Command' };
 
 function useElapsed(since: string | null, running: boolean): number | null {
 	const [now, setNow] = useState(() => Date.now());
@@ -39,7 +40,7 @@ export const CommandCard = memo(function CommandCard({ call }: { call: CallItem 
 				<button type="button" className="command-toggle" aria-expanded={open} aria-controls={id} onClick={() => setOpen(!open)}>
 					<ChevronDown aria-hidden size={16} className={open ? 'chevron' : 'chevron closed'} />
 					<SquareTerminal aria-hidden size={16} />
-					<span className="command-name">{call.command ? command.split('\n', 1)[0] : call.name}</span>
+					<span className="command-name">{open ? toolNames[call.name] ?? call.name : command.split('\n', 1)[0]}</span>
 				</button>
 				<Badge tone={tone}>{label}</Badge>
 				<span className="command-time">{running ? elapsed !== null && formatDuration(Math.floor(elapsed / 100) * 100) : formatDuration(call.durationMs)}</span>

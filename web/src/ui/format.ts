@@ -38,6 +38,11 @@ export function formatExact(time: string | null): string {
 	return time ? exact.format(new Date(time)) : '–';
 }
 
+/** From when to when, with the day once when it is one. */
+export function formatSpan(from: string, to: string | null): string {
+	return to ? exact.formatRange(new Date(from), new Date(to)) : formatExact(from);
+}
+
 /** Today the time of day, before that the day. */
 export function formatShort(time: string, now = new Date()): string {
 	const date = new Date(time);
