@@ -27,10 +27,20 @@ struct send {
 	struct conversation_row conversation;
 };
 
+/* What was cut ends with a word, unless that is a long one. */
+static size_t cut_at_word(const char *title, size_t n)
+{
+	size_t end = n;
+
+	while (end > n / 2 && title[end - 1] != ' ')
+		end--;
+	return end > n / 2 ? end : n;
+}
+
 /* The first characters of the first message, in one line. */
 static const char *make_title(struct arena *a, const char *content)
 {
-	char *title = arena_alloc(a, TITLE_CHARS * 4 + 1);
+	char *title = arena_alloc(a, TITLE_CHARS * 4 + sizeof("…"));
 	size_t n = 0, chars = 0;
 
 	while (*content && (unsigned char)*content <= ' ')
@@ -41,9 +51,11 @@ static const char *make_title(struct arena *a, const char *content)
 			break;
 		title[n++] = (unsigned char)*content < ' ' ? ' ' : *content;
 	}
+	if ((unsigned char)*content > ' ')
+		n = cut_at_word(title, n);
 	while (n > 0 && title[n - 1] == ' ')
 		n--;
-	title[n] = '\0';
+	strcpy(title + n, *content ? "…" : "");
 	return title;
 }
 

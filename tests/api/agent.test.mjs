@@ -118,6 +118,9 @@ describe('the agent role', { timeout: 300000 }, () => {
     assert.equal(items[2].result.exit_code, 0);
     const c = await w.ok('GET', `/api/conversations/${e.conversation_id}`);
     assert.equal(c.title, 'run: echo $((6*7))');
+    const long = await w.conversation();
+    await w.ended((await w.send('Please tell me in a few plain words what an operating environment is for', { conversation: long })).id);
+    assert.equal((await w.ok('GET', `/api/conversations/${long.id}`)).title, 'Please tell me in a few plain words what an operating…');
     assert.deepEqual(c.last_execution, { id: e.id, status: 'succeeded' });
   });
 

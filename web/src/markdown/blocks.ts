@@ -75,14 +75,14 @@ export function safeHref(href: string): string | null {
 	return /^(https?:\/\/|mailto:)/i.test(trimmed) ? trimmed : null;
 }
 
-/** The words of a message without its marks, for the screen reader's announcement. */
-export function plainText(markdown: string): string {
+/** The words of a message without its marks. What is no text is named, as a screen reader's announcement wants it, or left out. */
+export function plainText(markdown: string, named = true): string {
 	const words = (tokens: Token[]): string =>
 		tokens
 			.map((token): string => {
-				if (token.type === 'code') return `${(token as Tokens.Code).lang || 'code'} block`;
+				if (token.type === 'code') return named ? `${(token as Tokens.Code).lang || 'code'} block` : '';
 				if (token.type === 'list') return (token as Tokens.List).items.map((item) => words(item.tokens)).join('. ');
-				if (token.type === 'table') return 'table';
+				if (token.type === 'table') return named ? 'table' : '';
 				const inner = (token as Tokens.Generic).tokens;
 				if (inner) return words(inner);
 				return 'text' in token && typeof token.text === 'string' ? decodeEntities(token.text) : '';

@@ -106,5 +106,6 @@ describe('the markdown renderer', () => {
 
 	it('gives the words for an announcement', () => {
 		expect(plainText('**Hello** `you`\n\n- a\n- b\n\n```sh\nx\n```')).toBe('Hello you a. b sh block');
+		expect(plainText('Hello\n\n```sh\nx\n```', false)).toBe('Hello');
 	});
 });

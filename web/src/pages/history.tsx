@@ -84,7 +84,7 @@ function Row({ execution }: { execution: Execution }): ReactNode {
 		<li className="run-row">
 			<div className="run-main">
 				<Link to={`/runs/${execution.id}`}>{execution.input}</Link>
-				<p className="run-answer">{execution.error?.message ?? plainText((execution.output ?? '').slice(0, excerptChars))}</p>
+				<p className="run-answer">{execution.error?.message ?? plainText((execution.output ?? '').slice(0, excerptChars), false)}</p>
 			</div>
 			<div className="run-facts">
 				<Badge tone={tone}>{label}</Badge>
