@@ -9,13 +9,24 @@ import { isEnded } from '../live/status';
 import { follow, linkState, subscribeLink } from '../live/socket';
 
 const pollMs = 3_000;
+const betweenMs = 40;
 const noFrameMs = 250;
 
-/* Once a frame, or a little later where no frames are drawn: in the background, behind other windows. */
+let flushedAt = 0;
+
+/* With the next frame but not with every one, since each lays the thread out again; a little later where no frames are drawn: in the
+ * background, behind other windows. */
 function schedule(flush: () => void): void {
+	const early = flushedAt + betweenMs - performance.now();
+	if (early > 0) setTimeout(() => atFrame(flush), early);
+	else atFrame(flush);
+}
+
+function atFrame(flush: () => void): void {
 	const once = () => {
 		cancelAnimationFrame(frame);
 		clearTimeout(timer);
+		flushedAt = performance.now();
 		flush();
 	};
 	const frame = requestAnimationFrame(once);
