@@ -64,8 +64,7 @@ X
 
 run_tests() {
 	build_asan
-	# The browser story is a command of its own, ./dev e2e: it is not steady yet on a busy machine.
-	suites=${*:-unit web api faults deploy servers}
+	suites=${*:-unit web api faults deploy servers e2e}
 	case " $suites " in *' unit '* | *' api '* | *' servers '*) start_servers ;; esac
 	for s in $suites; do
 		case $s in

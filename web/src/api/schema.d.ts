@@ -1054,9 +1054,12 @@ export interface components {
             duration_ms: number | null;
             command_id: string | null;
         };
+        /** @description Every event that was shown before the list was asked for. */
         EventList: {
             items: components["schemas"]["ExecutionEvent"][];
+            /** @description The `seq` of the last item, or of `after` without one. Greater when the list was cut: then read on after the last item. */
             last_event: number;
+            /** @description The execution has ended and these are its last events. */
             ended: boolean;
         };
         /** @description `seq` rises strictly within an execution; holes are legal. The text pieces of consecutive events may come as one event. */

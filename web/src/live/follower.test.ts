@@ -185,6 +185,19 @@ describe('the follower of a conversation', () => {
 		expect(b.views.get('e1')).toEqual(whole(events));
 	});
 
+	it('reads on where a list was cut', async () => {
+		const events = sampleRun();
+		let view: RunView | undefined;
+		const follower = new Follower('c1', {
+			fetchEvents: async (_id, after) => ({ items: events.filter((e) => e.seq > after).slice(0, 4), last_event: events.length, ended: false }),
+			changed: (views) => (view = views.get('e1')),
+			schedule: (flush) => queueMicrotask(flush),
+		});
+		follower.watch('e1');
+		await turn();
+		expect(view).toEqual(whole(events));
+	});
+
 	it('tries again when the server is away', async () => {
 		const b = bench({ failures: 2 });
 		b.stored = sampleRun();
