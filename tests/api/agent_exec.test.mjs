@@ -70,6 +70,26 @@ describe('the agent role with exec', { timeout: 120000 }, () => {
     assert.equal(command.body.status, 'cancelled');
   });
 
+  test('a run that is stopped at any moment ends as stopped, and its command with it', async () => {
+    const stop = async (i) => {
+      const sent = await w.send(`run: echo begun; sleep 611.${i}`);
+      await sleep(i * 8);
+      assert.equal((await w.api('POST', `/api/executions/${sent.id}/cancel`)).status, 202);
+      const e = await w.ended(sent.id);
+      assert.equal(e.status, 'cancelled');
+      for (const call of e.calls) {
+        assert.equal(call.status, 'cancelled');
+      }
+    };
+    for (let i = 0; i < 32; i += 4) await Promise.all([i, i + 1, i + 2, i + 3].map(stop));
+    for (const limit = Date.now() + 20000; ; await sleep(20)) {
+      const { body } = await w.exec.api('GET', '/api/commands?limit=100', undefined, w.token);
+      const left = body.items.filter((c) => c.script.includes('sleep 611.') && c.status !== 'cancelled');
+      if (left.length === 0) break;
+      assert.ok(Date.now() < limit, `still there: ${JSON.stringify(left)}`);
+    }
+  });
+
   test('two hundred megabytes of output leave head and tail', async () => {
     const e = await w.run('run: head -c 200000000 /dev/zero | tr "\\0" y; echo; echo LAST', { script: INSTANT });
     assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
