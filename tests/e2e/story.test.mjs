@@ -343,6 +343,41 @@ describe('the story', { concurrency: 1 }, () => {
 		assertClean(browser);
 	});
 
+	test('a user is added, given a role and shut out', async () => {
+		const grace = { email: 'grace@example.org', password: 'a quiet river under stones' };
+		await page.getByRole('link', { name: 'Users' }).click();
+		await page.getByRole('list', { name: 'Users' }).getByText('(you)').waitFor();
+		await page.getByRole('button', { name: 'Add a user' }).click();
+		const dialog = page.getByRole('dialog');
+		await dialog.getByLabel('Name').fill('Grace');
+		await dialog.getByLabel('E-mail').fill(grace.email);
+		await dialog.getByLabel('Password', { exact: true }).fill(grace.password);
+		await judge(page, 'user-new', shots);
+		await dialog.getByRole('button', { name: 'Add the user' }).click();
+		const row = page.locator('.user-row').filter({ hasText: 'Grace' });
+		await row.getByText('member').waitFor();
+		await judge(page, 'users', shots);
+		await row.getByRole('button', { name: 'Change Grace' }).click();
+		await dialog.getByLabel('operator').check();
+		await dialog.getByLabel('member').uncheck();
+		await dialog.getByRole('button', { name: 'Save' }).click();
+		await row.getByText('operator').waitFor();
+		assert.deepEqual((await platform.login(grace)).user.roles, ['operator']);
+		await row.getByRole('button', { name: 'Change Grace' }).click();
+		await dialog.getByLabel('May sign in').uncheck();
+		await dialog.getByRole('button', { name: 'Save' }).click();
+		await row.getByText('May not sign in').waitFor();
+		assert.notEqual((await platform.api('POST', '/api/auth/login', grace)).status, 200);
+		browser.expected.push(/status of 409/);
+		await page.getByRole('button', { name: `Change ${ADMIN.name}` }).click();
+		await dialog.getByLabel('admin').uncheck();
+		await dialog.getByRole('button', { name: 'Save' }).click();
+		await dialog.getByRole('alert').waitFor();
+		await dialog.getByRole('button', { name: 'Cancel' }).click();
+		browser.expected.length = 0;
+		assertClean(browser);
+	});
+
 	test('the small screen has the navigation in a drawer that the keyboard closes', async () => {
 		await page.setViewportSize({ width: 320, height: 640 });
 		await page.getByRole('button', { name: 'Open the navigation' }).click();

@@ -17,6 +17,7 @@ const ChatPage = lazy(() => import('./pages/chat').then((m) => ({ default: m.Cha
 const AgentsPage = lazy(() => import('./pages/agents').then((m) => ({ default: m.AgentsPage })));
 const AgentPage = lazy(() => import('./pages/agent').then((m) => ({ default: m.AgentPage })));
 const HistoryPage = lazy(() => import('./pages/history').then((m) => ({ default: m.HistoryPage })));
+const UsersPage = lazy(() => import('./pages/users').then((m) => ({ default: m.UsersPage })));
 const RunPage = lazy(() => import('./pages/run').then((m) => ({ default: m.RunPage })));
 
 const newQueries = (_userId: string) =>
@@ -83,6 +84,7 @@ function Pages(): ReactNode {
 					<Route path="/agents/:id" element={<AgentPage />} />
 					<Route path="/history" element={<HistoryPage />} />
 					<Route path="/runs/:id" element={<RunPage />} />
+					<Route path="/users" element={<UsersPage />} />
 					<Route path="*" element={<NotFound />} />
 				</Routes>
 			</Suspense>

@@ -100,6 +100,19 @@ export const executionQuery = (id: string) =>
 		staleTime: 0,
 	});
 
+export const usersQuery = infiniteQueryOptions({
+	queryKey: ['users'],
+	queryFn: ({ pageParam, signal }) => unwrap(api.GET('/api/users', { signal, params: { query: { limit: 50, after: pageParam } } })),
+	initialPageParam: undefined as string | undefined,
+	getNextPageParam: (last) => last.next ?? undefined,
+	staleTime: 0,
+});
+
+export const rolesQuery = queryOptions({
+	queryKey: ['roles'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/roles', { signal }))).items,
+});
+
 export async function fetchEvents(id: string, after: number): Promise<EventPage> {
 	const params = { path: { id }, query: { after } };
 	return (await unwrap(api.GET('/api/executions/{id}/events', { params, headers: { Accept: 'application/json' } }))) as EventPage;

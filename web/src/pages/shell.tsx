@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { Bot, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, WifiOff, X } from 'lucide-react';
+import { Bot, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
 import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Link, NavLink, useLocation } from 'react-router';
 
@@ -64,6 +64,7 @@ const sections = [
 	{ to: '/chat', label: 'Chat', Icon: MessageSquare, permission: 'conversations.read' },
 	{ to: '/agents', label: 'Agents', Icon: Bot, permission: 'agents.read' },
 	{ to: '/history', label: 'History', Icon: History, permission: 'executions.read' },
+	{ to: '/users', label: 'Users', Icon: Users, permission: 'users.read' },
 ];
 
 function Sidebar(): ReactNode {
