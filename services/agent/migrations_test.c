@@ -31,8 +31,8 @@ static const char *const samples[] = {
 	"insert into execution_events (execution_id, seq, last_seq, type, at, data) values ('e1', 1, 1, "
 	"'execution.started', 1, '{\"message_seq\":1}')",
 
-	"insert into idempotency_keys (user_id, idem_key, request_hash, status, response, created_at) values ('u1', "
-	"'key', '00', 202, '{}', 1)",
+	("insert into idempotency_keys (user_id, idem_key, request_hash, status, response, created_at) values ('u1', "
+	 "'key', '00', 202, '{}', 1)"),
 
 	"update executions set traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' where id = 'e2'",
 
