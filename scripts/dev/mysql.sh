@@ -42,6 +42,8 @@ run_mysql9_tests() {
 	start_mysql9
 	say "MySQL $(mariadb --no-defaults -h 127.0.0.1 -P "$port" -u root --skip-ssl -N -B -e 'select version()')"
 	run_unit_programs 'data server' 'auth migrations'
-	run_servers
+	OGENT_TEST_AUTH_DB=mysql
+	export OGENT_TEST_AUTH_DB
+	run_files mysql9 servers/mysql.test.mjs api/auth.test.mjs api/auth-gateway.test.mjs
 	finish_tests
 }

@@ -28,15 +28,22 @@ run_unit_programs() {
 	count "$p" "$f" unit
 }
 
-# run_node SUITE [FILE…]: Node's test runner over tests/SUITE, and files of other suites, against the real processes.
+# run_node SUITE [FILE…]: all of tests/SUITE, and files of other suites.
 run_node() {
-	npm_install tests
 	ls tests/"$1"/*.test.mjs >/dev/null 2>&1 || return 0
+	suite=$1
+	shift
+	run_files "$suite" $(cd tests && echo "$suite"/*.test.mjs) "$@"
+}
+
+# run_files NAME FILE…: Node's test runner over files of tests/, against the real processes.
+run_files() {
+	npm_install tests
 	suite=$1
 	shift
 	log=$root/build-asan/$suite.log
 	(cd tests && OGENT_BIN="${OGENT_BIN:-$root/build-asan/ogent}" ./node_modules/.bin/node --test --test-reporter=spec --test-timeout=1200000 \
-		--test-concurrency=1 "$suite"/*.test.mjs "$@") >"$log" 2>&1 || true
+		--test-concurrency=1 "$@") >"$log" 2>&1 || true
 	p=$(sed -n 's/^ℹ pass \([0-9]*\)$/\1/p' "$log" | tail -n 1)
 	f=$(sed -n 's/^ℹ fail \([0-9]*\)$/\1/p' "$log" | tail -n 1)
 	c=$(sed -n 's/^ℹ cancelled \([0-9]*\)$/\1/p' "$log" | tail -n 1)

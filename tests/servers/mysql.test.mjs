@@ -301,6 +301,7 @@ describe('TLS', { skip: !hasMysql }, () => {
   test('a server without it is refused when it is demanded', async () => {
     const plain = await newDatabase();
     await starts(`${plain}?ssl=prefer`);
+    await starts(`${plain}?ssl=disable`);
     if (!(await mysql(process.env.OGENT_TEST_MYSQL, 'select version()')).includes('MariaDB')) return;
     assert.match(await refused(`${plain}?ssl=require`), /SSL|TLS/);
     assert.match(await refused(`${plain}?ssl=verify-full`), /SSL|TLS/);
