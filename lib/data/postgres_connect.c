@@ -36,12 +36,14 @@ static const char *value_of(const PQconninfoOption *options, const char *keyword
 	return NULL;
 }
 
-/* A password with a reserved character in it makes a wrong host or port, which libpq would tell. */
+/* A password with a reserved character in it makes a wrong host, port or database, which libpq would tell. */
 static bool is_sound(const PQconninfoOption *options)
 {
 	const char *host = value_of(options, "host"), *port = value_of(options, "port");
+	const char *database = value_of(options, "dbname");
 
-	return (!host || !strpbrk(host, "@?#")) && (!port || port[strspn(port, "0123456789,")] == '\0');
+	return (!host || !strpbrk(host, "@?#")) && (!database || !strchr(database, '@')) &&
+	       (!port || port[strspn(port, "0123456789,")] == '\0');
 }
 
 static PQconninfoOption *parse(const struct pq_api *pq, const char *url, struct error *err)

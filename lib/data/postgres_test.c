@@ -6,8 +6,11 @@
 
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "data/db_for_tests.h"
@@ -282,6 +285,43 @@ static void a_listener_whose_connection_is_cut_comes_back_and_says_so(void **sta
 	db_listener_free(l);
 }
 
+/* It takes the connection and says nothing. */
+static void a_server_that_does_not_answer_is_not_waited_for(void **state)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	struct error err = {0};
+	struct db_conn *c;
+	char url[100];
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+	snprintf(url, sizeof(url), "postgres://u:hidden@127.0.0.1:%d/d?connect_timeout=2", ntohs(address.sin_port));
+	assert_int_equal(db_driver_postgres.open(url, true, &c, &err), -ENOTCONN);
+	assert_non_null(strstr(err.message, "timeout"));
+	assert_null(strstr(err.message, "hidden"));
+	close(fd);
+}
+
+static void addresses_that_cannot_be_right_are_told_without_their_password(void **state)
+{
+	static const char *const urls[] = {
+		"postgres://u:se@cret@h/d",          "postgres://u:se/cret@h/d",   "postgres://u:12/cret@h/d",
+		"postgres://u:cret@h/d?sslmod=cret", "postgres://u:cret@h:cret/d", "postgres://u:cret%zz@h/d",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(urls); i++) {
+		struct error err = {0};
+		struct db_conn *c;
+		assert_true(db_driver_postgres.open(urls[i], true, &c, &err) < 0);
+		if (strcmp(err.code, "db_url") != 0)
+			fail_msg("%s: %s", urls[i], err.message);
+		assert_null(strstr(err.message, "cret"));
+	}
+}
+
 int main(void)
 {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
@@ -293,6 +333,8 @@ int main(void)
 		T(text_that_the_server_would_refuse_is_mended_and_bytes_are_exact),
 		T(the_clock_is_the_servers),
 		T(messages_come_with_the_commit_only),
+		cmocka_unit_test(a_server_that_does_not_answer_is_not_waited_for),
+		cmocka_unit_test(addresses_that_cannot_be_right_are_told_without_their_password),
 		T(a_listener_whose_connection_is_cut_comes_back_and_says_so),
 	};
 
