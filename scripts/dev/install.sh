@@ -10,6 +10,8 @@ bookworm) clang_rt=libclang-rt-14-dev ;;
 esac
 lint_packages="clang clang-format $clang_rt universal-ctags"
 test_packages="chromium openssh-server openssh-client procps iproute2 util-linux postgresql mariadb-server-core mariadb-client openssl sqlite3 curl"
+deb_packages="dpkg-dev debhelper lintian"
+deb_test_packages="mmdebstrap qemu-system-x86 e2fsprogs debian-archive-keyring"
 bench_packages="bubblewrap procps"
 
 as_root() {
@@ -83,6 +85,8 @@ install_nginx() {
 }
 
 install_test_packages() { apt_install "$test_packages"; install_nginx; }
+install_deb_packages() { apt_install "$deb_packages"; }
+install_deb_test_packages() { apt_install "$deb_test_packages"; }
 install_bench_packages() { apt_install "$bench_packages"; }
 
 # npm ci in a folder, when its lock file is newer than what is installed.
