@@ -21,7 +21,7 @@ deb_stage() {
 	python3 scripts/package_texts.py conf build-deb/ogent "$SOURCE_DATE_EPOCH" >"$1/etc/ogent/ogent.conf"
 	install -m 644 deploy/systemd/ogent.sysusers "$1/usr/lib/sysusers.d/ogent.conf"
 	install -D -m 644 README.md "$1/usr/share/doc/ogent/README.md"
-	install -m 644 docs/install.md docs/configuration.md docs/sandbox.md "$1/usr/share/doc/ogent/"
+	install -m 644 docs/*.md "$1/usr/share/doc/ogent/"
 	deb_bundles || return 0
 	libraries=$(ldd build-deb/ogent | sed -n 's/.* => \([^ ]*lib\(llhttp\|yyjson\)[^ ]*\) .*/\1/p')
 	[ -n "$libraries" ] || die "build-deb/ogent does not use llhttp and yyjson"
