@@ -89,7 +89,7 @@ static void make_metrics(struct agent *a)
 		snprintf(labels, sizeof(labels), "state=\"%s\"", run_state_names[i]);
 		a->metrics.runs_in[i] = metric_gauge("ogent_runs", "Runs being worked on, by state", labels);
 	}
-	metric_gauge_fn("ogent_runs_queued", "Runs that the last sweep found with nobody at work on them", "",
+	metric_gauge_fn("ogent_runs_queued", "Runs that wait for a process, at the last look of a second ago", "",
 			count_queued, a);
 	metric_gauge_fn("ogent_events_queued", "Events on their way to the socket service", "", count_events, a);
 	a->metrics.run_seconds = metric_histogram("ogent_run_seconds", "Runs, from their message to their end", "");

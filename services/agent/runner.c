@@ -45,7 +45,7 @@ struct runner {
 	struct deadline rest;
 	struct db_job job;
 	bool is_woken;
-	bool has_free; /* there is something to take */
+	int64_t n_free; /* executions that nobody works on, 10,000 at most */
 	struct found found[SWEEP_MAX];
 	size_t n_found;
 	char cancelled[CANCELS_MAX][ID_SIZE]; /* own ones with a wish to stop */
@@ -123,15 +123,15 @@ static int look_for_cancelled(struct db_conn *c, struct runner *r)
 static int look(struct db_conn *c, struct db_job *job)
 {
 	struct runner *r = container_of(job, struct runner, job);
-	int64_t now, one;
+	int64_t now;
 	int n = db_clock_us(c, &now);
 
 	if (n == 0)
 		n = look_for_cancelled(c, r);
 	if (n == 0)
-		n = db_get_int(c, &one, "select 1 from executions where" FREE " limit 1", DB_TEXT(r->owner),
-			       DB_INT(now));
-	r->has_free = n == 1;
+		n = db_get_int(c, &r->n_free,
+			       "select count(*) from (select 1 from executions where" FREE " limit 10000) as waiting",
+			       DB_TEXT(r->owner), DB_INT(now));
 	return MIN(n, 0);
 }
 
@@ -300,7 +300,7 @@ unsigned runner_n_live(const struct runner *r)
 
 size_t runner_n_queued(const struct runner *r)
 {
-	return r->n_found;
+	return (size_t)r->n_free;
 }
 
 /* ---- The sweep ---- */
@@ -366,9 +366,7 @@ static enum sweep_state sweep_next(struct runner *r, int err)
 	case SWEEP_RENEWING: return submit(r, SWEEP_LOOKING);
 	case SWEEP_LOOKING:
 		cancel_wished(r);
-		if (!r->has_free)
-			r->n_found = 0;
-		return r->has_free && r->n_live < MAX_LIVE ? submit(r, SWEEP_TAKING) : rest(r, SWEEP_MS);
+		return r->n_free > 0 && r->n_live < MAX_LIVE ? submit(r, SWEEP_TAKING) : rest(r, SWEEP_MS);
 	case SWEEP_TAKING: begin_taken(r); return rest(r, r->n_found > 0 ? 0 : SWEEP_MS);
 	}
 	abort();

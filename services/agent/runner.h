@@ -48,5 +48,5 @@ uint64_t runner_stored_seq(struct runner *r, const char *execution_id);
 /* From run.c: it has ended or is left. */
 void runner_on_ended(struct runner *r, struct run *run);
 unsigned runner_n_live(const struct runner *r);
-/* Found by the last sweep, whose lease nobody holds. */
+/* Executions that nobody worked on when the last sweep looked. */
 size_t runner_n_queued(const struct runner *r);
