@@ -136,6 +136,18 @@ static bool is_url(struct str s, const char *schemes)
 	       is_authority((struct str){mark + 3, s.n - n - 3});
 }
 
+/* ssh://USER@HOST or ssh://USER@HOST:PORT; no password: targets are reached by key. */
+static bool is_ssh(struct str s)
+{
+	struct str rest = s, user;
+
+	if (!str_has_prefix(s, STR("ssh://")))
+		return false;
+	rest = (struct str){s.p + 6, s.n - 6};
+	user = str_cut(&rest, '@');
+	return rest.p && user.n && !has_blanks(user) && !memchr(user.p, ':', user.n) && is_host_port(rest, false);
+}
+
 /* sqlite:PATH, or the scheme of a server and something behind it, which its driver reads. */
 static bool is_database(struct str s, const char *schemes)
 {
@@ -198,6 +210,7 @@ static int parse(const struct option_def *def, const char *text, int64_t *ret)
 			return yes_or_no(is_host_port((struct str){s.p + 7, s.n - 7}, true));
 		return yes_or_no(!s.n || is_address(s));
 	case OPTION_URL: return yes_or_no(!s.n || is_url(s, def->one_of));
+	case OPTION_SSH: return yes_or_no(!s.n || is_ssh(s));
 	case OPTION_DATABASE: return yes_or_no(!s.n || is_database(s, def->one_of));
 	case OPTION_NETWORKS: return yes_or_no(are_networks(s));
 	case OPTION_STRING: return yes_or_no(!def->one_of || is_one_of(s, def->one_of));
@@ -220,6 +233,7 @@ static int say_wanted(const struct option_def *def, const char *place, const cha
 	case OPTION_ADDRESS: wanted = "an address: HOST:PORT or unix:PATH"; break;
 	case OPTION_PEER: wanted = "an address: HOST:PORT, http://HOST:PORT or unix:PATH"; break;
 	case OPTION_URL: wanted = "a URL such as https://ogent.example.org, without name and password in it"; break;
+	case OPTION_SSH: wanted = "a host such as ssh://USER@HOST or ssh://USER@HOST:PORT"; break;
 	case OPTION_NETWORKS:
 		wanted = "a list of addresses and networks such as 127.0.0.1,10.0.0.0/8; unix stands for Unix sockets";
 		break;
@@ -259,8 +273,8 @@ bool option_type_is_secret(enum option_type type)
 
 const char *option_type_name(enum option_type type)
 {
-	static const char *const names[] = {"text",    "number", "yes or no", "time",     "size",    "secret",
-					    "address", "peer",   "URL",       "database", "networks"};
+	static const char *const names[] = {"text",    "number", "yes or no", "time",     "size",     "secret",
+					    "address", "peer",   "URL",       "database", "networks", "SSH host"};
 
 	return names[type];
 }

@@ -78,7 +78,7 @@ static const struct option_def defs[] = {
 	 "As root: the first of the host's user ids that workspaces get"},
 	{"command_memory", OPTION_BYTES, "1G", NULL, 1 << 20, 0, NULL, "Most memory of one command's processes"},
 	{"command_pids", OPTION_INT, "256", NULL, 1, 100000, NULL, "Most processes of one command"},
-	{"exec_ssh_target", OPTION_STRING, "", NULL, 0, 0, NULL,
+	{"exec_ssh_target", OPTION_SSH, "", NULL, 0, 0, NULL,
 	 "Other hosts for commands: ssh://USER@HOST[:PORT], or several as NAME=ssh://..., separated by commas"},
 	{"exec_ssh_identity", OPTION_STRING, "", NULL, 0, 0, NULL,
 	 "File of the private key for these hosts; empty: <data>/secrets/exec_ssh_key"},

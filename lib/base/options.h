@@ -21,6 +21,7 @@ enum option_type {
 	OPTION_URL,      /* http or https, without name and password */
 	OPTION_DATABASE, /* sqlite:PATH or SCHEME://…; a secret */
 	OPTION_NETWORKS, /* addresses and networks, separated by commas */
+	OPTION_SSH,      /* ssh://USER@HOST, with :PORT if it is not 22 */
 };
 
 struct options;

@@ -170,6 +170,8 @@ static void addresses_are_judged_by_their_type(void **state)
 		{"agent_db_url", "postgres://u:p@h:5432/db?sslmode=require", "postgres:/h"},
 		{"agent_db_url", "sqlite:/tmp/x.db", "sqlite:"},
 		{"auth_db_url", "mysql://u:p@h/db", "postgres://u:p@h/db"},
+		{"exec_ssh_target", "ssh://ogent@10.0.0.2:2222", "ssh://ogent:hunter2@host"},
+		{"exec_ssh_target", "ssh://ogent@host", "ssh://host"},
 		{"trusted_proxies", "127.0.0.1, 10.0.0.0/8,fd00::/64,unix", "10.0.0.0/33"},
 	};
 
@@ -204,8 +206,8 @@ static void every_fault_is_reported_and_the_rest_is_read(void **state)
 {
 	_cleanup_(buf_deinit) struct buf faults = BUF_INIT;
 
-	write_file(path,
-		   "listen = x\nrate_limt = 3\nrate_burst = 9\nnonsense\nopenai_api_key_file = /nowhere\n[agent]\nlisten = y\n");
+	write_file(path, "listen = x\nrate_limt = 3\nrate_burst = 9\nnonsense\nopenai_api_key_file = "
+			 "/nowhere\n[agent]\nlisten = y\n");
 	setenv("OGENT_RATE_LIMIT", "many", 1);
 	struct options *o = options_load_all(path, &(struct option_arg){"log-level", "loud"}, 1, count_fault, &faults);
 	assert_non_null(strstr(faults.p, "line 1: listen: \"x\" is not an address"));
