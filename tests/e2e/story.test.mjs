@@ -224,6 +224,7 @@ describe('the story', { concurrency: 1 }, () => {
 		await page.getByRole('button', { name: 'Stop' }).click();
 		await ended(run, 'cancelled');
 		await run.locator('.command-card').getByText('stopped').waitFor();
+		await message().and(page.locator(':focus')).waitFor();
 		/* It is gone, not only left. */
 		const [last] = (await api('/api/executions?limit=1')).items;
 		const [call] = (await api(`/api/executions/${last.id}`)).calls;

@@ -57,6 +57,12 @@ export function Composer({
 		if (!matchMedia('(pointer: coarse)').matches) area.current?.focus({ preventScroll: true });
 	}, []);
 
+	/* The Stop button takes the focus along when it goes. */
+	const stops = stop !== undefined;
+	useEffect(() => {
+		if (!stops && document.activeElement === document.body && !matchMedia('(pointer: coarse)').matches) area.current?.focus({ preventScroll: true });
+	}, [stops]);
+
 	function change(next: string): void {
 		setText(next);
 		writeDraft(draftKey, next);

@@ -194,7 +194,7 @@ function GroupEnd({ group }: { group: Group }): ReactNode {
 		return (
 			<p className="activity">
 				<LoaderCircle aria-hidden size={15} className="spin" />
-				{group.retry ? `The model did not answer (${group.retry.reason}); attempt ${group.retry.attempt} follows.` : group.status === 'queued' ? 'Waiting for its turn…' : activities[group.state ?? 'thinking']}
+				{group.retry ? `${group.retry.reason.replace(/\.?$/, '.')} Attempt ${group.retry.attempt + 1} follows.` : group.status === 'queued' ? 'Waiting for its turn…' : activities[group.state ?? 'thinking']}
 			</p>
 		);
 	const answer = group.items.findLast((item) => item.kind === 'text');

@@ -33,6 +33,7 @@ export const CommandCard = memo(function CommandCard({ call }: { call: CallItem 
 	const elapsed = useElapsed(call.startedAt, running);
 	const { label, tone } = callStatus(call.status, call.exitCode, call.signal);
 	const command = argumentText(call);
+	const note = call.status === 'cancelled' ? null : call.message; // the badge says that
 	const hasStderr = call.output.some((piece) => piece.stream === 'stderr');
 	return (
 		<div className={`command-card ${tone}`} role="group" aria-label={`Command: ${command.split('\n', 1)[0]}`} data-status={call.status}>
@@ -56,15 +57,15 @@ export const CommandCard = memo(function CommandCard({ call }: { call: CallItem 
 						</pre>
 						<CopyButton text={command} what="command" />
 					</div>
-					<Output call={call} running={running} hasStderr={hasStderr} />
-					{call.message && <p className="command-message">{call.message}</p>}
+					<Output call={call} running={running} hasStderr={hasStderr} hasNote={note !== null} />
+					{note && <p className="command-message">{note}</p>}
 				</div>
 			)}
 		</div>
 	);
 });
 
-function Output({ call, running, hasStderr }: { call: CallItem; running: boolean; hasStderr: boolean }): ReactNode {
+function Output({ call, running, hasStderr, hasNote }: { call: CallItem; running: boolean; hasStderr: boolean; hasNote: boolean }): ReactNode {
 	const box = useRef<HTMLPreElement>(null);
 	const stick = useRef(true);
 	useLayoutEffect(() => {
@@ -73,7 +74,7 @@ function Output({ call, running, hasStderr }: { call: CallItem; running: boolean
 	}, [call.output, running]);
 	if (call.output.length === 0) {
 		if (running) return <p className="command-empty">Waiting for output…</p>;
-		return call.message ? null : <p className="command-empty">No output.</p>;
+		return hasNote ? null : <p className="command-empty">No output.</p>;
 	}
 	const text = call.output.map((piece) => piece.text).join('');
 	return (
