@@ -88,6 +88,8 @@ static const struct option_def defs[] = {
 	 "Whether commands on these hosts may use the hosts' network"},
 	{"exec_ssh_sessions", OPTION_INT, "10", NULL, 1, 1000, NULL,
 	 "Commands on one SSH connection at the same time; as sshd's MaxSessions"},
+	{"agent_target", OPTION_STRING, "local", NULL, 0, 0, NULL,
+	 "Where the commands of a new agent run unless it says otherwise: local, or a name of exec_ssh_target"},
 	{"run_max_steps", OPTION_INT, "25", NULL, 1, 1000, NULL,
 	 "Most model calls of one run, unless the agent says less"},
 	{"run_max_seconds", OPTION_INT, "600", NULL, 1, 86400, NULL,

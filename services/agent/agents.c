@@ -171,10 +171,12 @@ static int64_t limit(yyjson_val *body, yyjson_val *old, const char *name, int64_
 }
 
 /* A configuration of what the client sends, of the one before (may be NULL) and of the defaults. */
-static const char *make_config(struct arena *a, yyjson_val *body, const char *old_config)
+static const char *make_config(const struct agent *agent, struct arena *a, yyjson_val *body, const char *old_config)
 {
 	yyjson_val *old = old_config ? yyjson_doc_get_root(json_parse(a, old_config, strlen(old_config), NULL)) : NULL;
 	yyjson_val *tools = json_get_arr(body, "tools");
+	/* An agent of before there were targets keeps its own machine. */
+	const char *target = old ? "local" : option_str(service_options(agent->service), "agent_target");
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(a, &doc), *limits;
 
@@ -184,7 +186,7 @@ static const char *make_config(struct arena *a, yyjson_val *body, const char *ol
 		     json_get_str(body, "instructions", json_get_str(old, "instructions", "")));
 	json_add_str(doc, obj, "model", json_get_str(body, "model", json_get_str(old, "model", "default")));
 	yyjson_mut_obj_add_val(doc, obj, "tools", tools ? yyjson_val_mut_copy(doc, tools) : yyjson_mut_arr(doc));
-	json_add_str(doc, obj, "target", json_get_str(body, "target", json_get_str(old, "target", "local")));
+	json_add_str(doc, obj, "target", json_get_str(body, "target", json_get_str(old, "target", target)));
 	limits = yyjson_mut_obj_add_obj(doc, obj, "limits");
 	yyjson_mut_obj_add_int(doc, limits, "max_steps", limit(body, old, "max_steps", 25));
 	yyjson_mut_obj_add_int(doc, limits, "max_seconds", limit(body, old, "max_seconds", 600));
@@ -267,7 +269,7 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 		.slug = slug,
 		.name = json_get_str(x->body, "name", ""),
 		.description = json_get_str(x->body, "description", ""),
-		.config = make_config(x->arena, x->body, NULL),
+		.config = make_config(x->self, x->arena, x->body, NULL),
 		.version = 1,
 		.owner_id = x->who.user_id,
 		.created_at = clock_now_us(),
@@ -340,7 +342,7 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 				      "Somebody else has changed this agent: read it again and repeat the change.");
 	row.name = json_get_str(x->body, "name", row.name);
 	row.description = json_get_str(x->body, "description", row.description);
-	row.config = make_config(x->arena, x->body, row.config);
+	row.config = make_config(x->self, x->arena, x->body, row.config);
 	row.version++;
 	row.updated_at = clock_now_us();
 	int64_t n =
@@ -493,6 +495,7 @@ void agents_list_versions(struct exchange *x)
 
 struct seed {
 	struct db_job db;
+	const struct agent *agent;
 	char id[ID_SIZE];
 	int result;
 	bool is_done;
@@ -518,7 +521,7 @@ static int seed_run(struct db_conn *c, struct db_job *job)
 		.slug = "assistant",
 		.name = "Assistant",
 		.description = "Answers questions and runs commands in a sandbox.",
-		.config = make_config(a, yyjson_doc_get_root(json_parse(a, text.p, text.n, NULL)), NULL),
+		.config = make_config(s->agent, a, yyjson_doc_get_root(json_parse(a, text.p, text.n, NULL)), NULL),
 		.version = 1,
 		.created_at = clock_now_us(),
 		.updated_at = clock_now_us(),
@@ -536,7 +539,7 @@ static void on_seeded(struct db_job *job, int result)
 
 int agents_seed(struct agent *agent)
 {
-	struct seed s = {.db = {.run = seed_run, .done = on_seeded}};
+	struct seed s = {.db = {.run = seed_run, .done = on_seeded}, .agent = agent};
 
 	id_new(s.id);
 	db_write(agent->db, &s.db);

@@ -174,3 +174,15 @@ describe('an agent whose commands run on another host', { timeout: 120000 }, () 
     assert.equal(e.calls[0].status, 'lost');
   });
 });
+
+test('where a new agent\'s commands run is an option; an agent says otherwise for itself', { timeout: 60000 }, async () => {
+  const w = await AgentWorld.start({ env: { OGENT_AGENT_TARGET: 'elsewhere' } });
+  const target = async (r) => (await w.ok('GET', `/api/agents/${r.id}`)).target;
+  const [assistant] = (await w.ok('GET', '/api/agents')).items;
+  assert.equal(await target(assistant), 'elsewhere');
+  const made = await w.api('POST', '/api/agents', { name: 'One' });
+  assert.equal(await target(made.body), 'elsewhere');
+  const own = await w.api('POST', '/api/agents', { name: 'Two', target: 'local' });
+  assert.equal(await target(own.body), 'local');
+  await w.stop();
+});

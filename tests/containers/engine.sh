@@ -15,7 +15,10 @@ engine_in() { nsenter --net=/run/netns/$engine_ns "$@"; }
 engine_network() {
 	ip netns add $engine_ns
 	ip link add ogent-dep0 type veth peer name ogent-dep1
-	ip link set ogent-dep1 netns $engine_ns
+	# As large as packets to the outside may be: what says that one was too large does not always come back.
+	engine_mtu=$(cat "/sys/class/net/$(ip -o route get 198.51.100.1 | sed 's/.* dev \([^ ]*\).*/\1/')/mtu")
+	ip link set ogent-dep0 mtu "$engine_mtu"
+	ip link set ogent-dep1 mtu "$engine_mtu" netns $engine_ns
 	ip addr add $engine_outside/30 dev ogent-dep0
 	ip link set ogent-dep0 up
 	engine_in ip link set lo up
@@ -42,7 +45,7 @@ engine_start() {
 	export DOCKER_HOST="unix://$engine_dir/run/docker.sock" DOCKER_CONFIG="$engine_dir/home" DOCKER_BUILDKIT=1 COMPOSE_DOCKER_CLI_BUILD=1
 	engine_network
 	engine_dns --resolv-file=/etc/resolv.conf
-	setsid nsenter --net=/run/netns/$engine_ns dockerd --dns $engine_inside --data-root "$engine_dir/data" --exec-root "$engine_dir/run/exec" \
+	setsid nsenter --net=/run/netns/$engine_ns dockerd --dns $engine_inside --mtu "$engine_mtu" --data-root "$engine_dir/data" --exec-root "$engine_dir/run/exec" \
 		--pidfile "$engine_dir/run/docker.pid" -H "$DOCKER_HOST" >"$engine_dir/dockerd.log" 2>&1 &
 	engine_pid=$!
 	for _ in $(seq 300); do
@@ -63,7 +66,7 @@ engine_cut() {
 engine_left() {
 	ip netns pids $engine_ns 2>/dev/null
 	[ -z "${engine_dir:-}" ] || for p in /proc/[0-9]*; do
-		tr '\0' ' ' <"$p/cmdline" 2>/dev/null | grep -qF -- "$engine_dir/run/" && echo "${p#/proc/}"
+		{ tr '\0' ' ' <"$p/cmdline"; } 2>/dev/null | grep -qF -- "$engine_dir/run/" && echo "${p#/proc/}"
 	done
 	return 0
 }
@@ -72,6 +75,7 @@ engine_end() { # engine_end SIGNAL SECONDS
 	for _ in $(seq "$2"0); do
 		pids=$(engine_left | grep -vx $$ || true)
 		[ -n "$pids" ] || return 0
+		# shellcheck disable=SC2086
 		[ "$_" != 1 ] || kill "-$1" $pids 2>/dev/null || true
 		sleep 0.1
 	done

@@ -14,10 +14,11 @@ const quiet = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-ru
 /* The one time-out of all waits: they wait for something to be so, and a busy machine may take its time. */
 export const WAIT_MS = 60000;
 
-export async function openBrowser() {
+// options: more of Playwright's for the context.
+export async function openBrowser(options = {}) {
 	assert.ok(existsSync(executable), `${executable} is missing: apt-get install chromium`);
 	const profile = mkdtempSync(join(tmpdir(), 'ogent-chromium-'));
-	const context = await chromium.launchPersistentContext(profile, { executablePath: executable, headless: true, args: quiet, viewport: { width: 1280, height: 860 } });
+	const context = await chromium.launchPersistentContext(profile, { executablePath: executable, headless: true, args: quiet, viewport: { width: 1280, height: 860 }, ...options });
 	context.setDefaultTimeout(WAIT_MS);
 	const problems = [];
 	/* Why a console error may come; tests that cause one on purpose name it. */
