@@ -84,7 +84,16 @@ install_nginx() {
 	"$OGENT_NGINX" -v 2>/dev/null || die "nginx does not run here: apt-get install nginx"
 }
 
-install_test_packages() { apt_install "$test_packages"; install_nginx; }
+install_test_packages() {
+	# The tests start servers of their own: the package's is not wanted.
+	if ! is_installed postgresql; then
+		as_root mkdir -p /etc/postgresql-common/createcluster.d
+		echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.d/ogent.conf >/dev/null
+	fi
+	apt_install "$test_packages"
+	[ ! -f /etc/postgresql-common/createcluster.d/ogent.conf ] || as_root rm /etc/postgresql-common/createcluster.d/ogent.conf
+	install_nginx
+}
 install_deb_packages() { apt_install "$deb_packages"; }
 install_deb_test_packages() { apt_install "$deb_test_packages"; }
 install_bench_packages() { apt_install "$bench_packages"; }
