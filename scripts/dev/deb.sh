@@ -64,7 +64,7 @@ build_deb() {
 	(cd "$work" && dpkg-buildpackage --build=binary --no-sign --no-check-builddeps >"$root/build-deb/package.log" 2>&1) ||
 		{ tail -n 40 build-deb/package.log >&2; die "the package cannot be built"; }
 	deb=dist/ogent_${version}_$(dpkg --print-architecture).deb
-	cp "$root/build-deb/$(basename "$deb")" "$deb"
+	mv "$root/build-deb/$(basename "$deb")" "$deb"
 	say "$deb: $(du -k "$deb" | cut -f1) KiB"
 }
 

@@ -129,7 +129,8 @@ test('the roles also run as services of their own, on the same data', async () =
   await vm.run(`systemctl start ${roles.map((r) => `ogent-${r}`).join(' ')}`, 120000);
   assert.equal(await isActive('ogent'), false);
   await vm.until('curl -sf http://127.0.0.1:8420/readyz');
-  const session = await api('POST', '/api/auth/login', { body: person });
+  const { email, password } = person;
+  const session = await api('POST', '/api/auth/login', { body: { email, password } });
   assert.equal(session.status, 200);
   const token = session.body.access_token;
   const made = await api('POST', '/api/commands', { token, body: { script: 'echo split; cat /proc/self/status | grep ^Seccomp:' } });
