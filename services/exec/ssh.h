@@ -76,7 +76,7 @@ struct ssh_link {
 void ssh_link_new(struct ssh_target *t);
 /* After something was said on one of its channels: it goes out at the turn's end. */
 void ssh_link_wake(struct ssh_link *l);
-/* Without a word to the target. The runs must have left. */
+/* Without a word to the target. The commands must have left. */
 void ssh_link_close(struct ssh_link *l);
 /* For its runs: it cannot be used any more. */
 void ssh_link_fail(struct ssh_link *l, bool is_refused, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -109,6 +109,8 @@ void ssh_run_step_all(struct ssh_link *l);
 void ssh_run_tick_all(struct ssh_link *l);
 /* The link of all these is gone: what has not been sent waits for another, what has is lost. */
 void ssh_run_lose_all(struct ssh_link *l, const char *reason);
+/* The link closes while it still asks what its sandbox is made of. */
+void ssh_run_drop_probe(struct ssh_link *l);
 /* No link can be had: those that wait end. */
 void ssh_run_refuse_all(struct ssh_target *t, const char *reason);
 void ssh_run_cancel(struct ssh_run *run);

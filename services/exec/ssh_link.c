@@ -79,6 +79,7 @@ void ssh_link_close(struct ssh_link *l)
 	if (l->state == LINK_CLOSING)
 		return;
 	l->state = LINK_CLOSING;
+	ssh_run_drop_probe(l);
 	deadline_clear(&l->deadline);
 	later_clear(&l->wake);
 	if (l->has_poll) {

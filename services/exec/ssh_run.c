@@ -563,6 +563,15 @@ void ssh_run_lose_all(struct ssh_link *l, const char *reason)
 		lose(run, reason);
 }
 
+void ssh_run_drop_probe(struct ssh_link *l)
+{
+	struct ssh_run *run;
+
+	list_foreach (run, &l->runs, struct ssh_run, link)
+		if (!run->command)
+			run_free(run);
+}
+
 void ssh_run_refuse_all(struct ssh_target *t, const char *reason)
 {
 	struct ssh_run *run;

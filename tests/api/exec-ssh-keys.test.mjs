@@ -123,6 +123,15 @@ test('sshd that allows one session a connection: commands take turns or more con
     await exec.stop();
   }));
 
+test('exec may end at any moment of connecting', () =>
+  withSshd({}, async (sshd) => {
+    for (const ms of [0, 20, 60, 120, 200]) {
+      const exec = await startRole('exec', { data: auth.data, env: sshd.env });
+      await sleep(ms);
+      await exec.stop(); // in order, and without a leak where a sanitizer looks
+    }
+  }));
+
 test('several targets have names', () =>
   withSshd({}, async (sshd) => {
     const env = { ...sshd.env, OGENT_EXEC_SSH_TARGET: `one=${sshd.url}, two=${sshd.url}` };
