@@ -267,8 +267,15 @@ static void admit(struct exchange_full *f)
 	handle(f);
 }
 
-static void refuse_token(struct exchange_full *f)
+/* Without people's keys nobody can tell: the client is to come again, not to sign in again. */
+static void refuse_token(struct exchange_full *f, enum token_result r)
 {
+	if (r == TOKEN_UNKNOWN_KEY && keyring_missing(f->x.service->keyring)) {
+		reply_problem(&f->x, 503, "unavailable",
+			      "The auth service does not answer, so the access token cannot be checked. Try again in "
+			      "a moment.");
+		return;
+	}
 	reply_header(&f->x, "WWW-Authenticate", "Bearer error=\"invalid_token\"");
 	reply_problem(&f->x, 401, "unauthorized", "The access token is not valid (any more). Sign in again.");
 }
@@ -290,8 +297,10 @@ static void on_keys(struct key_wait *w)
 {
 	struct exchange_full *f = container_of(w, struct exchange_full, key_wait);
 
-	if (identify(f))
-		refuse_token(f);
+	enum token_result r = identify(f);
+
+	if (r)
+		refuse_token(f, r);
 	else
 		admit(f);
 	http_body_resume(f->x.req);
@@ -326,7 +335,7 @@ static void check_token(struct exchange_full *f)
 	if (r == TOKEN_UNKNOWN_KEY && keyring_wait(f->x.service->keyring, &f->key_wait))
 		http_body_pause(f->x.req);
 	else
-		refuse_token(f);
+		refuse_token(f, r);
 }
 
 static void answer_without_route(struct exchange_full *f)

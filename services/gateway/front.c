@@ -283,8 +283,19 @@ static void refuse(struct visit *v, const char *challenge, const char *detail)
 	visit_problem(v, 401, "unauthorized", detail);
 }
 
-static void refuse_token(struct visit *v)
+/* Without people's keys nobody can tell: the client is to come again, not to sign in again. */
+static void refuse_token(struct visit *v, enum token_result r)
 {
+	if (r == TOKEN_UNKNOWN_KEY && keyring_missing(service_keyring(v->gateway->service))) {
+		if (!take_from_limit(v))
+			return;
+		v->answer.arena = v->arena;
+		fields_add(&v->answer, STR("Retry-After"), STR("1"));
+		visit_problem(v, 503, "unavailable",
+			      "The auth service does not answer, so the access token cannot be checked. Try again in "
+			      "a moment.");
+		return;
+	}
 	refuse(v, "Bearer error=\"invalid_token\"", "The access token is not valid (any more). Sign in again.");
 }
 
@@ -305,8 +316,10 @@ static void on_keys(struct key_wait *w)
 {
 	struct visit *v = container_of(w, struct visit, key_wait);
 
-	if (check(v))
-		refuse_token(v);
+	enum token_result r = check(v);
+
+	if (r)
+		refuse_token(v, r);
 	else
 		pass(v);
 	http_body_resume(v->r);
@@ -327,7 +340,7 @@ static void check_token(struct visit *v, enum bearer bearer)
 		if (r == TOKEN_UNKNOWN_KEY && keyring_wait(service_keyring(v->gateway->service), &v->key_wait))
 			http_body_pause(v->r);
 		else
-			refuse_token(v);
+			refuse_token(v, r);
 	}
 }
 

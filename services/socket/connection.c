@@ -7,8 +7,9 @@
 #include "socket.h"
 
 #define CLOSE_UNAUTHORIZED 4401
-#define BURST 200           /* messages at once */
-#define MESSAGE_EVERY_MS 20 /* and then one in this time */
+#define CLOSE_TRY_AGAIN 1013 /* RFC 6455's registry */
+#define BURST 200            /* messages at once */
+#define MESSAGE_EVERY_MS 20  /* and then one in this time */
 
 /* ---- Out ---- */
 
@@ -135,6 +136,8 @@ static void check_token(struct connection *c, struct str token, bool may_wait)
 	} else if (r == TOKEN_UNKNOWN_KEY && may_wait && keyring_wait(keyring, &c->key_wait)) {
 		free(c->token);
 		c->token = xstrndup(token.p, token.n);
+	} else if (r == TOKEN_UNKNOWN_KEY && keyring_missing(keyring)) {
+		connection_end(c, CLOSE_TRY_AGAIN, "the auth service does not answer");
 	} else {
 		connection_end(c, CLOSE_UNAUTHORIZED,
 			       r == TOKEN_EXPIRED ? "the token expired" : "the token is not valid");

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { claimsOf, headerOf, signed, strangerKey } from '../lib/jws.mjs';
-import { ADMIN, freePort, request, startRole } from '../lib/platform.mjs';
+import { ADMIN, freePort, request, startPlatform, startRole } from '../lib/platform.mjs';
 
 const login = { email: ADMIN.email, password: ADMIN.password };
 // Auth, some services, and the gateway in front of them.
@@ -103,4 +103,24 @@ test('behind a trusted proxy with HTTPS the cookie is bound to the host', async 
   const next = await p.api('POST', '/api/auth/refresh', undefined, undefined, { ...web, cookie: cookieOf(r).split(';')[0] });
   assert.equal(next.status, 200, next.text);
   await p.stop();
+});
+
+test('a good token is never refused while the services start: it cannot be checked yet, and that is said', async () => {
+  const p = await startPlatform({ env: { OGENT_RATE_LIMIT: '0' } });
+  const token = await p.localToken();
+  const statuses = new Set();
+  for (let i = 0; i < 3; i++) {
+    await p.kill();
+    let ready = false;
+    const started = p.start().then(() => (ready = true));
+    const asking = ['/api/agents', '/api/commands', '/api/users'].map(async (path) => {
+      while (!ready) {
+        const r = await p.api('GET', path, undefined, token).catch(() => null);
+        if (r) statuses.add(r.status);
+      }
+    });
+    await Promise.all([started, ...asking]);
+  }
+  await p.stop();
+  assert.deepEqual([...statuses].filter((s) => ![200, 502, 503, 504].includes(s)), []);
 });
