@@ -57,6 +57,7 @@ static struct spec new_spec(struct place *p, const char *user, const char *key)
 			 .script = "true",
 			 .cwd = "",
 			 .env = none,
+			 .target = "",
 			 .workspace = "",
 			 .uid = 1900000000,
 			 .timeout_ms = 1000,
@@ -156,6 +157,19 @@ static void a_workspace_keeps_its_owner(void **state)
 		assert_int_equal(st.st_uid, first.uid);
 		assert_int_equal(journal_greatest_uid(&p->j), first.uid);
 	}
+}
+
+/* A target on another host has its own folders. */
+static void a_workspace_on_another_target_is_not_made_here(void **state)
+{
+	struct place *p = *state;
+	struct spec s = new_spec(p, "ann", NULL);
+	char id[ID_SIZE];
+
+	s.workspace = "far";
+	s.target = "ssh";
+	assert_int_equal(journal_save(&p->j, &s, id), JOURNAL_SAVED);
+	assert_int_equal(faccessat(p->j.workspaces_fd, "far", F_OK, 0), -1);
 }
 
 static void a_workspace_that_is_a_link_is_refused(void **state)
@@ -311,6 +325,7 @@ int main(void)
 		TEST(a_key_of_a_removed_command_is_free_again),
 		TEST(a_workspace_keeps_its_owner),
 		TEST(a_workspace_that_is_a_link_is_refused),
+		TEST(a_workspace_on_another_target_is_not_made_here),
 		TEST(workspace_names_are_words),
 		TEST(lists_are_of_a_user_or_of_all_newest_first),
 		TEST(a_lost_command_gets_a_result),
