@@ -133,6 +133,9 @@ static int parse(struct mysql_url *u, const char *url, struct error *err)
 	struct str query = str_of(start + 3), rest = str_cut(&query, '?'), authority = str_cut(&rest, '/');
 	int r = take_authority(u, authority, err);
 
+	/* A password with a reserved character in it would end up in the name. */
+	if (r == 0 && rest.n && memchr(rest.p, '@', rest.n))
+		r = refuse(err, "a / or @ in the password is written %2F or %40");
 	if (r == 0 && (decode(rest, &u->database) < 0 || !u->database || strchr(u->database, '/')))
 		r = refuse(err, "the name of the database stands behind the host");
 	while (r == 0 && query.n) {

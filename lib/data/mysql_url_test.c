@@ -67,6 +67,8 @@ static void what_cannot_be_read_is_refused_without_telling_the_password(void **s
 		"mysql://u:tiger@h:0/db",
 		"mysql://u:tiger@h:65536/db",
 		"mysql://u:tig/er@h/db",
+		"mysql://u:a@tig/er@h",
+		"mysql://u:tig?er@h/db",
 		"mysql://u:tiger%@h/db",
 		"mysql://u:tiger%00@h/db",
 		"mysql://u:tiger@[::1/db",
