@@ -161,8 +161,7 @@ static void migrate_from(const char *dialect, const struct migration *list, size
 	uv_loop_t loop;
 	struct db *db;
 
-	if (!test_database_make(dialect, &d))
-		skip();
+	assert_true(test_database_make(dialect, &d));
 	uv_loop_init(&loop);
 	assert_int_equal(db_open(&loop, d.url, 1, &db, &err), 0);
 	for (size_t i = 1; i <= from; i++) {
@@ -189,6 +188,11 @@ void migrations_check(const char *dialect, const struct migration *list, size_t 
 {
 	struct buf fresh = BUF_INIT, later = BUF_INIT;
 
+	if ((!strcmp(dialect, "mysql") && !getenv("OGENT_TEST_MYSQL")) ||
+	    (!strcmp(dialect, "postgres") && !getenv("OGENT_TEST_POSTGRES"))) {
+		print_message("not run: there is no %s server\n", dialect);
+		return;
+	}
 	migrate_from(dialect, list, 0, n, samples, &fresh);
 	assert_true(fresh.n > 100);
 	for (size_t from = 1; from <= n; from++) {

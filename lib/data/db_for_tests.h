@@ -1,5 +1,5 @@
 /* Databases for unit tests. OGENT_TEST_MYSQL and OGENT_TEST_POSTGRES name servers, which ./dev test starts; without
- * them the tests that need one are skipped. */
+ * them the tests that need one are not run. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,5 +18,5 @@ int test_database_run(const char *url, const char *sql);
 
 /* For a cmocka test: from every earlier version, with rows in it, the migrations lead to the schema that a new database
  * has, and the rows are still there. samples[i]: statements that insert rows once version i + 1 is there, or NULL.
- * Skips the test when there is no such server. */
+ * Does nothing when there is no such server. */
 void migrations_check(const char *dialect, const struct migration *list, size_t n, const char *const *samples);

@@ -92,8 +92,7 @@ static int teardown(void **state)
 
 #define FIXTURE                     \
 	struct fixture *f = *state; \
-	if (!f)                     \
-		skip();
+	assert_non_null(f);
 
 /* ---- Jobs ---- */
 
@@ -438,8 +437,6 @@ static void a_statement_that_takes_too_long_is_given_up(void **state)
 	FIXTURE
 	struct error err = {0};
 
-	if (!f->is_mysql)
-		skip();
 	close_db(f);
 	strcat(f->database.url, "?statement_timeout=1");
 	assert_int_equal(db_open(&f->loop, f->database.url, 1, &f->db, &err), 0);
@@ -490,8 +487,6 @@ static void the_servers_errors_become_those_of_db_h(void **state)
 	};
 	char text[200];
 
-	if (!f->is_mysql)
-		skip();
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
 		struct db_conn *c = db_main_conn(f->db, NULL);
 
@@ -591,8 +586,6 @@ static void a_change_that_was_not_noted_is_not_made_twice(void **state)
 		"update schema_steps set done = 4 where version = 1",
 	};
 
-	if (!f->is_mysql)
-		skip();
 	for (size_t i = 0; i < ARRAY_SIZE(undo); i++) {
 		sql(f, "drop table if exists s");
 		sql(f, "drop table if exists later");
@@ -626,6 +619,18 @@ static void a_change_that_was_not_noted_is_not_made_twice(void **state)
 #define ON_BOTH(t) ON("mysql", t, setup), ON("postgres", t, setup)
 #define ON_BOTH_EMPTY(t) ON("mysql", t, setup_empty), ON("postgres", t, setup_empty)
 
+/* cmocka tells a test that is skipped as one that failed: without its server a test is not in the list. */
+static size_t keep(const struct CMUnitTest *from, size_t n, struct CMUnitTest *to)
+{
+	bool has_mysql = getenv("OGENT_TEST_MYSQL"), has_postgres = getenv("OGENT_TEST_POSTGRES");
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (from[i].name[0] == 'm' ? has_mysql : has_postgres)
+			to[kept++] = from[i];
+	return kept;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -640,14 +645,18 @@ int main(void)
 		ON_BOTH(of_two_jobs_in_a_deadlock_one_is_repeated_and_both_succeed),
 		ON_BOTH(a_row_locked_for_long_is_busy),
 		ON_BOTH(a_job_whose_connection_breaks_off_before_its_commit_is_repeated),
-		ON_BOTH(a_statement_that_takes_too_long_is_given_up),
+		ON("mysql", a_statement_that_takes_too_long_is_given_up, setup),
 		ON_BOTH(what_keeps_it_from_opening_is_told_without_the_password),
-		ON_BOTH(the_servers_errors_become_those_of_db_h),
+		ON("mysql", the_servers_errors_become_those_of_db_h, setup),
 		ON_BOTH_EMPTY(migrations_apply_once_and_in_order),
 		ON_BOTH_EMPTY(of_processes_that_start_together_one_migrates),
 		ON_BOTH_EMPTY(a_migration_that_was_interrupted_goes_on_where_it_stopped),
-		ON_BOTH_EMPTY(a_change_that_was_not_noted_is_not_made_twice),
+		ON("mysql", a_change_that_was_not_noted_is_not_made_twice, setup_empty),
 	};
+	struct CMUnitTest here[ARRAY_SIZE(tests)];
+	size_t n = keep(tests, ARRAY_SIZE(tests), here);
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (n == 0)
+		puts("1..0 # SKIP there is no server");
+	return n ? _cmocka_run_group_tests("servers", here, n, NULL, NULL) : 0;
 }
