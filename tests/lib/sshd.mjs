@@ -14,6 +14,15 @@ const SSHD = '/usr/sbin/sshd';
 
 const keygen = (file) => execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'test', '-f', file]);
 
+// What a failed test leaves behind goes with the test's process.
+const alive = new Set();
+process.on('exit', () => {
+  for (const s of alive) {
+    s.child?.kill('SIGKILL');
+    rmSync(s.dir, { recursive: true, force: true });
+  }
+});
+
 export class Sshd {
   // SHLVL: the account's bash would otherwise read its .bashrc, which may be slow.
   // options: {helper: arguments of ogent-target, command: another forced command, config: more lines of sshd_config}
@@ -21,6 +30,7 @@ export class Sshd {
     this.options = options;
     this.dir = mkdtempSync(join(tmpdir(), 'ogent-sshd-'));
     chmodSync(this.dir, 0o755);
+    alive.add(this);
     this.place = join(this.dir, 'target');
     this.log = '';
     for (const name of ['host', 'key', 'wrong']) keygen(join(this.dir, name));
@@ -118,6 +128,7 @@ export class Sshd {
 
   async stop() {
     if (this.child && this.child.exitCode === null && this.child.signalCode === null) await this.kill();
+    alive.delete(this);
     rmSync(this.dir, { recursive: true, force: true });
   }
 }
