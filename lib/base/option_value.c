@@ -148,6 +148,18 @@ static bool is_ssh(struct str s)
 	return rest.p && user.n && !has_blanks(user) && !memchr(user.p, ':', user.n) && is_host_port(rest, false);
 }
 
+/* One of them, or several with commas between; each may have NAME= in front. The names are the exec role's to judge. */
+static bool are_ssh(struct str s)
+{
+	while (s.p) {
+		struct str item = str_trim(str_cut(&s, ',')), url = item, name = str_cut(&url, '=');
+
+		if (item.n && !is_ssh(url.p && name.n && !has_blanks(name) ? url : item))
+			return false;
+	}
+	return true;
+}
+
 /* sqlite:PATH, or the scheme of a server and something behind it, which its driver reads. */
 static bool is_database(struct str s, const char *schemes)
 {
@@ -210,7 +222,7 @@ static int parse(const struct option_def *def, const char *text, int64_t *ret)
 			return yes_or_no(is_host_port((struct str){s.p + 7, s.n - 7}, true));
 		return yes_or_no(!s.n || is_address(s));
 	case OPTION_URL: return yes_or_no(!s.n || is_url(s, def->one_of));
-	case OPTION_SSH: return yes_or_no(!s.n || is_ssh(s));
+	case OPTION_SSH: return yes_or_no(!s.n || are_ssh(s));
 	case OPTION_DATABASE: return yes_or_no(!s.n || is_database(s, def->one_of));
 	case OPTION_NETWORKS: return yes_or_no(are_networks(s));
 	case OPTION_STRING: return yes_or_no(!def->one_of || is_one_of(s, def->one_of));
@@ -233,7 +245,9 @@ static int say_wanted(const struct option_def *def, const char *place, const cha
 	case OPTION_ADDRESS: wanted = "an address: HOST:PORT or unix:PATH"; break;
 	case OPTION_PEER: wanted = "an address: HOST:PORT, http://HOST:PORT or unix:PATH"; break;
 	case OPTION_URL: wanted = "a URL such as https://ogent.example.org, without name and password in it"; break;
-	case OPTION_SSH: wanted = "a host such as ssh://USER@HOST or ssh://USER@HOST:PORT"; break;
+	case OPTION_SSH:
+		wanted = "a host such as ssh://USER@HOST or NAME=ssh://USER@HOST:PORT, or several with commas";
+		break;
 	case OPTION_NETWORKS:
 		wanted = "a list of addresses and networks such as 127.0.0.1,10.0.0.0/8; unix stands for Unix sockets";
 		break;

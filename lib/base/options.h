@@ -21,7 +21,7 @@ enum option_type {
 	OPTION_URL,      /* http or https, without name and password */
 	OPTION_DATABASE, /* sqlite:PATH or SCHEME://…; a secret */
 	OPTION_NETWORKS, /* addresses and networks, separated by commas */
-	OPTION_SSH,      /* ssh://USER@HOST, with :PORT if it is not 22 */
+	OPTION_SSH,      /* ssh://USER@HOST, with :PORT if it is not 22 and NAME= in front; several with commas */
 };
 
 struct options;

@@ -172,6 +172,7 @@ static void addresses_are_judged_by_their_type(void **state)
 		{"auth_db_url", "mysql://u:p@h/db", "postgres://u:p@h/db"},
 		{"exec_ssh_target", "ssh://ogent@10.0.0.2:2222", "ssh://ogent:hunter2@host"},
 		{"exec_ssh_target", "ssh://ogent@host", "ssh://host"},
+		{"exec_ssh_target", "one=ssh://a@host, two=ssh://b@host:22", "one=ssh://a@host,two=host"},
 		{"trusted_proxies", "127.0.0.1, 10.0.0.0/8,fd00::/64,unix", "10.0.0.0/33"},
 	};
 
