@@ -25,8 +25,7 @@ struct fixture {
 
 #define FIXTURE                     \
 	struct fixture *f = *state; \
-	if (!f)                     \
-		skip();
+	assert_non_null(f);
 
 static int setup(void **state)
 {
@@ -322,10 +321,11 @@ static void addresses_that_cannot_be_right_are_told_without_their_password(void 
 	}
 }
 
+/* cmocka tells a test that is skipped as one that failed: without a server only those run that need none. */
 int main(void)
 {
 #define T(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
-	const struct CMUnitTest tests[] = {
+	const struct CMUnitTest with_server[] = {
 		T(errors_of_the_server_become_ours),
 		T(a_statement_that_takes_too_long_is_given_up),
 		T(a_commit_whose_answer_is_lost_is_not_repeated),
@@ -333,10 +333,16 @@ int main(void)
 		T(text_that_the_server_would_refuse_is_mended_and_bytes_are_exact),
 		T(the_clock_is_the_servers),
 		T(messages_come_with_the_commit_only),
+		T(a_listener_whose_connection_is_cut_comes_back_and_says_so),
 		cmocka_unit_test(a_server_that_does_not_answer_is_not_waited_for),
 		cmocka_unit_test(addresses_that_cannot_be_right_are_told_without_their_password),
-		T(a_listener_whose_connection_is_cut_comes_back_and_says_so),
+	};
+	const struct CMUnitTest alone[] = {
+		cmocka_unit_test(a_server_that_does_not_answer_is_not_waited_for),
+		cmocka_unit_test(addresses_that_cannot_be_right_are_told_without_their_password),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (getenv("OGENT_TEST_POSTGRES"))
+		return cmocka_run_group_tests(with_server, NULL, NULL);
+	return cmocka_run_group_tests(alone, NULL, NULL);
 }
