@@ -329,6 +329,7 @@ static void mysql_unprepare(struct db_stmt *st)
 static struct db_stmt *mysql_prepare(struct db_conn *c, const char *sql)
 {
 	struct mysql_statement *s = xcalloc(1, sizeof(*s));
+	my_bool tell = true;
 
 	s->base.conn = c;
 	s->st = my->mysql_stmt_init(conn(c)->m);
@@ -342,6 +343,7 @@ static struct db_stmt *mysql_prepare(struct db_conn *c, const char *sql)
 		mysql_unprepare(&s->base);
 		return NULL;
 	}
+	my->mysql_stmt_attr_set(s->st, STMT_ATTR_UPDATE_MAX_LENGTH, &tell);
 	s->n_params = (unsigned)my->mysql_stmt_param_count(s->st);
 	s->params = xcalloc(s->n_params + 1, sizeof(*s->params));
 	return &s->base;
@@ -404,13 +406,15 @@ static void set_result(MYSQL_BIND *b, struct column *col, const MYSQL_FIELD *fie
 	} else if (b->buffer_type == MYSQL_TYPE_DOUBLE) {
 		b->buffer = &col->f;
 	} else {
-		grow_column(col, FIRST_COLUMN);
+		grow_column(col, MAX(field->max_length, (unsigned long)FIRST_COLUMN));
 		b->buffer = col->text;
 		b->buffer_length = col->cap;
 	}
 }
 
-/* The columns as this execution has them: their types may follow from the values bound. */
+/* The columns as this execution has them: their types may follow from the values bound. Each gets room for its longest
+ * value, which is known once all rows are here; fetching one again that did not fit gives nothing in libmariadb
+ * 10.11.18. */
 static int fetch_all(struct db_stmt *st)
 {
 	struct mysql_statement *s = stmt(st);
@@ -418,6 +422,8 @@ static int fetch_all(struct db_stmt *st)
 
 	if (n == 0)
 		return 0;
+	if (my->mysql_stmt_store_result(s->st) != 0)
+		return fail_stmt(st);
 	MYSQL_RES *meta = my->mysql_stmt_result_metadata(s->st);
 	if (!meta)
 		return fail_stmt(st);
@@ -430,9 +436,7 @@ static int fetch_all(struct db_stmt *st)
 	for (unsigned i = 0; i < n; i++)
 		set_result(&s->results[i], &s->columns[i], &my->mysql_fetch_fields(meta)[i]);
 	my->mysql_free_result(meta);
-	if (my->mysql_stmt_bind_result(s->st, s->results) != 0 || my->mysql_stmt_store_result(s->st) != 0)
-		return fail_stmt(st);
-	return 0;
+	return my->mysql_stmt_bind_result(s->st, s->results) != 0 ? fail_stmt(st) : 0;
 }
 
 static int mysql_bind(struct db_stmt *st, const struct db_value *args, size_t n, bool copy)
@@ -448,27 +452,6 @@ static int mysql_bind(struct db_stmt *st, const struct db_value *args, size_t n,
 	return fetch_all(st);
 }
 
-/* Fetches the texts that did not fit, and lets the next rows find the room. */
-static int fetch_long(struct db_stmt *st)
-{
-	struct mysql_statement *s = stmt(st);
-	unsigned n = my->mysql_stmt_field_count(s->st);
-
-	for (unsigned i = 0; i < n; i++) {
-		struct column *col = &s->columns[i];
-		MYSQL_BIND *b = &s->results[i];
-
-		if (col->is_null || b->buffer_type != MYSQL_TYPE_STRING || col->n <= col->cap)
-			continue;
-		grow_column(col, col->n);
-		b->buffer = col->text;
-		b->buffer_length = col->cap;
-		if (my->mysql_stmt_fetch_column(s->st, b, i, 0) != 0)
-			return fail_stmt(st);
-	}
-	return my->mysql_stmt_bind_result(s->st, s->results) != 0 ? fail_stmt(st) : 1;
-}
-
 static int mysql_step(struct db_stmt *st)
 {
 	struct mysql_statement *s = stmt(st);
@@ -478,7 +461,7 @@ static int mysql_step(struct db_stmt *st)
 	switch (my->mysql_stmt_fetch(s->st)) {
 	case 0: return 1;
 	case MYSQL_NO_DATA: return 0;
-	case MYSQL_DATA_TRUNCATED: return fetch_long(st);
+	case MYSQL_DATA_TRUNCATED: return db_fail(st->conn, -EIO, "a value is longer than was told: %s", st->sql);
 	}
 	return fail_stmt(st);
 }

@@ -33,7 +33,7 @@
 	X(stmt_bind_result)     \
 	X(stmt_store_result)    \
 	X(stmt_fetch)           \
-	X(stmt_fetch_column)    \
+	X(stmt_attr_set)        \
 	X(stmt_free_result)     \
 	X(stmt_affected_rows)   \
 	X(stmt_errno)           \
