@@ -56,11 +56,14 @@ run_deploy_test() {
 	npm_install tests
 	say "testing"
 	log=$deploy_dir/test.log
-	DEPLOY_COMPOSE="-p ogent-deploy-test -f $root/deploy/compose.yaml -f $root/deploy/compose.demo.yaml -f $root/tests/containers/override.yaml" \
-		engine_in tests/node_modules/.bin/node --test --test-reporter=spec --test-timeout=900000 --test-concurrency=1 tests/containers/*.test.mjs 2>&1 | tee "$log" >&2 || true
-	p=$(sed -n 's/^ℹ pass \([0-9]*\)$/\1/p' "$log" | tail -n 1)
-	f=$(sed -n 's/^ℹ \(fail\|cancelled\) \([0-9]*\)$/\2/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
-	[ -n "$p" ] || die "the test did not finish"
+	export DEPLOY_COMPOSE="-p ogent-deploy-test -f $root/deploy/compose.yaml -f $root/deploy/compose.demo.yaml -f $root/tests/containers/override.yaml"
+	{
+		engine_in tests/node_modules/.bin/node --test --test-reporter=spec --test-timeout=900000 --test-concurrency=1 tests/containers/ten.test.mjs tests/containers/restore.test.mjs || true
+		engine_in tests/node_modules/.bin/node tests/containers/suites.mjs || true
+	} 2>&1 | tee "$log" >&2
+	p=$(sed -n 's/^ℹ pass \([0-9]*\)$/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
+	f=$(sed -n 's/^ℹ \(fail\|cancelled\|skipped\) \([0-9]*\)$/\2/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
+	[ "$(grep -c '^ℹ pass ' "$log")" = "$(sed -n 's/^ℹ suites of the deployment: //p' "$log")" ] || die "a suite did not finish"
 	echo "$p passed, $f failed"
 	[ "$f" = 0 ]
 }

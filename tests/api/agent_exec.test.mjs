@@ -84,7 +84,7 @@ describe('the agent role with exec', { timeout: 120000 }, () => {
     for (let i = 0; i < 32; i += 4) await Promise.all([i, i + 1, i + 2, i + 3].map(stop));
     for (const limit = Date.now() + 20000; ; await sleep(20)) {
       const { body } = await w.exec.api('GET', '/api/commands?limit=100', undefined, w.token);
-      const left = body.items.filter((c) => c.script.includes('sleep 611.') && c.status !== 'cancelled');
+      const left = body.items.filter((c) => c.script?.includes('sleep 611.') && c.status !== 'cancelled');
       if (left.length === 0) break;
       assert.ok(Date.now() < limit, `still there: ${JSON.stringify(left)}`);
     }

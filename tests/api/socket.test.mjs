@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import net from 'node:net';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { claimsOf, headerOf, keyFromSeed, signed, strangerKey } from '../lib/jws.mjs';
 import { Live } from '../lib/live.mjs';
 import { startPlatform } from '../lib/platform.mjs';
+import { dial } from '../lib/raw.mjs';
 import { ask, ended, newConversation, rolePids } from '../lib/runs.mjs';
 
 const MEMBER = { name: 'Mia Member', email: 'mia@example.org', password: 'a member asks and is answered' };
@@ -257,7 +257,7 @@ describe('the socket', { timeout: 240000 }, () => {
   // A connection by hand: the head and then frames.
   function byHand(frames) {
     const { host, port } = p.where();
-    const socket = net.connect(port, host);
+    const socket = dial(p.where());
     socket.write(`GET /ws HTTP/1.1\r\nHost: ${host}:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n`);
     for (const f of frames) socket.write(f);
     const got = { bytes: Buffer.alloc(0) };

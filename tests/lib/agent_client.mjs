@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startRole } from './platform.mjs';
 
 export class AgentWorld {
-  // exec: 'real' or a function that is given the socket's path and returns a stand-in.
+  // exec: 'real' or a function that is given the socket's path and returns a stand-in; a deployment has its own.
   static async start({ env = {}, exec = null, demo = true } = {}) {
     const w = new AgentWorld();
     w.data = mkdtempSync(join(tmpdir(), 'ogent-agent-'));
@@ -17,7 +18,7 @@ export class AgentWorld {
       w.auth = await startRole('auth', w.options);
       if (demo) w.demo = await startRole('demo-model', w.options);
       if (exec === 'real') w.exec = await startRole('exec', w.options);
-      else if (exec) w.peer = await exec(join(w.data, 'run', 'exec.sock'));
+      else if (exec && !process.env.OGENT_DEPLOYMENT) w.peer = await exec(join(w.data, 'run', 'exec.sock'));
       w.agent = await startRole('agent', w.options);
       w.token = await w.auth.localToken();
     } catch (e) {
@@ -83,7 +84,8 @@ export class AgentWorld {
     return new Promise((done, fail) => {
       const headers = { accept: 'text/event-stream', authorization: `Bearer ${token}` };
       if (after !== undefined) headers['last-event-id'] = String(after);
-      const req = http.request({ ...this.agent.where(), path: `/api/executions/${id}/events`, headers, agent: false }, (res) => {
+      const where = this.agent.where();
+      const req = (where.ca ? https : http).request({ ...where, path: `/api/executions/${id}/events`, headers, agent: false }, (res) => {
         const events = [];
         let text = '';
         if (res.statusCode !== 200) return fail(new Error(`status ${res.statusCode}`));

@@ -6,11 +6,12 @@
 //	const { status, body } = await p.api('POST', '/api/auth/login', { email, password });
 //	await p.stop();                                  // checks that it ended well and that no sanitizer spoke
 //
-// `p.kill('SIGKILL')` and `p.start()` crash it and bring it back on the same data.
+// `p.kill('SIGKILL')` and `p.start()` crash it and bring it back on the same data. With OGENT_DEPLOYMENT set, both are a deployment that
+// runs already (deployment.mjs).
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
@@ -148,6 +149,12 @@ class Running {
     assert.deepEqual(how, { code: 0, signal: null }, `ogent ${this.args.join(' ')} did not end well:\n${this.log}`);
   }
 
+  // Where each role that is there listens for the others: [[role, where]…].
+  roles() {
+    const dir = join(this.data, 'run');
+    return readdirSync(dir).filter((f) => f.endsWith('.sock')).map((f) => [f.slice(0, -5), { socketPath: join(dir, f) }]);
+  }
+
   secret(name) {
     return readFileSync(join(this.data, 'secrets', name), 'utf8').trim();
   }
@@ -189,6 +196,7 @@ export const ADMIN = { name: 'Ada Admin', email: 'ada@example.org', password: 'c
 // One role alone: `ogent auth`. options: {data, env, where}: a data folder of another process, environment such as OGENT_…,
 // where it listens when env says so.
 export async function startRole(role, options = {}) {
+  if (process.env.OGENT_DEPLOYMENT) return (await import('./deployment.mjs')).deployment();
   const socket = role === 'demo-model' ? 'demo.sock' : `${role}.sock`;
   const running = new Running([role], () => options.where ?? { socketPath: join(running.data, 'run', socket) }, options);
   return running.start();
@@ -196,6 +204,7 @@ export async function startRole(role, options = {}) {
 
 // The whole: `ogent up` behind its gateway.
 export async function startPlatform(options = {}) {
+  if (process.env.OGENT_DEPLOYMENT) return (await import('./deployment.mjs')).deployment();
   const port = await freePort();
   const env = { OGENT_LISTEN: `127.0.0.1:${port}`, ...options.env };
   return new Running(['up'], () => ({ host: '127.0.0.1', port }), { ...options, env }).start();

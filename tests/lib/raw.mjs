@@ -1,13 +1,19 @@
 // Bytes as they are over a TCP connection, for what no HTTP client would send. Node's own modules only.
 
 import net from 'node:net';
+import tls from 'node:tls';
+
+// A connection to {host, port}, over TLS with {ca}; then() once it can be written to.
+export function dial({ host, port, ca }, then) {
+  return ca ? tls.connect({ host, port, ca, servername: host }, then) : net.connect(port, host, then);
+}
 
 // Sends `bytes` and reads until the other side closes, or for `ms`; once: until one answer with a Content-Length is whole. Returns {status, headers, body, closed, text};
 // headers in lower case, of the first answer.
-export function sendRaw({ host, port }, bytes, { ms = 5000, once = false } = {}) {
+export function sendRaw(where, bytes, { ms = 5000, once = false } = {}) {
   return new Promise((done, fail) => {
     const chunks = [];
-    const socket = net.connect(port, host, () => socket.write(bytes));
+    const socket = dial(where, () => socket.write(bytes));
     const finish = (closed) => {
       clearTimeout(late);
       socket.destroy();
