@@ -25,6 +25,7 @@ async function logIn() {
 }
 
 before(async () => {
+  await compose('down', '-v', '--timeout', '5');
   const start = performance.now();
   await compose('up', '-d');
   const up = performance.now();
