@@ -22,6 +22,7 @@ const FILES = 'nginx has the files of the web app; deploy/nginx.test.mjs and ten
 const COOKIE = 'it is about the cookie without TLS, or makes TLS up by a header; auth-gateway.test.mjs and deploy/nginx.test.mjs have the one with TLS';
 const PATH = 'at the sandbox level landlock a command sees the path that its workspace has on the target';
 const DISK = 'it looks into the folder of a role';
+const BUFFERS = 'the buffers of the four connections between may hold all that it sends';
 const INSIDE = 'it asks a role past the gateway';
 
 const SUITES = {
@@ -47,6 +48,7 @@ const SUITES = {
   },
   'api/socket.test.mjs': {
     [STOPS]: ['when the role dies the connection ends, and a new one takes the events up', 'a role that ends in order says 1001', 'a platform that ends says 1001 and does not wait for its connections'],
+    [BUFFERS]: ['who does not read is let go with 1013 and holds up nobody'],
   },
   'api/agent.test.mjs': {
     [PEER]: [
