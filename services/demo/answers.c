@@ -95,7 +95,7 @@ static bool say_disk(struct buf *out, struct str output)
 
 	if (!used.p || !str_has_suffix(used, STR("%")))
 		return false;
-	buf_printf(out, "%.*s of %.*s are free on the disk under `/workspace` (%.*s used).", STR_ARG(free_space),
+	buf_printf(out, "%.*s of %.*s are free on the disk of the workspace (%.*s used).", STR_ARG(free_space),
 		   STR_ARG(size), STR_ARG(used));
 	return true;
 }

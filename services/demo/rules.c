@@ -15,7 +15,7 @@ struct rule {
 static const struct rule rules[] = {
 	{DEMO_WORDS, NULL, {"count word*", "how_many words", "number words", "word_count", "wc"}},
 	{DEMO_DISK,
-	 "df -h /workspace",
+	 "df -h .",
 	 {"disk", "disks", "storage", "filesystem*", "file_system", "free_space", "space left", "space free",
 	  "space available", "drive full"}},
 	{DEMO_MEMORY, "head -n 3 /proc/meminfo", {"memory", "ram", "meminfo"}},

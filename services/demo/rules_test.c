@@ -10,10 +10,10 @@
 static const struct {
 	const char *text, *command; /* NULL = it runs nothing */
 } questions[] = {
-	{"How much disk space is free?", "df -h /workspace"},
-	{"Is my disk full?", "df -h /workspace"},
-	{"what's the free space here", "df -h /workspace"},
-	{"How much storage do I have left", "df -h /workspace"},
+	{"How much disk space is free?", "df -h ."},
+	{"Is my disk full?", "df -h ."},
+	{"what's the free space here", "df -h ."},
+	{"How much storage do I have left", "df -h ."},
 	{"How much memory is available?", "head -n 3 /proc/meminfo"},
 	{"show me the RAM usage", "head -n 3 /proc/meminfo"},
 	{"Which kernel version are you running?", "uname -a"},
@@ -102,7 +102,7 @@ static void answers_say_what_the_output_says(void **state)
 		"disk space?",
 		"Exit status: 0\nFilesystem      Size  Used Avail Use% Mounted on\ntmpfs            64G   20G   41G  "
 		"33% /workspace\n",
-		"41G of 64G are free on the disk under `/workspace` (33% used).\n\n```\nFilesystem      Size  Used "
+		"41G of 64G are free on the disk of the workspace (33% used).\n\n```\nFilesystem      Size  Used "
 		"Avail Use% Mounted on\ntmpfs            64G   20G   41G  33% /workspace\n```\n");
 	check_answer(
 		"memory?",
@@ -122,7 +122,7 @@ static void answers_say_what_the_output_says(void **state)
 static void unexpected_output_is_quoted_as_it_is(void **state)
 {
 	check_answer("disk space?", "Exit status: 1\ndf: not found\n",
-		     "`df -h /workspace` ended with status 1:\n\n```\ndf: not found\n```\n");
+		     "`df -h .` ended with status 1:\n\n```\ndf: not found\n```\n");
 	check_answer("kernel?", "Exit status: 0\nIt wrote nothing.\n", "`uname -a` ran and wrote nothing.\n");
 	check_answer("run: x", "Exit status: 3\nIt wrote nothing.\n", "`x` ended with status 3 and wrote nothing.\n");
 	check_answer("run: x", "The command was stopped: it ran out of time.\n",

@@ -74,7 +74,7 @@ test('run: leads to a call, and its output to an answer that quotes it', async (
 test('a question about the disk is answered from real output', async () => {
 	const call = { id: 'c1', type: 'function', function: { name: 'shell', arguments: '{}' } };
 	const messages = user('How much disk space is free?');
-	assert.deepEqual(JSON.parse(args(await stream({ messages }))), { command: 'df -h /workspace' });
+	assert.deepEqual(JSON.parse(args(await stream({ messages }))), { command: 'df -h .' });
 	const df = 'Filesystem Size Used Avail Use% Mounted on\n/dev/sda1 50G 10G 40G 20% /workspace\n';
 	messages.push({ role: 'assistant', content: null, tool_calls: [call] });
 	messages.push({ role: 'tool', tool_call_id: 'c1', content: `Exit status: 0\n${df}` });
