@@ -74,26 +74,16 @@ static void export_span(const struct exchange_full *f, const struct http_request
 {
 	const struct route *route = f->x.route;
 	struct otlp *otlp = f->x.service->otlp;
-	char name[200];
-	int64_t now = clock_now_us();
 
 	if (!otlp_wants(otlp, &f->x.trace) || (route && route->flags & ROUTE_QUIET))
 		return;
-	snprintf(name, sizeof(name), "%s %s", http_method_name(r->method), route ? route->pattern : "");
-	otlp_add(otlp, &(struct span){
-			       .trace = &f->x.trace,
-			       .name = name,
-			       .kind = SPAN_SERVER,
-			       .start_us = now - (int64_t)us,
-			       .end_us = now,
-			       .error = err                ? "broken off"
-					: r->status >= 500 ? http_status_text(r->status)
-							   : NULL,
-			       .attributes = {{"http.request.method", http_method_name(r->method)},
-					      {"http.route", route ? route->pattern : ""},
-					      {"http.response.status_code", NULL, r->status},
-					      {"ogent.request_id", f->x.request_id}},
-		       });
+	otlp_add_served(otlp, &(struct served){.trace = &f->x.trace,
+					       .method = http_method_name(r->method),
+					       .route = route ? route->pattern : "",
+					       .request_id = f->x.request_id,
+					       .status = r->status,
+					       .err = err,
+					       .us = us});
 }
 
 /* The answer is out, or the client has left. */

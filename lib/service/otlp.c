@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/id.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -224,6 +225,29 @@ static void on_due(struct deadline *d)
 		send_body(o);
 	else
 		send_queue(o);
+}
+
+void otlp_add_served(struct otlp *o, const struct served *s)
+{
+	char name[200];
+	int64_t now = clock_now_us();
+
+	snprintf(name, sizeof(name), "%s %s", s->method, s->route);
+	otlp_add(o, &(struct span){
+			    .trace = s->trace,
+			    .name = name,
+			    .kind = SPAN_SERVER,
+			    .start_us = now - (int64_t)s->us,
+			    .end_us = now,
+			    .error = s->err             ? "broken off"
+				     : s->status >= 500 ? http_status_text(s->status)
+							: NULL,
+			    .attributes = {{"http.request.method", s->method},
+					   {"http.route", s->route},
+					   {"http.response.status_code", NULL, s->status},
+					   {"ogent.request_id", s->request_id},
+					   {s->role ? "ogent.role" : NULL, s->role}},
+		    });
 }
 
 void otlp_flush(struct otlp *o)

@@ -41,3 +41,13 @@ static inline bool otlp_wants(const struct otlp *o, const struct trace *t)
 }
 /* Copies all of it. Spans of traces that are not sampled are ignored. */
 void otlp_add(struct otlp *o, const struct span *s);
+
+/* A request that was answered just now, or whose client has left (err < 0), after `us` microseconds. */
+struct served {
+	const struct trace *trace;
+	const char *method, *route, *request_id;
+	const char *role; /* that it was passed on to; NULL = none */
+	int status, err;
+	uint64_t us;
+};
+void otlp_add_served(struct otlp *o, const struct served *s);

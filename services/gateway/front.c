@@ -111,28 +111,17 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 static void export_span(const struct visit *v, const struct http_request *r, int err, uint64_t us)
 {
 	struct otlp *otlp = service_otlp(v->gateway->service);
-	const char *path = v->path ? v->path->prefix.p : "/", *role = v->path ? role_names[v->path->role] : "gateway";
-	char name[100];
-	int64_t now = clock_now_us();
 
 	if (!otlp_wants(otlp, &v->trace) || v->is_health)
 		return;
-	snprintf(name, sizeof(name), "%s %s", http_method_name(r->method), path);
-	otlp_add(otlp, &(struct span){
-			       .trace = &v->trace,
-			       .name = name,
-			       .kind = SPAN_SERVER,
-			       .start_us = now - (int64_t)us,
-			       .end_us = now,
-			       .error = err                ? "broken off"
-					: r->status >= 500 ? http_status_text(r->status)
-							   : NULL,
-			       .attributes = {{"http.request.method", http_method_name(r->method)},
-					      {"http.route", path},
-					      {"http.response.status_code", NULL, r->status},
-					      {"ogent.role", role},
-					      {"ogent.request_id", v->request_id}},
-		       });
+	otlp_add_served(otlp, &(struct served){.trace = &v->trace,
+					       .method = http_method_name(r->method),
+					       .route = v->path ? v->path->prefix.p : "/",
+					       .request_id = v->request_id,
+					       .role = v->path ? role_names[v->path->role] : "gateway",
+					       .status = r->status,
+					       .err = err,
+					       .us = us});
 }
 
 /* The health checks, which come all the time, are not counted. */
