@@ -4,11 +4,13 @@
 
 #include "base/alloc.h"
 #include "io/stream.h"
+#include "io/ws_deflate.h"
 
 #define PING_MS 25000
 #define PONG_MS 20000
 #define CLOSE_MS 5000
 #define MAX_REASON 123
+#define RSV1 0x40 /* of a frame's first byte: the message is compressed */
 
 enum ws_state {
 	WS_OPEN,
@@ -25,7 +27,9 @@ struct ws_conn {
 	enum ws_state state;
 	bool is_heard;    /* since the last ping */
 	bool is_awaiting; /* a ping is out */
-	int code;         /* for on_close */
+	uint8_t window;   /* bits of the peer's inflater; 0: messages are not compressed */
+	uint16_t code;    /* for on_close */
+	uint32_t ping_ms, pong_ms;
 	struct deadline deadline;
 	struct later later; /* feeds what came with the handshake */
 	struct buf early;
@@ -33,22 +37,34 @@ struct ws_conn {
 
 struct ws_shared {
 	unsigned refs;
-	size_t n;
+	bool is_tried;              /* whether a compressed form was looked for */
+	uint8_t head;               /* bytes before the message */
+	size_t n;                   /* of the frame */
+	struct ws_shared *deflated; /* NULL: there is none, or not yet */
 	uint8_t bytes[];
 };
 
-struct ws_shared *ws_shared_new(enum ws_opcode op, const void *data, size_t n)
+static struct ws_shared *shared_new(const uint8_t *head, size_t size, const void *data, size_t n)
 {
-	uint8_t head[10];
-	size_t size = ws_frame_head(head, op, n);
 	struct ws_shared *f = xmalloc(sizeof(*f) + size + n);
 
-	f->refs = 1;
-	f->n = size + n;
+	*f = (struct ws_shared){.refs = 1, .head = (uint8_t)size, .n = size + n};
 	memcpy(f->bytes, head, size);
 	if (n > 0)
 		memcpy(f->bytes + size, data, n);
 	return f;
+}
+
+struct ws_shared *ws_shared_new(enum ws_opcode op, const void *data, size_t n)
+{
+	uint8_t head[10];
+
+	return shared_new(head, ws_frame_head(head, op, n), data, n);
+}
+
+struct str ws_shared_message(const struct ws_shared *f)
+{
+	return (struct str){(const char *)f->bytes + f->head, f->n - f->head};
 }
 
 void ws_shared_ref(struct ws_shared *f)
@@ -58,13 +74,37 @@ void ws_shared_ref(struct ws_shared *f)
 
 void ws_shared_unref(struct ws_shared *f)
 {
-	if (f && --f->refs == 0)
-		free(f);
+	if (!f || --f->refs > 0)
+		return;
+	ws_shared_unref(f->deflated);
+	free(f);
 }
 
 static void release_shared(void *arg)
 {
 	ws_shared_unref(arg);
+}
+
+/* The form for a peer with this window: `f` or what it becomes when compressed. */
+static struct ws_shared *shared_for(struct ws_shared *f, unsigned window)
+{
+	struct str message = ws_shared_message(f);
+
+	if (message.n < WS_DEFLATE_FLOOR || message.n > (size_t)1 << window)
+		return f;
+	if (!f->is_tried) {
+		_cleanup_(buf_deinit) struct buf data = BUF_INIT;
+		uint8_t head[10];
+
+		f->is_tried = true;
+		if (ws_deflate(message, window, &data)) {
+			size_t size = ws_frame_head(head, f->bytes[0] & 0x0f, data.n);
+
+			head[0] |= RSV1;
+			f->deflated = shared_new(head, size, data.p, data.n);
+		}
+	}
+	return f->deflated ? f->deflated : f;
 }
 
 static bool put(struct ws_conn *c, enum ws_opcode op, const void *data, size_t n)
@@ -73,6 +113,21 @@ static bool put(struct ws_conn *c, enum ws_opcode op, const void *data, size_t n
 	struct str parts[2] = {{(const char *)head, ws_frame_head(head, op, n)}, {data, n}};
 
 	return stream_writev(c->stream, parts, n > 0 ? 2 : 1);
+}
+
+/* A message, compressed where that is agreed and worth it. */
+static bool put_message(struct ws_conn *c, enum ws_opcode op, const void *data, size_t n)
+{
+	_cleanup_(buf_deinit) struct buf small = BUF_INIT;
+	uint8_t head[10];
+
+	if (!c->window || op >= WS_CLOSE || !ws_deflate((struct str){data, n}, c->window, &small))
+		return put(c, op, data, n);
+
+	struct str parts[2] = {{(const char *)head, ws_frame_head(head, op, small.n)}, buf_str(&small)};
+
+	head[0] |= RSV1;
+	return stream_writev(c->stream, parts, 2);
 }
 
 static void put_close(struct ws_conn *c, int code, const char *reason)
@@ -97,7 +152,7 @@ static void end(struct ws_conn *c, bool flush)
 
 static void on_close_frame(struct ws_conn *c, const char *data, size_t n)
 {
-	c->code = n >= 2 ? (uint8_t)data[0] << 8 | (uint8_t)data[1] : 1005;
+	c->code = n >= 2 ? (uint16_t)((uint8_t)data[0] << 8 | (uint8_t)data[1]) : 1005;
 	if (c->state == WS_OPEN)
 		put(c, WS_CLOSE, data, MIN(n, 2));
 	end(c, true);
@@ -125,7 +180,7 @@ static void on_data(void *owner, const char *data, size_t n)
 	c->is_heard = true;
 	if (code == 0 || c->state == WS_ENDING)
 		return;
-	c->code = code;
+	c->code = (uint16_t)code;
 	if (c->state == WS_OPEN)
 		put_close(c, code, NULL);
 	end(c, true);
@@ -165,12 +220,12 @@ static void on_expire(struct deadline *d)
 		end(c, false);
 	} else if (c->is_awaiting) {
 		c->is_awaiting = false;
-		deadline_set(c->wheel, d, PING_MS - PONG_MS);
+		deadline_set(c->wheel, d, c->ping_ms - c->pong_ms);
 	} else {
 		c->is_awaiting = true;
 		c->is_heard = false;
 		put(c, WS_PING, NULL, 0);
-		deadline_set(c->wheel, d, PONG_MS);
+		deadline_set(c->wheel, d, c->pong_ms);
 	}
 }
 
@@ -228,52 +283,97 @@ static bool handshake_is_valid(struct http_request *r)
 	return true;
 }
 
-struct ws_conn *ws_accept(struct http_request *r, struct wheel *wheel, const char *protocol, size_t max_message,
-			  const struct ws_events *events, void *owner)
+/* What the client offers, in as many fields as it likes. */
+static bool negotiate(struct http_request *r, uint8_t *ret_window, char answer[static WS_DEFLATE_ANSWER])
+{
+	_cleanup_(buf_deinit) struct buf offers = BUF_INIT;
+
+	for (size_t i = 0; i < r->headers.n; i++) {
+		const struct http_header *h = &r->headers.items[i];
+
+		if (!str_ieq(h->name, STR("sec-websocket-extensions")))
+			continue;
+		if (offers.n > 0)
+			buf_add_char(&offers, ',');
+		buf_add(&offers, h->value.p, h->value.n);
+	}
+	return offers.n > 0 && ws_deflate_negotiate(buf_str(&offers), ret_window, answer);
+}
+
+static struct ws_conn *conn_new(struct stream *s, struct wheel *wheel, const struct ws_options *o)
+{
+	struct ws_conn *c = xcalloc(1, sizeof(*c));
+
+	c->stream = s;
+	c->wheel = wheel;
+	c->code = 1006;
+	c->ping_ms = o->ping_ms;
+	c->pong_ms = o->pong_ms;
+	ws_parser_init(&c->parser, true, o->max_message, on_frame, c);
+	deadline_init(&c->deadline, on_expire);
+	if (o->ping_ms > 0)
+		deadline_set(wheel, &c->deadline, o->ping_ms);
+	later_init(&c->later, on_early);
+	later_set(wheel, &c->later);
+	return c;
+}
+
+struct ws_conn *ws_accept_with(struct http_request *r, struct wheel *wheel, const struct ws_options *options,
+			       const struct ws_events *events, void *owner)
 {
 	struct http_headers extra = {.arena = r->arena};
-	char accept[29];
+	char accept[29], extension[WS_DEFLATE_ANSWER];
+	uint8_t window = 0;
 	struct str early;
+	struct stream *s;
+	struct ws_conn *c;
 
 	if (!handshake_is_valid(r))
 		return NULL;
 	ws_accept_key(http_header_get(&r->headers, "sec-websocket-key"), accept);
 	http_header_add(&extra, "Upgrade", STR("websocket"));
 	http_header_add(&extra, "Sec-WebSocket-Accept", str_of(accept));
-	if (protocol)
-		http_header_add(&extra, "Sec-WebSocket-Protocol", str_of(protocol));
-
-	struct stream *s = http_upgrade(r, &extra, &early);
-
+	if (options->protocol)
+		http_header_add(&extra, "Sec-WebSocket-Protocol", str_of(options->protocol));
+	if (options->deflate && negotiate(r, &window, extension))
+		http_header_add(&extra, "Sec-WebSocket-Extensions", str_of(extension));
+	s = http_upgrade(r, &extra, &early);
 	if (!s)
 		return NULL;
-
-	struct ws_conn *c = xcalloc(1, sizeof(*c));
-
-	c->stream = s;
-	c->wheel = wheel;
-	c->events = events;
-	c->owner = owner;
-	c->code = 1006;
-	ws_parser_init(&c->parser, true, max_message, on_frame, c);
+	c = conn_new(s, wheel, options);
+	c->window = window;
+	c->parser.may_deflate = window > 0;
 	buf_add(&c->early, early.p, early.n);
-	deadline_init(&c->deadline, on_expire);
-	deadline_set(wheel, &c->deadline, PING_MS);
-	later_init(&c->later, on_early);
-	later_set(wheel, &c->later);
+	ws_set_owner(c, events, owner);
 	stream_set_owner(s, &stream_events, c);
 	return c;
 }
 
+struct ws_conn *ws_accept(struct http_request *r, struct wheel *wheel, const char *protocol, size_t max_message,
+			  const struct ws_events *events, void *owner)
+{
+	struct ws_options o = {protocol, max_message, true, PING_MS, PONG_MS};
+
+	return ws_accept_with(r, wheel, &o, events, owner);
+}
+
+void ws_set_owner(struct ws_conn *c, const struct ws_events *events, void *owner)
+{
+	c->events = events;
+	c->owner = owner;
+}
+
 bool ws_send(struct ws_conn *c, enum ws_opcode op, const void *data, size_t n)
 {
-	return c->state != WS_OPEN || put(c, op, data, n);
+	return c->state != WS_OPEN || put_message(c, op, data, n);
 }
 
 bool ws_send_shared(struct ws_conn *c, struct ws_shared *f)
 {
 	if (c->state != WS_OPEN)
 		return true;
+	if (c->window)
+		f = shared_for(f, c->window);
 	ws_shared_ref(f);
 	return stream_write_shared(c->stream, f->bytes, f->n, release_shared, f);
 }

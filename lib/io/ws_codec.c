@@ -5,8 +5,10 @@
 #include "base/alloc.h"
 #include "base/encode.h"
 #include "io/ws.h"
+#include "io/ws_deflate.h"
 
 #define MAX_CONTROL 125
+#define RSV1 0x40
 
 enum { PROTOCOL_ERROR = 1002, BAD_DATA = 1007, TOO_BIG = 1009 };
 
@@ -40,6 +42,12 @@ static bool frame_is_control(const struct ws_parser *p)
 	return p->head[0] & 0x08;
 }
 
+/* On the first frame of a message: it is compressed (RFC 7692 section 6). */
+static bool may_have_rsv1(const struct ws_parser *p, enum ws_opcode op)
+{
+	return p->may_deflate && (op == WS_TEXT || op == WS_BINARY);
+}
+
 /* What the first two bytes tell: sets the size of the whole head. */
 static int check_first_two(struct ws_parser *p)
 {
@@ -47,7 +55,7 @@ static int check_first_two(struct ws_parser *p)
 	bool masked = p->head[1] & 0x80;
 	unsigned len = p->head[1] & 0x7f;
 
-	if (p->head[0] & 0x70 || masked != p->is_server)
+	if (p->head[0] & 0x30 || masked != p->is_server || (p->head[0] & RSV1 && !may_have_rsv1(p, op)))
 		return PROTOCOL_ERROR;
 	if (frame_is_control(p)) {
 		if (op > WS_PONG || !frame_fin(p) || len > MAX_CONTROL)
@@ -85,6 +93,7 @@ static int check_length(struct ws_parser *p)
 	p->in_payload = true;
 	if (!frame_is_control(p) && p->message_op == WS_CONT) {
 		p->message_op = frame_op(p);
+		p->is_deflated = p->head[0] & RSV1;
 		p->utf8 = (struct utf8_state){0};
 	}
 	return 0;
@@ -140,7 +149,7 @@ static int feed_payload(struct ws_parser *p, const uint8_t *data, size_t n)
 	b->n += n;
 	p->left -= n;
 	p->offset += n;
-	if (!frame_is_control(p) && p->message_op == WS_TEXT && !utf8_feed(&p->utf8, to, n))
+	if (!frame_is_control(p) && p->message_op == WS_TEXT && !p->is_deflated && !utf8_feed(&p->utf8, to, n))
 		return BAD_DATA;
 	return 0;
 }
@@ -152,6 +161,19 @@ static int check_close(const struct buf *b)
 	if (b->n == 1 || !ws_close_code_is_valid((uint8_t)b->p[0] << 8 | (uint8_t)b->p[1]))
 		return PROTOCOL_ERROR;
 	return utf8_is_valid((struct str){b->p + 2, b->n - 2}) ? 0 : BAD_DATA;
+}
+
+/* Puts the message in the place of its compressed form. */
+static int inflate_message(const struct ws_parser *p, enum ws_opcode op, struct buf *whole)
+{
+	_cleanup_(buf_deinit) struct buf data = *whole;
+	int code;
+
+	*whole = BUF_INIT;
+	code = ws_inflate(buf_str(&data), p->max_message, whole);
+	if (code == 0 && op == WS_TEXT && !utf8_is_valid(buf_str(whole)))
+		code = BAD_DATA;
+	return code;
 }
 
 /* A frame is whole. Its memory is taken out of the parser first: the owner may end the parser in on_frame. Returns 0,
@@ -178,6 +200,8 @@ static int finish_frame(struct ws_parser *p)
 		whole = p->message;
 		p->message = BUF_INIT;
 		p->message_op = WS_CONT;
+		if (p->is_deflated && (code = inflate_message(p, op, &whole)))
+			return code;
 	}
 	return p->on_frame(p->owner, op, whole.n ? whole.p : "", whole.n) ? 0 : -1;
 }

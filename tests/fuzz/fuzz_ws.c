@@ -31,12 +31,13 @@ static bool on_frame(void *owner, enum ws_opcode op, const char *data, size_t n)
 	return !s->stopped;
 }
 
-static int feed(bool is_server, const char *data, size_t n, size_t step, struct seen *seen)
+static int feed(bool is_server, bool may_deflate, const char *data, size_t n, size_t step, struct seen *seen)
 {
 	struct ws_parser p;
 	int code = 0;
 
 	ws_parser_init(&p, is_server, MAX_MESSAGE, on_frame, seen);
+	p.may_deflate = may_deflate;
 	for (size_t i = 0; i < n && !code && !seen->stopped; i += step)
 		code = ws_parser_feed(&p, data + i, MIN(step, n - i));
 	ws_parser_deinit(&p);
@@ -47,15 +48,15 @@ static int feed(bool is_server, const char *data, size_t n, size_t step, struct 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct seen whole = {0}, pieces = {0};
-	bool is_server = n > 0 && data[0] & 1;
+	bool is_server = n > 0 && data[0] & 1, may_deflate = n > 0 && data[0] & 0x80;
 	size_t step = n > 0 ? (data[0] >> 1) % 20 + 1 : 1;
 
 	if (n > 0) {
 		data++;
 		n--;
 	}
-	int a = feed(is_server, (const char *)data, n, n ? n : 1, &whole);
-	int b = feed(is_server, (const char *)data, n, step, &pieces);
+	int a = feed(is_server, may_deflate, (const char *)data, n, n ? n : 1, &whole);
+	int b = feed(is_server, may_deflate, (const char *)data, n, step, &pieces);
 	check(a == b);
 	check(str_eq(buf_str(&whole.text), buf_str(&pieces.text)));
 	buf_deinit(&whole.text);
