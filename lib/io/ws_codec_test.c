@@ -197,6 +197,42 @@ static void every_class_of_the_autobahn_suite_ends_as_it_should(void **state)
 	}
 }
 
+/* Sections 12 and 13: with permessage-deflate agreed on. */
+static const struct frame_case deflated_cases[] = {
+	{"one frame", "c1 07 f248cdc9c90700", 0, "T:Hello;"},
+	{"two frames", "41 03 f248cd 80 04 c9c90700", 0, "T:Hello;"},
+	{"a ping between", "41 03 f248cd 89 01 'p' 80 04 c9c90700", 0, "P:p;T:Hello;"},
+	{"not compressed after compressed", "c1 07 f248cdc9c90700 81 01 'a' c2 07 f248cdc9c90700", 0,
+	 "T:Hello;T:a;B:Hello;"},
+	{"RSV1 on a continuation", "41 03 f248cd c0 04 c9c90700", 1002, ""},
+	{"RSV1 on a ping", "c9 00", 1002, ""},
+	{"RSV2 with RSV1", "e1 07 f248cdc9c90700", 1002, ""},
+	{"cut", "c1 03 f248cd", 1007, ""},
+	{"no deflated data", "c1 02 ffff", 1007, ""},
+	{"text that is not UTF-8", "c1 07 000100feffff00", 1007, ""},
+};
+
+static void compressed_messages_are_read(void **state)
+{
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(deflated_cases); i++) {
+		const struct frame_case *c = &deflated_cases[i / 2];
+		_cleanup_(buf_deinit) struct buf plain = BUF_INIT, masked = BUF_INIT;
+		struct seen seen = {0};
+		struct ws_parser p;
+		int code;
+
+		parse_frames(c->frames, &plain);
+		mask_frames(&plain, &masked);
+		ws_parser_init(&p, i % 2, MAX_MESSAGE, on_frame, &seen);
+		p.may_deflate = true;
+		code = i % 2 ? ws_parser_feed(&p, masked.p, masked.n) : ws_parser_feed(&p, plain.p, plain.n);
+		if (code != c->code || strcmp(seen.text.n ? seen.text.p : "", c->events) != 0)
+			fail_msg("%s: %d, %s", c->name, code, seen.text.n ? seen.text.p : "");
+		ws_parser_deinit(&p);
+		buf_deinit(&seen.text);
+	}
+}
+
 static void a_server_demands_the_mask_and_a_client_refuses_it(void **state)
 {
 	_cleanup_(buf_deinit) struct buf plain = BUF_INIT, masked = BUF_INIT;
@@ -255,6 +291,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_class_of_the_autobahn_suite_ends_as_it_should),
+		cmocka_unit_test(compressed_messages_are_read),
 		cmocka_unit_test(a_server_demands_the_mask_and_a_client_refuses_it),
 		cmocka_unit_test(frames_of_every_length_class_are_read_back),
 		cmocka_unit_test(the_owner_can_stop_and_end_the_parser),

@@ -7,11 +7,13 @@
 #include <cmocka.h>
 
 #include "io/peer_for_tests.h"
+#include "io/ws_deflate.h"
 
 #define REQUEST "GET /ws HTTP/1.1\r\nHost: a\r\n"
 #define UPGRADE "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n"
 #define VERSION "Sec-WebSocket-Version: 13\r\n"
 #define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define DEFLATE "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
 #define HANDSHAKE REQUEST UPGRADE VERSION KEY "\r\n"
 
 /* A server that keeps one connection, and a client that is bytes only. */
@@ -276,6 +278,61 @@ static void one_frame_goes_to_many(void **state)
 	room_close(&b);
 }
 
+/* What the client got, inflated: one compressed frame of a long text. */
+static void assert_deflated(struct room *r, const char *text, size_t n)
+{
+	_cleanup_(buf_deinit) struct buf back = BUF_INIT;
+
+	assert_true(r->received.n > 4 && r->received.n < n / 2);
+	assert_int_equal((uint8_t)r->received.p[0], 0xc1);
+	assert_int_equal(ws_inflate((struct str){r->received.p + 2, (size_t)r->received.p[1]}, 5000, &back), 0);
+	assert_int_equal(back.n, n);
+	assert_memory_equal(back.p, text, n);
+	buf_clear(&r->received);
+}
+
+static void a_frame_is_compressed_once_for_those_who_can_read_it(void **state)
+{
+	char text[900];
+	struct room plain, deflated, small;
+
+	memset(text, 'x', sizeof(text));
+	struct ws_shared *f = ws_shared_new(WS_TEXT, text, sizeof(text));
+	room_open_ws(&plain);
+	room_open(&deflated, REQUEST UPGRADE VERSION KEY DEFLATE "\r\n\r\n");
+	assert_non_null(strstr(deflated.received.p, "Sec-WebSocket-Extensions: permessage-deflate; "));
+	room_open(&small, REQUEST UPGRADE VERSION KEY DEFLATE "; server_max_window_bits=9\r\n\r\n");
+	assert_non_null(strstr(small.received.p, "; server_max_window_bits=9\r\n"));
+	buf_clear(&deflated.received);
+	buf_clear(&small.received);
+	ws_send_shared(plain.conn, f);
+	ws_send_shared(deflated.conn, f);
+	ws_send_shared(small.conn, f);
+	ws_shared_unref(f);
+	peer_run_ms(&plain.p, 10);
+	peer_run_ms(&deflated.p, 10);
+	peer_run_ms(&small.p, 10);
+	assert_int_equal(plain.received.n, sizeof(text) + 4);
+	assert_int_equal(small.received.n, sizeof(text) + 4); /* longer than its window */
+	assert_deflated(&deflated, text, sizeof(text));
+	ws_send(deflated.conn, WS_TEXT, text, sizeof(text));
+	peer_run_ms(&deflated.p, 10);
+	assert_deflated(&deflated, text, sizeof(text));
+	ws_send(deflated.conn, WS_TEXT, "short", 5);
+	peer_run_ms(&deflated.p, 10);
+	assert_received(&deflated, "\x81\x05short", 7);
+	stream_write(deflated.client, "\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\0", 13);
+	peer_run_ms(&deflated.p, 10);
+	assert_string_equal(deflated.messages.p, "T:Hello;");
+	stream_write(plain.client, "\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\0", 13);
+	peer_run_ms(&plain.p, 10);
+	peer_run_ms(&plain.p, 10);
+	assert_int_equal(plain.code, 1002);
+	room_close(&plain);
+	room_close(&deflated);
+	room_close(&small);
+}
+
 static void a_slow_peer_is_told_apart_and_drains(void **state)
 {
 	static char block[60000];
@@ -307,6 +364,7 @@ int main(void)
 		cmocka_unit_test(a_violation_is_told_and_ends_the_connection),
 		cmocka_unit_test(the_server_can_close_and_hears_no_more),
 		cmocka_unit_test(one_frame_goes_to_many),
+		cmocka_unit_test(a_frame_is_compressed_once_for_those_who_can_read_it),
 		cmocka_unit_test(a_slow_peer_is_told_apart_and_drains),
 	};
 
