@@ -14,9 +14,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "pty.h"
+#include "waiting.h"
 
 #define PIPE_SIZE (256 * 1024)
 #define SETUP_MS 30000
+#define INPUT_ROOM (64 * 1024)
+#define LOOK_FIRST_MS 100 /* from the last input or output to the first look whether it waits for input */
+#define LOOK_MAX_MS 2000
 #define DRAIN_MS 200 /* after the leader's exit, for output of what it left behind */
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
@@ -59,6 +64,8 @@ static void end_with(struct attendant *a, enum command_status status)
 	kill_now(a);
 }
 
+static void stir(struct attendant *a);
+
 static void go(struct attendant *a)
 {
 	int r = sandbox_go(&a->sandbox);
@@ -71,6 +78,7 @@ static void go(struct attendant *a)
 	a->result.started_us = clock_now_us();
 	a->start_us = clock_mono_us();
 	enter(a, ATTEND_RUNNING, a->spec->timeout_ms);
+	stir(a);
 }
 
 static void exec_failed(struct attendant *a, int err)
@@ -150,6 +158,32 @@ static void on_deadline(struct attendant *a)
 
 /* ---- Pipes ---- */
 
+static bool has_tty(const struct attendant *a)
+{
+	return a->spec->tty.rows > 0;
+}
+
+/* Something happened: it does not wait for input, as far as we know. */
+static void stir(struct attendant *a)
+{
+	a->is_waiting = false;
+	a->look_ms = LOOK_FIRST_MS;
+	a->look_us = clock_mono_us() + LOOK_FIRST_MS * 1000;
+}
+
+static bool may_wait_for_input(const struct attendant *a)
+{
+	return a->state == ATTEND_RUNNING && a->spec->has_input && !a->is_waiting && !a->is_input_ended && a->in >= 0 &&
+	       a->pending_n == 0;
+}
+
+static void look_for_waiting(struct attendant *a)
+{
+	a->is_waiting = waiting_for_input(a->sandbox.init, a->in, has_tty(a));
+	a->look_ms = MIN(a->look_ms * 2, LOOK_MAX_MS);
+	a->look_us = clock_mono_us() + a->look_ms * 1000ull;
+}
+
 static void on_output(struct attendant *a, int i)
 {
 	ssize_t n = read(a->out[i], a->buffer, PIPE_SIZE);
@@ -160,6 +194,7 @@ static void on_output(struct attendant *a, int i)
 		close_fd(&a->out[i]);
 		return;
 	}
+	stir(a);
 	a->on_output(a, i, a->buffer, (size_t)n);
 }
 
@@ -176,15 +211,101 @@ static void drain_rest(struct attendant *a)
 		}
 }
 
-static void on_input(struct attendant *a)
+/* The spec's input first, then what came since. */
+static struct str next_input(const struct attendant *a)
 {
-	ssize_t n = write(a->in, a->spec->input.p + a->in_at, a->spec->input.n - a->in_at);
+	if (a->in_at < a->spec->input.n)
+		return (struct str){a->spec->input.p + a->in_at, a->spec->input.n - a->in_at};
+	return (struct str){a->pending, a->pending_n};
+}
+
+static void input_taken(struct attendant *a, size_t n)
+{
+	if (a->in_at < a->spec->input.n) {
+		a->in_at += n;
+		return;
+	}
+	a->taken += n;
+	a->pending_n -= n;
+	memmove(a->pending, a->pending + n, a->pending_n);
+}
+
+/* Nothing is left, and nothing comes. On a terminal the end is a character, and our end stays open for the output. */
+static void input_done(struct attendant *a)
+{
+	if (a->spec->has_input && !a->is_input_ended)
+		return;
+	if (!has_tty(a))
+		close_fd(&a->in);
+}
+
+static void on_input(struct attendant *a, bool is_gone)
+{
+	struct str next = next_input(a);
+	ssize_t n = next.n && !is_gone ? write(a->in, next.p, next.n) : 0;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	a->in_at += (size_t)MAX(n, 0);
-	if (n < 0 || a->in_at == a->spec->input.n)
+	if (n < 0 || is_gone) {
 		close_fd(&a->in);
+		a->pending_n = 0;
+		return;
+	}
+	stir(a);
+	input_taken(a, (size_t)n);
+	if (next_input(a).n == 0)
+		input_done(a);
+}
+
+ssize_t attendant_input(struct attendant *a, const void *data, size_t n)
+{
+	size_t room = INPUT_ROOM - a->pending_n;
+
+	if (!a->spec->has_input || a->in < 0 || a->is_input_ended)
+		return -EPIPE;
+	n = MIN(n, room);
+	if (n > 0)
+		memcpy(a->pending + a->pending_n, data, n);
+	a->pending_n += n;
+	a->received += n;
+	stir(a);
+	return (ssize_t)n;
+}
+
+void attendant_input_end(struct attendant *a)
+{
+	const char eof = 'D' & 0x1f;
+
+	if (!a->spec->has_input || a->in < 0 || a->is_input_ended)
+		return;
+	if (has_tty(a)) {
+		attendant_input(a, &eof, 1);
+		return;
+	}
+	a->is_input_ended = true;
+	if (next_input(a).n == 0)
+		input_done(a);
+}
+
+int attendant_signal(struct attendant *a, int sig, bool leader_alone)
+{
+	pid_t group = has_tty(a) && !leader_alone && a->out[0] >= 0 ? pty_foreground(a->out[0]) : 0, leader;
+
+	if (a->state != ATTEND_RUNNING)
+		return -ESRCH;
+	if (group > 1)
+		return kill(-group, sig) < 0 ? -errno : 0;
+	leader = waiting_first_child(a->sandbox.init);
+	if (leader <= 1)
+		return -ESRCH;
+	return kill(leader_alone ? leader : -leader, sig) < 0 ? -errno : 0;
+}
+
+int attendant_resize(struct attendant *a, const struct tty_size *size)
+{
+	if (!has_tty(a) || a->out[0] < 0)
+		return -ENOTTY;
+	return pty_resize(a->out[0], size);
 }
 
 /* ---- The owner's side ---- */
@@ -227,7 +348,7 @@ void attendant_poll(const struct attendant *a, struct pollfd p[static ATTEND_FDS
 	p[ATTEND_INIT] = (struct pollfd){.fd = a->sandbox.control, .events = POLLIN};
 	p[ATTEND_OUT] = (struct pollfd){.fd = a->is_held ? -1 : a->out[0], .events = POLLIN};
 	p[ATTEND_ERR] = (struct pollfd){.fd = a->is_held ? -1 : a->out[1], .events = POLLIN};
-	p[ATTEND_IN] = (struct pollfd){.fd = a->in, .events = POLLOUT};
+	p[ATTEND_IN] = (struct pollfd){.fd = a->in, .events = next_input(a).n ? POLLOUT : 0};
 }
 
 void attendant_handle(struct attendant *a, const struct pollfd p[static ATTEND_FDS])
@@ -236,7 +357,7 @@ void attendant_handle(struct attendant *a, const struct pollfd p[static ATTEND_F
 		if (p[ATTEND_OUT + i].revents)
 			on_output(a, i);
 	if (p[ATTEND_IN].revents)
-		on_input(a);
+		on_input(a, (p[ATTEND_IN].revents & (POLLERR | POLLHUP | POLLNVAL)) != 0);
 	if (p[ATTEND_INIT].revents)
 		on_init_message(a);
 	if (p[ATTEND_PIDFD].revents && a->sandbox.control < 0)
@@ -247,16 +368,20 @@ void attendant_handle(struct attendant *a, const struct pollfd p[static ATTEND_F
 
 int attendant_milliseconds(const struct attendant *a)
 {
-	uint64_t now = clock_mono_us();
+	uint64_t now = clock_mono_us(), at = a->deadline_us;
 
-	return now >= a->deadline_us ? 0 : (int)MIN((a->deadline_us - now + 999) / 1000, 3600000);
+	if (may_wait_for_input(a))
+		at = MIN(at, a->look_us);
+	return now >= at ? 0 : (int)MIN((at - now + 999) / 1000, 3600000);
 }
 
 void attendant_step(struct attendant *a)
 {
 	if (a->state == ATTEND_DRAINING && a->out[0] < 0 && a->out[1] < 0)
 		kill_now(a);
-	if (a->state != ATTEND_ENDED && attendant_milliseconds(a) == 0)
+	if (may_wait_for_input(a) && clock_mono_us() >= a->look_us)
+		look_for_waiting(a);
+	if (a->state != ATTEND_ENDED && clock_mono_us() >= a->deadline_us)
 		on_deadline(a);
 }
 
@@ -282,7 +407,7 @@ static int input_pipe(struct attendant *a, int *ret_inner)
 {
 	int fds[2];
 
-	if (a->spec->input.n == 0) {
+	if (a->spec->input.n == 0 && !a->spec->has_input) {
 		*ret_inner = open("/dev/null", O_RDONLY | O_CLOEXEC);
 		return *ret_inner < 0 ? -errno : 0;
 	}
@@ -294,6 +419,34 @@ static int input_pipe(struct attendant *a, int *ret_inner)
 	a->in = fds[1];
 	*ret_inner = fds[0];
 	return 0;
+}
+
+/* One terminal for all three; two descriptors of its master, because output and input end on their own. */
+static int terminal(struct attendant *a, int inner[3])
+{
+	uid_t owner = a->host->is_root ? a->spec->uid : (uid_t)-1;
+	int r = pty_open(owner, &a->spec->tty, &a->out[0], &inner[0]);
+
+	for (int i = 1; r == 0 && i < 3; i++) {
+		inner[i] = fcntl(inner[0], F_DUPFD_CLOEXEC, 0);
+		r = inner[i] < 0 ? -errno : 0;
+	}
+	a->in = r < 0 ? -1 : fcntl(a->out[0], F_DUPFD_CLOEXEC, 0);
+	return r < 0 ? r : a->in < 0 ? -errno : 0;
+}
+
+static int make_stdio(struct attendant *a, int inner[3])
+{
+	int r;
+
+	if (a->spec->has_input)
+		a->pending = arena_alloc(a->arena, INPUT_ROOM);
+	if (has_tty(a))
+		return terminal(a, inner);
+	r = input_pipe(a, &inner[0]);
+	if (r == 0)
+		r = output_pipe(a, 0, &inner[1]);
+	return r < 0 ? r : output_pipe(a, 1, &inner[2]);
 }
 
 /* The folder on the host; without namespaces the command sees it at this path, and it needs one in any case. */
@@ -388,12 +541,8 @@ static int start_sandbox(struct attendant *a, const char *dir, struct error *err
 		.pids_max = a->spec->pids_max,
 		.network = a->network,
 	};
-	int r = input_pipe(a, &inner[0]);
+	int r = make_stdio(a, inner);
 
-	if (r == 0)
-		r = output_pipe(a, 0, &inner[1]);
-	if (r == 0)
-		r = output_pipe(a, 1, &inner[2]);
 	if (r < 0)
 		error_set(err, "sandbox_failed", "Making pipes: %s.", strerror(-r));
 	memcpy(spec.stdio, inner, sizeof(inner));

@@ -32,12 +32,20 @@ struct attendant {
 	uint64_t deadline_us; /* monotonic, of the state */
 	uint64_t start_us;    /* monotonic, of the leader */
 	struct sandbox sandbox;
-	int out[2];   /* our ends of stdout and stderr; -1 = ended */
+	int out[2];   /* our ends of stdout and stderr, or of the terminal and -1; -1 = ended */
 	int in;       /* our end of stdin, -1 = none or closed */
-	size_t in_at; /* bytes of the input written */
+	size_t in_at; /* bytes of the spec's input written */
 	char *buffer;
-	bool network; /* the owner's: with the host's network */
-	bool is_held; /* the owner's: output waits in the pipes */
+	/* With spec->has_input: what came for stdin and waits to be taken. */
+	char *pending;
+	size_t pending_n;
+	bool is_input_ended;      /* nothing comes any more */
+	uint64_t received, taken; /* bytes that came, and went into stdin */
+	bool is_waiting;          /* the command waits for input */
+	uint64_t look_us;         /* monotonic: when to look whether it does */
+	unsigned look_ms;         /* the pause before, growing while nothing happens */
+	bool network;             /* the owner's: with the host's network */
+	bool is_held;             /* the owner's: output waits in the pipes */
 
 	/* i: 0 = stdout, 1 = stderr. */
 	void (*on_output)(struct attendant *a, int i, const void *data, size_t n);
@@ -50,6 +58,14 @@ int attendant_start(struct attendant *a, const char *dir);
 /* The start could not be put on record or the like: it ends as COMMAND_ERROR. */
 void attendant_fail(struct attendant *a, const char *reason);
 void attendant_cancel(struct attendant *a);
+/* Only with spec->has_input. Takes what there is room for: returns how many bytes, -EPIPE: its stdin is closed. */
+ssize_t attendant_input(struct attendant *a, const void *data, size_t n);
+void attendant_input_end(struct attendant *a);
+/* To the terminal's foreground group, otherwise to the leader's group; or to the leader alone. 0 or -errno; -ESRCH: it
+ * does not run. */
+int attendant_signal(struct attendant *a, int sig, bool leader_alone);
+/* 0 or -errno; -ENOTTY: it has no terminal. */
+int attendant_resize(struct attendant *a, const struct tty_size *size);
 void attendant_poll(const struct attendant *a, struct pollfd p[static ATTEND_FDS]);
 void attendant_handle(struct attendant *a, const struct pollfd p[static ATTEND_FDS]);
 /* After each turn: what is due by time, or by the pipes' ends. */

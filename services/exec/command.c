@@ -199,6 +199,10 @@ void command_pump(struct command *c)
 		follower_pump(s);
 }
 
+void command_input_changed(struct command *c)
+{
+}
+
 void command_seen(struct command *c)
 {
 	if (c->phase == PHASE_RUNNING)

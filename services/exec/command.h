@@ -26,9 +26,15 @@ struct command {
 	void *run;             /* the target's own, in the arena */
 	unsigned refs;         /* one until its end, one for each stream, the target's */
 	int64_t started_us;
-	bool is_cancelled;     /* wanted */
-	struct list followers; /* struct follower, link */
-	struct list waiting;   /* struct create_wait, link: requests with the same key, until it is saved */
+	bool is_cancelled; /* wanted */
+	struct {
+		bool is_known;            /* the target has told the rest */
+		bool is_closed;           /* it takes no more */
+		uint64_t received, taken; /* bytes that the target has; that went into the command's stdin */
+	} input;                          /* with spec.has_input */
+	bool is_waiting;                  /* for input */
+	struct list followers;            /* struct follower, link */
+	struct list waiting;              /* struct create_wait, link: requests with the same key, until it is saved */
 	UT_hash_handle hh_id, hh_key;
 };
 
@@ -50,6 +56,8 @@ void command_seen(struct command *c);
 
 /* For targets. There is more output: to the streams. */
 void command_pump(struct command *c);
+/* Its input changed, or whether it waits for any. */
+void command_input_changed(struct command *c);
 /* It has ended, and the journal knows. */
 void command_end(struct command *c, const struct result *result);
 /* It has ended and nobody has written the result: this does. */

@@ -17,6 +17,9 @@ enum control_event_type {
 	CONTROL_ENDED,       /* the result is on disk */
 	CONTROL_TAKEN,       /* another supervisor has this command: connect to its socket */
 	CONTROL_FAILED,      /* the spawner could not start a supervisor: err */
+	CONTROL_INPUT,       /* total: bytes of input that the supervisor has; at_us: of these, how many the command's
+			      * stdin took; err < 0: it takes no more */
+	CONTROL_WAITING,     /* total 1: the command waits for input; 0: not any more */
 };
 
 struct control_event {
@@ -27,15 +30,30 @@ struct control_event {
 };
 
 /* exec to a supervisor. */
-enum control_request_type { CONTROL_CANCEL = 1, CONTROL_SEEN };
-
-struct control_request {
-	uint32_t type;
+enum control_request_type {
+	CONTROL_CANCEL = 1,
+	CONTROL_SEEN,
+	CONTROL_DATA,     /* bytes for the command's stdin follow; at most CONTROL_WINDOW more than it took */
+	CONTROL_DATA_END, /* its stdin ends; on a terminal: the character for it */
+	CONTROL_SIGNAL,   /* a: the signal; b: 0 = the foreground group, 1 = the leader alone */
+	CONTROL_RESIZE,   /* a: rows, b: columns */
 };
 
-/* Both for exec's side. 1 = an event, 0 = the connection ended, -EAGAIN = nothing now. */
+/* A peer of before reads the type alone. */
+struct control_request {
+	uint32_t type;
+	uint32_t a, b;
+};
+
+#define CONTROL_DATA_MAX (16 << 10) /* bytes in one request */
+#define CONTROL_WINDOW (64 << 10)
+
+/* All for exec's side. 1 = an event, 0 = the connection ended, -EAGAIN = nothing now. */
 int control_receive(int fd, struct control_event *ret);
+/* 0 or -errno; -EAGAIN: the supervisor has not read what came before. */
 int control_send(int fd, enum control_request_type type);
+int control_send_with(int fd, enum control_request_type type, uint32_t a, uint32_t b);
+int control_send_data(int fd, const void *data, size_t n);
 
 /* The socket in the command's folder on which a supervisor takes connections. */
 #define CONTROL_SOCKET "ctl"

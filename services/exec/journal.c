@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/encode.h"
 #include "files.h"
+#include "session.h"
 #include "spool.h"
 
 #define SPEC_MAX (32 << 20)
@@ -345,7 +346,8 @@ int journal_end(const struct journal *j, const char *id, const struct result *re
 /* The key first: without it the command is not accepted; the folder last, as long as it is there we come back. */
 void journal_remove(const struct journal *j, const struct spec *spec)
 {
-	static const char *const files[] = {RESULT_FILE, RESULT_FILE ".tmp", "output", STARTED_FILE, "ctl", SPEC_FILE};
+	static const char *const files[] = {RESULT_FILE, RESULT_FILE ".tmp", "output", SESSION_FILE, STARTED_FILE,
+					    "ctl",       SPEC_FILE};
 	char user[65], mark[65 + ID_SIZE + 1];
 	int fd = journal_folder(j, spec->id);
 

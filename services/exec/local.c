@@ -175,6 +175,21 @@ static void reattach(struct local_run *l)
 	stop_watching(l);
 }
 
+static void on_input(struct command *c, const struct control_event *e)
+{
+	c->input.is_known = true;
+	c->input.is_closed = e->err < 0;
+	c->input.received = e->total;
+	c->input.taken = (uint64_t)e->at_us;
+	command_input_changed(c);
+}
+
+static void on_waiting(struct command *c, bool is_waiting)
+{
+	c->is_waiting = is_waiting;
+	command_input_changed(c);
+}
+
 static void on_event(struct local_run *l, const struct control_event *e)
 {
 	switch ((enum control_event_type)e->type) {
@@ -189,6 +204,8 @@ static void on_event(struct local_run *l, const struct control_event *e)
 		reattach(l);
 		break;
 	case CONTROL_TAKEN: reattach(l); break;
+	case CONTROL_INPUT: on_input(l->command, e); break;
+	case CONTROL_WAITING: on_waiting(l->command, e->total != 0); break;
 	}
 }
 

@@ -46,6 +46,12 @@ struct str spec_to_json(struct arena *a, const struct spec *s)
 	yyjson_mut_obj_add_str(doc, obj, "cwd", s->cwd);
 	add_strings(doc, obj, "env", s->env);
 	yyjson_mut_obj_add_strn(doc, obj, "stdin", s->input.p ? s->input.p : "", s->input.n);
+	yyjson_mut_obj_add_bool(doc, obj, "has_input", s->has_input);
+	yyjson_mut_obj_add_bool(doc, obj, "keeps_input", s->keeps_input);
+	yyjson_mut_obj_add_uint(doc, obj, "rows", s->tty.rows);
+	yyjson_mut_obj_add_uint(doc, obj, "cols", s->tty.cols);
+	if (s->tags)
+		add_strings(doc, obj, "tags", s->tags);
 	yyjson_mut_obj_add_str(doc, obj, "target", s->target);
 	yyjson_mut_obj_add_str(doc, obj, "workspace", s->workspace);
 	yyjson_mut_obj_add_uint(doc, obj, "uid", s->uid);
@@ -99,6 +105,10 @@ int spec_from_json(struct arena *a, struct str text, struct spec *ret)
 	s.cwd = json_get_str(obj, "cwd", "");
 	s.env = get_strings(a, obj, "env");
 	s.input = str_of(json_get_str(obj, "stdin", ""));
+	s.has_input = json_get_bool(obj, "has_input", false);
+	s.keeps_input = json_get_bool(obj, "keeps_input", false);
+	s.tty = (struct tty_size){(unsigned)get_u64(obj, "rows"), (unsigned)get_u64(obj, "cols")};
+	s.tags = get_strings(a, obj, "tags");
 	s.target = json_get_str(obj, "target", "");
 	s.workspace = json_get_str(obj, "workspace", "");
 	s.uid = (uid_t)get_u64(obj, "uid");

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "base/str.h"
+#include "pty.h"
 
 #define SPEC_FILE "spec.json"
 #define RESULT_FILE "result.json"
@@ -40,9 +41,13 @@ struct spec {
 	const char *script;       /* NULL for argv */
 	const char *cwd;          /* as asked, "" = /workspace */
 	char **env;               /* NAME=VALUE, NULL at the end */
-	struct str input;         /* stdin */
+	struct str input;         /* stdin's first bytes */
+	bool has_input;           /* stdin stays open for more */
+	bool keeps_input;         /* what is typed goes into the recording */
+	struct tty_size tty;      /* a terminal of that size; rows 0 = none */
 	const char *target;       /* its name, "" = this machine */
 	const char *workspace;    /* its id, "" = an empty one of its own */
+	char **tags;              /* for lists, NULL at the end */
 	uid_t uid;                /* on the host, where exec is root */
 	uint64_t timeout_ms, memory_max, tmp_max, output_max, file_size_max;
 	unsigned pids_max;

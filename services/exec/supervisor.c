@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "control.h"
 #include "files.h"
+#include "session.h"
 #include "spec.h"
 #include "spool.h"
 
@@ -33,6 +34,9 @@ struct peer {
 	bool is_told_start;
 	bool is_waiting; /* told about output, and has not said that it saw it */
 	uint64_t told;   /* bytes */
+	/* Of the input, as told. */
+	bool is_told_input, is_told_closed, is_told_waiting;
+	uint64_t told_received, told_taken;
 };
 
 struct supervisor {
@@ -40,6 +44,7 @@ struct supervisor {
 	struct spec spec;
 	struct attendant attendant;
 	struct spool_writer spool;
+	struct session session;
 	int dir_fd;  /* the command's folder, locked */
 	int exec_fd; /* the exec folder */
 	int listen_fd;
@@ -61,6 +66,28 @@ static void peer_send(struct peer *p, const struct control_event *e)
 		close_fd(&p->fd);
 }
 
+static void peer_tell_input(struct supervisor *s, struct peer *p)
+{
+	const struct attendant *a = &s->attendant;
+	bool is_closed = a->in < 0 || a->is_input_ended;
+	struct control_event input = {
+		.type = CONTROL_INPUT, .err = is_closed ? -EPIPE : 0, .total = a->received, .at_us = (int64_t)a->taken};
+	struct control_event waiting = {.type = CONTROL_WAITING, .total = a->is_waiting};
+
+	if (!p->is_told_input || p->told_received != a->received || p->told_taken != a->taken ||
+	    p->is_told_closed != is_closed) {
+		p->is_told_input = true;
+		p->is_told_closed = is_closed;
+		p->told_received = a->received;
+		p->told_taken = a->taken;
+		peer_send(p, &input);
+	}
+	if (p->is_told_waiting != a->is_waiting) {
+		p->is_told_waiting = a->is_waiting;
+		peer_send(p, &waiting);
+	}
+}
+
 /* Tells what it does not know yet. */
 static void peer_tell(struct supervisor *s, struct peer *p)
 {
@@ -71,6 +98,8 @@ static void peer_tell(struct supervisor *s, struct peer *p)
 		p->is_told_start = true;
 		peer_send(p, &started);
 	}
+	if (s->spec.has_input)
+		peer_tell_input(s, p);
 	if (!p->is_waiting && p->told < output.total) {
 		p->is_waiting = true;
 		p->told = output.total;
@@ -129,31 +158,62 @@ static int record_start(struct supervisor *s)
 	return r == 0 && fsync(s->dir_fd) < 0 ? -errno : r;
 }
 
+/* Since the leader's start. */
+static uint32_t at_ms(const struct supervisor *s)
+{
+	return (uint32_t)((clock_mono_us() - s->attendant.start_us) / 1000);
+}
+
 static void on_output(struct attendant *a, int i, const void *data, size_t n)
 {
 	struct supervisor *s = container_of(a, struct supervisor, attendant);
 
-	spool_write(&s->spool, i == 0 ? SPOOL_STDOUT : SPOOL_STDERR, (uint32_t)((clock_mono_us() - a->start_us) / 1000),
-		    data, n);
+	spool_write(&s->spool, i == 0 ? SPOOL_STDOUT : SPOOL_STDERR, at_ms(s), data, n);
+}
+
+static void on_data(struct supervisor *s, const char *data, size_t n)
+{
+	ssize_t taken = attendant_input(&s->attendant, data, n);
+
+	if (taken > 0 && s->spec.keeps_input)
+		session_input(&s->session, at_ms(s), data, (size_t)taken);
+}
+
+/* What cannot be done (it has just ended, say) is seen in the command's state. */
+static void on_request(struct supervisor *s, struct peer *p, const struct control_request *m, const char *data,
+		       size_t n)
+{
+	struct attendant *a = &s->attendant;
+	struct tty_size size = {m->a, m->b};
+
+	switch ((enum control_request_type)m->type) {
+	case CONTROL_CANCEL: attendant_cancel(a); break;
+	case CONTROL_SEEN: p->is_waiting = false; break;
+	case CONTROL_DATA: on_data(s, data, n); break;
+	case CONTROL_DATA_END: attendant_input_end(a); break;
+	case CONTROL_SIGNAL: attendant_signal(a, (int)m->a, m->b != 0); break;
+	case CONTROL_RESIZE:
+		if (attendant_resize(a, &size) == 0)
+			session_resize(&s->session, at_ms(s), &size);
+		break;
+	}
 }
 
 static void on_peer(struct supervisor *s, struct peer *p)
 {
-	struct control_request m;
-	ssize_t n = recv(p->fd, &m, sizeof(m), MSG_DONTWAIT);
+	static char data[CONTROL_DATA_MAX];
+	struct control_request m = {0};
+	struct iovec parts[] = {{&m, sizeof(m)}, {data, sizeof(data)}};
+	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = ARRAY_SIZE(parts)};
+	ssize_t n = recvmsg(p->fd, &msg, MSG_DONTWAIT);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (n != sizeof(m)) {
+	if (n < (ssize_t)sizeof(m.type)) {
 		close_fd(&p->fd);
 		return;
 	}
-	if (m.type == CONTROL_SEEN) {
-		p->is_waiting = false;
-		peer_tell(s, p);
-	} else if (m.type == CONTROL_CANCEL) {
-		attendant_cancel(&s->attendant);
-	}
+	on_request(s, p, &m, data, MAX((size_t)n, sizeof(m)) - sizeof(m));
 }
 
 /* ---- The loop ---- */
@@ -185,8 +245,8 @@ static void loop(struct supervisor *s)
 {
 	while (s->attendant.state != ATTEND_ENDED) {
 		wait_for_something(s);
-		tell_all(s);
 		attendant_step(&s->attendant);
+		tell_all(s);
 	}
 }
 
@@ -313,6 +373,7 @@ void command_supervise(const struct sandbox_host *host, const char *exec_dir, co
 		s.peers[i].fd = -1;
 	prepare(&s, exec_dir, id, control);
 	spool_writer_init(&s.spool, s.dir_fd, s.spec.output_max);
+	session_init(&s.session, s.dir_fd);
 	start(&s, exec_dir);
 	loop(&s);
 	attendant_finish(&s.attendant);

@@ -83,6 +83,141 @@ static void input_is_given_and_otherwise_empty(void **state)
 	expect_output(&t, "end\n");
 }
 
+static void type_in(struct trial *t, const char *text)
+{
+	assert_int_equal(control_send_data(t->control, text, strlen(text)), 0);
+}
+
+static void open_input_is_waited_for_taken_and_ended(void **state)
+{
+	struct trial t = trial_script(bench, "read a; echo \"<$a>\"; cat; echo end");
+
+	t.spec.has_input = true;
+	t.spec.input = STR("first\nnext ");
+	trial_start(&t);
+	assert_true(trial_until(&t, trial_is_waiting, 10000));
+	type_in(&t, "one\ntwo\n");
+	control_send(t.control, CONTROL_DATA_END);
+	trial_wait(&t);
+	expect_output(&t, "<first>\nnext one\ntwo\nend\n");
+	assert_int_equal(t.input_taken, 8);
+	assert_int_equal(t.result.exit_code, 0);
+}
+
+static void input_is_closed_when_the_command_closes_it(void **state)
+{
+	struct trial t = trial_script(bench, "exec </dev/null; mkfifo f; echo on; read x < f");
+
+	t.spec.has_input = true;
+	trial_start(&t);
+	assert_true(trial_until(&t, trial_input_is_closed, 10000));
+	trial_cancel(&t);
+	trial_wait(&t);
+}
+
+static void who_only_sleeps_does_not_wait_for_input(void **state)
+{
+	struct trial t = trial_script(bench, "sleep 0.7");
+
+	t.spec.has_input = true;
+	trial_start(&t);
+	assert_false(trial_until(&t, trial_is_waiting, 500));
+	trial_wait(&t);
+}
+
+static void signals_go_to_the_group_or_to_the_leader(void **state)
+{
+	struct trial t =
+		trial_script(bench, "trap 'echo usr1' USR1; echo on; (trap 'echo below' USR1; sleep 0.6) & wait; wait");
+
+	trial_start(&t);
+	assert_true(trial_until(&t, trial_has_output, 10000));
+	usleep(100000);
+	control_send_with(t.control, CONTROL_SIGNAL, SIGUSR1, 1);
+	trial_wait(&t);
+	expect_output(&t, "on\nusr1\n");
+
+	t = trial_script(bench, tagged("echo on; sleep %1$s; echo never"));
+	trial_start(&t);
+	assert_true(trial_until(&t, trial_has_output, 10000));
+	control_send_with(t.control, CONTROL_SIGNAL, SIGINT, 0);
+	trial_wait(&t);
+	assert_int_equal(t.result.status, COMMAND_SIGNALLED);
+	assert_int_equal(t.result.signal, SIGINT);
+}
+
+static struct trial terminal(const char *script)
+{
+	struct trial t = trial_script(bench, script);
+
+	t.spec.has_input = true;
+	t.spec.tty = (struct tty_size){30, 100};
+	return t;
+}
+
+static void a_terminal_has_its_size_and_is_the_controlling_one(void **state)
+{
+	struct trial t = terminal("stty size; test -t 0 && test -t 1 && test -t 2 && echo all; echo me > /dev/tty");
+
+	trial_start(&t);
+	trial_wait(&t);
+	expect_output(&t, "30 100\r\nall\r\nme\r\n");
+	assert_int_equal(t.result.exit_code, 0);
+}
+
+static bool has_been_resized(const struct trial *t)
+{
+	return t->total > 4;
+}
+
+static void a_resize_reaches_the_foreground(void **state)
+{
+	struct trial t = terminal("trap 'stty size; exit' WINCH; echo on; while :; do sleep 0.05; done");
+
+	trial_start(&t);
+	assert_true(trial_until(&t, trial_has_output, 10000));
+	control_send_with(t.control, CONTROL_RESIZE, 50, 132);
+	assert_true(trial_until(&t, has_been_resized, 10000));
+	trial_wait(&t);
+	expect_output(&t, "on\r\n50 132\r\n");
+}
+
+static void ctrl_c_goes_to_the_foreground(void **state)
+{
+	struct trial t = terminal(tagged("trap 'echo caught' INT; sleep %1$s; echo after $?"));
+
+	trial_start(&t);
+	for (int i = 0; i < 500 && !count_processes(tag); i++)
+		usleep(10000);
+	usleep(100000);
+	type_in(&t, "\003");
+	trial_wait(&t);
+	expect_output(&t, "^Ccaught\r\nafter 130\r\n");
+}
+
+static void the_end_of_a_terminals_input_is_a_character(void **state)
+{
+	struct trial t = terminal("cat; echo end");
+
+	trial_start(&t);
+	type_in(&t, "line\n");
+	assert_true(trial_until(&t, trial_is_waiting, 10000));
+	control_send(t.control, CONTROL_DATA_END);
+	trial_wait(&t);
+	assert_non_null(strstr(t.output.p, "line\r\nline\r\n"));
+	assert_non_null(strstr(t.output.p, "end\r\n"));
+}
+
+static void nobody_types_into_a_terminal_from_inside(void **state)
+{
+	struct trial t = terminal("perl -e '$c = \"x\"; ioctl(STDIN, 0x5412, $c) or print "
+				  "\"no: $!\\n\"'");
+
+	trial_start(&t);
+	trial_wait(&t);
+	expect_output(&t, "no: Operation not permitted\r\n");
+}
+
 static void a_missing_program_is_told_by_name(void **state)
 {
 	static char *const argv[] = {ARG("no-such-program"), NULL};
@@ -351,6 +486,15 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_script_runs_and_tells_exit_and_output),
 		cmocka_unit_test(arguments_arrive_byte_exact),
 		cmocka_unit_test(input_is_given_and_otherwise_empty),
+		cmocka_unit_test(open_input_is_waited_for_taken_and_ended),
+		cmocka_unit_test(input_is_closed_when_the_command_closes_it),
+		cmocka_unit_test(who_only_sleeps_does_not_wait_for_input),
+		cmocka_unit_test(signals_go_to_the_group_or_to_the_leader),
+		cmocka_unit_test(a_terminal_has_its_size_and_is_the_controlling_one),
+		cmocka_unit_test(a_resize_reaches_the_foreground),
+		cmocka_unit_test(ctrl_c_goes_to_the_foreground),
+		cmocka_unit_test(the_end_of_a_terminals_input_is_a_character),
+		cmocka_unit_test(nobody_types_into_a_terminal_from_inside),
 		cmocka_unit_test(a_missing_program_is_told_by_name),
 		cmocka_unit_test(a_missing_working_directory_is_an_error),
 		cmocka_unit_test(a_signal_is_told),

@@ -163,6 +163,11 @@ static void on_event(struct trial *t)
 		break;
 	case CONTROL_ENDED: t->is_ended = true; break;
 	case CONTROL_TAKEN: break;
+	case CONTROL_INPUT:
+		t->input_taken = (uint64_t)e.at_us;
+		t->is_input_closed = e.err < 0;
+		break;
+	case CONTROL_WAITING: t->is_waiting = e.total != 0; break;
 	case CONTROL_FAILED: fail_msg("supervisor: %s", strerror(-e.err)); break;
 	}
 }
@@ -195,6 +200,16 @@ bool trial_has_output(const struct trial *t)
 bool trial_has_ended(const struct trial *t)
 {
 	return t->is_ended;
+}
+
+bool trial_is_waiting(const struct trial *t)
+{
+	return t->is_waiting;
+}
+
+bool trial_input_is_closed(const struct trial *t)
+{
+	return t->is_input_closed;
 }
 
 static bool is_closed(const struct trial *t)

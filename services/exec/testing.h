@@ -24,6 +24,8 @@ struct trial {
 	int control;
 	int64_t started_us;
 	uint64_t total; /* as told */
+	uint64_t input_taken;
+	bool is_input_closed, is_waiting;
 	struct result result;
 	bool is_ended, is_closed;
 	struct str output; /* what is kept, both streams; after trial_wait */
@@ -45,6 +47,8 @@ struct trial trial_run(struct bench *b, const char *script);
 bool trial_has_started(const struct trial *t);
 bool trial_has_output(const struct trial *t);
 bool trial_has_ended(const struct trial *t);
+bool trial_is_waiting(const struct trial *t);
+bool trial_input_is_closed(const struct trial *t);
 /* The supervisor's pid, from /proc; 0 = gone. */
 pid_t trial_supervisor(const struct trial *t);
 /* Makes the workspace's folder, with the owner that the spec asks for. */

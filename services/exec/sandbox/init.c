@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -118,6 +119,7 @@ static NORETURN void leader_main(const struct sandbox_host *host, const struct s
 	if (!host->namespaces)
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a pid namespace would end it with the init */
 	setsid();
+	ioctl(STDIN_FILENO, TIOCSCTTY, 0); /* a terminal becomes its own; on anything else this does nothing */
 	umask(022);
 	if (chdir(spec->cwd) < 0) {
 		m.event = INIT_CWD_FAILED;
