@@ -167,6 +167,8 @@ static bool is_database(struct str s, const char *schemes)
 
 	if (!rest.p || !rest.n || !is_one_of(scheme, schemes))
 		return false;
+	if (str_is(scheme, "unix"))
+		return rest.p[0] == '/';
 	return str_is(scheme, "sqlite") || (str_has_prefix(rest, STR("//")) && rest.n > 2 && !has_blanks(rest));
 }
 
@@ -253,8 +255,9 @@ static int say_wanted(const struct option_def *def, const char *place, const cha
 		break;
 	case OPTION_DATABASE:
 		return error_set(err, "option_invalid",
-				 "%s: this is no database address: it begins with one of %s, such as "
-				 "sqlite:/var/lib/ogent/db/ogent.db or SCHEME://USER:PASSWORD@HOST/DATABASE",
+				 "%s: this is no address of a database: it begins with one of %s, such as "
+				 "sqlite:/var/lib/ogent/db/ogent.db, SCHEME://USER:PASSWORD@HOST/DATABASE or "
+				 "unix:/run/redis.sock",
 				 place, def->one_of);
 	case OPTION_STRING:
 	case OPTION_SECRET:

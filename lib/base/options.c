@@ -56,6 +56,9 @@ static const struct option_def defs[] = {
 	 "Database of the auth role; empty: sqlite:<data>/db/ogent_auth.db"},
 	{"agent_db_url", OPTION_DATABASE, "", "DATABASE_URL", 0, 0, "sqlite|postgres|postgresql",
 	 "Database of the agent role; empty: sqlite:<data>/db/langchain_agent.db"},
+	{"redis_url", OPTION_DATABASE, "", "REDIS_URL", 0, 0, "redis|unix",
+	 "Redis that several gateways and socket services share: redis://USER:PASSWORD@HOST:PORT/NUMBER or unix:/PATH; "
+	 "empty: none"},
 	{"openai_api_key", OPTION_SECRET, "", "OPENAI_API_KEY", 0, 0, NULL,
 	 "Key for the OpenAI-compatible model provider"},
 	{"openai_base_url", OPTION_URL, "https://api.openai.com/v1", "OPENAI_BASE_URL", 0, 0, NULL,

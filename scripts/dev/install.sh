@@ -2,14 +2,14 @@
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config python3 python3-yaml ccache git ca-certificates
 	libuv1-dev libc-ares-dev libcurl4-openssl-dev libsqlite3-dev libsodium-dev libseccomp-dev libutf8proc-dev libinih-dev libmd-dev
-	libssh-dev zlib1g-dev uthash-dev libllhttp-dev libyyjson-dev libcmocka-dev libpq-dev libmariadb-dev"
+	libssh-dev zlib1g-dev uthash-dev libllhttp-dev libyyjson-dev libcmocka-dev libpq-dev libmariadb-dev libhiredis-dev"
 # The compiler's own runtime for sanitizers and fuzzing is named for its version.
 case $(. /etc/os-release && echo "${VERSION_CODENAME:-}") in
 bookworm) clang_rt=libclang-rt-14-dev ;;
 *) clang_rt=libclang-rt-19-dev ;;
 esac
 lint_packages="clang clang-format $clang_rt universal-ctags"
-test_packages="chromium openssh-server openssh-client procps iproute2 util-linux postgresql mariadb-server-core mariadb-client openssl sqlite3 curl dnsmasq-base"
+test_packages="chromium openssh-server openssh-client procps iproute2 util-linux postgresql mariadb-server-core mariadb-client openssl sqlite3 curl dnsmasq-base redis-tools haproxy"
 deb_packages="dpkg-dev debhelper lintian"
 deb_test_packages="mmdebstrap qemu-system-x86 e2fsprogs debian-archive-keyring"
 bench_packages="bubblewrap procps"
