@@ -12,6 +12,7 @@
 
 /* A longer message or value is cut, so that a line stays a line for whoever collects them. */
 #define MAX_TEXT 4096
+#define COLLECT_MAX (64 * 1024)
 
 static struct {
 	char service[32];
@@ -19,6 +20,10 @@ static struct {
 	bool json, is_set;
 	int copy;
 } self = {.service = "ogent", .level = LOG_INFO, .copy = -1};
+
+/* The lines that a thread has collected. */
+static _Thread_local struct buf collected;
+static _Thread_local bool collects;
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
@@ -135,13 +140,48 @@ static void write_to(int fd, const struct buf *line)
 	while (n < 0 && errno == EINTR);
 }
 
-static void write_line(struct buf *line)
+static void write_all(const struct buf *lines)
+{
+	write_to(STDERR_FILENO, lines);
+	if (self.copy >= 0)
+		write_to(self.copy, lines);
+}
+
+void log_flush(void)
+{
+	if (!collected.n)
+		return;
+	write_all(&collected);
+	buf_clear(&collected);
+}
+
+void log_collect(bool on)
+{
+	collects = on;
+	if (on)
+		return;
+	log_flush();
+	buf_deinit(&collected);
+}
+
+/* A line begins where the thread collects, or in a buffer of its own. */
+static struct buf *line_new(struct buf *own)
+{
+	if (collects)
+		return &collected;
+	buf_reserve(own, 500); /* an ordinary line is allocated once */
+	return own;
+}
+
+static void line_end(struct buf *line, enum log_level level)
 {
 	buf_add_str(line, self.json ? "}\n" : "\n");
-	write_to(STDERR_FILENO, line);
-	if (self.copy >= 0)
-		write_to(self.copy, line);
-	buf_deinit(line);
+	if (line != &collected) {
+		write_all(line);
+		buf_deinit(line);
+	} else if (level >= LOG_WARN || line->n >= COLLECT_MAX) {
+		log_flush();
+	}
 }
 
 static void set_defaults(void)
@@ -153,33 +193,34 @@ static void set_defaults(void)
 void log_event(enum log_level level, const char *message, ...)
 {
 	int saved = errno;
-	struct buf line = BUF_INIT;
+	struct buf own = BUF_INIT, *line;
 	const char *name;
 	va_list ap;
 
 	if (!log_enabled(level))
 		return;
 	set_defaults();
-	buf_reserve(&line, 500); /* an ordinary line is allocated once */
-	start_line(&line, level, message);
+	line = line_new(&own);
+	start_line(line, level, message);
 	va_start(ap, message);
 	while ((name = va_arg(ap, const char *))) {
 		const char *value = va_arg(ap, const char *);
-		add_field(&line, name, value);
+		add_field(line, name, value);
 	}
 	va_end(ap);
-	write_line(&line);
+	line_end(line, level);
 	errno = saved;
 }
 
 static void log_v(enum log_level level, const char *fmt, va_list ap)
 {
-	struct buf message = BUF_INIT, line = BUF_INIT;
+	struct buf message = BUF_INIT, own = BUF_INIT, *line;
 
 	set_defaults();
 	buf_vprintf(&message, fmt, ap);
-	start_line(&line, level, message.n ? message.p : "");
-	write_line(&line);
+	line = line_new(&own);
+	start_line(line, level, message.n ? message.p : "");
+	line_end(line, level);
 	buf_deinit(&message);
 }
 

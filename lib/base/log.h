@@ -18,6 +18,10 @@ void log_event(enum log_level level, const char *message, ...) __attribute__((se
 /* printf form for messages without fields. */
 void log_printf(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool log_enabled(enum log_level level);
+/* The calling thread's lines are collected from now on and written together by log_flush, which its loop calls before
+ * it waits; a warning, an error or fatal writes all at once. */
+void log_collect(bool on);
+void log_flush(void);
 
 #define log_debug(...)                                      \
 	do {                                                \

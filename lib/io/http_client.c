@@ -4,6 +4,7 @@
 #include "io/http_client.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@ enum call_flags {
 	CALL_PAUSED = 8,
 	CALL_BLOCKED = 16, /* was told to wait for on_drain */
 	CALL_ENDED = 32,   /* on_done is due or was called */
+	CALL_WAITING = 64, /* in the pool's queue */
 };
 
 struct http_pool {
@@ -28,9 +30,9 @@ struct http_pool {
 	struct list busy;    /* connections with a call, also while connecting, and those that are closing */
 	struct list waiting; /* calls in want of a connection, oldest first */
 	struct list ended;   /* calls whose on_done is due */
-	unsigned n_connections, n_idle;
-	struct later later; /* reports those in `ended` */
-	struct buf head;    /* of the request that is being sent; kept for the next */
+	_Atomic unsigned n_connections, n_idle, n_waiting; /* changed on the loop's thread only */
+	struct later later;                                /* reports those in `ended` */
+	struct buf head;                                   /* of the request that is being sent; kept for the next */
 	bool is_freeing;
 };
 
@@ -50,10 +52,27 @@ static const struct http_pool_limits default_limits = {
 
 static void dispatch(struct http_pool *p);
 
+/* For counters that one thread changes and others read. */
+static void count(_Atomic unsigned *n, int change)
+{
+	unsigned now = atomic_load_explicit(n, memory_order_relaxed);
+
+	atomic_store_explicit(n, now + (unsigned)change, memory_order_relaxed);
+}
+
+static void set_waiting(struct http_call *c, bool on)
+{
+	if (on == !!(c->flags & CALL_WAITING))
+		return;
+	c->flags ^= CALL_WAITING;
+	count(&c->pool->n_waiting, on ? 1 : -1);
+}
+
 /* Puts the call into no list and no connection. */
 static void call_detach(struct http_call *c)
 {
 	list_remove(&c->link);
+	set_waiting(c, false);
 	deadline_clear(&c->deadline);
 	buf_deinit(&c->pending);
 	if (c->conn)
@@ -112,7 +131,7 @@ static void conn_free(struct http_client_conn *conn)
 	deadline_clear(&conn->idle);
 	http_response_deinit(&conn->response);
 	free(conn);
-	p->n_connections--;
+	count(&p->n_connections, -1);
 	dispatch(p);
 	pool_free_if_quiet(p);
 }
@@ -143,7 +162,7 @@ static void conn_park(struct http_client_conn *conn)
 	}
 	list_remove(&conn->link);
 	list_prepend(&p->idle, &conn->link);
-	p->n_idle++;
+	count(&p->n_idle, 1);
 	deadline_set(p->wheel, &conn->idle, p->limits.idle_ms);
 	stream_resume(conn->stream); /* so that its end shows */
 }
@@ -154,7 +173,7 @@ static void conn_unpark(struct http_client_conn *conn)
 
 	list_remove(&conn->link);
 	list_append(&p->busy, &conn->link);
-	p->n_idle--;
+	count(&p->n_idle, -1);
 	deadline_clear(&conn->idle);
 }
 
@@ -480,6 +499,7 @@ static void conn_on_end(void *owner, int err)
 		c->flags |= CALL_RETRIED;
 		conn_close(conn); /* its end makes room for a new one */
 		list_prepend(&p->waiting, &c->link);
+		set_waiting(c, true);
 		return;
 	}
 	conn_fail(conn, err == -EPIPE || err == 0 ? -ECONNRESET : err);
@@ -535,7 +555,7 @@ static void conn_start(struct http_pool *p, struct http_call *c)
 	conn->pool = p;
 	list_init(&conn->link);
 	list_append(&p->busy, &conn->link);
-	p->n_connections++;
+	count(&p->n_connections, 1);
 	deadline_init(&conn->idle, conn_on_idle_expire);
 	http_response_init(&conn->response, &response_events, conn);
 	conn->call = c;
@@ -568,6 +588,7 @@ static void dispatch(struct http_pool *p)
 		if (!conn && p->n_connections >= p->limits.max_connections)
 			return;
 		list_remove(&c->link);
+		set_waiting(c, false);
 		if (conn)
 			conn_send(conn, c);
 		else
@@ -601,6 +622,7 @@ void http_call_start(struct http_pool *p, struct http_call *c)
 	}
 	call_expect_head(c);
 	list_append(&p->waiting, &c->link);
+	set_waiting(c, true);
 	dispatch(p);
 }
 
@@ -662,9 +684,7 @@ struct http_pool *http_pool_new(uv_loop_t *loop, struct wheel *wheel, const char
 
 void http_pool_stats(const struct http_pool *p, struct http_pool_stats *ret)
 {
-	*ret = (struct http_pool_stats){.open = p->n_connections, .idle = p->n_idle};
-	for (const struct list *l = p->waiting.next; l != &p->waiting; l = l->next)
-		ret->waiting++;
+	*ret = (struct http_pool_stats){p->n_connections, p->n_idle, p->n_waiting};
 }
 
 const char *http_pool_address(const struct http_pool *p)

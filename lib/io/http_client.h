@@ -30,6 +30,7 @@ const char *http_pool_address(const struct http_pool *p);
 struct http_pool_stats {
 	unsigned open, idle, waiting; /* connections, those of them without a call, calls in want of one */
 };
+/* From any thread. */
 void http_pool_stats(const struct http_pool *p, struct http_pool_stats *ret);
 
 struct http_call {

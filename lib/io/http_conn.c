@@ -99,7 +99,7 @@ static void finish(struct http_conn *c)
 	c->state = CONN_IDLE;
 	c->since = uv_now(c->server->loop);
 	c->has_skipped_cr = c->has_skipped_line = false;
-	if (c->is_last || c->server->is_draining)
+	if (c->is_last || c->server->is_leaving)
 		close_stream(c, true);
 }
 

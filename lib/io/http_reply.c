@@ -106,7 +106,7 @@ static void add_framing(struct http_conn *c, struct buf *b, int status, int64_t 
 	} else if (length < 0 && !box->has_no_body) {
 		c->is_last = true;
 	}
-	if (!box->has_keep_alive || c->server->is_draining || body_is_in_the_way(box))
+	if (!box->has_keep_alive || c->server->is_leaving || body_is_in_the_way(box))
 		c->is_last = true;
 	if (c->is_last)
 		buf_add_str(b, "Connection: close\r\n");

@@ -156,11 +156,10 @@ static void on_drain_end(struct deadline *d)
 	cut_all(container_of(d, struct http_server, drain_end), -ECANCELED);
 }
 
-int http_server_open(uv_loop_t *loop, struct wheel *wheel, const char *address, const struct http_limits *limits,
-		     http_on_request *cb, void *arg, struct http_server **ret)
+static struct http_server *server_new(uv_loop_t *loop, struct wheel *wheel, const struct http_limits *limits,
+				      http_on_request *cb, void *arg)
 {
 	struct http_server *s = xcalloc(1, sizeof(*s));
-	int r;
 
 	s->loop = loop;
 	s->wheel = wheel;
@@ -171,7 +170,12 @@ int http_server_open(uv_loop_t *loop, struct wheel *wheel, const char *address, 
 	list_init(&s->boxes);
 	later_init(&s->drained, on_drained);
 	deadline_init(&s->drain_end, on_drain_end);
-	r = listener_open(loop, wheel, address, BACKLOG, on_connection, s, &s->listener);
+	return s;
+}
+
+/* r: what opening the listener gave. */
+static int server_opened(struct http_server *s, int r, struct http_server **ret)
+{
 	if (r < 0) {
 		server_free(s);
 		return r;
@@ -179,6 +183,23 @@ int http_server_open(uv_loop_t *loop, struct wheel *wheel, const char *address, 
 	s->address = xstrdup(listener_address(s->listener));
 	*ret = s;
 	return 0;
+}
+
+int http_server_open(uv_loop_t *loop, struct wheel *wheel, const char *address, const struct http_limits *limits,
+		     http_on_request *cb, void *arg, struct http_server **ret)
+{
+	struct http_server *s = server_new(loop, wheel, limits, cb, arg);
+
+	return server_opened(s, listener_open(loop, wheel, address, BACKLOG, on_connection, s, &s->listener), ret);
+}
+
+int http_server_open_shared(uv_loop_t *loop, struct wheel *wheel, const char *address, bool is_first,
+			    const struct http_limits *limits, http_on_request *cb, void *arg, struct http_server **ret)
+{
+	struct http_server *s = server_new(loop, wheel, limits, cb, arg);
+
+	return server_opened(
+		s, listener_open_shared(loop, wheel, address, BACKLOG, is_first, on_connection, s, &s->listener), ret);
 }
 
 const char *http_server_address(const struct http_server *s)
@@ -189,6 +210,11 @@ const char *http_server_address(const struct http_server *s)
 unsigned http_server_connections(const struct http_server *s)
 {
 	return s->n_conns;
+}
+
+void http_server_leave(struct http_server *s)
+{
+	s->is_leaving = true;
 }
 
 static void stop_accepting(struct http_server *s)
@@ -203,7 +229,7 @@ void http_server_drain(struct http_server *s, uint64_t max_ms, void (*cb)(void *
 
 	if (s->is_draining)
 		return;
-	s->is_draining = true;
+	s->is_leaving = s->is_draining = true;
 	s->on_drained = cb;
 	s->drained_arg = arg;
 	stop_accepting(s);

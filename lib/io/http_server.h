@@ -46,8 +46,14 @@ typedef void http_on_request(void *arg, struct http_request *r);
 /* limits may be NULL for the defaults. Strings in `address` as for listener_open. Returns 0 or -errno. */
 int http_server_open(uv_loop_t *loop, struct wheel *wheel, const char *address, const struct http_limits *limits,
 		     http_on_request *cb, void *arg, struct http_server **ret);
+/* One of several on one address, see listener_open_shared. */
+int http_server_open_shared(uv_loop_t *loop, struct wheel *wheel, const char *address, bool is_first,
+			    const struct http_limits *limits, http_on_request *cb, void *arg, struct http_server **ret);
 const char *http_server_address(const struct http_server *s);
+/* From any thread. */
 unsigned http_server_connections(const struct http_server *s);
+/* From now on every answer ends its connection; new ones are still taken. For the time before draining. */
+void http_server_leave(struct http_server *s);
 /* Stops accepting, closes idle connections, lets the others finish their request (Connection: close); on_drained comes
  * when the last is gone or after max_ms, when what is left is cut. */
 void http_server_drain(struct http_server *s, uint64_t max_ms, void (*on_drained)(void *arg), void *arg);

@@ -94,14 +94,15 @@ struct http_server {
 	http_on_request *cb;
 	void *arg;
 	char *address;
-	struct list conns; /* struct http_conn: all */
-	unsigned n_conns;
-	struct list boxes; /* struct http_box: free, the last used first */
+	struct list conns;        /* struct http_conn: all */
+	_Atomic unsigned n_conns; /* changed on the loop's thread only, read by others */
+	struct list boxes;        /* struct http_box: free, the last used first */
 	unsigned n_boxes;
 	struct buf scratch; /* for the head of an answer */
 	char date[40];      /* "Date: …\r\n" of date_s */
 	int64_t date_s;
 
+	bool is_leaving; /* answers end their connection */
 	bool is_draining, is_freeing;
 	void (*on_drained)(void *arg);
 	void *drained_arg;

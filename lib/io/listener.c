@@ -22,6 +22,9 @@ struct listener {
 	char address[300];
 };
 
+/* Whether others of this process listen on the same port. */
+enum sharing { SHARED_NOT, SHARED_FIRST, SHARED_NEXT };
+
 static void on_closed(uv_handle_t *handle)
 {
 	free(container_of(handle, struct listener, u.handle));
@@ -95,11 +98,39 @@ static int resolve(struct address *a)
 	return 0;
 }
 
-static int listen_tcp(struct listener *l, struct address *a, int backlog)
+/* SO_REUSEPORT would let a second process of this user take a part of our connections, and us a part of its: so whoever
+ * comes first looks whether the address is free. */
+static int look_free(const struct address *a)
+{
+	int on = 1, fd = socket(a->ip.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), r = 0;
+	socklen_t n = a->ip.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	if (bind(fd, (const struct sockaddr *)&a->ip, n) < 0 || listen(fd, 1) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+static int share_port(struct listener *l, const struct address *a, enum sharing sharing)
+{
+	int on = 1, fd, r;
+
+	if (sharing == SHARED_FIRST && (r = look_free(a)) < 0)
+		return r;
+	if ((r = uv_fileno(&l->u.handle, &fd)) < 0)
+		return r;
+	return setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0 ? -errno : 0;
+}
+
+static int listen_tcp(struct listener *l, struct address *a, int backlog, uv_loop_t *loop, enum sharing sharing)
 {
 	int n = sizeof(a->ip), r = resolve(a);
 
-	if (r < 0)
+	uv_tcp_init_ex(loop, &l->u.tcp, r < 0 ? AF_UNSPEC : a->ip.ss_family);
+	if (r < 0 || (sharing != SHARED_NOT && (r = share_port(l, a, sharing)) < 0))
 		return r;
 	if ((r = uv_tcp_bind(&l->u.tcp, (struct sockaddr *)&a->ip, 0)) < 0 ||
 	    (r = uv_listen(&l->u.stream, backlog, on_connection)) < 0 ||
@@ -109,8 +140,8 @@ static int listen_tcp(struct listener *l, struct address *a, int backlog)
 	return 0;
 }
 
-int listener_open(uv_loop_t *loop, struct wheel *wheel, const char *address, int backlog, listener_on_connection *cb,
-		  void *arg, struct listener **ret)
+static int open_listener(uv_loop_t *loop, struct wheel *wheel, const char *address, int backlog, enum sharing sharing,
+			 listener_on_connection *cb, void *arg, struct listener **ret)
 {
 	struct listener *l;
 	struct address a;
@@ -126,15 +157,25 @@ int listener_open(uv_loop_t *loop, struct wheel *wheel, const char *address, int
 	strncpy(l->address, address, sizeof(l->address) - 1);
 	if (a.is_unix)
 		uv_pipe_init(loop, &l->u.pipe, 0);
-	else
-		uv_tcp_init(loop, &l->u.tcp);
-	r = a.is_unix ? listen_unix(l, &a, backlog) : listen_tcp(l, &a, backlog);
+	r = a.is_unix ? listen_unix(l, &a, backlog) : listen_tcp(l, &a, backlog, loop, sharing);
 	if (r < 0) {
 		listener_close(l);
 		return r;
 	}
 	*ret = l;
 	return 0;
+}
+
+int listener_open(uv_loop_t *loop, struct wheel *wheel, const char *address, int backlog, listener_on_connection *cb,
+		  void *arg, struct listener **ret)
+{
+	return open_listener(loop, wheel, address, backlog, SHARED_NOT, cb, arg, ret);
+}
+
+int listener_open_shared(uv_loop_t *loop, struct wheel *wheel, const char *address, int backlog, bool is_first,
+			 listener_on_connection *cb, void *arg, struct listener **ret)
+{
+	return open_listener(loop, wheel, address, backlog, is_first ? SHARED_FIRST : SHARED_NEXT, cb, arg, ret);
 }
 
 const char *listener_address(const struct listener *l)

@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -276,13 +277,19 @@ void stream_shutdown(struct stream *s)
 }
 
 /* One buffer for all reads of a thread: nobody keeps what he is given beyond on_data. */
+static _Thread_local char *read_buffer;
+
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
 {
-	static __thread char *shared;
+	if (!read_buffer)
+		read_buffer = xmalloc(READ_SIZE);
+	*ret = uv_buf_init(read_buffer, READ_SIZE);
+}
 
-	if (!shared)
-		shared = xmalloc(READ_SIZE);
-	*ret = uv_buf_init(shared, READ_SIZE);
+void stream_thread_end(void)
+{
+	free(read_buffer);
+	read_buffer = NULL;
 }
 
 static void on_end(struct stream *s, ssize_t n)
@@ -415,13 +422,14 @@ const char *stream_peer(const struct stream *s)
 
 struct stream *stream_new(uv_loop_t *loop, struct wheel *wheel, bool is_unix)
 {
-	static bool is_pipe_ignored;
+	static _Atomic bool is_pipe_ignored;
 	struct stream *s = xcalloc(1, sizeof(*s));
 
 	/* libuv writes without MSG_NOSIGNAL; a peer that is gone must be an error, not the end of the process. */
-	if (!is_pipe_ignored)
+	if (!atomic_load_explicit(&is_pipe_ignored, memory_order_relaxed)) {
 		signal(SIGPIPE, SIG_IGN);
-	is_pipe_ignored = true;
+		atomic_store(&is_pipe_ignored, true);
+	}
 
 	s->wheel = wheel;
 	s->is_unix = is_unix;

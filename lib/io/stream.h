@@ -62,6 +62,10 @@ typedef void listener_on_connection(void *arg, struct stream *s);
 /* Returns 0 or -errno. */
 int listener_open(uv_loop_t *loop, struct wheel *wheel, const char *address, int backlog, listener_on_connection *cb,
 		  void *arg, struct listener **ret);
+/* The same for one of several listeners of this process on one TCP address, among which the kernel shares out the
+ * connections (SO_REUSEPORT). is_first: the address must be free; the others give the first one's real address. */
+int listener_open_shared(uv_loop_t *loop, struct wheel *wheel, const char *address, int backlog, bool is_first,
+			 listener_on_connection *cb, void *arg, struct listener **ret);
 /* The real address, port filled in; the form of `address`. */
 const char *listener_address(const struct listener *l);
 /* Accepts no more. */

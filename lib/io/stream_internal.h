@@ -8,3 +8,5 @@
 struct stream *stream_new(uv_loop_t *loop, struct wheel *wheel, bool is_unix);
 uv_stream_t *stream_handle(struct stream *s);
 void stream_connected(struct stream *s);
+/* A thread that had streams ends: gives back what it read into. */
+void stream_thread_end(void);

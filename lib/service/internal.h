@@ -5,8 +5,7 @@
 #include "service/route.h"
 #include "service/service.h"
 
-#define SERVICE_ARENAS 64      /* kept for the next exchange */
-#define SERVICE_DRAIN_MS 10000 /* for what is under way when SIGTERM comes */
+#define SERVICE_ARENAS 64 /* kept for the next exchange */
 
 #define ROUTE_QUIET (1u << 16) /* a route's flag: no log line unless it fails */
 
@@ -38,14 +37,15 @@ struct service {
 	struct token_key key;
 	struct keyring *keyring;
 	struct router *router;
-	struct otlp *otlp;      /* NULL: spans are not exported */
-	struct list listeners;  /* struct service_listener, link */
-	unsigned n_draining;    /* listeners that have not reported yet */
-	struct list lanes;      /* struct watched_lane, link */
-	struct list peers;      /* struct peer, link */
-	struct list assertions; /* struct assertion, link: tokens for peers that can still be used */
+	struct otlp *otlp;           /* NULL: spans are not exported */
+	struct list listeners;       /* struct service_listener, link */
+	unsigned n_draining;         /* listeners and holds that have not reported yet */
+	struct deadline drain_start; /* while drain_delay runs */
+	struct list lanes;           /* struct watched_lane, link */
+	struct list peers;           /* struct peer, link */
+	struct list assertions;      /* struct assertion, link: tokens for peers that can still be used */
 
-	struct list ready_checks, health_infos, on_drain, on_stop; /* struct hook, link */
+	struct list ready_checks, health_infos, on_leave, on_drain, on_stop; /* struct hook, link */
 	struct list sse; /* struct exchange_full, sse_link: answers that last */
 
 	struct arena *arenas[SERVICE_ARENAS];

@@ -1,6 +1,7 @@
 #include "service/metrics.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,15 +12,14 @@
 static const double bounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 
 struct histogram {
-	uint64_t counts[ARRAY_SIZE(bounds) + 1]; /* each value in one place; summed up when written */
-	uint64_t n;
+	_Atomic uint64_t counts[ARRAY_SIZE(bounds) + 1]; /* each value in one place; summed up when written */
 };
 
 struct metric {
 	struct metric *next;
 	const char *name, *help, *type;
 	char *labels;
-	double value; /* a histogram's sum */
+	_Atomic double value; /* a histogram's sum */
 	double (*fn)(void *arg);
 	void *arg;
 	struct histogram *histogram;
@@ -145,12 +145,16 @@ void metric_hide_zero(struct metric *m)
 
 void metric_add(struct metric *m, double v)
 {
-	m->value += v;
+	double old = atomic_load_explicit(&m->value, memory_order_relaxed);
+
+	while (!atomic_compare_exchange_weak_explicit(&m->value, &old, old + v, memory_order_relaxed,
+						      memory_order_relaxed))
+		;
 }
 
 void metric_set(struct metric *m, double v)
 {
-	m->value = v;
+	atomic_store_explicit(&m->value, v, memory_order_relaxed);
 }
 
 void metric_observe(struct metric *m, double seconds)
@@ -159,9 +163,8 @@ void metric_observe(struct metric *m, double seconds)
 
 	while (i < ARRAY_SIZE(bounds) && seconds > bounds[i])
 		i++;
-	m->histogram->counts[i]++;
-	m->histogram->n++;
-	m->value += seconds;
+	atomic_fetch_add_explicit(&m->histogram->counts[i], 1, memory_order_relaxed);
+	metric_add(m, seconds);
 }
 
 static void write_number(struct buf *out, double v)
@@ -178,16 +181,17 @@ static void write_histogram(struct buf *out, const struct metric *m)
 	const char *open = m->labels[0] ? "{" : "", *close = m->labels[0] ? "}" : "";
 	uint64_t sum = 0;
 
+	/* The sum of what was read is the number: both are of one moment, whatever is counted meanwhile. */
 	for (size_t i = 0; i < ARRAY_SIZE(bounds); i++) {
 		sum += m->histogram->counts[i];
 		buf_printf(out, "%s_bucket{%s%sle=\"%g\"} %llu\n", m->name, m->labels, comma, bounds[i],
 			   (unsigned long long)sum);
 	}
-	buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", m->name, m->labels, comma,
-		   (unsigned long long)m->histogram->n);
+	sum += m->histogram->counts[ARRAY_SIZE(bounds)];
+	buf_printf(out, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", m->name, m->labels, comma, (unsigned long long)sum);
 	buf_printf(out, "%s_sum%s%s%s ", m->name, open, m->labels, close);
 	write_number(out, m->value);
-	buf_printf(out, "%s_count%s%s%s %llu\n", m->name, open, m->labels, close, (unsigned long long)m->histogram->n);
+	buf_printf(out, "%s_count%s%s%s %llu\n", m->name, open, m->labels, close, (unsigned long long)sum);
 }
 
 void metrics_write(struct buf *out)

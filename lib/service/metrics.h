@@ -1,5 +1,5 @@
-/* Counters, gauges and histograms in the Prometheus text format. Made once at start, changed from the loop's thread
- * only. */
+/* Counters, gauges and histograms in the Prometheus text format. Made on the first thread and written there,
+ * changed from any. */
 #pragma once
 
 #include "base/buf.h"

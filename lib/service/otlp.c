@@ -1,6 +1,7 @@
 #include "service/otlp.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "io/http_client.h"
+#include "io/loop_thread.h"
 #include "io/outbound.h"
 #include "service/metrics.h"
 
@@ -35,11 +37,15 @@ struct otlp {
 	struct arena *arena;
 	struct http_headers pool_headers;
 	char *headers[HEADERS_MAX + 2]; /* ends with NULL */
+	uv_mutex_t mutex;               /* of the queue: spans come from all threads, the rest is the loop's */
 	struct buf queue;               /* spans as JSON, with commas between */
 	unsigned n;
-	struct buf body; /* the batch under way, or waiting to be sent again */
+	struct mailbox *mailbox;
+	struct mail look; /* spans wait for somebody to look at the queue */
+	struct buf body;  /* the batch under way, or waiting to be sent again */
 	unsigned body_n, tries;
-	bool is_sending, is_ending, is_freed;
+	bool is_sending, is_freed;
+	_Atomic bool is_ending;
 	struct outbound_call call;
 	struct deadline due;
 	struct metric *exported, *dropped;
@@ -88,23 +94,54 @@ static void write_span(struct buf *out, const struct span *s)
 	buf_add_str(out, "}");
 }
 
-void otlp_add(struct otlp *o, const struct span *s)
+/* How many spans wait now; 0: the queue is full and took none. */
+static unsigned queue_add(struct otlp *o, const struct span *s)
 {
-	if (!otlp_wants(o, s->trace))
-		return;
-	if (o->is_ending || o->n >= QUEUE_MAX || o->queue.n >= QUEUE_MAX_BYTES) {
-		metric_add(o->dropped, 1);
-		return;
+	unsigned n = 0;
+
+	uv_mutex_lock(&o->mutex);
+	if (o->n < QUEUE_MAX && o->queue.n < QUEUE_MAX_BYTES) {
+		if (o->n)
+			buf_add_char(&o->queue, ',');
+		write_span(&o->queue, s);
+		n = ++o->n;
 	}
-	if (o->n++)
-		buf_add_char(&o->queue, ',');
-	write_span(&o->queue, s);
-	if (o->is_sending || o->body_n)
+	uv_mutex_unlock(&o->mutex);
+	return n;
+}
+
+static unsigned queue_count(struct otlp *o)
+{
+	uv_mutex_lock(&o->mutex);
+	unsigned n = o->n;
+	uv_mutex_unlock(&o->mutex);
+	return n;
+}
+
+static void on_look(struct mail *m)
+{
+	struct otlp *o = container_of(m, struct otlp, look);
+	unsigned n = queue_count(o);
+
+	if (o->is_sending || o->body_n || !n)
 		return;
-	if (o->n >= BATCH_FULL)
+	if (n >= BATCH_FULL)
 		send_queue(o);
 	else if (!deadline_is_set(&o->due))
 		deadline_set(o->wheel, &o->due, DELAY_MS);
+}
+
+void otlp_add(struct otlp *o, const struct span *s)
+{
+	unsigned n;
+
+	if (!otlp_wants(o, s->trace))
+		return;
+	n = atomic_load(&o->is_ending) ? 0 : queue_add(o, s);
+	if (!n)
+		metric_add(o->dropped, 1);
+	else if (n == 1 || n == BATCH_FULL)
+		mailbox_post(o->mailbox, &o->look);
 }
 
 /* ---- Sending ---- */
@@ -114,6 +151,8 @@ static void close_ways(struct otlp *o)
 {
 	http_pool_free(o->pool);
 	outbound_free(o->outbound);
+	mailbox_free(o->mailbox);
+	o->mailbox = NULL;
 	o->pool = NULL;
 	o->outbound = NULL;
 }
@@ -121,11 +160,13 @@ static void close_ways(struct otlp *o)
 /* Nothing is under way any more: the batch went or was given up. */
 static void take_next(struct otlp *o)
 {
+	unsigned n = queue_count(o);
+
 	buf_clear(&o->body);
 	o->body_n = o->tries = 0;
-	if (o->n && (o->is_ending || o->n >= BATCH_FULL))
+	if (n && (o->is_ending || n >= BATCH_FULL))
 		send_queue(o);
-	else if (o->n)
+	else if (n)
 		deadline_set(o->wheel, &o->due, DELAY_MS);
 	else if (o->is_ending)
 		close_ways(o);
@@ -143,6 +184,7 @@ static void release(struct otlp *o)
 	buf_deinit(&o->body);
 	free(o->url);
 	free(o->resource);
+	uv_mutex_destroy(&o->mutex);
 	free(o);
 }
 
@@ -209,11 +251,13 @@ static void send_queue(struct otlp *o)
 {
 	deadline_clear(&o->due);
 	buf_add_str(&o->body, o->resource);
+	uv_mutex_lock(&o->mutex);
 	buf_add(&o->body, o->queue.p, o->queue.n);
-	buf_add_str(&o->body, "]}]}]}");
 	o->body_n = o->n;
 	buf_clear(&o->queue);
 	o->n = 0;
+	uv_mutex_unlock(&o->mutex);
+	buf_add_str(&o->body, "]}]}]}");
 	send_body(o);
 }
 
@@ -255,7 +299,7 @@ void otlp_flush(struct otlp *o)
 	if (!o)
 		return;
 	o->is_ending = true;
-	if (!o->is_sending && (o->n || o->body_n))
+	if (!o->is_sending && (queue_count(o) || o->body_n))
 		on_due(&o->due);
 	else if (!o->is_sending)
 		close_ways(o);
@@ -340,6 +384,9 @@ struct otlp *otlp_new(uv_loop_t *loop, struct wheel *wheel, const char *role, co
 	o->resource = make_resource(role);
 	read_headers(o, option_str(options, "otlp_headers"));
 	deadline_init(&o->due, on_due);
+	uv_mutex_init(&o->mutex);
+	o->look.run = on_look;
+	o->mailbox = mailbox_new(loop);
 	o->exported = metric_counter(name, help, "outcome=\"exported\"");
 	o->dropped = metric_counter(name, help, "outcome=\"dropped\"");
 	return o;

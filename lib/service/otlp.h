@@ -39,7 +39,7 @@ static inline bool otlp_wants(const struct otlp *o, const struct trace *t)
 {
 	return o && t->is_sampled && t->trace_id[0];
 }
-/* Copies all of it. Spans of traces that are not sampled are ignored. */
+/* Copies all of it. Spans of traces that are not sampled are ignored. From any thread. */
 void otlp_add(struct otlp *o, const struct span *s);
 
 /* A request that was answered just now, or whose client has left (err < 0), after `us` microseconds. */

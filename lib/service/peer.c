@@ -10,9 +10,12 @@
 #define ASSERTIONS_MAX 256
 #define ASSERTION_USE_S 30 /* half of its life: it must not expire on the way */
 
+#define POOLS_MAX 65 /* the service's own and one for each other thread */
+
 struct peer {
-	struct list link; /* in service.peers until the end */
-	struct http_pool *pool;
+	struct list link;                   /* in service.peers until the end */
+	struct http_pool *pools[POOLS_MAX]; /* first the service's own; the others belong to whoever asked for them */
+	unsigned n_pools;
 	char role[];
 };
 
@@ -34,58 +37,85 @@ char *service_address(const struct service *s, const char *role, const char *whi
 	return xstrdup(!strncmp(address, "http://", 7) ? address + 7 : address);
 }
 
-static double count_open(void *pool)
+static struct http_pool_stats sum(const struct peer *p)
 {
-	struct http_pool_stats stats;
+	struct http_pool_stats all = {0}, one;
 
-	http_pool_stats(pool, &stats);
-	return stats.open;
+	for (unsigned i = 0; i < p->n_pools; i++) {
+		http_pool_stats(p->pools[i], &one);
+		all.open += one.open;
+		all.idle += one.idle;
+		all.waiting += one.waiting;
+	}
+	return all;
 }
 
-static double count_busy(void *pool)
+static double count_open(void *peer)
 {
-	struct http_pool_stats stats;
-
-	http_pool_stats(pool, &stats);
-	return (double)stats.open - stats.idle;
+	return sum(peer).open;
 }
 
-static double count_waiting(void *pool)
+static double count_busy(void *peer)
 {
-	struct http_pool_stats stats;
+	struct http_pool_stats all = sum(peer);
 
-	http_pool_stats(pool, &stats);
-	return stats.waiting;
+	return all.open > all.idle ? all.open - all.idle : 0;
+}
+
+static double count_waiting(void *peer)
+{
+	return sum(peer).waiting;
 }
 
 static void add_metrics(struct peer *p)
 {
 	char *labels = xasprintf("to=\"%s\"", p->role);
 
-	metric_gauge_fn("ogent_upstream_connections", "Connections to another role", labels, count_open, p->pool);
+	metric_gauge_fn("ogent_upstream_connections", "Connections to another role", labels, count_open, p);
 	metric_gauge_fn("ogent_upstream_busy", "Connections to another role with a request on them", labels, count_busy,
-			p->pool);
+			p);
 	metric_gauge_fn("ogent_upstream_waiting", "Requests that wait for a connection to another role", labels,
-			count_waiting, p->pool);
+			count_waiting, p);
 	free(labels);
 }
 
-struct http_pool *service_peer(struct service *s, const char *role)
+static struct http_pool *pool_new(struct service *s, const char *role, uv_loop_t *loop, struct wheel *wheel)
+{
+	char *address = service_address(s, role, "url");
+	struct http_pool *pool = http_pool_new(loop, wheel, address, NULL);
+
+	free(address);
+	return pool;
+}
+
+static struct peer *find_peer(struct service *s, const char *role)
 {
 	struct peer *p;
 
 	list_foreach (p, &s->peers, struct peer, link)
 		if (!strcmp(p->role, role))
-			return p->pool;
-
-	char *address = service_address(s, role, "url");
+			return p;
 	p = xcalloc(1, sizeof(*p) + strlen(role) + 1);
 	strcpy(p->role, role);
-	p->pool = http_pool_new(&s->loop, s->wheel, address, NULL);
+	p->pools[p->n_pools++] = pool_new(s, role, &s->loop, s->wheel);
 	list_append(&s->peers, &p->link);
 	add_metrics(p);
-	free(address);
-	return p->pool;
+	return p;
+}
+
+struct http_pool *service_peer(struct service *s, const char *role)
+{
+	return find_peer(s, role)->pools[0];
+}
+
+struct http_pool *service_peer_on(struct service *s, const char *role, uv_loop_t *loop, struct wheel *wheel)
+{
+	struct peer *p = find_peer(s, role);
+	struct http_pool *pool = pool_new(s, role, loop, wheel);
+
+	if (p->n_pools < POOLS_MAX)
+		p->pools[p->n_pools++] = pool;
+	return pool;
 }
 
 static void assertion_free(struct assertion *a)
@@ -149,7 +179,7 @@ void peers_free(struct service *s)
 		struct peer *p = list_first(&s->peers, struct peer, link);
 
 		list_remove(&p->link);
-		http_pool_free(p->pool);
+		http_pool_free(p->pools[0]);
 		free(p);
 	}
 }

@@ -54,6 +54,7 @@ static void init_lists(struct service *s)
 	list_init(&s->assertions);
 	list_init(&s->ready_checks);
 	list_init(&s->health_infos);
+	list_init(&s->on_leave);
 	list_init(&s->on_drain);
 	list_init(&s->on_stop);
 	list_init(&s->sse);
@@ -199,6 +200,11 @@ void service_health_info(struct service *s, void (*fn)(void *arg, yyjson_mut_doc
 	hook_new(&s->health_infos, "", arg)->info = fn;
 }
 
+void service_on_leave(struct service *s, void (*fn)(void *arg), void *arg)
+{
+	hook_new(&s->on_leave, "", arg)->run = fn;
+}
+
 void service_on_drain(struct service *s, void (*fn)(void *arg), void *arg)
 {
 	hook_new(&s->on_drain, "", arg)->run = fn;
@@ -240,21 +246,52 @@ static void on_drained(void *arg)
 		uv_stop(&s->loop);
 }
 
+void service_drain_hold(struct service *s)
+{
+	s->n_draining++;
+}
+
+void service_drain_release(struct service *s)
+{
+	on_drained(s);
+}
+
 static void drain(struct service *s)
 {
 	struct service_listener *l;
 
 	log_info("draining");
-	notify_stopping(s->manager);
-	s->state = SERVICE_DRAINING;
+	s->n_draining = 1; /* ours, so that none of those below is the last */
 	hooks_run(&s->on_drain);
 	sse_cut_all(s);
-	s->n_draining = 1; /* ours, so that none of those below is the last */
 	list_foreach (l, &s->listeners, struct service_listener, link) {
 		s->n_draining++;
 		http_server_drain(l->server, SERVICE_DRAIN_MS, on_drained, s);
 	}
 	on_drained(s);
+}
+
+static void on_drain_start(struct deadline *d)
+{
+	drain(container_of(d, struct service, drain_start));
+}
+
+/* Whoever asks hears that nothing new should come; what comes all the same is served, and told to go elsewhere. */
+static void leave(struct service *s)
+{
+	struct service_listener *l;
+	uint64_t delay = (uint64_t)option_int(s->options, "drain_delay");
+
+	notify_stopping(s->manager);
+	s->state = SERVICE_DRAINING;
+	hooks_run(&s->on_leave);
+	list_foreach (l, &s->listeners, struct service_listener, link)
+		http_server_leave(l->server);
+	deadline_init(&s->drain_start, on_drain_start);
+	if (delay)
+		deadline_set(s->wheel, &s->drain_start, delay);
+	else
+		drain(s);
 }
 
 /* The first signal drains; the second ends at once. */
@@ -263,7 +300,7 @@ static void on_signal(uv_signal_t *handle, int number)
 	struct service *s = handle->data;
 
 	if (s->state < SERVICE_DRAINING)
-		drain(s);
+		leave(s);
 	else
 		uv_stop(&s->loop);
 }
@@ -337,6 +374,7 @@ static void service_free(struct service *s)
 	lanes_free(s);
 	hooks_free(&s->ready_checks);
 	hooks_free(&s->health_infos);
+	hooks_free(&s->on_leave);
 	hooks_free(&s->on_drain);
 	hooks_free(&s->on_stop);
 	while (s->n_arenas)

@@ -22,6 +22,8 @@
 #include "service/otlp.h"
 #include "service/token.h"
 
+#define SERVICE_DRAIN_MS 10000 /* for what is under way when draining starts */
+
 struct service;
 struct exchange;
 struct keyring;
@@ -49,8 +51,13 @@ struct http_server *service_listen_raw(struct service *s, const char *address, c
 void service_ready_check(struct service *s, const char *name, const char *(*fn)(void *arg), void *arg);
 /* Extra members for /healthz (the sandbox layers of exec). */
 void service_health_info(struct service *s, void (*fn)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj), void *arg);
-/* Runs in order when draining starts (SIGTERM): stop taking work, save. */
+/* Runs when SIGTERM has come: the service is not ready any more, but takes connections for drain_delay yet. */
+void service_on_leave(struct service *s, void (*fn)(void *arg), void *arg);
+/* Runs in order when draining starts: stop taking work, save. */
 void service_on_drain(struct service *s, void (*fn)(void *arg), void *arg);
+/* In on_drain: draining ends only after as many releases (for a listener that is not the service's). */
+void service_drain_hold(struct service *s);
+void service_drain_release(struct service *s);
 /* Runs when the last request is done, before the loop ends: close databases, lanes and timers. */
 void service_on_stop(struct service *s, void (*fn)(void *arg), void *arg);
 bool service_is_draining(const struct service *s);
@@ -67,6 +74,9 @@ struct otlp *service_otlp(const struct service *s);
 
 /* The pool to another role: option <role>_url. Made at first use, belongs to the service. */
 struct http_pool *service_peer(struct service *s, const char *role);
+/* Another one, for the loop of another thread; the caller's, who frees it there before the service ends. Made on the
+ * service's thread. */
+struct http_pool *service_peer_on(struct service *s, const char *role, uv_loop_t *loop, struct wheel *wheel);
 /* Headers for an internal call: Authorization with an internal token for `user_id` ("" = none), X-Request-Id and
  * traceparent (both may be NULL). In arena `a`. */
 struct http_headers *service_peer_headers(struct service *s, const char *callee, const char *user_id,

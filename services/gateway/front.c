@@ -15,16 +15,17 @@
 
 /* ---- Visits ---- */
 
-static struct visit *visit_new(struct gateway *g)
+static struct visit *visit_new(struct gateway_worker *w)
 {
-	struct visit *v = list_first(&g->idle, struct visit, link);
+	struct visit *v = list_first(&w->idle, struct visit, link);
 
 	if (v) {
 		list_remove(&v->link);
-		g->n_idle--;
+		w->n_idle--;
 	} else {
 		v = xcalloc(1, sizeof(*v));
-		v->gateway = g;
+		v->worker = w;
+		v->gateway = w->gateway;
 		v->arena = arena_new();
 		list_init(&v->link);
 	}
@@ -39,29 +40,31 @@ static void visit_free(struct visit *v)
 
 void visit_release(struct visit *v)
 {
-	struct gateway *g = v->gateway;
+	struct gateway_worker *w = v->worker;
 	struct arena *arena = v->arena;
 
 	if (v->r || v->calling || v->readiness)
 		return;
 	arena_reset(arena);
-	*v = (struct visit){.gateway = g, .arena = arena};
+	list_remove(&v->link);
+	*v = (struct visit){.worker = w, .gateway = w->gateway, .arena = arena};
 	list_init(&v->link);
-	if (g->n_idle >= KEEP_VISITS) {
+	if (w->n_idle >= KEEP_VISITS) {
 		visit_free(v);
 		return;
 	}
-	list_prepend(&g->idle, &v->link);
-	g->n_idle++;
+	list_prepend(&w->idle, &v->link);
+	w->n_idle++;
 }
 
-void visits_free(struct gateway *g)
+void visits_free(struct gateway_worker *w)
 {
 	struct visit *v;
 
-	list_foreach (v, &g->idle, struct visit, link)
+	list_foreach (v, &w->idle, struct visit, link)
 		visit_free(v);
-	list_init(&g->idle);
+	list_init(&w->idle);
+	w->n_idle = KEEP_VISITS; /* what is released later is freed */
 }
 
 /* Decimal digits; printf is too dear for every request. Returns their end, where the NUL is. */
@@ -275,7 +278,7 @@ static void refuse(struct visit *v, const char *challenge, const char *detail)
 /* Without people's keys nobody can tell: the client is to come again, not to sign in again. */
 static void refuse_token(struct visit *v, enum token_result r)
 {
-	if (r == TOKEN_UNKNOWN_KEY && keyring_missing(service_keyring(v->gateway->service))) {
+	if (r == TOKEN_UNKNOWN_KEY && keyring_missing(v->worker->keyring)) {
 		if (!take_from_limit(v))
 			return;
 		v->answer.arena = v->arena;
@@ -292,7 +295,7 @@ static void refuse_token(struct visit *v, enum token_result r)
 static enum token_result check(struct visit *v)
 {
 	struct identity who;
-	enum token_result r = keyring_check(service_keyring(v->gateway->service), v->token, v->arena, &who);
+	enum token_result r = keyring_check(v->worker->keyring, v->token, v->arena, &who);
 
 	if (r == TOKEN_OK && who.service[0])
 		return TOKEN_NOT_FOR_US;
@@ -326,7 +329,7 @@ static void check_token(struct visit *v, enum bearer bearer)
 		refuse(v, "Bearer", "Sign in and send the access token as Authorization: Bearer.");
 	} else {
 		v->key_wait.done = on_keys;
-		if (r == TOKEN_UNKNOWN_KEY && keyring_wait(service_keyring(v->gateway->service), &v->key_wait))
+		if (r == TOKEN_UNKNOWN_KEY && keyring_wait(v->worker->keyring, &v->key_wait))
 			http_body_pause(v->r);
 		else
 			refuse_token(v, r);
@@ -343,10 +346,9 @@ static void begin_trace(struct visit *v)
 	v->traceparent = text;
 }
 
-void front_on_request(void *gateway, struct http_request *r)
+void front_on_request(void *worker, struct http_request *r)
 {
-	struct gateway *g = gateway;
-	struct visit *v = visit_new(g);
+	struct visit *v = visit_new(worker);
 	const struct own_path *own;
 	enum bearer bearer;
 
@@ -358,7 +360,7 @@ void front_on_request(void *gateway, struct http_request *r)
 	v->path = table_find(r->path);
 	own = v->path ? NULL : find_own(r->path);
 	v->is_health = own && own->is_health;
-	visitor_find(r, &g->proxies, &v->client);
+	visitor_find(r, &v->gateway->proxies, &v->client);
 	bearer = request_bearer(&r->headers, &v->token);
 	if (bearer == BEARER_REPEATED)
 		visit_problem(v, 400, "bad_request", "Send one Authorization header only.");

@@ -5,16 +5,6 @@
 #include "base/alloc.h"
 #include "roles.h"
 
-#define MAX_BODY (100 * 1024 * 1024) /* the roles' own limits are lower; this one stops what no route takes */
-
-static struct http_limits public_limits(void)
-{
-	struct http_limits limits = http_limits_default;
-
-	limits.max_body = MAX_BODY;
-	return limits;
-}
-
 static void make_limiter(struct gateway *g, const struct options *options)
 {
 	unsigned rate = (unsigned)option_int(options, "rate_limit"),
@@ -41,8 +31,11 @@ static void make_answers(struct metric *ret[6], const char *role)
 static double count_clients(void *arg)
 {
 	const struct gateway *g = arg;
+	double n = 0;
 
-	return g->listener ? http_server_connections(g->listener) : 0;
+	for (unsigned i = 0; i < g->n_workers; i++)
+		n += http_server_connections(g->workers[i].listener);
+	return n;
 }
 
 static void make_metrics(struct gateway *g)
@@ -60,43 +53,34 @@ static void make_metrics(struct gateway *g)
 	g->limited = metric_counter("ogent_gateway_limited_total", "Requests refused by the rate limit", "");
 }
 
-static void on_drain(void *arg)
-{
-	tunnels_close(arg);
-}
-
 static void on_stop(void *arg)
 {
 	struct gateway *g = arg;
 
-	visits_free(g);
 	limiter_free(g->limiter);
 	free(g->rate_policy);
 }
 
 void gateway_init(struct gateway *g, const struct options *options)
 {
-	struct http_limits limits = public_limits();
 	struct error err = {0};
 
 	*g = (struct gateway){.service = service_new("gateway", options)};
-	list_init(&g->tunnels);
-	list_init(&g->idle);
 	if (networks_parse(&g->proxies, option_str(options, "trusted_proxies"), &err))
 		fatal("%s", err.message);
 	make_limiter(g, options);
 	make_metrics(g);
-	service_on_drain(g->service, on_drain, g);
-	service_on_stop(g->service, on_stop, g);
 	service_listen(g->service);
-	g->listener = service_listen_raw(g->service, option_str(options, "listen"), &limits, front_on_request, g);
+	workers_open(g, option_str(options, "listen"));
+	service_on_stop(g->service, on_stop, g); /* behind the workers' end */
 	if (*option_str(options, "metrics_listen"))
 		service_listen_raw(g->service, option_str(options, "metrics_listen"), NULL, scrape_on_request, g);
+	workers_start(g);
 }
 
 int gateway_main(const struct options *options)
 {
-	struct gateway g;
+	static struct gateway g;
 
 	gateway_init(&g, options);
 	return service_run(g.service);

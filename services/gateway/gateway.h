@@ -1,22 +1,54 @@
 /* The gateway: one entry in front of all roles. A request passes front.c (whose is it, may it pass), then either
- * proxy.c takes it to a role, or web.c and ready.c answer it here. */
+ * proxy.c takes it to a role, or web.c and ready.c answer it here.
+ *
+ * The public listener is served by workers (option gateway_threads), each with a loop, connections to the roles and
+ * verdicts on tokens of its own; the kernel shares out the connections. One worker runs in the service's loop, several
+ * run on threads. What stands in struct gateway is for all: it is made before they start and does not change, or says
+ * who may change it. The service's loop keeps the rest: internal listener, metrics, scraping, signals. */
 #pragma once
 
+#include "io/loop_thread.h"
 #include "limit.h"
 #include "service/keyring.h"
 #include "service/service.h"
 #include "table.h"
 #include "visitor.h"
 
+#define GATEWAY_THREADS_MAX 64
+
+struct gateway;
+
+/* Everything here belongs to the worker's thread. */
+struct gateway_worker {
+	struct gateway *gateway;
+	struct loop_thread *thread; /* NULL: in the service's loop */
+	uv_loop_t *loop;
+	struct wheel *wheel;
+	struct mailbox *mailbox;
+	struct http_server *listener; /* this worker's part of the public one */
+	struct keyring *keyring;
+	struct http_pool *pools[ROLE_COUNT];
+	struct list tunnels; /* struct tunnel, link */
+	struct list streams; /* struct visit, link: whose answer has no end of its own */
+	struct list idle;    /* struct visit, link: for the next request */
+	unsigned n_idle;
+	bool is_leaving; /* the gateway is about to stop */
+	bool is_drained; /* the listener is; the tunnels may still be closing */
+	uv_prepare_t turn;
+	/* From the service's loop, and back. */
+	struct mail leave, drain, drained;
+};
+
 struct gateway {
 	struct service *service;
-	struct http_server *listener; /* the public one */
-	struct limiter *limiter;      /* NULL: no limit */
-	struct networks proxies;      /* option trusted_proxies */
-	char *rate_policy;            /* value of RateLimit-Policy */
-	struct list tunnels;          /* struct tunnel, link */
-	struct list idle;             /* struct visit, link: for the next request */
-	unsigned n_idle;
+	struct gateway_worker workers[GATEWAY_THREADS_MAX];
+	unsigned n_workers;
+	struct mailbox *mailbox; /* of the service's loop */
+
+	struct limiter *limiter; /* NULL: no limit. It has a lock of its own */
+	struct networks proxies; /* option trusted_proxies */
+	char *rate_policy;       /* value of RateLimit-Policy */
+	/* Metrics are changed from any thread. */
 	struct metric *requests[ROLE_COUNT + 1];   /* seconds by role; the last: answered here */
 	struct metric *answers[ROLE_COUNT + 1][6]; /* the same by the status's first digit; 0 = the client left */
 	struct metric *limited;
@@ -24,8 +56,9 @@ struct gateway {
 
 /* One request from outside, from its head until both sides are through with it. Kept and used again. */
 struct visit {
-	struct list link; /* in gateway.idle while unused */
-	struct gateway *gateway;
+	struct list link; /* in worker.idle while unused, in worker.streams while its answer is one */
+	struct gateway_worker *worker;
+	struct gateway *gateway;        /* the worker's */
 	struct arena *arena;            /* emptied for the next request */
 	struct http_request *r;         /* NULL once the client has left or was answered */
 	const struct public_path *path; /* NULL: answered here */
@@ -50,11 +83,19 @@ struct visit {
 
 /* gateway.c: everything up to the listeners. g lives until service_run has returned. */
 void gateway_init(struct gateway *g, const struct options *options);
-/* front.c: http_on_request of the public listener. */
-void front_on_request(void *gateway, struct http_request *r);
+/* worker.c: makes the workers, which listen at once but take connections only when they run. */
+void workers_open(struct gateway *g, const char *address);
+/* The address that they listen on. */
+const char *workers_address(const struct gateway *g);
+/* Starts the threads. */
+void workers_start(struct gateway *g);
+/* Whether every request that is under way has ended; called when one of the last things of a worker has. */
+void worker_look_drained(struct gateway_worker *w);
+/* front.c: http_on_request of a worker's listener. */
+void front_on_request(void *worker, struct http_request *r);
 /* Frees the visit when nobody needs it any more. */
 void visit_release(struct visit *v);
-void visits_free(struct gateway *g);
+void visits_free(struct gateway_worker *w);
 /* The headers of every answer of ours, in v->answer. */
 struct http_headers *visit_headers(struct visit *v);
 void visit_problem(struct visit *v, int status, const char *code, const char *detail);
@@ -65,10 +106,12 @@ void scrape_on_request(void *gateway, struct http_request *r);
 void proxy_start(struct visit *v);
 /* The client has left. */
 void proxy_cancel(struct visit *v);
+/* Ends the answers that have no end of their own, so that their clients come back to another gateway. */
+void proxy_end_streams(struct gateway_worker *w);
 /* tunnel.c: joins the two streams until one ends. */
-void tunnel_start(struct gateway *g, struct stream *client, struct str early_client, struct stream *upstream,
+void tunnel_start(struct gateway_worker *w, struct stream *client, struct str early_client, struct stream *upstream,
 		  struct str early_upstream);
-void tunnels_close(struct gateway *g);
+void tunnels_close(struct gateway_worker *w);
 /* ready.c */
 void ready_start(struct visit *v);
 void ready_cancel(struct visit *v);

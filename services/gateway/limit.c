@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 #include <stdlib.h>
+#include <uv.h>
 
 #include "base/alloc.h"
 
@@ -14,6 +15,7 @@ struct client_limit {
 };
 
 struct limiter {
+	uv_mutex_t mutex;     /* of the sets */
 	uint64_t interval_us; /* one request's share of the time */
 	uint64_t window_us;   /* of the whole allowance */
 	uint8_t hash_key[crypto_shorthash_KEYBYTES];
@@ -27,11 +29,15 @@ struct limiter *limiter_new(unsigned rate, unsigned burst)
 	l->interval_us = MAX(1000000u / rate, 1u);
 	l->window_us = l->interval_us * burst;
 	crypto_shorthash_keygen(l->hash_key);
+	uv_mutex_init(&l->mutex);
 	return l;
 }
 
 void limiter_free(struct limiter *l)
 {
+	if (!l)
+		return;
+	uv_mutex_destroy(&l->mutex);
 	free(l);
 }
 
@@ -61,6 +67,8 @@ static unsigned seconds_up(uint64_t us)
 
 void limiter_take(struct limiter *l, struct str key, uint64_t now_us, struct limit_verdict *ret)
 {
+	uv_mutex_lock(&l->mutex);
+
 	struct client_limit *c = find(l, key);
 	uint64_t full_at = MAX(c->full_at, now_us) + l->interval_us;
 
@@ -70,4 +78,5 @@ void limiter_take(struct limiter *l, struct str key, uint64_t now_us, struct lim
 		c->full_at = full_at;
 	ret->full_s = seconds_up(MAX(c->full_at, now_us) - now_us);
 	ret->remaining = (unsigned)((now_us + l->window_us - MAX(c->full_at, now_us)) / l->interval_us);
+	uv_mutex_unlock(&l->mutex);
 }

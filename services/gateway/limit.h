@@ -17,5 +17,5 @@ struct limit_verdict {
 /* `rate` requests a second in the long run, `burst` at once. */
 struct limiter *limiter_new(unsigned rate, unsigned burst);
 void limiter_free(struct limiter *l);
-/* Counts one request of the client `key` at `now_us` (monotonic). */
+/* Counts one request of the client `key` at `now_us` (monotonic). From any thread. */
 void limiter_take(struct limiter *l, struct str key, uint64_t now_us, struct limit_verdict *ret);

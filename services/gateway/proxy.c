@@ -59,6 +59,12 @@ static void on_client_drain(struct http_request *r)
 		http_call_resume(&v->call);
 }
 
+static void start_stream(struct visit *v)
+{
+	http_set_streaming(v->r);
+	list_append(&v->worker->streams, &v->link);
+}
+
 static void on_head(struct http_call *c, int status, const struct http_headers *headers)
 {
 	struct visit *v = visit_of(c);
@@ -72,7 +78,7 @@ static void on_head(struct http_call *c, int status, const struct http_headers *
 	if (status == 426) /* tells what to upgrade to (RFC 9110 section 15.5.22) */
 		fields_add(&v->answer, STR("Upgrade"), http_header_get(headers, "Upgrade"));
 	if (str_has_prefix(http_header_get(headers, "Content-Type"), STR("text/event-stream")))
-		http_set_streaming(v->r);
+		start_stream(v);
 	v->has_answered = true;
 	http_reply_head(v->r, status, &v->answer, length_of(headers));
 }
@@ -93,7 +99,7 @@ static void on_upgrade(struct http_call *c, struct stream *upstream, struct str 
 
 	v->has_answered = true;
 	if (client)
-		tunnel_start(v->gateway, client, early, upstream, early_upstream);
+		tunnel_start(v->worker, client, early, upstream, early_upstream);
 	else
 		stream_close(upstream, false);
 }
@@ -173,7 +179,18 @@ void proxy_start(struct visit *v)
 	r->on_body = on_request_body;
 	r->on_body_end = on_request_end;
 	r->on_drain = on_client_drain;
-	http_call_start(service_peer(v->gateway->service, role_names[v->path->role]), &v->call);
+	http_call_start(v->worker->pools[v->path->role], &v->call);
+}
+
+void proxy_end_streams(struct gateway_worker *w)
+{
+	struct visit *v;
+
+	list_foreach (v, &w->streams, struct visit, link) {
+		http_call_cancel(&v->call);
+		if (v->r)
+			http_reply_end(v->r);
+	}
 }
 
 void proxy_cancel(struct visit *v)

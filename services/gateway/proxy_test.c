@@ -477,13 +477,11 @@ static void on_second(uv_timer_t *t)
 	next_step();
 }
 
-static void a_gateway_passes_what_it_should(void **state)
+static void pass_what_it_should(const char *threads)
 {
-	struct option_arg args[] = {{"data", dir},
-				    {"log_level", "error"},
-				    {"listen", "127.0.0.1:0"},
-				    {"rate_limit", "100"},
-				    {"rate_burst", "1000"}};
+	struct option_arg args[] = {
+		{"data", dir},         {"log_level", "error"}, {"listen", "127.0.0.1:0"}, {"gateway_threads", threads},
+		{"rate_limit", "100"}, {"rate_burst", "1000"}};
 	struct error err = {0};
 	struct options *options = options_load(NULL, args, ARRAY_SIZE(args), &err);
 	uv_timer_t second;
@@ -510,21 +508,34 @@ static void a_gateway_passes_what_it_should(void **state)
 			 0);
 	snprintf(address, sizeof(address), "unix:%s/run/socket.sock", dir);
 	assert_int_equal(http_server_open(loop, wheel, address, NULL, on_socket, NULL, &sockets), 0);
-	pool = http_pool_new(loop, wheel, http_server_address(gateway.listener), NULL);
+	pool = http_pool_new(loop, wheel, workers_address(&gateway), NULL);
 	service_on_stop(gateway.service, on_stop, NULL);
 	uv_timer_init(loop, &second);
 	uv_timer_start(&second, on_second, 1100, 0);
 
 	assert_int_equal(service_run(gateway.service), 0);
 	assert_int_equal(at, ARRAY_SIZE(asks) + ARRAY_SIZE(others));
-	assert_int_equal(n_jwks, 2);
+	if (!strcmp(threads, "1"))
+		assert_int_equal(n_jwks, 2);
 	assert_null(c.stream);
 	buf_deinit(&c.body);
 	options_free(options);
 }
 
+static void a_gateway_passes_what_it_should(void **state)
+{
+	pass_what_it_should("1");
+}
+
+static void a_gateway_with_threads_does_the_same(void **state)
+{
+	pass_what_it_should("3");
+}
+
 static int set_up(void **state)
 {
+	at = n_jwks = 0;
+	memset(&c, 0, sizeof(c));
 	strcpy(dir, "/tmp/ogent-proxy-test-XXXXXX");
 	arena = arena_new();
 	return mkdtemp(dir) ? 0 : -1;
@@ -543,6 +554,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_gateway_passes_what_it_should, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_gateway_with_threads_does_the_same, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

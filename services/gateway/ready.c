@@ -35,10 +35,11 @@ static void add_reason(yyjson_mut_doc *doc, yyjson_mut_val *list, const char *na
 	json_add_str(doc, item, "reason", reason);
 }
 
-static yyjson_mut_val *add_roles(const struct readiness *q, struct gateway *g, yyjson_mut_doc *doc, yyjson_mut_val *obj)
+static yyjson_mut_val *add_roles(const struct readiness *q, struct gateway_worker *w, yyjson_mut_doc *doc,
+				 yyjson_mut_val *obj)
 {
 	yyjson_mut_val *roles = yyjson_mut_obj_add_obj(doc, obj, "roles"), *reasons = yyjson_mut_arr(doc);
-	const char *keys = keyring_missing(service_keyring(g->service));
+	const char *keys = keyring_missing(w->keyring);
 
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
 		const struct probe *p = &q->probes[i];
@@ -50,7 +51,7 @@ static yyjson_mut_val *add_roles(const struct readiness *q, struct gateway *g, y
 	}
 	if (keys)
 		add_reason(doc, reasons, "gateway", keys);
-	if (service_is_draining(g->service))
+	if (w->is_leaving)
 		add_reason(doc, reasons, "gateway", "the gateway is about to stop");
 	return reasons;
 }
@@ -64,7 +65,7 @@ static void answer(struct readiness *q)
 	struct str text;
 	bool ready;
 
-	reasons = add_roles(q, v->gateway, doc, obj);
+	reasons = add_roles(q, v->worker, doc, obj);
 	ready = !yyjson_mut_arr_size(reasons);
 	yyjson_mut_obj_add_str(doc, obj, "status", ready ? "ready" : "not_ready");
 	yyjson_mut_obj_add_val(doc, obj, "reasons", reasons);
@@ -131,17 +132,17 @@ static void on_answer(void *arg, int err, int status, struct str body)
 void ready_start(struct visit *v)
 {
 	struct readiness *q = xcalloc(1, sizeof(*q));
-	struct service *s = v->gateway->service;
+	struct gateway_worker *w = v->worker;
 
 	q->visit = v;
 	q->waiting = ROLE_COUNT;
 	v->readiness = q;
 	deadline_init(&q->deadline, on_deadline);
-	deadline_set(service_wheel(s), &q->deadline, ANSWER_MS);
+	deadline_set(w->wheel, &q->deadline, ANSWER_MS);
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
 		q->probes[i].readiness = q;
-		q->probes[i].fetch = http_fetch(service_peer(s, role_names[i]), "GET", "/readyz", NULL, NULL,
-						(struct str){0}, ANSWER_MAX, ANSWER_MS, on_answer, &q->probes[i]);
+		q->probes[i].fetch = http_fetch(w->pools[i], "GET", "/readyz", NULL, NULL, (struct str){0}, ANSWER_MAX,
+						ANSWER_MS, on_answer, &q->probes[i]);
 	}
 }
 

@@ -15,7 +15,8 @@ struct tunnel_end {
 };
 
 struct tunnel {
-	struct list link; /* in gateway.tunnels until both ends are closed */
+	struct gateway_worker *worker;
+	struct list link; /* in worker.tunnels until both ends are closed */
 	struct tunnel_end ends[2];
 	bool closing;
 	/* Where the role is in its frames (RFC 6455 section 5.2), to know whether ours may follow. */
@@ -90,19 +91,21 @@ static void on_close(void *owner)
 	if (end->other->stream)
 		return;
 	list_remove(&t->link);
+	worker_look_drained(t->worker);
 	free(t);
 }
 
 static const struct stream_events events = {on_data, on_end, on_drain, on_close};
 
-void tunnel_start(struct gateway *g, struct stream *client, struct str early_client, struct stream *upstream,
+void tunnel_start(struct gateway_worker *w, struct stream *client, struct str early_client, struct stream *upstream,
 		  struct str early_upstream)
 {
 	struct tunnel *t = xcalloc(1, sizeof(*t));
 
+	t->worker = w;
 	t->ends[CLIENT] = (struct tunnel_end){t, client, &t->ends[UPSTREAM]};
 	t->ends[UPSTREAM] = (struct tunnel_end){t, upstream, &t->ends[CLIENT]};
-	list_append(&g->tunnels, &t->link);
+	list_append(&w->tunnels, &t->link);
 	if (early_client.n)
 		stream_write(upstream, early_client.p, early_client.n);
 	if (early_upstream.n) {
@@ -115,12 +118,12 @@ void tunnel_start(struct gateway *g, struct stream *client, struct str early_cli
 	}
 }
 
-void tunnels_close(struct gateway *g)
+void tunnels_close(struct gateway_worker *w)
 {
 	static const char going_away[] = {(char)0x88, 2, 1001 >> 8, (char)(1001 & 255)};
 	struct tunnel *t;
 
-	list_foreach (t, &g->tunnels, struct tunnel, link) {
+	list_foreach (t, &w->tunnels, struct tunnel, link) {
 		if (!t->closing && !t->head_n && !t->payload_left)
 			stream_write(t->ends[CLIENT].stream, going_away, sizeof(going_away));
 		close_both(t);
