@@ -1,0 +1,269 @@
+// The gateway beside nginx and HAProxy as plain proxies, in front of the same bare back end (backend.c), in one run. The gateway does all it does in
+// service: token check, permission, rate limit, request id, trace, forwarded fields, access log, metrics. CPU time is the process's own, from
+// /proc/PID/task/*/schedstat; wrk is the load, with 64 connections that stay. The proxies have one CPU, load and back end the other.
+
+import { execFileSync, spawn } from 'node:child_process';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { signed } from '../lib/jws.mjs';
+import { freePort, ogent, request } from '../lib/platform.mjs';
+
+const CONNECTIONS = 64;
+const SECONDS = 2;
+const IDLE = 5000;
+const UNLIMITED = { OGENT_RATE_LIMIT: '1000000', OGENT_RATE_BURST: '1000000' };
+const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
+// [CPU for the proxies, CPU for load and back end]
+const cpus = availableParallelism() > 1 ? ['0', '1'] : ['0', '0'];
+
+const children = [];
+function start(cpu, command, args, options = {}) {
+	const child = spawn('taskset', ['-c', cpu, command, ...args], { stdio: 'ignore', ...options });
+	children.push(child);
+	return child;
+}
+
+process.on('exit', () => children.forEach((c) => c.kill('SIGKILL')));
+
+async function ready(where, path, headers = {}) {
+	for (let i = 0; i < 1000; i++) {
+		const r = await request(where, 'GET', path, { headers }).catch(() => null);
+		if (r?.status === 200) return;
+		await sleep(10);
+	}
+	throw new Error(`nothing answers ${path} at ${JSON.stringify(where)}`);
+}
+
+// ---- The parties ----
+
+function buildBackend(dir) {
+	const program = join(dir, 'backend');
+	execFileSync('cc', ['-O2', '-D_GNU_SOURCE', '-o', program, join(import.meta.dirname, 'backend.c')], { stdio: 'inherit' });
+	return program;
+}
+
+async function startBackend(program) {
+	const child = start(cpus[1], program, [], { stdio: ['ignore', 'pipe', 'inherit'] });
+	return Number(await new Promise((done) => child.stdout.once('data', (d) => done(String(d).trim()))));
+}
+
+// Auth's part: the keys.
+async function startKeys(publicKey) {
+	const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'bench', use: 'sig', alg: 'EdDSA' };
+	const server = http.createServer((req, res) => {
+		res.setHeader('content-type', 'application/json');
+		res.end(req.url === '/.well-known/jwks.json' ? JSON.stringify({ keys: [jwk] }) : '{}');
+	});
+	await new Promise((done) => server.listen(0, '127.0.0.1', done));
+	server.unref();
+	return server.address().port;
+}
+
+// A gateway with the back end in the agent service's place.
+async function startGateway(dir, name, backend, keys, env = {}) {
+	const port = await freePort();
+	const data = join(dir, name);
+	mkdirSync(data);
+	const log = openSync(join(dir, `${name}.log`), 'w');
+	const child = start(cpus[0], ogent, ['gateway'], {
+		env: {
+			PATH: process.env.PATH,
+			OGENT_DATA: data,
+			OGENT_LISTEN: `127.0.0.1:${port}`,
+			OGENT_AUTH_URL: `http://127.0.0.1:${keys}`,
+			OGENT_AGENT_URL: `http://127.0.0.1:${backend}`,
+			OGENT_GATEWAY_THREADS: '1',
+			OGENT_LOG_FORMAT: 'json',
+			OGENT_LOG_LEVEL: 'info',
+			...UNLIMITED,
+			...env,
+		},
+		stdio: ['ignore', 'ignore', log],
+	});
+	return { name: 'gateway', port, pid: child.pid };
+}
+
+async function startNginx(dir, backend) {
+	const port = await freePort();
+	const at = join(dir, 'nginx');
+	mkdirSync(at);
+	const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((n) => `${n}_temp_path ${at}/${n};`).join(' ');
+	writeFileSync(
+		join(at, 'conf'),
+		`daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 20000; pid ${at}/pid; error_log ${at}/error.log;
+events { worker_connections 16000; }
+http { ${temp} access_log off; keepalive_requests 100000000; client_max_body_size 0; proxy_request_buffering off; proxy_max_temp_file_size 0;
+upstream back { server 127.0.0.1:${backend}; keepalive 128; keepalive_requests 100000000; }
+server { listen 127.0.0.1:${port} backlog=1024; location / { proxy_pass http://back; proxy_http_version 1.1; proxy_set_header Connection ""; } } }
+`,
+	);
+	const child = start(cpus[0], 'nginx', ['-p', at, '-e', join(at, 'error.log'), '-c', join(at, 'conf')]);
+	return { name: 'nginx', port, pid: child.pid };
+}
+
+async function startHaproxy(dir, backend) {
+	const port = await freePort();
+	const conf = join(dir, 'haproxy.conf');
+	writeFileSync(
+		conf,
+		`global
+  nbthread 1
+  maxconn 8000
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  http-reuse always
+frontend f
+  bind 127.0.0.1:${port}
+  default_backend b
+backend b
+  server s 127.0.0.1:${backend}
+`,
+	);
+	const child = start(cpus[0], 'haproxy', ['-f', conf, '-db']);
+	return { name: 'HAProxy', port, pid: child.pid };
+}
+
+// ---- Measuring ----
+
+function cpuUs(pid) {
+	const tasks = readdirSync(`/proc/${pid}/task`);
+	return tasks.reduce((sum, t) => sum + Number(readFileSync(`/proc/${pid}/task/${t}/schedstat`, 'utf8').split(' ')[0]), 0) / 1000;
+}
+
+function rssBytes(pid) {
+	return Number(readFileSync(`/proc/${pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)[1]) * 1024;
+}
+
+const UNITS = { us: 1e-3, ms: 1, s: 1e3 };
+
+// wrk against one party: µs of its CPU per request, 99th percentile in ms, requests per second.
+async function load(party, path, { connections = CONNECTIONS, seconds = SECONDS, script, status = 200, headers = [] } = {}) {
+	const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--latency', ...headers.flatMap((h) => ['-H', h]), ...(script ? ['-s', script] : [])];
+	const before = cpuUs(party.pid);
+	const child = spawn('taskset', ['-c', cpus[1], 'wrk', ...args, `http://127.0.0.1:${party.port}${path}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+	let text = '';
+	child.stdout.on('data', (d) => (text += d));
+	await new Promise((done) => child.on('close', done));
+	const requests = Number(text.match(/(\d+) requests in/)?.[1]);
+	const failed = Number(text.match(/Non-2xx or 3xx responses: (\d+)/)?.[1] ?? 0);
+	if (!requests || /Socket errors/.test(text) || (status === 200 ? failed : failed < requests * 0.99)) throw new Error(`${party.name} ${path}: ${text}`);
+	const [, n, unit] = text.match(/99%\s+([\d.]+)(us|ms|s)/);
+	const perSecond = Number(text.match(/Requests\/sec:\s+([\d.]+)/)[1]);
+	return { cpu: (cpuUs(party.pid) - before) / requests, p99: Number(n) * UNITS[unit], perSecond };
+}
+
+// Each figure of one round is taken from the same run of a party: what one figure measured, the next of the same round uses.
+function shared(party, run) {
+	const taken = new Map();
+	let last;
+	return (figure, pick) => async () => {
+		if (!last || taken.has(figure)) {
+			last = await run(party);
+			taken.clear();
+		}
+		taken.set(figure);
+		return pick(last);
+	};
+}
+
+async function openIdle(party, path, headers) {
+	const sockets = [];
+	const bytes = `GET ${path} HTTP/1.1\r\nHost: x\r\n${headers.map((h) => `${h}\r\n`).join('')}\r\n`;
+	for (let i = 0; i < IDLE; i += 100)
+		await Promise.all(
+			Array.from({ length: 100 }, () =>
+				new Promise((done, fail) => {
+					const s = net.connect(party.port, '127.0.0.1', () => s.write(bytes));
+					s.once('data', done);
+					s.on('error', fail);
+					sockets.push(s);
+				}),
+			),
+		);
+	return sockets;
+}
+
+async function idleBytes(party, path, headers) {
+	const before = rssBytes(party.pid);
+	const sockets = await openIdle(party, path, headers);
+	const bytes = (rssBytes(party.pid) - before) / IDLE;
+	sockets.forEach((s) => s.destroy());
+	await sleep(200);
+	return bytes;
+}
+
+// From the moment that the back end wrote an event to the moment that the client has it.
+function sseMs(party, path, headers) {
+	return new Promise((done, fail) => {
+		const all = Object.fromEntries(headers.map((h) => h.split(': ')));
+		const times = [];
+		const r = http.get({ host: '127.0.0.1', port: party.port, path, headers: all, agent: false }, (res) => {
+			res.on('data', (d) => {
+				const now = process.hrtime.bigint();
+				for (const [, sent] of String(d).matchAll(/data: (\d+)/g)) times.push(Number(now - BigInt(sent)) / 1e6);
+				if (times.length < 50) return;
+				r.destroy();
+				done(median(times));
+			});
+		});
+		r.on('error', fail);
+	});
+}
+
+export async function figures() {
+	const dir = mkdtempSync(join(tmpdir(), 'ogent-bench-gateway-'));
+	const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+	const keys = await startKeys(publicKey);
+	const backend = await startBackend(buildBackend(dir));
+	const now = Math.floor(Date.now() / 1000);
+	const claims = { iss: 'ogent', aud: 'ogent-api', sub: randomUUID(), sid: randomUUID(), name: 'Bench', permissions: ['agents.*'], iat: now, exp: now + 7200 };
+	const bearer = `Authorization: Bearer ${signed(privateKey, { alg: 'EdDSA', typ: 'at+jwt', kid: 'bench' }, claims)}`;
+	const gateway = await startGateway(dir, 'gateway', backend, keys);
+	const limited = await startGateway(dir, 'limited', backend, keys, { OGENT_RATE_LIMIT: '1', OGENT_RATE_BURST: '1' });
+	const nginx = await startNginx(dir, backend);
+	const haproxy = await startHaproxy(dir, backend);
+	const path = (last) => `/api/agents/${last}`;
+	const headers = [bearer];
+	await Promise.all([gateway, nginx, haproxy].map((p) => ready({ host: '127.0.0.1', port: p.port }, path('s100'), { authorization: bearer.slice(15) })));
+	await ready({ host: '127.0.0.1', port: limited.port }, '/healthz');
+
+	const small = Object.fromEntries([gateway, nginx, haproxy].map((p) => [p.name, shared(p, (party) => load(party, path('s100'), { headers }))]));
+	const cpu = (r) => r.cpu;
+	const peer = (party, figure, pick) => ({ name: party.name, sample: small[party.name](figure, pick) });
+	const own = (party, target, options) => async () => (await load(party, target, options)).cpu;
+	const post = join(dir, 'post.lua');
+	// MB/s of bodies, down and up: the slower of the two ways says how good it is.
+	const throughput = (party, bytes, connections) => async () => {
+		writeFileSync(post, `wrk.method = "POST"\nwrk.body = string.rep("x", ${bytes})\n`);
+		const down = await load(party, path(`s${bytes}`), { connections, headers });
+		const up = await load(party, path('s100'), { connections, headers, script: post });
+		return (Math.min(down.perSecond, up.perSecond) * bytes) / 1e6;
+	};
+	const beside = (figure, unit, sample, p, more) => ({ name: `gateway.${figure}`, unit, sample, peer: p, ...more });
+	return {
+		figures: [
+			beside('cpu_per_request', 'us', small.gateway('cpu', cpu), peer(haproxy, 'cpu', cpu)),
+			beside('cpu_per_request_nginx', 'us', small.gateway('cpu2', cpu), peer(nginx, 'cpu2', cpu)),
+			beside('p99', 'ms', small.gateway('p99', (r) => r.p99), peer(haproxy, 'p99', (r) => r.p99)),
+			beside('own_answer', 'us', own(gateway, path('s100'), { status: 401 })),
+			beside('own_answer_429', 'us', own(limited, path('s100'), { status: 429, headers })),
+			beside('own_answer_health', 'us', own(gateway, '/healthz')),
+			beside('throughput_64k', 'MB/s', throughput(gateway, 65536, 16), { name: 'nginx', sample: throughput(nginx, 65536, 16) }, { rounds: 3 }),
+			beside('throughput_10m', 'MB/s', throughput(gateway, 10485760, 4), { name: 'nginx', sample: throughput(nginx, 10485760, 4) }, { rounds: 3 }),
+			beside('idle_bytes', 'bytes', () => idleBytes(gateway, path('s100'), headers), { name: 'nginx', sample: () => idleBytes(nginx, path('s100'), headers) }, { rounds: 1 }),
+			beside('sse_ms', 'ms', () => sseMs(gateway, path('events'), headers), { name: 'HAProxy', sample: () => sseMs(haproxy, path('events'), headers) }, { rounds: 3 }),
+		],
+		close: async () => {
+			for (const c of children) c.kill('SIGKILL');
+			rmSync(dir, { recursive: true, force: true });
+		},
+	};
+}
