@@ -15,6 +15,7 @@ const struct permission_seed permission_seeds[] = {
 	{"executions.read_any", "See everybody's executions"},
 	{"executions.cancel", "Stop executions"},
 	{"commands.run", "Run commands in the sandbox"},
+	{"commands.run_any", "Type into, signal and stop everybody's commands, change everybody's workspaces"},
 	{"commands.read", "See one's commands and their output"},
 	{"commands.read_any", "See everybody's commands and their output"},
 	{"models.read", "See which models there are"},

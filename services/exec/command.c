@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "spool.h"
 
 /* ---- Tables ---- */
 
@@ -24,7 +25,7 @@ struct command *command_new(struct exec *e, struct arena *a, const struct spec *
 	c->spec = *spec;
 	c->refs = 1;
 	c->target = target_find(e, spec->target);
-	list_init(&c->followers);
+	list_init(&c->watchers);
 	list_init(&c->waiting);
 	HASH_ADD(hh_id, e->by_id, spec.id, ID_SIZE - 1, c);
 	if (c->spec.key[0])
@@ -130,15 +131,18 @@ static void tell_end(const struct command *c, const struct result *r)
 
 void command_end(struct command *c, const struct result *result)
 {
-	struct follower *s;
+	struct watcher *w;
 
 	c->result = *result;
+	c->is_waiting = false;
 	count_end(c->exec, result);
 	tell_end(c, result);
 	journal_unmark(&c->exec->journal, c->spec.id);
-	list_foreach (s, &c->followers, struct follower, link)
-		follower_end(s, result);
+	command_ref(c);
 	command_drop(c);
+	list_foreach (w, &c->watchers, struct watcher, link)
+		w->on_end(w);
+	command_unref(c);
 }
 
 void command_end_as(struct command *c, enum command_status status, int64_t started_us, uint64_t total, const char *fmt,
@@ -193,14 +197,72 @@ void command_attach(struct command *c)
 
 void command_pump(struct command *c)
 {
-	struct follower *s;
+	struct watcher *w;
 
-	list_foreach (s, &c->followers, struct follower, link)
-		follower_pump(s);
+	list_foreach (w, &c->watchers, struct watcher, link)
+		if (w->on_output)
+			w->on_output(w);
 }
 
-void command_input_changed(struct command *c)
+/* ---- Its input ---- */
+
+static void tell_input(struct command *c)
 {
+	struct watcher *w;
+
+	list_foreach (w, &c->watchers, struct watcher, link)
+		if (w->on_input)
+			w->on_input(w);
+}
+
+void command_input_told(struct command *c, uint64_t received, uint64_t taken, bool is_closed)
+{
+	if (!c->input.is_known)
+		c->input.sent = received;
+	c->input.is_known = true;
+	c->input.is_closed = is_closed;
+	c->input.taken = taken;
+	tell_input(c);
+}
+
+void command_waiting_told(struct command *c, bool is_waiting)
+{
+	c->is_waiting = is_waiting;
+	tell_input(c);
+}
+
+ssize_t command_input(struct command *c, const void *data, size_t n)
+{
+	ssize_t r;
+
+	if (!c->spec.has_input || c->phase == PHASE_GONE || (c->input.is_known && c->input.is_closed))
+		return -EPIPE;
+	if (!c->input.is_known || c->phase != PHASE_RUNNING)
+		return 0;
+	r = c->target->kind->input(c, data, n);
+	c->input.sent += (uint64_t)MAX(r, 0);
+	return r;
+}
+
+int command_input_end(struct command *c)
+{
+	if (!c->spec.has_input || c->input.is_closed || c->phase != PHASE_RUNNING)
+		return -ESRCH;
+	return c->target->kind->input_end ? c->target->kind->input_end(c) : -ENOTSUP;
+}
+
+int command_signal(struct command *c, int sig, bool leader_alone)
+{
+	if (c->phase != PHASE_RUNNING)
+		return -ESRCH;
+	return c->target->kind->signal ? c->target->kind->signal(c, sig, leader_alone) : -ENOTSUP;
+}
+
+int command_resize(struct command *c, const struct tty_size *size)
+{
+	if (c->phase != PHASE_RUNNING)
+		return -ESRCH;
+	return c->target->kind->resize ? c->target->kind->resize(c, size) : -ENOTSUP;
 }
 
 void command_seen(struct command *c)
@@ -269,6 +331,13 @@ bool command_is_visible(const struct identity *who, const struct spec *spec)
 	return strcmp(who->user_id, spec->user_id) == 0 || identity_may(who, "commands.read_any");
 }
 
+bool command_is_writable(const struct identity *who, const struct spec *spec)
+{
+	if (who->service[0] && !who->user_id[0])
+		return true;
+	return strcmp(who->user_id, spec->user_id) == 0 || identity_may(who, "commands.run_any");
+}
+
 static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *name, int64_t us)
 {
 	char text[TIME_TEXT_SIZE];
@@ -294,6 +363,23 @@ static void add_what(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct spec
 	for (char **a = s->argv; *a; a++)
 		yyjson_mut_arr_add_strcpy(doc, argv, *a);
 	yyjson_mut_obj_add_null(doc, obj, "script");
+}
+
+static void add_session(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct spec *s)
+{
+	yyjson_mut_val *tty, *tags;
+
+	yyjson_mut_obj_add_bool(doc, obj, "stdin_open", s->has_input);
+	if (s->tty.rows) {
+		tty = yyjson_mut_obj_add_obj(doc, obj, "tty");
+		yyjson_mut_obj_add_uint(doc, tty, "rows", s->tty.rows);
+		yyjson_mut_obj_add_uint(doc, tty, "cols", s->tty.cols);
+	} else {
+		yyjson_mut_obj_add_null(doc, obj, "tty");
+	}
+	tags = yyjson_mut_obj_add_arr(doc, obj, "tags");
+	for (char **t = s->tags; t && *t; t++)
+		yyjson_mut_arr_add_strcpy(doc, tags, *t);
 }
 
 static void add_usage(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct result *r)
@@ -340,6 +426,7 @@ void command_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct spe
 	yyjson_mut_obj_add_strcpy(doc, obj, "target", s->target[0] ? s->target : TARGET_LOCAL);
 	json_add_str(doc, obj, "workspace", nonempty(s->workspace));
 	json_add_str(doc, obj, "user_id", nonempty(s->user_id));
+	add_session(doc, obj, s);
 	add_usage(doc, obj, r);
 }
 
@@ -356,4 +443,7 @@ void command_add_live(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct com
 	if (dir >= 0)
 		close(dir);
 	command_add_json(doc, obj, &c->spec, c->phase == PHASE_GONE ? &c->result : NULL, c->started_us, total);
+	yyjson_mut_obj_add_bool(doc, obj, "waiting_for_input", c->is_waiting);
+	if (c->input.is_known)
+		yyjson_mut_obj_add_uint(doc, obj, "input_bytes", c->input.sent);
 }

@@ -5,7 +5,6 @@
 #include <uthash.h>
 
 #include "exec.h"
-#include "follower.h"
 #include "target.h"
 
 /* What it waits for. */
@@ -13,6 +12,14 @@ enum command_phase {
 	PHASE_SAVING,  /* the journal */
 	PHASE_RUNNING, /* its target */
 	PHASE_GONE,    /* the streams to finish */
+};
+
+/* Somebody who follows a command. Each function may end its own watcher; NULL where nothing is to be told. */
+struct watcher {
+	struct list link;                     /* in the command's watchers */
+	void (*on_output)(struct watcher *w); /* there is more */
+	void (*on_input)(struct watcher *w);  /* there may be room, it was closed, or the command waits for input */
+	void (*on_end)(struct watcher *w);    /* command->result is set; leaves the list itself */
 };
 
 struct command {
@@ -28,13 +35,14 @@ struct command {
 	int64_t started_us;
 	bool is_cancelled; /* wanted */
 	struct {
-		bool is_known;            /* the target has told the rest */
-		bool is_closed;           /* it takes no more */
-		uint64_t received, taken; /* bytes that the target has; that went into the command's stdin */
-	} input;                          /* with spec.has_input */
-	bool is_waiting;                  /* for input */
-	struct list followers;            /* struct follower, link */
-	struct list waiting;              /* struct create_wait, link: requests with the same key, until it is saved */
+		bool is_known;        /* the target has told the rest */
+		bool is_closed;       /* it takes no more */
+		bool is_busy;         /* a request writes it */
+		uint64_t sent, taken; /* bytes given to the target; that went into the command's stdin */
+	} input;                      /* with spec.has_input */
+	bool is_waiting;              /* for input */
+	struct list watchers;         /* struct watcher, link */
+	struct list waiting;          /* struct create_wait, link: requests with the same key, until it is saved */
 	UT_hash_handle hh_id, hh_key;
 };
 
@@ -51,13 +59,20 @@ void command_attach(struct command *c);
 /* It could not be saved, or was not accepted: leaves the tables. */
 void command_drop(struct command *c);
 void command_cancel(struct command *c);
+/* Gives bytes to its stdin: returns how many had room (watchers are told of more), -EPIPE: it takes no more. */
+ssize_t command_input(struct command *c, const void *data, size_t n);
+/* These return 0, -ESRCH: it does not run (yet), -ENOTSUP: not on its target, or -errno. */
+int command_input_end(struct command *c);
+int command_signal(struct command *c, int sig, bool leader_alone);
+int command_resize(struct command *c, const struct tty_size *size);
 /* A stream has shown all there is: its target may tell of more. */
 void command_seen(struct command *c);
 
 /* For targets. There is more output: to the streams. */
 void command_pump(struct command *c);
-/* Its input changed, or whether it waits for any. */
-void command_input_changed(struct command *c);
+/* What the target knows of its input: bytes it has, those that the command's stdin took, whether it takes more. */
+void command_input_told(struct command *c, uint64_t received, uint64_t taken, bool is_closed);
+void command_waiting_told(struct command *c, bool is_waiting);
 /* It has ended, and the journal knows. */
 void command_end(struct command *c, const struct result *result);
 /* It has ended and nobody has written the result: this does. */
@@ -80,3 +95,5 @@ void command_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct spe
 void command_add_live(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct command *c);
 /* Whether the caller may see it. */
 bool command_is_visible(const struct identity *who, const struct spec *spec);
+/* Whether he may type into it and signal it. */
+bool command_is_writable(const struct identity *who, const struct spec *spec);

@@ -5,91 +5,24 @@
 
 #include "command.h"
 #include "follower.h"
+#include "lookup.h"
 #include "spool.h"
+#include "wait.h"
 
-/* ---- Finding one ---- */
-
-struct lookup;
-typedef void lookup_then(struct lookup *l);
-
-struct lookup {
-	struct job job;
-	struct exchange *x;
-	lookup_then *then;
-	struct command *command; /* it runs */
-	struct journal_entry entry;
-	int result;
-};
-
-static void reply_missing(struct exchange *x)
+static void reply_command(struct lookup *l, int status, const struct wait_query *q)
 {
-	reply_problem(x, 404, "not_found", "There is no such command, or it is not yours.");
-}
-
-static void lookup_run(struct job *job)
-{
-	struct lookup *l = container_of(job, struct lookup, job);
-	struct exec *e = l->x->self;
-
-	l->result = journal_load(&e->journal, l->x->params[0].p, l->x->arena, &l->entry);
-}
-
-/* Without a result and not among those that run: left behind by a crash. */
-static void lookup_done(struct job *job)
-{
-	struct lookup *l = container_of(job, struct lookup, job);
-	struct exchange *x = l->x;
-	struct exec *e = x->self;
-
-	if (l->result == 0 && !l->entry.has_result) {
-		l->command = command_by_id(e, l->entry.spec.id);
-		if (!l->command)
-			command_adopt(e, l->entry.spec.id);
-		if (!l->command)
-			l->command = command_by_id(e, l->entry.spec.id);
-		if (!l->command)
-			l->result = journal_load(&e->journal, l->entry.spec.id, x->arena, &l->entry);
-	}
-	if (!x->req)
-		; /* the client has left */
-	else if (l->result < 0 || !command_is_visible(&x->who, &l->entry.spec))
-		reply_missing(x);
-	else
-		l->then(l);
-	exchange_drop(x);
-}
-
-static void find(struct exchange *x, lookup_then *then)
-{
-	struct exec *e = x->self;
-	struct command *c = command_by_id(e, x->params[0].p);
-	struct lookup *l = arena_new_of(x->arena, struct lookup);
-
-	*l = (struct lookup){.job = {.run = lookup_run, .done = lookup_done}, .x = x, .then = then, .command = c};
-	if (c && c->phase != PHASE_SAVING) {
-		if (command_is_visible(&x->who, &c->spec))
-			then(l);
-		else
-			reply_missing(x);
-		return;
-	}
-	if (job_submit(e->lane, &l->job) < 0) {
-		reply_header(x, "Retry-After", "1");
-		reply_problem(x, 503, "unavailable", "There is too much to do. Try again in a moment.");
-		return;
-	}
-	exchange_hold(x);
-}
-
-static void reply_command(struct lookup *l, int status)
-{
+	struct journal_entry *entry = &l->entry;
 	yyjson_mut_doc *doc;
-	yyjson_mut_val *obj = json_new_obj(l->x->arena, &doc);
+	yyjson_mut_val *obj;
 
-	if (l->command)
-		command_add_live(doc, obj, l->command);
-	else
-		command_add_json(doc, obj, &l->entry.spec, &l->entry.result, l->entry.started_us, l->entry.total);
+	if (l->command) {
+		wait_reply(l->x, l->command, q, status, status);
+		return;
+	}
+	obj = json_new_obj(l->x->arena, &doc);
+	command_add_json(doc, obj, &entry->spec, &entry->result, entry->started_us, entry->total);
+	if (q->output)
+		wait_add_output(l->x->self, doc, obj, entry->spec.id, q->output);
 	reply_json(l->x, status, doc);
 }
 
@@ -97,24 +30,29 @@ static void reply_command(struct lookup *l, int status)
 
 static void get_found(struct lookup *l)
 {
-	reply_command(l, 200);
+	struct wait_query q;
+
+	if (wait_query_read(l->x, NULL, &q))
+		reply_command(l, 200, &q);
 }
 
 void commands_get(struct exchange *x)
 {
-	find(x, get_found);
+	lookup_command(x, get_found);
 }
 
 static void cancel_found(struct lookup *l)
 {
+	const struct wait_query none = {0};
+
 	if (l->command)
 		command_cancel(l->command);
-	reply_command(l, 202);
+	reply_command(l, 202, &none);
 }
 
 void commands_cancel(struct exchange *x)
 {
-	find(x, cancel_found);
+	lookup_command(x, cancel_found);
 }
 
 /* Returns false after answering 400. */
@@ -143,7 +81,7 @@ static void stream_found(struct lookup *l)
 
 void commands_stream(struct exchange *x)
 {
-	find(x, stream_found);
+	lookup_command(x, stream_found);
 }
 
 /* ---- Output ---- */
@@ -248,7 +186,7 @@ static void output_found(struct lookup *l)
 
 void commands_output(struct exchange *x)
 {
-	find(x, output_found);
+	lookup_command(x, output_found);
 }
 
 /* ---- Many ---- */
@@ -257,20 +195,46 @@ struct listing {
 	struct job job;
 	struct exchange *x;
 	struct page page;
+	const char *tag, *status; /* NULL: all */
 	bool any;
 	struct journal_entry *entries; /* up to limit + 1: one more says that there is a next page */
 	int64_t n;
 	int result;
 };
 
+static bool is_running(const char *status)
+{
+	return status && strcmp(status, "running") == 0;
+}
+
+static bool has_tag(char *const *tags, const char *tag)
+{
+	for (; tags && *tags; tags++)
+		if (strcmp(*tags, tag) == 0)
+			return true;
+	return false;
+}
+
+static bool is_wanted(const struct listing *l, const struct journal_entry *e)
+{
+	const char *status = command_status_name(e->has_result ? e->result.status : COMMAND_RUNNING);
+
+	return (l->any || strcmp(e->spec.user_id, l->x->who.user_id) == 0) &&
+	       (!l->status || strcmp(status, l->status) == 0) && (!l->tag || has_tag(e->spec.tags, l->tag));
+}
+
 static void list_run(struct job *job)
 {
 	struct listing *l = container_of(job, struct listing, job);
 	struct exchange *x = l->x;
+	_cleanup_(arena_free_p) struct arena *scratch = arena_new();
 	struct exec *e = x->self;
 	struct id_list ids;
 
-	l->result = journal_list(&e->journal, l->any ? NULL : x->who.user_id, x->arena, &ids);
+	if (is_running(l->status))
+		l->result = journal_list_running(&e->journal, x->arena, &ids);
+	else
+		l->result = journal_list(&e->journal, l->any ? NULL : x->who.user_id, x->arena, &ids);
 	l->entries = arena_alloc(x->arena, (size_t)(l->page.limit + 1) * sizeof(*l->entries));
 	for (size_t i = 0; l->result == 0 && i < ids.n && l->n <= l->page.limit; i++) {
 		struct journal_entry *entry = &l->entries[l->n];
@@ -278,8 +242,9 @@ static void list_run(struct job *job)
 		if (l->page.after && strcmp(ids.ids[i], l->page.after) >= 0)
 			continue;
 		/* One that is being removed is not there. */
-		if (journal_load(&e->journal, ids.ids[i], x->arena, entry) == 0 &&
-		    (l->any || strcmp(entry->spec.user_id, x->who.user_id) == 0))
+		arena_reset(scratch);
+		if (journal_load(&e->journal, ids.ids[i], scratch, entry) == 0 && is_wanted(l, entry) &&
+		    journal_load(&e->journal, ids.ids[i], x->arena, entry) == 0)
 			l->n++;
 	}
 }
@@ -336,11 +301,18 @@ void commands_list(struct exchange *x)
 	l->job = (struct job){.run = list_run, .done = list_done};
 	l->x = x;
 	l->any = identity_may(&x->who, "commands.read_any");
+	l->tag = http_query_get(x->arena, x->req->query, "tag");
+	l->status = http_query_get(x->arena, x->req->query, "status");
 	if (!page_read(x, &l->page))
 		return;
+	if (l->status && command_status_of(l->status) < 0) {
+		reply_problem(x, 400, "bad_request",
+			      "status is running, exited, signalled, timeout, cancelled, oom, lost or "
+			      "error.");
+		return;
+	}
 	if (job_submit(e->lane, &l->job) < 0) {
-		reply_header(x, "Retry-After", "1");
-		reply_problem(x, 503, "unavailable", "There is too much to do. Try again in a moment.");
+		reply_busy(x);
 		return;
 	}
 	exchange_hold(x);

@@ -7,12 +7,14 @@
 #include "base/encode.h"
 #include "command.h"
 #include "follower.h"
+#include "wait.h"
 
 #define ARGV_MAX (128 << 10)
 #define SCRIPT_MAX (64 << 10)
 #define ENV_MAX 64
 #define ENV_BYTES_MAX (64 << 10)
 #define INPUT_MAX (1 << 20)
+#define TAGS_MAX 16
 
 /* A request with a key whose command is being saved: waits for the same answer. */
 struct create_wait {
@@ -52,23 +54,20 @@ static bool is_same_request(struct exchange *x, const struct spec *spec, const c
 
 static void answer_live(struct exchange *x, int status, struct command *c)
 {
-	yyjson_mut_doc *doc;
-	yyjson_mut_val *obj;
+	struct wait_query q;
 
 	if (!x->req)
 		return;
 	reply_header(x, "Location", arena_printf(x->arena, "/api/commands/%s", c->spec.id));
-	if (wants_stream(x)) {
+	if (wants_stream(x))
 		follower_live(x, c, 0);
-		return;
-	}
-	obj = json_new_obj(x->arena, &doc);
-	command_add_live(doc, obj, c);
-	reply_json(x, status, doc);
+	else if (wait_query_read(x, x->body, &q))
+		wait_reply(x, c, &q, 200, q.wait_ms ? 202 : status);
 }
 
 static void answer_ended(struct exchange *x, const struct journal_entry *e, struct command *keep)
 {
+	struct wait_query q;
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj;
 
@@ -79,8 +78,12 @@ static void answer_ended(struct exchange *x, const struct journal_entry *e, stru
 		follower_ended(x, &e->spec, &e->result, 0, keep);
 		return;
 	}
+	if (!wait_query_read(x, x->body, &q))
+		return;
 	obj = json_new_obj(x->arena, &doc);
 	command_add_json(doc, obj, &e->spec, &e->result, e->started_us, e->total);
+	if (q.output)
+		wait_add_output(x->self, doc, obj, e->spec.id, q.output);
 	reply_json(x, 200, doc);
 }
 
@@ -202,7 +205,9 @@ static const struct json_field fields[] = {
 	{"cwd", JSON_STRING, false, 0, 4000},        {"env", JSON_OBJECT, false, 0, 0},
 	{"stdin", JSON_STRING, false, 0, INPUT_MAX}, {"timeout_ms", JSON_INT, false, 1, 0},
 	{"workspace", JSON_STRING, false, 1, 64},    {"key", JSON_STRING, false, 1, 255},
-	{"target", JSON_STRING, false, 1, 32},
+	{"target", JSON_STRING, false, 1, 32},       {"stdin_open", JSON_BOOL, false, 0, 0},
+	{"record_stdin", JSON_BOOL, false, 0, 0},    {"tty", JSON_OBJECT, false, 0, 0},
+	{"tags", JSON_ARRAY, false, 0, 0},           {"wait_ms", JSON_INT, false, 0, WAIT_MS_MAX},
 };
 
 static int invalid(struct error *err, const char *text)
@@ -246,7 +251,7 @@ static int read_env(yyjson_val *body, struct arena *a, struct spec *s, struct er
 	yyjson_val *obj = json_get_obj(body, "env"), *key, *value;
 	size_t i, max, bytes = 0;
 
-	s->env = arena_alloc(a, ((obj ? yyjson_obj_size(obj) : 0) + 1) * sizeof(char *));
+	s->env = arena_alloc(a, ((obj ? yyjson_obj_size(obj) : 0) + 2) * sizeof(char *));
 	if (!obj)
 		return 0;
 	if (yyjson_obj_size(obj) > ENV_MAX)
@@ -259,6 +264,71 @@ static int read_env(yyjson_val *body, struct arena *a, struct spec *s, struct er
 		s->env[i] = arena_printf(a, "%s=%s", yyjson_get_str(key), yyjson_get_str(value));
 	}
 	return bytes > ENV_BYTES_MAX ? invalid(err, "env is larger than 64 KiB.") : 0;
+}
+
+static bool is_tag(yyjson_val *item)
+{
+	const char *text = yyjson_get_str(item);
+	size_t n = yyjson_get_len(item);
+
+	if (!yyjson_is_str(item) || n < 1 || n > 64)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (text[i] < '!' || text[i] > '~' || text[i] == ',')
+			return false;
+	return true;
+}
+
+static int read_tags(yyjson_val *body, struct arena *a, struct spec *s, struct error *err)
+{
+	yyjson_val *arr = json_get_arr(body, "tags"), *item;
+	size_t i, max;
+
+	s->tags = arena_alloc(a, ((arr ? yyjson_arr_size(arr) : 0) + 1) * sizeof(char *));
+	if (arr && yyjson_arr_size(arr) > TAGS_MAX)
+		return invalid(err, "There are at most 16 tags.");
+	yyjson_arr_foreach(arr, i, max, item)
+	{
+		if (!is_tag(item))
+			return invalid(err, "A tag has 1 to 64 characters of ASCII, without blanks and commas.");
+		s->tags[i] = arena_strndup(a, yyjson_get_str(item), yyjson_get_len(item));
+	}
+	return 0;
+}
+
+/* A terminal is input and output in one. */
+static int read_terminal(yyjson_val *body, struct arena *a, struct spec *s, struct error *err)
+{
+	static const struct json_field members[] = {{"rows", JSON_INT, true, 1, TTY_SIZE_MAX},
+						    {"cols", JSON_INT, true, 1, TTY_SIZE_MAX},
+						    {"term", JSON_STRING, false, 1, 64}};
+	yyjson_val *tty = json_get_obj(body, "tty");
+	const char *term;
+	size_t n = 0;
+	int r;
+
+	s->keeps_input = json_get_bool(body, "record_stdin", false);
+	s->has_input = json_get_bool(body, "stdin_open", tty != NULL);
+	if (!tty)
+		return 0;
+	if (!s->has_input)
+		return invalid(err, "With tty, stdin is open: leave stdin_open out.");
+	r = json_check(tty, members, ARRAY_SIZE(members), err);
+	if (r == 0)
+		r = tty_size_read(tty, &s->tty, err);
+	if (r < 0)
+		return r;
+	term = json_get_str(tty, "term", "xterm-256color");
+	for (const char *p = term; *p; p++)
+		if (!isalnum((unsigned char)*p) && !strchr("-_.+", *p))
+			return invalid(err, "term is the name of a kind of terminal, such as xterm-256color.");
+	while (s->env[n]) {
+		if (strncmp(s->env[n], "TERM=", 5) == 0)
+			return 0;
+		n++;
+	}
+	s->env[n] = arena_printf(a, "TERM=%s", term); /* read_env left room */
+	return 0;
 }
 
 static int read_limits(const struct exec *e, yyjson_val *body, struct spec *s, struct error *err)
@@ -316,6 +386,10 @@ static int read_spec(struct exec *e, struct exchange *x, struct arena *a, struct
 	if (r == 0)
 		r = read_env(x->body, a, s, err);
 	if (r == 0)
+		r = read_terminal(x->body, a, s, err);
+	if (r == 0)
+		r = read_tags(x->body, a, s, err);
+	if (r == 0)
 		r = read_limits(e, x->body, s, err);
 	return r < 0 ? r : read_key(x, a, s);
 }
@@ -332,6 +406,12 @@ static bool may_start(struct exec *e, struct exchange *x, const struct spec *s)
 		reply_problem(x, 422, "unknown_target",
 			      "There is no target of the name \"%s\". GET /api/targets lists those there are.",
 			      s->target);
+		return false;
+	}
+	if (s->has_input && !t->kind->input) {
+		reply_problem(
+			x, 501, "not_on_this_target",
+			"A command on a target over SSH has no terminal and no open stdin; give its input in stdin.");
 		return false;
 	}
 	why = t->kind->unavailable(t, x->arena);

@@ -47,6 +47,13 @@ void commands_cancel(struct exchange *x);
 /* commands.c */
 void commands_stream(struct exchange *x);
 void commands_output(struct exchange *x);
+/* input.c */
+void commands_stdin(struct exchange *x);
+void commands_signal(struct exchange *x);
+void commands_resize(struct exchange *x);
+/* -EINVAL: none that can be sent. */
+int command_signal_number(const char *name);
+int tty_size_read(yyjson_val *obj, struct tty_size *ret, struct error *err);
 /* health.c */
 void exec_make_metrics(struct exec *e);
 void exec_health(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/encode.h"
 #include "command.h"
 
 #define PIECE_MAX (32 << 10)
@@ -15,7 +16,7 @@ static void follower_leave(struct follower *s)
 	s->x->on_gone = NULL;
 	if (s->x->req)
 		s->x->req->on_drain = NULL;
-	list_remove(&s->link);
+	list_remove(&s->watcher.link);
 	spool_reader_deinit(&s->spool);
 	if (s->dir_fd >= 0)
 		close(s->dir_fd);
@@ -31,13 +32,15 @@ static void on_gone(struct exchange *x)
 	follower_leave(x->data);
 }
 
+static void pump(struct follower *s);
+
 static void on_drain(struct http_request *r)
 {
 	struct exchange *x = r->owner;
 	struct follower *s = x->data;
 
 	s->is_blocked = false;
-	follower_pump(s);
+	pump(s);
 }
 
 /* ---- Events ---- */
@@ -62,6 +65,30 @@ static void send_skipped(struct follower *s, uint64_t offset, uint64_t bytes)
 
 	buf_printf(&b, "{\"offset\":%llu,\"bytes\":%llu}", (unsigned long long)offset, (unsigned long long)bytes);
 	if (!reply_sse(s->x, 0, "skipped", buf_str(&b)))
+		s->is_blocked = true;
+}
+
+static void send_waiting(struct follower *s)
+{
+	_cleanup_(buf_deinit) struct buf b = BUF_INIT;
+
+	s->is_waiting = s->command->is_waiting;
+	if (!s->is_waiting || !s->x->req)
+		return;
+	buf_printf(&b, "{\"offset\":%llu}", (unsigned long long)s->offset);
+	if (!reply_sse(s->x, 0, "waiting", buf_str(&b)))
+		s->is_blocked = true;
+}
+
+static void send_exact(struct follower *s, const struct spool_piece *p, const char *data)
+{
+	_cleanup_(buf_deinit) struct buf b = BUF_INIT;
+
+	buf_printf(&b, "{\"stream\":\"%s\",\"offset\":%llu,\"bytes\":%zu,\"at_ms\":%u,\"base64\":\"",
+		   stream_names[p->stream], (unsigned long long)p->offset, p->n, p->at_ms);
+	base64_encode(&b, data, p->n);
+	buf_add_str(&b, "\"}");
+	if (!reply_sse(s->x, 0, "output", buf_str(&b)))
 		s->is_blocked = true;
 }
 
@@ -97,7 +124,7 @@ static void finish(struct follower *s)
 	follower_leave(s);
 }
 
-void follower_pump(struct follower *s)
+static void pump(struct follower *s)
 {
 	static char data[PIECE_MAX];
 	struct spool_piece piece;
@@ -118,16 +145,42 @@ void follower_pump(struct follower *s)
 		}
 		if (piece.skipped)
 			send_skipped(s, s->offset, piece.skipped);
-		send_output(s, &piece, data, false);
+		if (s->is_exact)
+			send_exact(s, &piece, data);
+		else
+			send_output(s, &piece, data, false);
 		s->offset = piece.offset + piece.n;
 	}
 }
 
-void follower_end(struct follower *s, const struct result *result)
+static void on_output(struct watcher *w)
 {
+	pump(container_of(w, struct follower, watcher));
+}
+
+static void on_input(struct watcher *w)
+{
+	struct follower *s = container_of(w, struct follower, watcher);
+
+	pump(s);
+	if (s->command && s->is_waiting != s->command->is_waiting)
+		send_waiting(s);
+}
+
+static void on_end(struct watcher *w)
+{
+	struct follower *s = container_of(w, struct follower, watcher);
+
 	s->has_ended = true;
-	s->result = *result;
-	follower_pump(s);
+	s->result = s->command->result;
+	pump(s);
+}
+
+static bool is_exact(const struct exchange *x)
+{
+	const char *value = http_query_get(x->arena, x->req->query, "encoding");
+
+	return value && strcmp(value, "base64") == 0;
 }
 
 /* ---- Starting ---- */
@@ -137,7 +190,11 @@ static struct follower *follower_new(struct exchange *x, const struct spec *spec
 	struct exec *e = x->self;
 	struct follower *s = arena_new_of(x->arena, struct follower);
 
-	list_init(&s->link);
+	list_init(&s->watcher.link);
+	s->watcher.on_output = on_output;
+	s->watcher.on_input = on_input;
+	s->watcher.on_end = on_end;
+	s->is_exact = is_exact(x);
 	s->x = x;
 	s->spec = *spec;
 	s->offset = offset;
@@ -160,7 +217,9 @@ static void begin(struct follower *s)
 	x->req->on_drain = on_drain;
 	reply_sse_start(x);
 	send_command(s, "started");
-	follower_pump(s);
+	pump(s);
+	if (s->command && s->command->is_waiting)
+		send_waiting(s);
 }
 
 void follower_live(struct exchange *x, struct command *c, uint64_t offset)
@@ -174,7 +233,7 @@ void follower_live(struct exchange *x, struct command *c, uint64_t offset)
 	s = follower_new(x, &c->spec, offset);
 	s->command = c;
 	command_ref(c);
-	list_append(&c->followers, &s->link);
+	list_append(&c->watchers, &s->watcher.link);
 	begin(s);
 }
 

@@ -1,19 +1,22 @@
-/* The events of a command on their way to one client, as server-sent events: started, output…, ended. Output is read
- * from the spool as fast as the client takes it; for one who cannot keep up, what fell out of the spool is skipped. */
+/* The events of a command on their way to one client, as server-sent events: started, output…, waiting…, ended. Output
+ * is read from the spool as fast as the client takes it; for one who cannot keep up, what fell out of the spool is
+ * skipped. */
 #pragma once
 
 #include "base/utf8.h"
-#include "exec.h"
+#include "command.h"
 #include "spool.h"
 
 struct follower {
-	struct list link; /* in the command's followers while it runs */
+	struct watcher watcher; /* of the command, while it runs */
 	struct exchange *x;
 	struct command *command; /* held; NULL: spec lives in the exchange's arena */
 	struct spec spec;
 	struct result result;
 	bool has_ended;  /* result is set */
 	bool is_blocked; /* the client has not taken enough */
+	bool is_exact;   /* output as base64 of its bytes, otherwise as clean text */
+	bool is_waiting; /* for input, as told */
 	int dir_fd;
 	struct spool_reader spool; /* fd -1 until there is output */
 	uint64_t offset;
@@ -25,7 +28,3 @@ struct follower {
 void follower_live(struct exchange *x, struct command *c, uint64_t offset);
 void follower_ended(struct exchange *x, const struct spec *spec, const struct result *result, uint64_t offset,
 		    struct command *keep);
-/* There may be more output. */
-void follower_pump(struct follower *s);
-/* The command ended: what is left, then `ended`. */
-void follower_end(struct follower *s, const struct result *result);

@@ -175,21 +175,6 @@ static void reattach(struct local_run *l)
 	stop_watching(l);
 }
 
-static void on_input(struct command *c, const struct control_event *e)
-{
-	c->input.is_known = true;
-	c->input.is_closed = e->err < 0;
-	c->input.received = e->total;
-	c->input.taken = (uint64_t)e->at_us;
-	command_input_changed(c);
-}
-
-static void on_waiting(struct command *c, bool is_waiting)
-{
-	c->is_waiting = is_waiting;
-	command_input_changed(c);
-}
-
 static void on_event(struct local_run *l, const struct control_event *e)
 {
 	switch ((enum control_event_type)e->type) {
@@ -204,8 +189,8 @@ static void on_event(struct local_run *l, const struct control_event *e)
 		reattach(l);
 		break;
 	case CONTROL_TAKEN: reattach(l); break;
-	case CONTROL_INPUT: on_input(l->command, e); break;
-	case CONTROL_WAITING: on_waiting(l->command, e->total != 0); break;
+	case CONTROL_INPUT: command_input_told(l->command, e->total, (uint64_t)e->at_us, e->err < 0); break;
+	case CONTROL_WAITING: command_waiting_told(l->command, e->total != 0); break;
 	}
 }
 
@@ -256,6 +241,49 @@ static void local_seen(struct command *c)
 	control_send(l->control, CONTROL_SEEN);
 }
 
+/* As much as the supervisor has promised room for. */
+static ssize_t local_input(struct command *c, const void *data, size_t n)
+{
+	struct local_run *l = c->run;
+	uint64_t under_way = c->input.sent - c->input.taken;
+	const char *p = data;
+	size_t done = 0;
+
+	if (l->state != LOCAL_WATCHING)
+		return 0;
+	n = MIN(n, CONTROL_WINDOW - MIN(under_way, (uint64_t)CONTROL_WINDOW));
+	while (done < n) {
+		size_t k = MIN(n - done, (size_t)CONTROL_DATA_MAX);
+
+		if (control_send_data(l->control, p + done, k) < 0)
+			break;
+		done += k;
+	}
+	return (ssize_t)done;
+}
+
+static int tell(struct command *c, enum control_request_type type, uint32_t a, uint32_t b)
+{
+	struct local_run *l = c->run;
+
+	return l->state == LOCAL_WATCHING ? control_send_with(l->control, type, a, b) : -EAGAIN;
+}
+
+static int local_input_end(struct command *c)
+{
+	return tell(c, CONTROL_DATA_END, 0, 0);
+}
+
+static int local_signal(struct command *c, int sig, bool leader_alone)
+{
+	return tell(c, CONTROL_SIGNAL, (uint32_t)sig, leader_alone);
+}
+
+static int local_resize(struct command *c, const struct tty_size *size)
+{
+	return tell(c, CONTROL_RESIZE, size->rows, size->cols);
+}
+
 /* The supervisor goes on. */
 static void local_leave(struct command *c)
 {
@@ -297,6 +325,10 @@ const struct target_kind target_local = {
 	.adopt = local_adopt,
 	.cancel = local_cancel,
 	.seen = local_seen,
+	.input = local_input,
+	.input_end = local_input_end,
+	.signal = local_signal,
+	.resize = local_resize,
 	.leave = local_leave,
 	.unavailable = local_unavailable,
 	.describe = local_describe,

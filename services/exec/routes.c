@@ -9,6 +9,9 @@ const struct route exec_routes[] = {
 	{HTTP_GET_, "/api/commands/{id}/stream", "commands.read", 0, 0, commands_stream},
 	{HTTP_GET_, "/api/commands/{id}/output", "commands.read", 0, 0, commands_output},
 	{HTTP_POST_, "/api/commands/{id}/cancel", "commands.run", 0, 1024, commands_cancel},
+	{HTTP_POST_, "/api/commands/{id}/stdin", "commands.run", ROUTE_STREAM, 0, commands_stdin},
+	{HTTP_POST_, "/api/commands/{id}/signal", "commands.run", ROUTE_BODY_JSON, 1024, commands_signal},
+	{HTTP_POST_, "/api/commands/{id}/resize", "commands.run", ROUTE_BODY_JSON, 1024, commands_resize},
 	{HTTP_GET_, "/api/targets", "commands.read", 0, 0, targets_list},
 };
 const size_t exec_routes_n = ARRAY_SIZE(exec_routes);

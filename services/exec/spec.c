@@ -13,7 +13,7 @@ const char *command_status_name(enum command_status s)
 	return status_names[s];
 }
 
-static int status_of(const char *name)
+int command_status_of(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(status_names); i++)
 		if (strcmp(status_names[i], name) == 0)
@@ -150,7 +150,7 @@ int result_from_json(struct arena *a, struct str text, struct result *ret)
 	struct error err;
 	yyjson_doc *doc = json_parse(a, text.p, text.n, &err);
 	yyjson_val *obj = yyjson_doc_get_root(doc);
-	int status = status_of(json_get_str(obj, "status", ""));
+	int status = command_status_of(json_get_str(obj, "status", ""));
 
 	if (status < 0 || !command_status_is_end((enum command_status)status))
 		return -EBADMSG;

@@ -26,6 +26,8 @@ enum command_status {
 };
 #define COMMAND_STATUSES (COMMAND_ERROR + 1)
 const char *command_status_name(enum command_status s);
+/* -EBADMSG: there is none of that name. */
+int command_status_of(const char *name);
 static inline bool command_status_is_end(enum command_status s)
 {
 	return s >= COMMAND_EXITED;

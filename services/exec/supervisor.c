@@ -98,7 +98,7 @@ static void peer_tell(struct supervisor *s, struct peer *p)
 		p->is_told_start = true;
 		peer_send(p, &started);
 	}
-	if (s->spec.has_input)
+	if (s->attendant.pending) /* its stdin is there */
 		peer_tell_input(s, p);
 	if (!p->is_waiting && p->told < output.total) {
 		p->is_waiting = true;

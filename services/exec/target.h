@@ -18,6 +18,12 @@ struct target_kind {
 	void (*cancel)(struct command *c);
 	/* A stream has shown all output there is. */
 	void (*seen)(struct command *c);
+	/* These may be NULL: not on this kind of target. As command_input and its neighbours, while it runs; for what
+	 * input does not take now, command_input_told tells of room. */
+	ssize_t (*input)(struct command *c, const void *data, size_t n);
+	int (*input_end)(struct command *c);
+	int (*signal)(struct command *c, int sig, bool leader_alone);
+	int (*resize)(struct command *c, const struct tty_size *size);
 	/* It leaves the tables: it has ended, or exec ends. May come without a start. */
 	void (*leave)(struct command *c);
 	/* NULL, or why no command may run and what to do, in the arena. */
