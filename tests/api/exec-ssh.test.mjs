@@ -56,6 +56,14 @@ execSuite(
       refused(await t.exec.api('GET', '/api/targets'), 401, 'unauthorized');
     });
 
+    test('terminals, open stdin and signals are told as not there', async () => {
+      for (const body of [{ stdin_open: true }, { tty: { rows: 24, cols: 80 } }]) t.refused(await post({ argv: ['cat'], ...body }), 501, 'not_on_this_target');
+      const { body: c } = await post({ script: 'sleep 30' });
+      t.refused(await t.exec.api('POST', `/api/commands/${c.id}/signal`, { signal: 'INT' }, t.bob), 501, 'not_on_this_target');
+      t.refused(await t.exec.api('POST', `/api/commands/${c.id}/stdin`, 'x', t.bob, { 'content-type': 'application/octet-stream' }), 409, 'stdin_closed');
+      await t.exec.api('POST', `/api/commands/${c.id}/cancel`, undefined, t.bob);
+    });
+
     test('a target that is not there is refused by name', async () => {
       const r = await t.exec.api('POST', '/api/commands', { argv: ['true'], target: 'mars' }, t.bob);
       refused(r, 422, 'unknown_target');

@@ -85,7 +85,7 @@ describe('the contract', { timeout: 120000 }, () => {
       const needsToken = !(o.security ?? document.security).some((s) => Object.keys(s).length === 0) && (o.security ?? document.security).length > 0;
       if (!r.public) assert.ok(needsToken, `${r.name} needs a token`);
       else if (!o.security) assert.fail(`${r.name} is public`);
-      assert.equal(Boolean(o.requestBody), r.json_body, `${r.name}: a body`);
+      assert.equal(Boolean(o.requestBody?.content['application/json']), r.json_body, `${r.name}: a body`);
     }
   });
 
@@ -199,6 +199,12 @@ describe('the contract', { timeout: 120000 }, () => {
     await call('GET', '/api/commands/{id}', { id: command.id });
     await call('GET', '/api/commands');
     await call('POST', '/api/commands/{id}/cancel', { id: command.id });
+    const session = await call('POST', '/api/commands', {}, { argv: ['cat'], tty: { rows: 24, cols: 80 }, tags: ['contract'] });
+    await call('POST', '/api/commands/{id}/resize', { id: session.id }, { rows: 30, cols: 90 });
+    await call('POST', '/api/commands/{id}/stdin', { id: session.id }, 'hello\n', { 'content-type': 'application/octet-stream' });
+    await call('POST', '/api/commands/{id}/signal', { id: session.id }, { signal: 'KILL' });
+    await call('GET', '/api/commands/{id}?wait_ms=20000', { id: session.id });
+    await call('POST', '/api/commands?wait_ms=20000', {}, { script: 'echo hello' });
 
     await call('GET', '/api/auth/me');
     await call('GET', '/api/auth/setup');
