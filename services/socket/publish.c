@@ -1,65 +1,59 @@
-/* What is published goes out as one frame a room, encoded once and shared by all its members. */
+/* What is published goes to each channel as one broadcast, encoded once for each kind of transport. */
 #include "socket.h"
 
 #define MAX_EVENTS 10000
 #define MAX_ROOMS 16
 
-/* One room's copy of one event; the frame is made for the first who gets it. */
-struct delivery {
-	struct socket_service *socket;
-	const char *room;
-	struct str event; /* JSON */
-	struct ws_shared *frame;
-};
-
-static struct ws_shared *frame_new(const struct delivery *d)
+static unsigned give_all(struct socket_service *s, struct channel *ch, struct broadcast *b)
 {
-	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
+	uint64_t number = b->post->number;
+	struct place *p;
+	unsigned n = 0;
 
-	buf_add_str(&text, "{\"type\":\"event\",\"room\":");
-	json_quote(&text, str_of(d->room));
-	buf_add_str(&text, ",\"event\":");
-	buf_add(&text, d->event.p, d->event.n);
-	buf_add_char(&text, '}');
-	return ws_shared_new(WS_TEXT, text.p, text.n);
+	list_foreach (p, &ch->places, struct place, in_channel) {
+		if (p->client->last_event == number)
+			continue;
+		p->client->last_event = number;
+		client_deliver(p->client, ch, b);
+		n += p->client->state == CLIENT_OPEN;
+	}
+	return n;
 }
 
-static bool give(void *arg, struct member *m)
+unsigned publish_event(struct socket_service *s, struct str text, const struct str *channels, unsigned n_channels,
+		       struct post **ret)
 {
-	struct connection *c = container_of(m, struct connection, member);
-	struct delivery *d = arg;
+	struct post *e = post_new(++s->n_events, text, channels, n_channels);
+	struct broadcast *posts[MAX_ROOMS];
+	uint64_t now = socket_now(s);
+	unsigned delivered = 0;
 
-	if (c->state != CONNECTION_OPEN) {
-		metric_add(d->socket->dropped, 1);
-		return false;
+	for (unsigned i = 0; i < n_channels; i++) {
+		posts[i] = broadcast_new(e, i, now);
+		channel_remember(&s->channels, channel_get(&s->channels, channels[i], now), posts[i]);
 	}
-	if (!d->frame)
-		d->frame = frame_new(d);
-	ws_send_shared(c->ws, d->frame);
-	metric_add(d->socket->delivered, 1);
-	if (ws_queued(c->ws) > SOCKET_MAX_QUEUE) {
-		metric_add(d->socket->slow, 1);
-		connection_end(c, 1013, "too slow: come back and read what was missed");
+	for (unsigned i = 0; i < n_channels; i++) {
+		struct channel *ch = channel_find(&s->channels, channels[i]);
+
+		delivered += give_all(s, ch, posts[i]);
+		broadcast_unref(posts[i]);
 	}
-	return true;
+	if (ret)
+		*ret = e;
+	else
+		post_unref(e);
+	return delivered;
 }
 
 static unsigned deliver(struct exchange *x, struct socket_service *s, yyjson_val *item)
 {
-	struct delivery d = {.socket = s, .event = json_val_text(x->arena, json_get_obj(item, "event"))};
-	uint64_t number = ++s->n_events;
-	unsigned n = 0;
-	size_t i, n_rooms;
+	struct str names[MAX_ROOMS];
+	size_t i, n;
 	yyjson_val *room;
 
-	yyjson_arr_foreach(json_get_arr(item, "rooms"), i, n_rooms, room)
-	{
-		d.room = yyjson_get_str(room);
-		n += room_give(s->rooms, str_of(d.room), number, give, &d);
-		ws_shared_unref(d.frame);
-		d.frame = NULL;
-	}
-	return n;
+	yyjson_arr_foreach(json_get_arr(item, "rooms"), i, n, room) names[i] =
+		(struct str){yyjson_get_str(room), yyjson_get_len(room)};
+	return publish_event(s, json_val_text(x->arena, json_get_obj(item, "event")), names, (unsigned)n, NULL);
 }
 
 static bool check_item(yyjson_val *item, struct error *err)
@@ -75,9 +69,9 @@ static bool check_item(yyjson_val *item, struct error *err)
 		return false;
 	yyjson_arr_foreach(json_get_arr(item, "rooms"), i, n, room)
 	{
-		if (!yyjson_is_str(room) || yyjson_get_len(room) == 0 || yyjson_get_len(room) > ROOM_NAME_MAX) {
+		if (!yyjson_is_str(room) || yyjson_get_len(room) == 0 || yyjson_get_len(room) > CHANNEL_NAME_MAX) {
 			error_set(err, "invalid_field", "Each of rooms must be a name of 1 to %d bytes.",
-				  ROOM_NAME_MAX);
+				  CHANNEL_NAME_MAX);
 			return false;
 		}
 	}

@@ -2,52 +2,79 @@
 
 #include "roles.h"
 
+#define AGE_MS 1000
+
 static double count_connections(void *arg)
 {
-	return ((struct socket_service *)arg)->n_connections;
+	return ((struct socket_service *)arg)->n_clients;
 }
 
 static double count_rooms(void *arg)
 {
-	return (double)rooms_count(((struct socket_service *)arg)->rooms);
+	return HASH_COUNT(((struct socket_service *)arg)->channels.by_name);
 }
 
 static void add_metrics(struct socket_service *s)
 {
 	metric_gauge_fn("ogent_socket_connections", "WebSocket connections", "", count_connections, s);
-	metric_gauge_fn("ogent_socket_rooms", "Rooms with somebody in them", "", count_rooms, s);
+	metric_gauge_fn("ogent_socket_rooms", "Rooms with somebody in them, or with events that are kept", "",
+			count_rooms, s);
 	s->delivered =
 		metric_counter("ogent_socket_events_delivered_total", "Copies of events given to connections", "");
-	s->dropped = metric_counter("ogent_socket_events_dropped_total", "Copies for connections that were ending", "");
+	s->dropped = metric_counter("ogent_socket_events_dropped_total",
+				    "Copies that were dropped for who did not keep up", "");
 	s->slow = metric_counter("ogent_socket_slow_total", "Connections closed because they read too slowly", "");
 	s->refused_joins =
 		metric_counter("ogent_socket_joins_refused_total", "Joins of rooms that are not the user's", "");
 }
 
+static void on_age(struct deadline *d)
+{
+	struct socket_service *s = container_of(d, struct socket_service, age);
+
+	channels_age(&s->channels, socket_now(s));
+	deadline_set(service_wheel(s->service), d, AGE_MS);
+}
+
 static void drain(void *arg)
 {
-	connections_end(arg, 1001, "the service restarts: come back");
+	clients_end(arg, CLOSE_GOING, "the service restarts: come back");
 }
 
 static void stop(void *arg)
 {
-	connections_cut(arg);
+	struct socket_service *s = arg;
+
+	clients_cut(s);
+	deadline_clear(&s->age);
+}
+
+static void read_options(struct socket_service *s, const struct options *o)
+{
+	struct channels_limits limits = {.messages = 256, .bytes = 1 << 20, .total = 64 << 20, .ms = 5 * 60 * 1000};
+
+	channels_init(&s->channels, &limits);
+	s->queue_messages = 4096;
+	s->queue_bytes = 1 << 20;
+	s->user_clients = 100;
 }
 
 int socket_main(const struct options *options)
 {
-	struct socket_service s = {
-		.service = service_new("socket", options), .rooms = rooms_new(), .arena = arena_new()};
+	struct socket_service s = {.service = service_new("socket", options), .arena = arena_new()};
 	int status;
 
-	list_init(&s.connections);
+	list_init(&s.clients);
+	read_options(&s, options);
 	add_metrics(&s);
+	deadline_init(&s.age, on_age);
+	deadline_set(service_wheel(s.service), &s.age, AGE_MS);
 	service_routes(s.service, socket_routes, socket_routes_n, &s);
 	service_on_drain(s.service, drain, &s);
 	service_on_stop(s.service, stop, &s);
 	service_listen(s.service);
 	status = service_run(s.service);
+	channels_deinit(&s.channels);
 	arena_free(s.arena);
-	rooms_free(s.rooms);
 	return status;
 }

@@ -1,0 +1,360 @@
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "socket.h"
+
+#define SIGN_IN_MS 10000
+#define BURST 200           /* requests at once */
+#define REQUEST_EVERY_MS 20 /* and then one in this time */
+
+/* Who he is and what he may: the strings of one token. */
+struct grants {
+	const char *user_id, *name, *session_id;
+	unsigned n;
+	const char *permissions[];
+};
+
+/* A token that waits for the keys to check it. */
+struct sign_in {
+	struct key_wait wait;
+	struct client *client;
+	char token[];
+};
+
+const char *client_user(const struct client *s)
+{
+	return s->grants ? s->grants->user_id : "";
+}
+
+const char *client_user_name(const struct client *s)
+{
+	return s->grants ? s->grants->name : "";
+}
+
+bool client_may(const struct client *s, const char *permission)
+{
+	for (unsigned i = 0; s->grants && i < s->grants->n; i++)
+		if (permission_covers(s->grants->permissions[i], permission))
+			return true;
+	return false;
+}
+
+/* ---- Out ---- */
+
+yyjson_mut_val *client_message(struct client *s, const char *type, yyjson_mut_doc **ret_doc)
+{
+	yyjson_mut_val *obj = json_new_obj(s->socket->arena, ret_doc);
+
+	json_add_str(*ret_doc, obj, "type", type);
+	return obj;
+}
+
+void client_send(struct client *s, yyjson_mut_doc *doc, yyjson_val *id)
+{
+	if (s->state != CLIENT_ENDED)
+		s->transport->send(s, doc, id);
+}
+
+void client_send_error(struct client *s, const char *code, const char *message, yyjson_val *id)
+{
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = client_message(s, "error", &doc);
+
+	json_add_str(doc, obj, "code", code);
+	json_add_str(doc, obj, "message", message);
+	client_send(s, doc, id);
+}
+
+/* ---- Users ---- */
+
+static void user_enter(struct client *s)
+{
+	struct socket_service *socket = s->socket;
+	const char *id = s->grants->user_id;
+	struct user *u;
+
+	HASH_FIND_STR(socket->users, id, u);
+	if (!u) {
+		u = xcalloc(1, sizeof(*u) + strlen(id) + 1);
+		strcpy(u->id, id);
+		list_init(&u->clients);
+		HASH_ADD_KEYPTR(hh, socket->users, u->id, strlen(u->id), u);
+	}
+	s->user = u;
+	u->n_clients++;
+	list_append(&u->clients, &s->of_user);
+}
+
+static void user_leave(struct client *s)
+{
+	struct user *u = s->user;
+
+	if (!u)
+		return;
+	s->user = NULL;
+	list_remove(&s->of_user);
+	if (--u->n_clients > 0)
+		return;
+	HASH_DEL(s->socket->users, u);
+	free(u);
+}
+
+/* ---- The token ---- */
+
+static char *copy(char **at, const char *s)
+{
+	char *p = *at;
+
+	*at = stpcpy(p, s) + 1;
+	return p;
+}
+
+static struct grants *grants_new(const struct identity *who)
+{
+	size_t n = 0, size = strlen(who->user_id) + strlen(who->name) + strlen(who->session_id) + 3;
+	struct grants *g;
+	char *at;
+
+	for (; who->permissions && who->permissions[n]; n++)
+		size += strlen(who->permissions[n]) + 1;
+	g = xmalloc(sizeof(*g) + n * sizeof(*g->permissions) + size);
+	at = (char *)(g->permissions + n);
+	g->n = (unsigned)n;
+	g->user_id = copy(&at, who->user_id);
+	g->name = copy(&at, who->name);
+	g->session_id = copy(&at, who->session_id);
+	for (size_t i = 0; i < n; i++)
+		g->permissions[i] = copy(&at, who->permissions[i]);
+	return g;
+}
+
+static void on_deadline(struct deadline *d)
+{
+	struct client *s = container_of(d, struct client, deadline);
+
+	client_end(s, CLOSE_UNAUTHORIZED, s->state == CLIENT_NEW ? "no token came in time" : "the token expired");
+}
+
+static bool is_his(const struct client *s, const struct identity *who)
+{
+	return !who->service[0] && who->user_id[0] && (!s->grants || strcmp(s->grants->user_id, who->user_id) == 0);
+}
+
+static void open_client(struct client *s)
+{
+	user_enter(s);
+	if (s->user->n_clients > s->socket->user_clients) {
+		client_end(s, CLOSE_POLICY, "too many connections of this user");
+		return;
+	}
+	s->state = CLIENT_OPEN;
+	client_join_own(s);
+	s->transport->signed_in(s, true);
+}
+
+void client_accept(struct client *s, const struct identity *who)
+{
+	int64_t left_ms = who->expires_at * 1000 - clock_now_us() / 1000;
+	bool is_first = s->state == CLIENT_NEW;
+	struct grants *g;
+
+	if (s->state == CLIENT_ENDED)
+		return;
+	if (!is_his(s, who)) {
+		client_end(s, CLOSE_UNAUTHORIZED, "the token is somebody else's");
+		return;
+	}
+	g = grants_new(who);
+	free(s->grants);
+	s->grants = g;
+	deadline_set(service_wheel(s->socket->service), &s->deadline, (uint64_t)MAX(left_ms, 0));
+	if (is_first) {
+		open_client(s);
+		return;
+	}
+	s->transport->signed_in(s, false);
+	client_check_places(s);
+}
+
+static void on_keys(struct key_wait *w);
+
+static void wait_for_keys(struct client *s, struct str token)
+{
+	struct sign_in *wait = xcalloc(1, sizeof(*wait) + token.n + 1);
+
+	memcpy(wait->token, token.p, token.n);
+	wait->client = s;
+	wait->wait.done = on_keys;
+	list_init(&wait->wait.link);
+	s->sign_in = wait;
+}
+
+/* By the cached verdict or the keys that are here; may_wait: auth is asked for a key that is not. */
+static void check_token(struct client *s, struct str token, bool may_wait)
+{
+	struct keyring *keyring = service_keyring(s->socket->service);
+	struct identity who;
+	enum token_result r = keyring_check(keyring, token, s->socket->arena, &who);
+
+	if (r == TOKEN_OK) {
+		client_accept(s, &who);
+		return;
+	}
+	if (r == TOKEN_UNKNOWN_KEY && may_wait) {
+		wait_for_keys(s, token);
+		if (keyring_wait(keyring, &s->sign_in->wait))
+			return;
+		free(s->sign_in);
+		s->sign_in = NULL;
+	}
+	if (r == TOKEN_UNKNOWN_KEY && keyring_missing(keyring))
+		client_end(s, CLOSE_TRY_AGAIN, "the auth service does not answer");
+	else
+		client_end(s, CLOSE_UNAUTHORIZED, r == TOKEN_EXPIRED ? "the token expired" : "the token is not valid");
+}
+
+static void on_keys(struct key_wait *w)
+{
+	struct sign_in *wait = container_of(w, struct sign_in, wait);
+	struct client *s = wait->client;
+
+	s->sign_in = NULL;
+	arena_reset(s->socket->arena);
+	check_token(s, str_of(wait->token), false);
+	free(wait);
+}
+
+static void sign_in_cancel(struct client *s)
+{
+	if (s->sign_in)
+		key_wait_cancel(&s->sign_in->wait);
+	free(s->sign_in);
+	s->sign_in = NULL;
+}
+
+void client_sign_in(struct client *s, struct str token)
+{
+	if (s->sign_in)
+		client_send_error(s, "busy", "Another token is being checked. Wait for the answer.", NULL);
+	else if (s->state != CLIENT_ENDED)
+		check_token(s, token, true);
+}
+
+/* ---- In ---- */
+
+static void on_auth(struct client *s, yyjson_val *message, yyjson_val *id)
+{
+	client_sign_in(s, str_of(json_get_str(message, "token", "")));
+}
+
+static void on_ping(struct client *s, yyjson_val *message, yyjson_val *id)
+{
+	yyjson_mut_doc *doc;
+
+	client_message(s, "pong", &doc);
+	client_send(s, doc, id);
+}
+
+static const struct request_type {
+	const char *name;
+	bool is_for_all; /* also before the token */
+	void (*handle)(struct client *s, yyjson_val *message, yyjson_val *id);
+} types[] = {
+	{"auth", true, on_auth},
+	{"ping", true, on_ping},
+	{"join", false, client_join},
+	{"leave", false, client_leave},
+};
+
+void client_request(struct client *s, const char *type, yyjson_val *message, yyjson_val *id)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		if (strcmp(types[i].name, type) != 0)
+			continue;
+		if (types[i].is_for_all || s->state == CLIENT_OPEN)
+			types[i].handle(s, message, id);
+		else
+			client_end(s, CLOSE_UNAUTHORIZED, "send a token first");
+		return;
+	}
+	client_send_error(s, "unknown_type", "Types are auth, join, leave and ping.", id);
+}
+
+/* One request in REQUEST_EVERY_MS, and BURST at once. */
+bool client_may_request(struct client *s)
+{
+	uint64_t now = socket_now(s->socket), more = (now - s->allowance_ms) / REQUEST_EVERY_MS;
+
+	s->allowance_ms += more * REQUEST_EVERY_MS;
+	s->allowance = (uint16_t)MIN(s->allowance + more, BURST);
+	if (s->allowance == 0)
+		return false;
+	s->allowance--;
+	return true;
+}
+
+/* ---- Life ---- */
+
+void client_init(struct client *s, struct socket_service *socket, const struct transport *transport)
+{
+	*s = (struct client){.socket = socket, .transport = transport};
+	id_new(s->id);
+	list_init(&s->of_user);
+	list_init(&s->places);
+	list_init(&s->joins);
+	s->allowance = BURST;
+	s->allowance_ms = socket_now(socket);
+	deadline_init(&s->deadline, on_deadline);
+	deadline_set(service_wheel(socket->service), &s->deadline, SIGN_IN_MS);
+	list_append(&socket->clients, &s->link);
+	socket->n_clients++;
+}
+
+static void let_go(struct client *s)
+{
+	s->state = CLIENT_ENDED;
+	deadline_clear(&s->deadline);
+	sign_in_cancel(s);
+	joins_cancel(s);
+	client_leave_all(s);
+	user_leave(s);
+}
+
+void client_end(struct client *s, int code, const char *reason)
+{
+	if (s->state == CLIENT_ENDED)
+		return;
+	let_go(s);
+	s->transport->close(s, code, reason);
+}
+
+void client_deinit(struct client *s)
+{
+	if (!s->socket)
+		return;
+	let_go(s);
+	queue_free(s->queue);
+	free(s->grants);
+	list_remove(&s->link);
+	s->socket->n_clients--;
+	s->socket = NULL;
+}
+
+void clients_end(struct socket_service *socket, int code, const char *reason)
+{
+	struct client *s;
+
+	list_foreach (s, &socket->clients, struct client, link)
+		client_end(s, code, reason);
+}
+
+void clients_cut(struct socket_service *socket)
+{
+	struct client *s;
+
+	list_foreach (s, &socket->clients, struct client, link) {
+		let_go(s);
+		s->transport->cut(s);
+	}
+}
