@@ -1,5 +1,7 @@
 #include "io/http.h"
 
+#include <errno.h>
+
 #include "base/encode.h"
 #include "base/log.h"
 
@@ -217,4 +219,39 @@ const char *http_query_get(struct arena *a, struct str query, const char *name)
 			return decode(a, value);
 	}
 	return NULL;
+}
+
+/* A position or count; one that is too large to be said is the largest. */
+static bool range_number(struct str text, uint64_t *ret)
+{
+	int r = str_to_u64(text, UINT64_MAX, ret);
+
+	if (r == -ERANGE)
+		*ret = UINT64_MAX;
+	return r == 0 || r == -ERANGE;
+}
+
+enum http_range http_range_parse(struct str value, uint64_t size, uint64_t *ret_first, uint64_t *ret_n)
+{
+	struct str unit = str_trim(str_cut(&value, '=')), first;
+	uint64_t from, to = UINT64_MAX;
+
+	if (!str_ieq(unit, STR("bytes")) || !value.p || !memchr(value.p, '-', value.n))
+		return HTTP_RANGE_NONE;
+	value = str_trim(value);
+	first = str_cut(&value, '-');
+	if (!(first.n ? range_number(first, &from) : range_number(value, &to)) ||
+	    (first.n && value.n && !range_number(value, &to)))
+		return HTTP_RANGE_NONE;
+	if (!first.n) { /* "-N": the last N bytes */
+		from = size - MIN(to, size);
+		to = UINT64_MAX;
+	}
+	if (to < from)
+		return HTTP_RANGE_NONE;
+	if (from >= size)
+		return HTTP_RANGE_UNSATISFIABLE;
+	*ret_first = from;
+	*ret_n = MIN(to, size - 1) - from + 1;
+	return HTTP_RANGE_OK;
 }

@@ -42,6 +42,11 @@ const char *http_status_text(int status);
 /* The decoded value of a parameter in a query string, in the arena, or NULL. Bad escapes count as absent. */
 const char *http_query_get(struct arena *a, struct str query, const char *name);
 
+/* One range of bytes of a Range field (RFC 9110 section 14.2) in a representation of `size` bytes. Several ranges, other
+ * units and malformed values are ignored, as the RFC allows: the whole is sent then. */
+enum http_range { HTTP_RANGE_NONE, HTTP_RANGE_OK, HTTP_RANGE_UNSATISFIABLE };
+enum http_range http_range_parse(struct str value, uint64_t size, uint64_t *ret_first, uint64_t *ret_n);
+
 /* Limits of one listener. */
 struct http_limits {
 	size_t max_target;        /* request line's target, bytes; default 8 KiB */

@@ -109,6 +109,41 @@ static struct str caching_of(const struct web_file *f)
 	return !strcmp(f->path, "/index.html") ? STR("no-store") : STR("no-cache");
 }
 
+/* The range that is asked of the file, if its tag is still the one that If-Range names (RFC 9110 section 13.1.5). */
+static struct str range_of(const struct visit *v, const struct web_file *f)
+{
+	const struct http_headers *asked = &v->r->headers;
+	struct str range = http_header_get(asked, "Range"), tag = http_header_get(asked, "If-Range");
+	size_t n = strlen(f->hash);
+
+	if (v->r->method != HTTP_GET_ || !range.n)
+		return (struct str){0};
+	if (tag.p && (tag.n != n + 2 || memcmp(tag.p + 1, f->hash, n) || tag.p[0] != '"' || tag.p[n + 1] != '"'))
+		return (struct str){0};
+	return range;
+}
+
+/* Ranges are of the file itself, not of a compressed form. False: the whole is to be sent. */
+static bool reply_range(struct visit *v, const struct web_file *f, struct str range, struct http_headers *h)
+{
+	uint64_t first, n;
+	enum http_range found = http_range_parse(range, f->data.n, &first, &n);
+
+	if (found == HTTP_RANGE_NONE)
+		return false;
+	fields_add(h, STR("ETag"), str_of(arena_printf(v->arena, "\"%s\"", f->hash)));
+	if (found == HTTP_RANGE_UNSATISFIABLE) {
+		fields_add(h, STR("Content-Range"), str_of(arena_printf(v->arena, "bytes */%zu", f->data.n)));
+		http_reply(v->r, 416, NULL, h, NULL, 0);
+		return true;
+	}
+	fields_add(h, STR("Content-Range"),
+		   str_of(arena_printf(v->arena, "bytes %llu-%llu/%zu", (unsigned long long)first,
+				       (unsigned long long)(first + n - 1), f->data.n)));
+	http_reply(v->r, 206, f->type, h, f->data.p + first, n);
+	return true;
+}
+
 static void reply_file(struct visit *v, const struct web_file *f)
 {
 	static const char *const suffixes[] = {"", "-gz", "-br"};
@@ -116,12 +151,16 @@ static void reply_file(struct visit *v, const struct web_file *f)
 	enum web_coding coding = web_choose(f, http_header_get(asked, "Accept-Encoding"));
 	struct str data = coding == WEB_BROTLI ? f->br : coding == WEB_GZIP ? f->gz : f->data;
 	struct http_headers *h = visit_headers(v);
+	struct str range = range_of(v, f);
 
 	add_security(h);
 	fields_add(h, STR("Cache-Control"), caching_of(f));
-	fields_add(h, STR("ETag"), str_of(arena_printf(v->arena, "\"%s%s\"", f->hash, suffixes[coding])));
+	fields_add(h, STR("Accept-Ranges"), STR("bytes"));
 	if (f->br.p || f->gz.p)
 		fields_add(h, STR("Vary"), STR("Accept-Encoding"));
+	if (range.n && !http_header_get(asked, "If-None-Match").p && reply_range(v, f, range, h))
+		return;
+	fields_add(h, STR("ETag"), str_of(arena_printf(v->arena, "\"%s%s\"", f->hash, suffixes[coding])));
 	if (web_etag_matches(http_header_get(asked, "If-None-Match"), f->hash)) {
 		http_reply(v->r, 304, NULL, h, NULL, 0);
 		return;

@@ -362,6 +362,25 @@ describe('the front door', { timeout: 240000 }, () => {
       assert.equal((await get(asset, { 'if-none-match': '"other"' }, null)).status, 200);
     });
 
+    test('a part of an asset can be asked for, as long as it is the same asset', async (t) => {
+      if (!asset) return t.skip('the program was built without the web app');
+      const whole = await get(asset, {}, null);
+      const size = Number(whole.headers['content-length']);
+      assert.equal(whole.headers['accept-ranges'], 'bytes');
+      const part = await get(asset, { range: 'bytes=10-19', 'accept-encoding': 'br' }, null);
+      assert.equal(part.status, 206);
+      assert.equal(part.headers['content-range'], `bytes 10-19/${size}`);
+      assert.equal(part.headers['content-encoding'], undefined);
+      assert.equal(part.text, whole.text.slice(10, 20));
+      const same = { range: 'bytes=-4', 'if-range': whole.headers.etag };
+      assert.equal((await get(asset, same, null)).text, whole.text.slice(-4));
+      assert.equal((await get(asset, { ...same, 'if-range': '"older"' }, null)).status, 200, 'the asset has changed');
+      const beyond = await get(asset, { range: `bytes=${size}-` }, null);
+      assert.equal(beyond.status, 416);
+      assert.equal(beyond.headers['content-range'], `bytes */${size}`);
+      for (const range of ['bytes=0-1,3-4', 'lines=1-2', 'bytes=9-2']) assert.equal((await get(asset, { range }, null)).status, 200, range);
+    });
+
     test('an address of the app gives the page, to a browser alone', async (t) => {
       if (!asset) return t.skip('the program was built without the web app');
       for (const path of ['/runs', `/chat/${UNKNOWN_ID}`, '/setup', '/a/b/c']) {
