@@ -16,9 +16,10 @@ enum call_flags {
 	CALL_BODY_SENT = 2, /* a part of a streamed body went out: cannot be repeated */
 	CALL_SENT = 4,      /* the request is written whole */
 	CALL_PAUSED = 8,
-	CALL_BLOCKED = 16, /* was told to wait for on_drain */
-	CALL_ENDED = 32,   /* on_done is due or was called */
-	CALL_WAITING = 64, /* in the pool's queue */
+	CALL_BLOCKED = 16,  /* was told to wait for on_drain */
+	CALL_ENDED = 32,    /* on_done is due or was called */
+	CALL_WAITING = 64,  /* in the pool's queue */
+	CALL_WRITTEN = 128, /* its head went out */
 };
 
 struct http_pool {
@@ -44,6 +45,7 @@ struct http_client_conn {
 	struct stream *stream;
 	struct http_response response;
 	struct deadline idle;
+	uint64_t born_ms; /* loop time */
 	bool is_reused, is_closing;
 };
 
@@ -152,11 +154,18 @@ static void conn_close(struct http_client_conn *conn)
 		connecting_cancel(conn->connecting);
 }
 
+static bool is_too_old(const struct http_client_conn *conn)
+{
+	const struct http_pool *p = conn->pool;
+
+	return p->limits.max_age_ms && uv_now(p->loop) - conn->born_ms >= p->limits.max_age_ms;
+}
+
 static void conn_park(struct http_client_conn *conn)
 {
 	struct http_pool *p = conn->pool;
 
-	if (p->n_idle >= p->limits.max_idle || p->is_freeing) {
+	if (p->n_idle >= p->limits.max_idle || p->is_freeing || is_too_old(conn)) {
 		conn_close(conn);
 		return;
 	}
@@ -306,6 +315,9 @@ static void conn_send(struct http_client_conn *conn, struct http_call *c)
 		c->flags |= CALL_BODY_SENT;
 	buf_deinit(&c->pending);
 	stream_resume(conn->stream);
+	c->flags |= CALL_WRITTEN;
+	if (c->on_sent)
+		c->on_sent(c);
 	if (room && c->flags & CALL_BLOCKED) {
 		c->flags &= ~(unsigned)CALL_BLOCKED;
 		if (c->on_drain)
@@ -378,6 +390,11 @@ void http_call_end(struct http_call *c)
 	if (c->body_length < 0)
 		call_put(c, &STR("0\r\n\r\n"), 1);
 	c->flags |= CALL_SENT;
+}
+
+bool http_call_was_sent(const struct http_call *c)
+{
+	return c->flags & CALL_WRITTEN;
 }
 
 static bool on_head(void *owner, int status, const struct http_headers *headers)
@@ -479,6 +496,24 @@ static bool call_may_repeat(const struct http_call *c)
 	return false;
 }
 
+/* Whether the call goes on in another pool. It is in no connection any more. */
+static bool call_moves(struct http_call *c, int err)
+{
+	struct http_pool *to = NULL;
+
+	if (c->on_failed && !(c->flags & CALL_BODY_SENT))
+		to = c->on_failed(c, err);
+	if (!to)
+		return false;
+	c->flags &= ~(unsigned)(CALL_WRITTEN | CALL_RETRIED);
+	c->pool = to;
+	call_expect_head(c);
+	list_append(&to->waiting, &c->link);
+	set_waiting(c, true);
+	dispatch(to);
+	return true;
+}
+
 static void conn_on_end(void *owner, int err)
 {
 	struct http_client_conn *conn = owner;
@@ -502,7 +537,14 @@ static void conn_on_end(void *owner, int err)
 		set_waiting(c, true);
 		return;
 	}
-	conn_fail(conn, err == -EPIPE || err == 0 ? -ECONNRESET : err);
+	err = err == -EPIPE || err == 0 ? -ECONNRESET : err;
+	if (conn->response.has_bytes) {
+		conn_fail(conn, err);
+		return;
+	}
+	conn_close(conn);
+	if (!call_moves(c, err))
+		call_done(c, err);
 }
 
 static void conn_on_drain(void *owner)
@@ -535,8 +577,13 @@ static void conn_on_connect(void *arg, int err, struct stream *s)
 	conn->connecting = NULL;
 	if (err) {
 		conn->is_closing = true;
-		if (c)
-			call_done(c, err == -ENOENT ? -ECONNREFUSED : err); /* no such Unix socket */
+		err = err == -ENOENT ? -ECONNREFUSED : err; /* no such Unix socket */
+		if (c) {
+			c->conn = NULL;
+			conn->call = NULL;
+		}
+		if (c && !call_moves(c, err))
+			call_done(c, err);
 		conn_free(conn);
 		return;
 	}
@@ -553,6 +600,7 @@ static void conn_start(struct http_pool *p, struct http_call *c)
 	struct http_client_conn *conn = xcalloc(1, sizeof(*conn));
 
 	conn->pool = p;
+	conn->born_ms = uv_now(p->loop);
 	list_init(&conn->link);
 	list_append(&p->busy, &conn->link);
 	count(&p->n_connections, 1);
@@ -560,7 +608,8 @@ static void conn_start(struct http_pool *p, struct http_call *c)
 	http_response_init(&conn->response, &response_events, conn);
 	conn->call = c;
 	c->conn = conn;
-	conn->connecting = stream_connect(p->loop, p->wheel, p->address, p->limits.connect_ms, conn_on_connect, conn);
+	conn->connecting = stream_connect(p->loop, p->wheel, p->address,
+					  c->connect_ms ? c->connect_ms : p->limits.connect_ms, conn_on_connect, conn);
 }
 
 /* An idle connection whose peer is still there, or NULL. */
@@ -570,7 +619,7 @@ static struct http_client_conn *take_idle(struct http_pool *p)
 
 	while ((conn = list_first(&p->idle, struct http_client_conn, link))) {
 		conn_unpark(conn);
-		if (stream_is_quiet(conn->stream))
+		if (!is_too_old(conn) && stream_is_quiet(conn->stream))
 			return conn;
 		conn_close(conn);
 	}
@@ -673,6 +722,7 @@ struct http_pool *http_pool_new(uv_loop_t *loop, struct wheel *wheel, const char
 		.max_idle = or_default(l->max_idle, default_limits.max_idle),
 		.idle_ms = l->idle_ms ? l->idle_ms : default_limits.idle_ms,
 		.connect_ms = l->connect_ms ? l->connect_ms : default_limits.connect_ms,
+		.max_age_ms = l->max_age_ms,
 	};
 	list_init(&p->idle);
 	list_init(&p->busy);

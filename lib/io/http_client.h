@@ -19,7 +19,8 @@ struct http_pool_limits {
 	unsigned max_connections; /* default 512; more calls wait their turn */
 	unsigned max_idle;        /* default 64 */
 	uint64_t idle_ms;         /* default 55 s, less than the server's */
-	uint64_t connect_ms;      /* default 5 s */
+	uint64_t connect_ms;      /* default 5 s; a call may say otherwise */
+	uint64_t max_age_ms;      /* a connection older than this takes no more calls; 0 = none */
 };
 
 struct http_pool *http_pool_new(uv_loop_t *loop, struct wheel *wheel, const char *address,
@@ -43,7 +44,14 @@ struct http_call {
 	uint64_t head_ms;                   /* from the start, or the last write, to the head of the answer;
 					       0 = 30 s, UINT64_MAX = none */
 	uint64_t idle_ms;                   /* between bytes of its body; 0 = 60 s, UINT64_MAX = none */
+	uint64_t connect_ms;                /* 0 = the pool's */
 	void *owner;
+	/* The request's head went out on a connection; also from inside http_call_start. May be NULL. */
+	void (*on_sent)(struct http_call *c);
+	/* No connection was to be had, or it ended before a byte of the answer came; nothing of a streamed body was
+	 * sent. Returns the pool in which to try once more (the body that was written meanwhile goes along), or NULL:
+	 * then on_done follows. May be NULL. */
+	struct http_pool *(*on_failed)(struct http_call *c, int err);
 	void (*on_head)(struct http_call *c, int status, const struct http_headers *headers); /* valid until on_done */
 	void (*on_body)(struct http_call *c, const char *data, size_t n);                     /* may be NULL */
 	void (*on_drain)(struct http_call *c);
@@ -71,6 +79,8 @@ void http_call_start(struct http_pool *p, struct http_call *c);
  * http_call_end, otherwise the call ends with -EPROTO. */
 bool http_call_write(struct http_call *c, const void *data, size_t n);
 void http_call_end(struct http_call *c);
+/* Whether anything of it went out on a connection in this attempt. */
+bool http_call_was_sent(const struct http_call *c);
 /* Back-pressure on the answer's body: nothing more is read; what was read already (at most one read) still comes. */
 void http_call_pause(struct http_call *c);
 void http_call_resume(struct http_call *c);

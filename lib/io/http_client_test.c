@@ -252,6 +252,100 @@ static void nobody_listening_is_connection_refused(void **state)
 	stop(&p, pool);
 }
 
+static struct http_pool *elsewhere;
+static unsigned n_failed, n_sent;
+
+static struct http_pool *on_failed(struct http_call *c, int err)
+{
+	n_failed++;
+	return n_failed == 1 ? elsewhere : NULL;
+}
+
+static void on_sent(struct http_call *c)
+{
+	assert_true(http_call_was_sent(c));
+	n_sent++;
+}
+
+static void a_call_without_a_connection_goes_on_elsewhere_with_its_body(void **state)
+{
+	static const struct peer_answer script[] = {{OK_A, PEER_KEEP}};
+	struct peer p;
+	struct http_pool *pool = start(&p, script, 1);
+	struct http_pool *missing = http_pool_new(&p.loop, p.wheel, "unix:/tmp/ogent-no-such.sock", NULL);
+	struct test_call t;
+
+	elsewhere = pool;
+	n_failed = n_sent = 0;
+	call_init(&t, "POST", "/");
+	t.call.body_length = -1;
+	t.call.on_failed = on_failed;
+	t.call.on_sent = on_sent;
+	http_call_start(missing, &t.call);
+	http_call_write(&t.call, "abc", 3);
+	http_call_end(&t.call);
+	assert_false(http_call_was_sent(&t.call));
+	peer_run_until(&p, &t.done, 1);
+	assert_int_equal(t.err, 0);
+	assert_string_equal(t.body.p, "a");
+	assert_int_equal(n_failed, 1);
+	assert_int_equal(n_sent, 1);
+	assert_non_null(strstr(p.received.p, "3\r\nabc\r\n0\r\n"));
+	buf_deinit(&t.body);
+	http_pool_free(missing);
+	stop(&p, pool);
+}
+
+static void a_call_whose_body_is_gone_does_not_go_on_elsewhere(void **state)
+{
+	static const struct peer_answer script[] = {{NULL, PEER_RESET}, {NULL, PEER_RESET}, {OK_A, PEER_KEEP}};
+	struct peer p;
+	struct http_pool *pool = start(&p, script, 3);
+	struct test_call t;
+
+	elsewhere = pool;
+	n_failed = 0;
+	call_init(&t, "PUT", "/");
+	t.call.body_length = 1;
+	t.call.on_failed = on_failed;
+	http_call_start(pool, &t.call);
+	http_call_write(&t.call, "x", 1);
+	http_call_end(&t.call);
+	peer_run_until(&p, &t.done, 1);
+	assert_int_equal(t.err, -ECONNRESET);
+	assert_int_equal(n_failed, 0);
+	call_init(&t, "PUT", "/");
+	t.call.on_failed = on_failed;
+	call_run(&p, pool, &t);
+	assert_int_equal(t.err, 0);
+	assert_int_equal(n_failed, 1);
+	buf_deinit(&t.body);
+	stop(&p, pool);
+}
+
+static void an_old_connection_takes_no_more_calls(void **state)
+{
+	static const struct peer_answer script[] = {{OK_A, PEER_KEEP}, {OK_B, PEER_KEEP}};
+	const struct http_pool_limits limits = {.max_age_ms = 1};
+	struct peer p;
+	struct http_pool *pool;
+
+	peer_start(&p, script, 2);
+	pool = http_pool_new(&p.loop, p.wheel, listener_address(p.listener), &limits);
+	for (unsigned i = 0; i < 2; i++) {
+		struct test_call t;
+
+		call_init(&t, "GET", "/");
+		call_run(&p, pool, &t);
+		assert_int_equal(t.err, 0);
+		buf_deinit(&t.body);
+		uv_sleep(2);
+		uv_update_time(&p.loop);
+	}
+	assert_int_equal(p.n_connections, 2);
+	stop(&p, pool);
+}
+
 static void a_stale_connection_is_found_out_before_use(void **state)
 {
 	static const struct peer_answer script[] = {{OK_A, PEER_KEEP}, {OK_B, PEER_KEEP}};
@@ -633,6 +727,9 @@ int main(void)
 		cmocka_unit_test(a_body_of_another_length_than_announced_ends_the_call),
 		cmocka_unit_test(broken_answers_and_connections_have_their_errors),
 		cmocka_unit_test(nobody_listening_is_connection_refused),
+		cmocka_unit_test(a_call_without_a_connection_goes_on_elsewhere_with_its_body),
+		cmocka_unit_test(a_call_whose_body_is_gone_does_not_go_on_elsewhere),
+		cmocka_unit_test(an_old_connection_takes_no_more_calls),
 		cmocka_unit_test(a_stale_connection_is_found_out_before_use),
 		cmocka_unit_test(what_is_idempotent_is_repeated_once_on_a_new_connection),
 		cmocka_unit_test(it_is_repeated_only_once_and_never_on_a_first_connection),
