@@ -401,6 +401,20 @@ describe('the story', { concurrency: 1 }, () => {
 		assertClean(browser);
 	});
 
+	test('the API is shown from its contract, and an operation is tried with the session', async () => {
+		await page.getByRole('link', { name: 'The API' }).first().click();
+		await page.getByRole('heading', { name: 'Ogent API' }).waitFor();
+		await page.getByRole('searchbox', { name: 'Search operations' }).fill('get /api/auth/me');
+		await page.getByRole('button', { name: /\/api\/auth\/me/ }).click();
+		await page.getByRole('button', { name: 'Send' }).click();
+		const answer = page.getByRole('status', { name: 'Answer' });
+		await answer.getByText('200').first().waitFor();
+		assert.match(await answer.innerText(), new RegExp(ADMIN.email));
+		assert.match(await page.locator('.curl').innerText(), /\$OGENT_TOKEN/);
+		await judge(page, 'api', shots);
+		assertClean(browser);
+	});
+
 	test('who signs in again is where the session ended', async () => {
 		await page.goto(`${base}/history`);
 		await page.getByRole('heading', { name: 'History' }).waitFor();

@@ -18,6 +18,7 @@ const AgentsPage = lazy(() => import('./pages/agents').then((m) => ({ default: m
 const AgentPage = lazy(() => import('./pages/agent').then((m) => ({ default: m.AgentPage })));
 const HistoryPage = lazy(() => import('./pages/history').then((m) => ({ default: m.HistoryPage })));
 const UsersPage = lazy(() => import('./pages/users').then((m) => ({ default: m.UsersPage })));
+const ContractPage = lazy(() => import('./pages/contract').then((m) => ({ default: m.ContractPage })));
 const RunPage = lazy(() => import('./pages/run').then((m) => ({ default: m.RunPage })));
 
 const newQueries = (_userId: string) =>
@@ -85,6 +86,7 @@ function Pages(): ReactNode {
 					<Route path="/history" element={<HistoryPage />} />
 					<Route path="/runs/:id" element={<RunPage />} />
 					<Route path="/users" element={<UsersPage />} />
+					<Route path="/api-docs" element={<ContractPage signedIn />} />
 					<Route path="*" element={<NotFound />} />
 				</Routes>
 			</Suspense>
@@ -119,12 +121,12 @@ export function App(): ReactNode {
 	const queries = useMemo(() => newQueries(userId), [userId]);
 	return (
 		<QueryClientProvider client={queries}>
-			<Session session={session} onSetup={pathname === '/setup'} />
+			<Session session={session} path={pathname} />
 		</QueryClientProvider>
 	);
 }
 
-function Session({ session, onSetup }: { session: SessionState; onSetup: boolean }): ReactNode {
+function Session({ session, path }: { session: SessionState; path: string }): ReactNode {
 	if (session.kind === 'starting')
 		return (
 			<main className="gate">
@@ -137,7 +139,17 @@ function Session({ session, onSetup }: { session: SessionState; onSetup: boolean
 				)}
 			</main>
 		);
-	if (session.kind === 'signed-out') return onSetup ? <SetupPage /> : <SignInPage expired={false} />;
+	if (session.kind === 'signed-out' && path === '/api-docs')
+		return (
+			<Boundary place={path}>
+				<Suspense fallback={<main className="gate"><Spinner label="Loading…" /></main>}>
+					<main>
+						<ContractPage signedIn={false} />
+					</main>
+				</Suspense>
+			</Boundary>
+		);
+	if (session.kind === 'signed-out') return path === '/setup' ? <SetupPage /> : <SignInPage expired={false} />;
 	return (
 		<>
 			<Announcer />

@@ -15,7 +15,7 @@ async function send(request: Request, token: string): Promise<Response> {
 }
 
 /* A 401 is answered by one refresh and one repetition; when that fails too, the session has ended and the sign-in form is on the screen. */
-async function authorizedFetch(request: Request): Promise<Response> {
+export async function authorizedFetch(request: Request): Promise<Response> {
 	const again = request.clone();
 	const used = await freshToken();
 	const answer = await send(request, used);

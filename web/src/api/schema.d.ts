@@ -482,7 +482,10 @@ export interface paths {
          * Run a command in the sandbox
          * @description With `stream=1` the answer (200) is the stream of events itself: `started` {command}, `output` {stream, offset, bytes, at_ms, data}, `skipped`
          *     {offset, bytes}, `ended` {command}. `offset` counts the raw bytes of both streams together, `bytes` those that `data` stands for, `at_ms` the time
-         *     since the start; `data` is UTF-8, invalid bytes become U+FFFD. `skipped`: output that is not kept any more.
+         *     since the start; `data` is UTF-8, invalid bytes become U+FFFD; with `encoding=base64` there is `base64` in place of `data`, with the exact bytes.
+         *     `skipped`: output that is not kept any more. `waiting` {offset}: the command waits for input.
+         *
+         *     With `wait_ms` the answer comes when the command has ended (200), waits for input, or the time is over (202: it goes on), with its output in short.
          */
         post: operations["runCommand"];
         delete?: never;
@@ -500,7 +503,10 @@ export interface paths {
             };
             cookie?: never;
         };
-        /** A command */
+        /**
+         * A command
+         * @description With `wait_ms` the answer comes when it has ended, waits for input, or the time is over.
+         */
         get: operations["getCommand"];
         put?: never;
         post?: never;
@@ -561,6 +567,71 @@ export interface paths {
         put?: never;
         /** Kill a command with its whole process tree */
         post: operations["cancelCommand"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/commands/{id}/stdin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bytes for a command's stdin
+         * @description For a command made with `stdin_open` or `tty`. The body is passed on as fast as the command takes it, and held back at the sender meanwhile; one
+         *     request at a time. `offset`: where the body begins in all input sent so far; what the command has already is passed over, so that a request may be
+         *     repeated. `close=1`: stdin ends with the body; on a terminal Ctrl-D is typed.
+         */
+        post: operations["writeStdin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/commands/{id}/signal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a signal
+         * @description To the process group in the foreground of its terminal, without one to the group of the first process; with `to: leader` to the first process alone.
+         */
+        post: operations["signalCommand"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/commands/{id}/resize": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The size of a command's terminal */
+        post: operations["resizeTerminal"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1256,7 +1327,29 @@ export interface components {
             env?: {
                 [key: string]: string;
             };
+            /** @description Its first bytes; then it ends. */
             stdin?: string;
+            /**
+             * @description stdin stays open for `POST /api/commands/{id}/stdin`.
+             * @default false
+             */
+            stdin_open?: boolean;
+            /** @description It runs on a terminal of that size; stdin is open. */
+            tty?: {
+                rows: number;
+                cols: number;
+                /** @default xterm-256color */
+                term?: string;
+            };
+            /**
+             * @description What is typed goes into the recording. Leave it out where somebody types secrets.
+             * @default false
+             */
+            record_stdin?: boolean;
+            /** @description For lists. */
+            tags?: string[];
+            /** @description As in the query. */
+            wait_ms?: number;
             timeout_ms?: number;
             /** @description The folder that stays between commands; a conversation has one under its id. Each target has its own. */
             workspace?: string;
@@ -1289,10 +1382,31 @@ export interface components {
             target: string;
             workspace: string | null;
             user_id: string | null;
+            stdin_open?: boolean;
+            tty?: null | components["schemas"]["TerminalSize"];
+            tags?: string[];
+            /** @description While it runs: it reads from its stdin, and there is nothing. */
+            waiting_for_input?: boolean;
+            /** @description While it runs: bytes sent to its open stdin. */
+            input_bytes?: number;
+            output?: components["schemas"]["ShortOutput"];
             usage: null | {
                 cpu_ms?: number;
                 max_rss_kib?: number;
             };
+        };
+        TerminalSize: {
+            rows: number;
+            cols: number;
+        };
+        /** @description Output as text for one who reads it: start and end, when asked for by `wait_ms` or `output`. */
+        ShortOutput: {
+            head: string;
+            tail: string;
+            /** @description All bytes written. */
+            bytes: number;
+            /** @description Those between head and tail. */
+            omitted_bytes: number;
         };
         Target: {
             name: string;
@@ -1375,6 +1489,12 @@ export interface components {
         };
     };
     parameters: {
+        /** @description In the stream: `base64` for the exact bytes of output. */
+        Encoding: "utf8" | "base64";
+        /** @description Longest time to wait with the answer. */
+        WaitMs: number;
+        /** @description Bytes of output in the answer, half of them from its end; with `wait_ms` 16 KiB. */
+        OutputShort: number;
         Id: string;
         /** @description How many items. */
         Limit: number;
@@ -2343,6 +2463,10 @@ export interface operations {
                 after?: components["parameters"]["After"];
                 /** @description Only the running command of this Idempotency-Key, if there is one. */
                 key?: string;
+                /** @description Only commands with this tag. */
+                tag?: string;
+                /** @description Only commands in this state. */
+                status?: components["schemas"]["CallStatus"];
             };
             header?: never;
             path?: never;
@@ -2368,6 +2492,12 @@ export interface operations {
         parameters: {
             query?: {
                 stream?: "0" | "1";
+                /** @description In the stream: `base64` for the exact bytes of output. */
+                encoding?: components["parameters"]["Encoding"];
+                /** @description Longest time to wait with the answer. */
+                wait_ms?: components["parameters"]["WaitMs"];
+                /** @description Bytes of output in the answer, half of them from its end; with `wait_ms` 16 KiB. */
+                output?: components["parameters"]["OutputShort"];
             };
             header?: {
                 /** @description Unique for each thing to create, for example a UUID. */
@@ -2403,12 +2533,24 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            /** @description With `wait_ms`: it goes on. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Command"];
+                };
+            };
             /** @description `workspace_unusable`. */
             409: components["responses"]["Problem"];
             /** @description `invalid_field`, `unknown_target`, or `idempotency_key_reused`: the key has started another command. */
             422: components["responses"]["Problem"];
             /** @description `too_many_commands` of this user are running (option command_running_max). */
             429: components["responses"]["Problem"];
+            /** @description `not_on_this_target`: a command on a target over SSH has no terminal and no open stdin. */
+            501: components["responses"]["Problem"];
             /** @description `sandbox_unavailable`: this machine cannot give the configured `sandbox_level`; /healthz of exec names the missing layer. `target_unavailable`: targets over SSH cannot be used by this exec. */
             503: components["responses"]["Problem"];
             /** @description `storage_full`. */
@@ -2418,7 +2560,12 @@ export interface operations {
     };
     getCommand: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Longest time to wait with the answer. */
+                wait_ms?: components["parameters"]["WaitMs"];
+                /** @description Bytes of output in the answer, half of them from its end; with `wait_ms` 16 KiB. */
+                output?: components["parameters"]["OutputShort"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -2443,6 +2590,8 @@ export interface operations {
         parameters: {
             query?: {
                 offset?: number;
+                /** @description In the stream: `base64` for the exact bytes of output. */
+                encoding?: components["parameters"]["Encoding"];
             };
             header?: never;
             path: {
@@ -2514,6 +2663,109 @@ export interface operations {
                     "application/json": components["schemas"]["Command"];
                 };
             };
+            default: components["responses"]["Problem"];
+        };
+    };
+    writeStdin: {
+        parameters: {
+            query?: {
+                offset?: number;
+                close?: "0" | "1";
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description All of it is with the command. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description All bytes so far. */
+                        input_bytes: number;
+                    };
+                };
+            };
+            /** @description `command_ended`, `stdin_closed`, `stdin_busy`, or `input_gap`: bytes before `offset` are missing. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    signalCommand: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @enum {string} */
+                    signal: "INT" | "TERM" | "HUP" | "KILL" | "USR1" | "USR2" | "QUIT" | "CONT";
+                    /**
+                     * @default group
+                     * @enum {string}
+                     */
+                    to?: "group" | "leader";
+                };
+            };
+        };
+        responses: {
+            /** @description Sent. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Command"];
+                };
+            };
+            /** @description `command_ended`. */
+            409: components["responses"]["Problem"];
+            /** @description `not_on_this_target`. */
+            501: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    resizeTerminal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TerminalSize"];
+            };
+        };
+        responses: {
+            /** @description Sent. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Command"];
+                };
+            };
+            /** @description `command_ended`, `no_terminal`. */
+            409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

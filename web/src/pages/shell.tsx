@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { Bot, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
+import { Bot, Braces, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
 import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Link, NavLink, useLocation } from 'react-router';
 
@@ -137,6 +137,9 @@ function Account(): ReactNode {
 				<strong>{user.name}</strong>
 				<span className="muted">{user.email ?? 'this machine'}</span>
 			</div>
+			<Link to="/api-docs" className="icon-button" aria-label="The API" title="The API">
+				<Braces aria-hidden size={18} />
+			</Link>
 			<button type="button" className="icon-button" onClick={nextTheme} aria-label={`Colours: ${theme}. Change`} title={`Colours: ${theme}`}>
 				<ThemeIcon aria-hidden size={18} />
 			</button>
