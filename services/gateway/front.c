@@ -68,7 +68,7 @@ void visits_free(struct gateway_worker *w)
 }
 
 /* Decimal digits; printf is too dear for every request. Returns their end, where the NUL is. */
-static char *put_number(char *to, uint64_t n)
+char *put_number(char *to, uint64_t n)
 {
 	char digits[20];
 	size_t i = 0;
@@ -145,6 +145,7 @@ static void on_close(struct http_request *r, int err)
 	uint64_t us = clock_mono_us() - r->started_us;
 
 	key_wait_cancel(&v->key_wait);
+	limit_wait_cancel(&v->limit_wait);
 	count(v, r, us);
 	write_access_log(v, r, err, us);
 	export_span(v, r, err, us);
@@ -162,8 +163,8 @@ struct http_headers *visit_headers(struct visit *v)
 
 	h->arena = v->arena;
 	fields_add(h, STR("X-Request-Id"), str_of(v->request_id));
-	if (v->rate[0]) {
-		fields_add(h, STR("RateLimit-Policy"), str_of(v->gateway->rate_policy));
+	if (v->rate) {
+		fields_add(h, STR("RateLimit-Policy"), str_of(v->rate_policy));
 		fields_add(h, STR("RateLimit"), str_of(v->rate));
 	}
 	return h;
@@ -227,39 +228,8 @@ static void reply_own(struct visit *v)
 
 /* ---- The gate ---- */
 
-/* "default";r=REMAINING;t=SECONDS */
-static void write_rate(char to[static 48], const struct limit_verdict *verdict)
-{
-	char *at = stpcpy(to, "\"default\";r=");
-
-	at = put_number(at, verdict->remaining);
-	at = stpcpy(at, ";t=");
-	put_number(at, verdict->full_s);
-}
-
-/* Counts the request. False: it was answered with 429. */
-static bool take_from_limit(struct visit *v)
-{
-	struct limit_verdict verdict;
-
-	if (!v->gateway->limiter)
-		return true;
-	limiter_take(v->gateway->limiter, v->who.user_id ? str_of(v->who.user_id) : v->client.key, v->r->started_us,
-		     &verdict);
-	write_rate(v->rate, &verdict);
-	if (verdict.allowed)
-		return true;
-	metric_add(v->gateway->limited, 1);
-	v->answer.arena = v->arena;
-	fields_add(&v->answer, STR("Retry-After"), str_of(arena_printf(v->arena, "%u", verdict.retry_after)));
-	visit_problem(v, 429, "rate_limited", "Too many requests. Wait as long as Retry-After says.");
-	return false;
-}
-
 static void pass(struct visit *v)
 {
-	if (!v->is_health && !take_from_limit(v))
-		return;
 	if (v->path)
 		proxy_start(v);
 	else
@@ -268,27 +238,56 @@ static void pass(struct visit *v)
 
 static void refuse(struct visit *v, const char *challenge, const char *detail)
 {
-	if (!take_from_limit(v))
-		return;
 	v->answer.arena = v->arena;
 	fields_add(&v->answer, STR("WWW-Authenticate"), str_of(challenge));
 	visit_problem(v, 401, "unauthorized", detail);
 }
 
-/* Without people's keys nobody can tell: the client is to come again, not to sign in again. */
-static void refuse_token(struct visit *v, enum token_result r)
+/* Within its rate, the request goes its way. */
+static void go_on(struct visit *v)
 {
-	if (r == TOKEN_UNKNOWN_KEY && keyring_missing(v->worker->keyring)) {
-		if (!take_from_limit(v))
-			return;
+	switch (v->admission) {
+	case ADMIT: pass(v); break;
+	case REFUSE_NOBODY: refuse(v, "Bearer", "Sign in and send the access token as Authorization: Bearer."); break;
+	case REFUSE_TOKEN:
+		refuse(v, "Bearer error=\"invalid_token\"", "The access token is not valid (any more). Sign in again.");
+		break;
+	case REFUSE_WITHOUT_KEYS:
 		v->answer.arena = v->arena;
 		fields_add(&v->answer, STR("Retry-After"), STR("1"));
 		visit_problem(v, 503, "unavailable",
 			      "The auth service does not answer, so the access token cannot be checked. Try again in "
 			      "a moment.");
-		return;
+		break;
 	}
-	refuse(v, "Bearer error=\"invalid_token\"", "The access token is not valid (any more). Sign in again.");
+}
+
+static void on_allowance(struct limit_wait *w)
+{
+	struct visit *v = container_of(w, struct visit, limit_wait);
+	struct http_request *r = v->r;
+
+	if (allowance_take(v))
+		go_on(v);
+	if (!w->share)
+		http_body_resume(r);
+}
+
+/* Every request counts, whatever becomes of it. */
+static void admit(struct visit *v, enum admission admission)
+{
+	v->admission = admission;
+	v->limit_wait.done = on_allowance;
+	if (allowance_take(v))
+		go_on(v);
+}
+
+/* Without people's keys nobody can tell: the client is to come again, not to sign in again. */
+static enum admission admission_of(const struct visit *v, enum token_result r)
+{
+	if (r == TOKEN_OK)
+		return ADMIT;
+	return r == TOKEN_UNKNOWN_KEY && keyring_missing(v->worker->keyring) ? REFUSE_WITHOUT_KEYS : REFUSE_TOKEN;
 }
 
 /* Tokens of services stay inside. */
@@ -307,14 +306,11 @@ static enum token_result check(struct visit *v)
 static void on_keys(struct key_wait *w)
 {
 	struct visit *v = container_of(w, struct visit, key_wait);
+	struct http_request *r = v->r;
 
-	enum token_result r = check(v);
-
-	if (r)
-		refuse_token(v, r);
-	else
-		pass(v);
-	http_body_resume(v->r);
+	admit(v, admission_of(v, check(v)));
+	if (!v->limit_wait.share)
+		http_body_resume(r);
 }
 
 /* A path that needs a token gets none that is not good; for a public one the role decides what a bad one means. */
@@ -324,15 +320,15 @@ static void check_token(struct visit *v, enum bearer bearer)
 	enum token_result r = bearer == BEARER_TOKEN ? check(v) : TOKEN_MALFORMED;
 
 	if (r == TOKEN_OK || is_public) {
-		pass(v);
+		admit(v, ADMIT);
 	} else if (bearer == BEARER_NONE) {
-		refuse(v, "Bearer", "Sign in and send the access token as Authorization: Bearer.");
+		admit(v, REFUSE_NOBODY);
 	} else {
 		v->key_wait.done = on_keys;
 		if (r == TOKEN_UNKNOWN_KEY && keyring_wait(v->worker->keyring, &v->key_wait))
 			http_body_pause(v->r);
 		else
-			refuse_token(v, r);
+			admit(v, admission_of(v, r));
 	}
 }
 

@@ -5,17 +5,6 @@
 #include "base/alloc.h"
 #include "roles.h"
 
-static void make_limiter(struct gateway *g, const struct options *options)
-{
-	unsigned rate = (unsigned)option_int(options, "rate_limit"),
-		 burst = (unsigned)option_int(options, "rate_burst");
-
-	if (!rate)
-		return;
-	g->limiter = limiter_new(rate, burst);
-	g->rate_policy = xasprintf("\"default\";q=%u;w=%u", burst, MAX((burst + rate - 1) / rate, 1u));
-}
-
 static void make_answers(struct metric *ret[6], const char *role)
 {
 	static const char *const classes[6] = {"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
@@ -50,15 +39,13 @@ static void make_metrics(struct gateway *g)
 		make_answers(g->answers[i], role);
 	}
 	metric_gauge_fn("ogent_gateway_connections", "Connections of clients", "", count_clients, g);
-	g->limited = metric_counter("ogent_gateway_limited_total", "Requests refused by the rate limit", "");
 }
 
 static void on_stop(void *arg)
 {
 	struct gateway *g = arg;
 
-	limiter_free(g->limiter);
-	free(g->rate_policy);
+	allowance_deinit(g);
 }
 
 void gateway_init(struct gateway *g, const struct options *options)
@@ -68,7 +55,7 @@ void gateway_init(struct gateway *g, const struct options *options)
 	*g = (struct gateway){.service = service_new("gateway", options)};
 	if (networks_parse(&g->proxies, option_str(options, "trusted_proxies"), &err))
 		fatal("%s", err.message);
-	make_limiter(g, options);
+	allowance_init(g, options);
 	make_metrics(g);
 	service_listen(g->service);
 	workers_open(g, option_str(options, "listen"));

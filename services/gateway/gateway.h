@@ -8,7 +8,7 @@
 #pragma once
 
 #include "io/loop_thread.h"
-#include "limit.h"
+#include "limit_share.h"
 #include "service/keyring.h"
 #include "service/service.h"
 #include "table.h"
@@ -28,9 +28,10 @@ struct gateway_worker {
 	struct http_server *listener; /* this worker's part of the public one */
 	struct keyring *keyring;
 	struct http_pool *pools[ROLE_COUNT];
-	struct list tunnels; /* struct tunnel, link */
-	struct list streams; /* struct visit, link: whose answer has no end of its own */
-	struct list idle;    /* struct visit, link: for the next request */
+	struct limit_share *share; /* NULL: no Redis */
+	struct list tunnels;       /* struct tunnel, link */
+	struct list streams;       /* struct visit, link: whose answer has no end of its own */
+	struct list idle;          /* struct visit, link: for the next request */
 	unsigned n_idle;
 	bool is_leaving; /* the gateway is about to stop */
 	bool is_drained; /* the listener is; the tunnels may still be closing */
@@ -45,14 +46,17 @@ struct gateway {
 	unsigned n_workers;
 	struct mailbox *mailbox; /* of the service's loop */
 
-	struct limiter *limiter; /* NULL: no limit. It has a lock of its own */
-	struct networks proxies; /* option trusted_proxies */
-	char *rate_policy;       /* value of RateLimit-Policy */
+	struct limit_rules limits;
+	struct limit_table *limit_table; /* has locks of its own */
+	struct networks proxies;         /* option trusted_proxies */
 	/* Metrics are changed from any thread. */
 	struct metric *requests[ROLE_COUNT + 1];   /* seconds by role; the last: answered here */
 	struct metric *answers[ROLE_COUNT + 1][6]; /* the same by the status's first digit; 0 = the client left */
-	struct metric *limited;
+	struct metric *limited[LIMIT_RULES_MAX];   /* by limits.items */
 };
+
+/* What becomes of a request that is within its rate. */
+enum admission { ADMIT, REFUSE_NOBODY, REFUSE_TOKEN, REFUSE_WITHOUT_KEYS };
 
 /* One request from outside, from its head until both sides are through with it. Kept and used again. */
 struct visit {
@@ -69,7 +73,11 @@ struct visit {
 	struct str token;
 	struct identity who;
 	struct key_wait key_wait; /* while auth's keys are fetched */
-	char rate[48];            /* value of RateLimit; "" = none */
+	enum admission admission; /* what the token's check came to, while the rate is looked at */
+	struct limit_claim claims[LIMITS_MAX];
+	size_t n_claims;
+	struct limit_wait limit_wait;   /* while Redis is asked */
+	const char *rate, *rate_policy; /* values of RateLimit and RateLimit-Policy; NULL = none */
 
 	/* proxy.c */
 	struct http_call call;
@@ -100,6 +108,15 @@ void visits_free(struct gateway_worker *w);
 struct http_headers *visit_headers(struct visit *v);
 void visit_problem(struct visit *v, int status, const char *code, const char *detail);
 
+/* Writes decimal digits and a NUL, and returns where that is. */
+char *put_number(char *to, uint64_t n);
+
+/* allowance.c: counts the request for its limits. False: it was answered with 429, or waits: limit_wait.done comes. */
+bool allowance_take(struct visit *v);
+void allowance_init(struct gateway *g, const struct options *options);
+/* The worker's way to the Redis that gateways share, if there is one. */
+void allowance_open(struct gateway_worker *w);
+void allowance_deinit(struct gateway *g);
 /* scrape.c: http_on_request of the listener for metrics. */
 void scrape_on_request(void *gateway, struct http_request *r);
 /* proxy.c */

@@ -94,6 +94,7 @@ static void close_all(void *worker)
 		for (size_t i = 0; i < ROLE_COUNT; i++)
 			http_pool_free(w->pools[i]);
 	}
+	limit_share_free(w->share);
 	visits_free(w);
 	log_collect(false);
 }
@@ -144,6 +145,7 @@ static void init(struct gateway_worker *w, struct gateway *g, bool has_thread)
 					 : service_peer(g->service, role_names[i]);
 	w->keyring =
 		has_thread ? keyring_new(w->wheel, data, "gateway", w->pools[ROLE_AUTH]) : service_keyring(g->service);
+	allowance_open(w);
 	uv_prepare_init(w->loop, &w->turn);
 	uv_prepare_start(&w->turn, on_turn);
 }
