@@ -53,7 +53,7 @@ void gateway_init(struct gateway *g, const struct options *options)
 	struct error err = {0};
 
 	*g = (struct gateway){.service = service_new("gateway", options)};
-	if (networks_parse(&g->proxies, option_str(options, "trusted_proxies"), &err))
+	if (networks_parse(&g->proxies, option_str(options, "trusted_proxies"), "trusted_proxies", &err))
 		fatal("%s", err.message);
 	allowance_init(g, options);
 	make_metrics(g);
