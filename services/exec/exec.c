@@ -125,10 +125,16 @@ static void watch_spawner(struct exec *e)
 	uv_poll_start(&e->spawner_poll, UV_READABLE, on_spawner);
 }
 
+static void drain(void *arg)
+{
+	terminals_end(arg);
+}
+
 static void stop(void *arg)
 {
 	struct exec *e = arg;
 
+	terminals_cut(e);
 	job_lane_free(e->lane);
 	deadline_clear(&e->prune);
 	commands_leave_all(e);
@@ -144,6 +150,7 @@ int exec_main(const struct options *options)
 	start_spawner(&e, options);
 	e.service = service_new("exec", options);
 	configure(&e);
+	list_init(&e.terminals);
 	open_journal(&e);
 	exec_make_metrics(&e);
 	watch_spawner(&e);
@@ -156,6 +163,7 @@ int exec_main(const struct options *options)
 	service_watch_lane(e.service, "journal", e.lane);
 	service_routes(e.service, exec_routes, exec_routes_n, &e);
 	service_health_info(e.service, exec_health, &e);
+	service_on_drain(e.service, drain, &e);
 	service_on_stop(e.service, stop, &e);
 	service_listen(e.service);
 	status = service_run(e.service);

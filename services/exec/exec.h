@@ -21,7 +21,8 @@ struct exec {
 	uid_t next_uid;
 	struct deadline prune;
 
-	struct list targets; /* struct target, link; the local one first */
+	struct list terminals; /* struct terminal (terminal.c), link */
+	struct list targets;   /* struct target, link; the local one first */
 
 	/* Commands that have not ended. */
 	struct command *by_id, *by_key; /* hash tables */
@@ -54,6 +55,13 @@ void commands_resize(struct exchange *x);
 /* -EINVAL: none that can be sent. */
 int command_signal_number(const char *name);
 int tty_size_read(yyjson_val *obj, struct tty_size *ret, struct error *err);
+/* terminal.c */
+void commands_terminal(struct exchange *x);
+void terminals_end(struct exec *e);
+/* Without waiting for their closing. */
+void terminals_cut(struct exec *e);
+/* recording.c */
+void commands_recording(struct exchange *x);
 /* health.c */
 void exec_make_metrics(struct exec *e);
 void exec_health(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj);

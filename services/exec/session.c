@@ -1,11 +1,13 @@
 #include "session.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "files.h"
 
 void session_init(struct session *s, int dir_fd)
 {
@@ -50,4 +52,13 @@ void session_resize(struct session *s, uint32_t at_ms, const struct tty_size *si
 void session_input(struct session *s, uint32_t at_ms, const char *data, size_t n)
 {
 	add(s, at_ms, 'i', (struct str){data, n});
+}
+
+int session_read(int dir_fd, struct arena *a, struct str *ret)
+{
+	int r = file_read(dir_fd, SESSION_FILE, 2 * SESSION_MAX, a, ret);
+
+	if (r == -ENOENT)
+		*ret = (struct str){0};
+	return r == -ENOENT ? 0 : r;
 }

@@ -3,6 +3,7 @@
  * order of time; bounded. */
 #pragma once
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "pty.h"
 
@@ -19,5 +20,7 @@ struct session {
 void session_init(struct session *s, int dir_fd);
 void session_resize(struct session *s, uint32_t at_ms, const struct tty_size *size);
 void session_input(struct session *s, uint32_t at_ms, const char *data, size_t n);
+/* All events so far, in the arena; none: an empty text. Returns 0 or -errno. */
+int session_read(int dir_fd, struct arena *a, struct str *ret);
 /* Appends one event as a line; text need not be valid UTF-8. */
 void session_line(struct buf *out, uint64_t at_ms, char kind, struct str text);
