@@ -316,7 +316,8 @@ static void on_keys(struct key_wait *w)
 /* A path that needs a token gets none that is not good; for a public one the role decides what a bad one means. */
 static void check_token(struct visit *v, enum bearer bearer)
 {
-	bool is_public = !v->path || v->path->flags & PATH_PUBLIC;
+	/* A browser cannot send a token along with a WebSocket: it comes in the first message, and the role checks it. */
+	bool is_public = !v->path || v->path->flags & PATH_PUBLIC || (bearer == BEARER_NONE && proxy_upgrades(v));
 	enum token_result r = bearer == BEARER_TOKEN ? check(v) : TOKEN_MALFORMED;
 
 	if (r == TOKEN_OK || is_public) {

@@ -121,6 +121,8 @@ void allowance_deinit(struct gateway *g);
 void scrape_on_request(void *gateway, struct http_request *r);
 /* proxy.c */
 void proxy_start(struct visit *v);
+/* Whether the request asks for a WebSocket where one may be had. */
+bool proxy_upgrades(const struct visit *v);
 /* The client has left. */
 void proxy_cancel(struct visit *v);
 /* Ends the answers that have no end of their own, so that their clients come back to another gateway. */

@@ -147,7 +147,7 @@ static void on_done(struct http_call *c, int err)
 
 /* ---- Start and stop ---- */
 
-static bool wants_upgrade(const struct visit *v)
+bool proxy_upgrades(const struct visit *v)
 {
 	const struct http_headers *h = &v->r->headers;
 
@@ -158,7 +158,7 @@ static bool wants_upgrade(const struct visit *v)
 void proxy_start(struct visit *v)
 {
 	struct http_request *r = v->r;
-	struct request_fields f = {v->request_id, v->traceparent, &v->client, wants_upgrade(v)};
+	struct request_fields f = {v->request_id, v->traceparent, &v->client, proxy_upgrades(v)};
 
 	v->upstream.arena = v->arena;
 	fields_for_upstream(r, v->path, &f, &v->upstream);

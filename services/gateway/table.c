@@ -31,8 +31,10 @@ static const struct public_path paths[] = {
 	{PREFIX("/mcp"), ROLE_AGENT, 0, 900},
 	{PREFIX("/ag-ui"), ROLE_AGENT, PATH_BELOW, 900},
 	{PREFIX("/a2a"), ROLE_AGENT, PATH_BELOW, 900},
-	{PREFIX("/api/commands"), ROLE_EXEC, 0, 0},
-	{PREFIX("/api/workspaces"), ROLE_EXEC, 0, 0},
+	/* Answers that wait for a command, up to ten minutes. */
+	{PREFIX("/api/commands"), ROLE_EXEC, PATH_UPGRADE, 660},
+	/* Snapshots and archives are made before they are answered. */
+	{PREFIX("/api/workspaces"), ROLE_EXEC, 0, 660},
 	{PREFIX("/api/policies"), ROLE_EXEC, 0, 0},
 	{PREFIX("/api/targets"), ROLE_EXEC, 0, 0},
 	{PREFIX("/api/publish"), ROLE_SOCKET, 0, 0},

@@ -5,7 +5,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { startRole } from '../lib/platform.mjs';
+import { startPlatform, startRole } from '../lib/platform.mjs';
 
 let auth, exec, admin, bob, eve, watcher, relay, port;
 
@@ -267,4 +267,21 @@ test('a recording says what is not kept', async () => {
   await t.message('ended');
   const events = await recording(id);
   assert.ok(events.some((e) => e[1] === 'm' && /bytes are not kept/.test(e[2])));
+});
+
+test('through the gateway, with the token in the first message', async () => {
+  const p = await startPlatform();
+  const token = (await p.setUp()).access_token, mine = port;
+  ({ port } = p.where());
+  const { body } = await p.api('POST', '/api/commands', { argv: ['cat'], tty: { rows: 24, cols: 80 } }, token);
+  const t = new Terminal(body.id, { token });
+  await t.message('ready');
+  t.type('hello\n');
+  await t.shows('hello\r\nhello\r\n');
+  t.say({ type: 'end' });
+  assert.equal((await t.message('ended')).command.exit_code, 0);
+  assert.equal((await new Terminal(body.id, { token: 'nonsense' }).closed).code, 4401);
+  assert.equal((await p.api('GET', `/api/commands/${body.id}/terminal`)).status, 401, 'without Upgrade the token is asked for at the door');
+  port = mine;
+  await p.stop();
 });
