@@ -89,7 +89,7 @@ static void *alloc_block(struct arena *a, size_t n)
 	return b->data;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+static void *take(struct arena *a, size_t n)
 {
 	struct block *b = a->blocks;
 	void *p;
@@ -104,15 +104,21 @@ void *arena_alloc(struct arena *a, size_t n)
 		p = alloc_block(a, rounded);
 	}
 	a->used += n;
-	return memset(p, 0, n);
+	return p;
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+	return memset(take(a, n), 0, n);
 }
 
 char *arena_strndup(struct arena *a, const char *s, size_t n)
 {
-	char *p = arena_alloc(a, n + 1);
+	char *p = take(a, n + 1);
 
 	if (n)
 		memcpy(p, s, n);
+	p[n] = '\0';
 	return p;
 }
 

@@ -26,7 +26,7 @@ void buf_reserve(struct buf *b, size_t more)
 	b->cap = cap;
 }
 
-void buf_add(struct buf *b, const void *data, size_t n)
+void buf_add_slow(struct buf *b, const void *data, size_t n)
 {
 	if (n == 0)
 		return;
@@ -36,16 +36,15 @@ void buf_add(struct buf *b, const void *data, size_t n)
 	b->p[b->n] = '\0';
 }
 
-void buf_add_str(struct buf *b, const char *s)
+void buf_add_number(struct buf *b, uint64_t n)
 {
-	buf_add(b, s, strlen(s));
-}
+	char digits[20];
+	size_t at = sizeof(digits);
 
-void buf_add_char(struct buf *b, char c)
-{
-	buf_reserve(b, 1);
-	b->p[b->n++] = c;
-	b->p[b->n] = '\0';
+	do
+		digits[--at] = (char)('0' + n % 10);
+	while (n /= 10);
+	buf_add(b, digits + at, sizeof(digits) - at);
 }
 
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap)

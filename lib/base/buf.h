@@ -15,9 +15,32 @@ struct buf {
 
 void buf_deinit(struct buf *b);
 void buf_reserve(struct buf *b, size_t more);
-void buf_add(struct buf *b, const void *data, size_t n);
-void buf_add_str(struct buf *b, const char *s);
-void buf_add_char(struct buf *b, char c);
+/* With room for it this is in line: lines and heads are made of many small pieces. */
+void buf_add_slow(struct buf *b, const void *data, size_t n);
+static inline void buf_add(struct buf *b, const void *data, size_t n)
+{
+	if (n >= b->cap - b->n) {
+		buf_add_slow(b, data, n);
+		return;
+	}
+	if (n)
+		memcpy(b->p + b->n, data, n);
+	b->n += n;
+	b->p[b->n] = '\0';
+}
+
+static inline void buf_add_str(struct buf *b, const char *s)
+{
+	buf_add(b, s, strlen(s));
+}
+
+static inline void buf_add_char(struct buf *b, char c)
+{
+	buf_add(b, &c, 1);
+}
+
+/* Decimal. */
+void buf_add_number(struct buf *b, uint64_t n);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 /* Drops the first `n` bytes. */

@@ -10,6 +10,9 @@ void id_new(char ret_id[static ID_SIZE]);
 /* Whether it is a UUID in lower-case canonical form. */
 bool id_is_valid(struct str s);
 
+/* 16 random hex digits, never all 0: for what is told apart within a trace. */
+void id_hex(char ret[static 17]);
+
 /* When a UUIDv7 was made, in us since 1970, to the millisecond. 0: it is none. */
 int64_t id_time_us(struct str id);
 

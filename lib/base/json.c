@@ -451,15 +451,37 @@ static void quote_char(struct buf *b, unsigned char c)
 		buf_add_char(b, (char)c);
 }
 
+#define EVERY(byte) (0x0101010101010101u * (byte))
+
+/* The high bit of each byte of x that is 0, and perhaps of bytes above such a one. */
+static uint64_t zeros(uint64_t x)
+{
+	return (x - EVERY(1)) & ~x & EVERY(0x80);
+}
+
+/* Eight bytes looked at together: this runs over every value of every log line. */
+static bool eight_are_plain(const char *p)
+{
+	uint64_t x;
+
+	memcpy(&x, p, 8);
+	/* Above 0x7e; below 0x20; the two that JSON escapes. */
+	return !(((x & EVERY(0x80)) | ((x + EVERY(1)) & EVERY(0x80))) | ((x - EVERY(0x20)) & ~x & EVERY(0x80)) |
+		 zeros(x ^ EVERY('"')) | zeros(x ^ EVERY('\\')));
+}
+
 /* Whether the text stands for itself: printable ASCII without quote and backslash. */
 static bool is_plain(struct str s)
 {
 	unsigned odd = 0;
+	size_t i = 0;
 
-	for (size_t i = 0; i < s.n; i++) {
+	for (; i + 8 <= s.n && !odd; i += 8)
+		odd = !eight_are_plain(s.p + i);
+	for (; i < s.n && !odd; i++) {
 		unsigned char c = s.p[i];
 
-		odd |= (c < 0x20) | (c > 0x7e) | (c == '"') | (c == '\\');
+		odd = (c < 0x20) | (c > 0x7e) | (c == '"') | (c == '\\');
 	}
 	return !odd;
 }

@@ -53,15 +53,19 @@ bool log_enabled(enum log_level level)
 	return level >= self.level;
 }
 
+/* Not within a character. */
+static struct str cut_str(struct str s)
+{
+	size_t n = MIN(s.n, (size_t)MAX_TEXT);
+
+	while (n && n < s.n && ((unsigned char)s.p[n] & 0xc0) == 0x80)
+		n--;
+	return (struct str){s.p, n};
+}
+
 static struct str cut(const char *s)
 {
-	size_t n = strnlen(s, MAX_TEXT);
-
-	/* Not within a character. */
-	if (n == MAX_TEXT)
-		while (n && ((unsigned char)s[n] & 0xc0) == 0x80)
-			n--;
-	return (struct str){s, n};
+	return cut_str((struct str){s, strnlen(s, MAX_TEXT + 1)});
 }
 
 /* As it is, but for control characters, which could play with a terminal: \xNN. C1 ones are two bytes in UTF-8. */
@@ -88,47 +92,57 @@ static bool needs_quotes(struct str s)
 	return false;
 }
 
-static void add_field(struct buf *line, const char *name, const char *value)
+static void add_name(struct buf *line, struct str name)
 {
-	struct str v = cut(value ? value : "");
-
-	if (self.json) {
-		buf_add(line, ",\"", 2); /* names are ours and need no escapes */
-		buf_add_str(line, name);
-		buf_add(line, "\":", 2);
-		if (value)
-			json_quote(line, v);
-		else
-			buf_add_str(line, "null");
+	if (!self.json) {
+		buf_add_char(line, ' ');
+		add_plain(line, name);
+		buf_add_char(line, '=');
 		return;
 	}
-	buf_add_char(line, ' ');
-	add_plain(line, cut(name));
-	buf_add_char(line, '=');
-	const char *quote = needs_quotes(v) ? "\"" : "";
+	buf_add(line, ",\"", 2); /* names are ours and need no escapes */
+	buf_add(line, name.p, name.n);
+	buf_add(line, "\":", 2);
+}
+
+static void add_quoted(struct buf *line, struct str value)
+{
+	const char *quote = needs_quotes(value) ? "\"" : "";
+
 	buf_add_str(line, quote);
-	add_plain(line, v);
+	add_plain(line, value);
 	buf_add_str(line, quote);
 }
 
-static void start_line(struct buf *line, enum log_level level, const char *message)
+static void add_field(struct buf *line, const char *name, const char *value)
+{
+	add_name(line, cut(name));
+	if (!self.json)
+		add_quoted(line, cut(value ? value : ""));
+	else if (value)
+		json_quote(line, cut(value));
+	else
+		buf_add(line, "null", 4);
+}
+
+static void start_line(struct buf *line, enum log_level level, struct str message)
 {
 	char time[TIME_TEXT_SIZE];
 
 	time_format(clock_now_us(), time);
 	if (self.json) {
 		buf_add_str(line, "{\"time\":\"");
-		buf_add_str(line, time);
+		buf_add(line, time, 27);
 		buf_add_str(line, "\",\"level\":\"");
 		buf_add_str(line, level_names[level]);
 		buf_add_str(line, "\",\"service\":");
 		json_quote(line, str_of(self.service));
 		buf_add_str(line, ",\"message\":");
-		json_quote(line, cut(message));
+		json_quote(line, message);
 		return;
 	}
 	buf_printf(line, "%.23sZ %-5s %s: ", time, level_names[level], self.service);
-	add_plain(line, cut(message));
+	add_plain(line, message);
 }
 
 static void write_to(int fd, const struct buf *line)
@@ -167,10 +181,10 @@ void log_collect(bool on)
 /* A line begins where the thread collects, or in a buffer of its own. */
 static struct buf *line_new(struct buf *own)
 {
-	if (collects)
-		return &collected;
-	buf_reserve(own, 500); /* an ordinary line is allocated once */
-	return own;
+	struct buf *line = collects ? &collected : own;
+
+	buf_reserve(line, 600); /* an ordinary line is allocated once */
+	return line;
 }
 
 static void line_end(struct buf *line, enum log_level level)
@@ -201,13 +215,68 @@ void log_event(enum log_level level, const char *message, ...)
 		return;
 	set_defaults();
 	line = line_new(&own);
-	start_line(line, level, message);
+	start_line(line, level, cut(message));
 	va_start(ap, message);
 	while ((name = va_arg(ap, const char *))) {
 		const char *value = va_arg(ap, const char *);
 		add_field(line, name, value);
 	}
 	va_end(ap);
+	line_end(line, level);
+	errno = saved;
+}
+
+struct buf *log_begin(enum log_level level, const char *message)
+{
+	static _Thread_local struct buf own;
+	struct buf *line;
+
+	if (!log_enabled(level))
+		return NULL;
+	set_defaults();
+	line = line_new(&own);
+	start_line(line, level, str_of(message));
+	return line;
+}
+
+void log_text(struct buf *line, struct str name, struct str value)
+{
+	add_name(line, name);
+	if (value.n > MAX_TEXT)
+		value = cut_str(value);
+	if (self.json)
+		json_quote(line, value);
+	else
+		add_quoted(line, value);
+}
+
+void log_number(struct buf *line, struct str name, uint64_t value)
+{
+	const char *quote = self.json ? "\"" : "";
+
+	add_name(line, name);
+	buf_add_str(line, quote);
+	buf_add_number(line, value);
+	buf_add_str(line, quote);
+}
+
+void log_ms(struct buf *line, struct str name, uint64_t us)
+{
+	const char *quote = self.json ? "\"" : "";
+	unsigned rest = us % 1000;
+	char places[4] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10), (char)('0' + rest % 10)};
+
+	add_name(line, name);
+	buf_add_str(line, quote);
+	buf_add_number(line, us / 1000);
+	buf_add(line, places, sizeof(places));
+	buf_add_str(line, quote);
+}
+
+void log_end(struct buf *line, enum log_level level)
+{
+	int saved = errno;
+
 	line_end(line, level);
 	errno = saved;
 }
@@ -219,7 +288,7 @@ static void log_v(enum log_level level, const char *fmt, va_list ap)
 	set_defaults();
 	buf_vprintf(&message, fmt, ap);
 	line = line_new(&own);
-	start_line(line, level, message.n ? message.p : "");
+	start_line(line, level, cut(message.n ? message.p : ""));
 	line_end(line, level);
 	buf_deinit(&message);
 }

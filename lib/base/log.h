@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "base/util.h"
+#include "base/buf.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 
@@ -15,6 +15,14 @@ int log_level_from_name(const char *name); /* -EINVAL for an unknown one */
 
 /* Fields are pairs of name and value (const char *), ended by NULL: LOG(INFO, "listening", "address", a, NULL). */
 void log_event(enum log_level level, const char *message, ...) __attribute__((sentinel));
+/* The same piece by piece, for lines that every request leaves. NULL: the level is not logged. */
+struct buf *log_begin(enum log_level level, const char *message);
+void log_text(struct buf *line, struct str name, struct str value);
+/* A decimal number as a text. */
+void log_number(struct buf *line, struct str name, uint64_t value);
+/* Microseconds as milliseconds with three places. */
+void log_ms(struct buf *line, struct str name, uint64_t us);
+void log_end(struct buf *line, enum log_level level);
 /* printf form for messages without fields. */
 void log_printf(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool log_enabled(enum log_level level);

@@ -12,17 +12,6 @@ void trace_set_sampled(bool on)
 	samples_new = on;
 }
 
-/* Ids need to differ, not to be secret: the last 16 digits of one of ours hold 62 random bits and are never all 0. */
-static void new_span_id(char ret[17])
-{
-	char id[ID_SIZE];
-
-	id_new(id);
-	memcpy(ret, id + 19, 4);
-	memcpy(ret + 4, id + 24, 12);
-	ret[16] = '\0';
-}
-
 static void trace_id_of(const char *id, char ret[33])
 {
 	char own[ID_SIZE];
@@ -49,7 +38,7 @@ void trace_begin(struct trace *t, const char *traceparent, const char *id)
 	} else {
 		trace_id_of(id, t->trace_id);
 	}
-	new_span_id(t->span_id);
+	id_hex(t->span_id);
 }
 
 void trace_child(struct trace *t, const struct trace *parent)
@@ -57,7 +46,7 @@ void trace_child(struct trace *t, const struct trace *parent)
 	memcpy(t->trace_id, parent->trace_id, sizeof(t->trace_id));
 	memcpy(t->parent_id, parent->span_id, sizeof(t->parent_id));
 	t->is_sampled = parent->is_sampled;
-	new_span_id(t->span_id);
+	id_hex(t->span_id);
 }
 
 void trace_write(const struct trace *t, char ret[TRACEPARENT_SIZE])

@@ -82,33 +82,28 @@ char *put_number(char *to, uint64_t n)
 	return to;
 }
 
-static void put_ms(char to[32], uint64_t us)
-{
-	char *end = put_number(to, us / 1000);
-
-	*end = '.';
-	put_number(end + 1, 1000 + us % 1000); /* the 1 keeps the zeros behind it, and gives way to the point */
-	memmove(end + 1, end + 2, 4);
-}
-
 static void write_access_log(const struct visit *v, const struct http_request *r, int err, uint64_t us)
 {
-	char status[24], ms[32], in[24], out[24], path[LOGGED_PATH];
-	size_t n = MIN(r->path.n, sizeof(path) - 1);
+	struct buf *line;
 
-	if (!log_enabled(LOG_INFO) || (v->is_health && (r->status == 200 || r->status == 503)))
+	if (v->is_health && (r->status == 200 || r->status == 503))
 		return;
-	memcpy(path, r->path.p, n);
-	path[n] = '\0';
-	put_number(status, (uint64_t)r->status);
-	put_number(in, r->bytes_in);
-	put_number(out, r->bytes_out);
-	put_ms(ms, us);
-	log_event(LOG_INFO, err ? "request broken off" : "request", "request_id", v->request_id, "trace_id",
-		  v->trace.trace_id, "span_id", v->trace.span_id, "method", http_method_name(r->method), "path", path,
-		  "status", status, "bytes_in", in, "bytes_out", out, "ms", ms, "user",
-		  v->who.user_id ? v->who.user_id : "", "client", v->client.address, "role",
-		  v->path ? role_names[v->path->role] : "", NULL);
+	line = log_begin(LOG_INFO, err ? "request broken off" : "request");
+	if (!line)
+		return;
+	log_text(line, STR("request_id"), str_of(v->request_id));
+	log_text(line, STR("trace_id"), str_of(v->trace.trace_id));
+	log_text(line, STR("span_id"), str_of(v->trace.span_id));
+	log_text(line, STR("method"), str_of(http_method_name(r->method)));
+	log_text(line, STR("path"), (struct str){r->path.p, MIN(r->path.n, (size_t)LOGGED_PATH)});
+	log_number(line, STR("status"), (uint64_t)r->status);
+	log_number(line, STR("bytes_in"), r->bytes_in);
+	log_number(line, STR("bytes_out"), r->bytes_out);
+	log_ms(line, STR("ms"), us);
+	log_text(line, STR("user"), str_of(v->who.user_id ? v->who.user_id : ""));
+	log_text(line, STR("client"), str_of(v->client.address));
+	log_text(line, STR("role"), str_of(v->path ? role_names[v->path->role] : ""));
+	log_end(line, LOG_INFO);
 }
 
 static void export_span(const struct visit *v, const struct http_request *r, int err, uint64_t us)
