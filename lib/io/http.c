@@ -78,14 +78,32 @@ static void grow(struct http_headers *h)
 	h->cap = cap;
 }
 
+/* The field at place i is known by its kind from now on. */
+static void note(struct http_headers *h, size_t i)
+{
+	enum http_field field = h->items[i].field;
+
+	if (field == FIELD_OTHER)
+		return;
+	if (h->at[field])
+		h->repeated |= FIELD_BIT(field);
+	else if (i < UINT8_MAX)
+		h->at[field] = (uint8_t)(i + 1);
+}
+
+void http_header_put(struct http_headers *h, struct str name, struct str value)
+{
+	if (h->n == h->cap)
+		grow(h);
+	h->items[h->n++] = (struct http_header){name, value, http_field_find(name)};
+	note(h, h->n - 1);
+}
+
 void http_header_add(struct http_headers *h, const char *name, struct str value)
 {
 	if (!is_token(str_of(name)) || !http_value_is_clean(value))
 		fatal("a header that must not be sent: %s", name);
-	if (h->n == h->cap)
-		grow(h);
-	h->items[h->n].name = arena_str(h->arena, str_of(name));
-	h->items[h->n++].value = arena_str(h->arena, value);
+	http_header_put(h, arena_str(h->arena, str_of(name)), arena_str(h->arena, value));
 }
 
 void http_header_remove(struct http_headers *h, const char *name)
@@ -97,6 +115,10 @@ void http_header_remove(struct http_headers *h, const char *name)
 			h->items[kept++] = h->items[i];
 	}
 	h->n = kept;
+	h->repeated = 0;
+	memset(h->at, 0, sizeof(h->at));
+	for (size_t i = 0; i < h->n; i++)
+		note(h, i);
 }
 
 void http_header_set(struct http_headers *h, const char *name, const char *value)

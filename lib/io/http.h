@@ -15,16 +15,72 @@ enum http_method {
 #define HTTP_METHODS 8
 const char *http_method_name(enum http_method m);
 
+/* Fields that framing, proxying and the gate look for: recognised once, when they are added. To look for another one,
+ * add it here and in http_field.c. */
+enum http_field {
+	FIELD_OTHER,
+	FIELD_ACCEPT,
+	FIELD_AUTHORIZATION,
+	FIELD_CONNECTION,
+	FIELD_CONTENT_LENGTH,
+	FIELD_CONTENT_TYPE,
+	FIELD_COOKIE,
+	FIELD_DATE,
+	FIELD_EXPECT,
+	FIELD_FORWARDED,
+	FIELD_HOST,
+	FIELD_HTTP2_SETTINGS,
+	FIELD_KEEP_ALIVE,
+	FIELD_ORIGIN,
+	FIELD_PROXY_AUTHENTICATE,
+	FIELD_PROXY_AUTHORIZATION,
+	FIELD_PROXY_CONNECTION,
+	FIELD_RATELIMIT,
+	FIELD_RATELIMIT_POLICY,
+	FIELD_SERVER,
+	FIELD_TE,
+	FIELD_TRACEPARENT,
+	FIELD_TRAILER,
+	FIELD_TRANSFER_ENCODING,
+	FIELD_UPGRADE,
+	FIELD_X_FORWARDED_FOR,
+	FIELD_X_OGENT_SERVICE,
+	FIELD_X_POWERED_BY,
+	FIELD_X_REAL_IP,
+	FIELD_X_REQUEST_ID,
+	HTTP_FIELDS
+};
+#define FIELD_BIT(field) (UINT64_C(1) << (field))
+
+enum http_field http_field_find(struct str name);
+
 struct http_header {
 	struct str name, value;
+	enum http_field field; /* filled in by http_header_put and _add */
 };
 
 struct http_headers {
 	struct http_header *items;
 	size_t n, cap;
 	struct arena *arena;
+	uint64_t repeated;       /* FIELD_BIT of each known field that is there more than once */
+	uint8_t at[HTTP_FIELDS]; /* the place of the first one, counted from 1; 0 = not there, or behind the 255th */
 };
 
+/* The first value of a known field, or p == NULL. Only where all fields came by http_header_put or _add, as in every
+ * head that was received. */
+static inline struct str http_field_get(const struct http_headers *h, enum http_field field)
+{
+	return h->at[field] ? h->items[h->at[field] - 1].value : (struct str){0};
+}
+
+static inline bool http_field_is_repeated(const struct http_headers *h, enum http_field field)
+{
+	return h->repeated & FIELD_BIT(field);
+}
+
+/* Adds views without a copy or a check: they must live as long as the headers. */
+void http_header_put(struct http_headers *h, struct str name, struct str value);
 /* The first value, or p == NULL. Case of the name is ignored. */
 struct str http_header_get(const struct http_headers *h, const char *name);
 /* Copies both into the headers' arena. A value with CR, LF or NUL, or a bad name, is a programming error and fatal:
@@ -42,8 +98,8 @@ const char *http_status_text(int status);
 /* The decoded value of a parameter in a query string, in the arena, or NULL. Bad escapes count as absent. */
 const char *http_query_get(struct arena *a, struct str query, const char *name);
 
-/* One range of bytes of a Range field (RFC 9110 section 14.2) in a representation of `size` bytes. Several ranges, other
- * units and malformed values are ignored, as the RFC allows: the whole is sent then. */
+/* One range of bytes of a Range field (RFC 9110 section 14.2) in a representation of `size` bytes. Several ranges,
+ * other units and malformed values are ignored, as the RFC allows: the whole is sent then. */
 enum http_range { HTTP_RANGE_NONE, HTTP_RANGE_OK, HTTP_RANGE_UNSATISFIABLE };
 enum http_range http_range_parse(struct str value, uint64_t size, uint64_t *ret_first, uint64_t *ret_n);
 

@@ -54,6 +54,19 @@ static const struct http_pool_limits default_limits = {
 
 static void dispatch(struct http_pool *p);
 
+/* Whether the call can be sent again on another connection when this one dies without a byte of the answer. */
+static bool is_repeatable(const struct http_call *c)
+{
+	static const char *const idempotent[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"};
+
+	if (c->flags & (CALL_RETRIED | CALL_BODY_SENT))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(idempotent); i++)
+		if (strcmp(c->method, idempotent[i]) == 0)
+			return true;
+	return false;
+}
+
 /* For counters that one thread changes and others read. */
 static void count(_Atomic unsigned *n, int change)
 {
@@ -235,14 +248,14 @@ static void call_expect_body(struct http_call *c)
 		call_set_deadline(c, c->idle_ms, 60000);
 }
 
-static bool is_ours(const struct http_headers *h, struct str name)
+static bool is_ours(struct str name)
 {
-	static const char *const names[] = {"connection", "content-length", "transfer-encoding", "keep-alive"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (str_ieq(name, str_of(names[i])))
-			return true;
-	return false;
+	switch (name.n) {
+	case 10: return str_ieq(name, STR("connection")) || str_ieq(name, STR("keep-alive"));
+	case 14: return str_ieq(name, STR("content-length"));
+	case 17: return str_ieq(name, STR("transfer-encoding"));
+	default: return false;
+	}
 }
 
 static bool method_has_body(const char *method)
@@ -256,8 +269,11 @@ static void add_framing(struct buf *out, const struct http_call *c)
 
 	if (!c->body.p && c->body_length < 0)
 		buf_add_str(out, "Transfer-Encoding: chunked\r\n");
-	else if (length > 0 || method_has_body(c->method))
-		buf_printf(out, "Content-Length: %llu\r\n", (unsigned long long)length);
+	else if (length > 0 || method_has_body(c->method)) {
+		buf_add_str(out, "Content-Length: ");
+		buf_add_number(out, length);
+		buf_add_str(out, "\r\n");
+	}
 }
 
 static const char *host_of(const struct http_pool *p)
@@ -284,7 +300,7 @@ static void add_head(struct buf *out, const struct http_call *c)
 	for (size_t i = 0; c->headers && i < c->headers->n; i++) {
 		const struct http_header *h = &c->headers->items[i];
 
-		if (is_ours(c->headers, h->name))
+		if (is_ours(h->name))
 			continue;
 		add_part(out, h->name);
 		add_part(out, STR(": "));
@@ -484,18 +500,6 @@ static void conn_on_data(void *owner, const char *data, size_t n)
 		conn_fail(conn, r);
 }
 
-static bool call_may_repeat(const struct http_call *c)
-{
-	static const char *const idempotent[] = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE"};
-
-	if (c->flags & (CALL_RETRIED | CALL_BODY_SENT))
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(idempotent); i++)
-		if (strcmp(c->method, idempotent[i]) == 0)
-			return true;
-	return false;
-}
-
 /* Whether the call goes on in another pool. It is in no connection any more. */
 static bool call_moves(struct http_call *c, int err)
 {
@@ -530,7 +534,7 @@ static void conn_on_end(void *owner, int err)
 		conn_finish(conn, 0);
 		return;
 	}
-	if (conn->is_reused && !conn->response.has_bytes && call_may_repeat(c)) {
+	if (conn->is_reused && !conn->response.has_bytes && is_repeatable(c)) {
 		c->flags |= CALL_RETRIED;
 		conn_close(conn); /* its end makes room for a new one */
 		list_prepend(&p->waiting, &c->link);
@@ -612,14 +616,15 @@ static void conn_start(struct http_pool *p, struct http_call *c)
 					  c->connect_ms ? c->connect_ms : p->limits.connect_ms, conn_on_connect, conn);
 }
 
-/* An idle connection whose peer is still there, or NULL. */
-static struct http_client_conn *take_idle(struct http_pool *p)
+/* An idle connection, or NULL. Where the call could not be repeated its peer must still be there, as far as the kernel
+ * knows: the loop has not heard yet of what came in this turn. */
+static struct http_client_conn *take_idle(struct http_pool *p, const struct http_call *c)
 {
 	struct http_client_conn *conn;
 
 	while ((conn = list_first(&p->idle, struct http_client_conn, link))) {
 		conn_unpark(conn);
-		if (!is_too_old(conn) && stream_is_quiet(conn->stream))
+		if (!is_too_old(conn) && (is_repeatable(c) || stream_is_quiet(conn->stream)))
 			return conn;
 		conn_close(conn);
 	}
@@ -632,7 +637,7 @@ static void dispatch(struct http_pool *p)
 	struct http_call *c;
 
 	while (!p->is_freeing && (c = list_first(&p->waiting, struct http_call, link))) {
-		struct http_client_conn *conn = c->flags & CALL_RETRIED ? NULL : take_idle(p);
+		struct http_client_conn *conn = c->flags & CALL_RETRIED ? NULL : take_idle(p, c);
 
 		if (!conn && p->n_connections >= p->limits.max_connections)
 			return;

@@ -103,29 +103,15 @@ static struct str take_field(struct http_box *box)
 	return field;
 }
 
-static void grow_headers(struct http_headers *h)
-{
-	size_t cap = h->cap ? h->cap * 2 : 16;
-	struct http_header *items = arena_alloc(h->arena, cap * sizeof(*items));
-
-	if (h->n)
-		memcpy(items, h->items, h->n * sizeof(*items));
-	h->items = items;
-	h->cap = cap;
-}
-
 static int on_name_complete(llhttp_t *parser)
 {
 	struct http_conn *c = self(parser);
-	struct http_headers *h = &c->box->req.headers;
 
 	if (c->box->is_head_done)
 		return 0;
-	if (h->n >= c->server->limits.max_headers)
+	if (c->box->req.headers.n >= c->server->limits.max_headers)
 		return stop(c, 431, "too_many_headers", "The request has too many header fields.");
-	if (h->n == h->cap)
-		grow_headers(h);
-	h->items[h->n++].name = take_field(c->box);
+	c->box->name = take_field(c->box);
 	return 0;
 }
 
@@ -139,7 +125,12 @@ static int on_value_complete(llhttp_t *parser)
 	while (box->head.n > box->field_start &&
 	       (box->head.p[box->head.n - 1] == ' ' || box->head.p[box->head.n - 1] == '\t'))
 		box->head.n--;
-	box->req.headers.items[box->req.headers.n - 1].value = take_field(box);
+
+	struct str at = {box->head.p + (size_t)box->name.p, box->name.n};
+	struct http_headers *h = &box->req.headers;
+
+	http_header_put(h, at, take_field(box));
+	h->items[h->n - 1].name.p = box->name.p;
 	return 0;
 }
 
@@ -278,6 +269,8 @@ size_t http_head_feed(struct http_conn *c, const char *p, size_t n)
 		llhttp_resume(&c->parser);
 	box->is_parser_paused = false;
 	box->feed = p;
+	if (!was_head_done)
+		buf_reserve(&box->head, MIN(n, (size_t)4096));
 	e = llhttp_execute(&c->parser, p, n);
 	if (e != HPE_OK)
 		taken = (size_t)(llhttp_get_error_pos(&c->parser) - p);
@@ -308,37 +301,6 @@ static enum http_method method_of(uint8_t m)
 	}
 }
 
-/* How often each of the fields that decide about framing is there, and its (last) value. */
-struct fields {
-	struct str host, length, coding, expect;
-	unsigned n_host, n_length, n_coding, n_expect;
-};
-
-static void note(struct str *last, unsigned *n, struct str value)
-{
-	*last = value;
-	(*n)++;
-}
-
-static struct fields read_fields(const struct http_headers *h)
-{
-	struct fields f = {0};
-
-	for (size_t i = 0; i < h->n; i++) {
-		struct str name = h->items[i].name, value = h->items[i].value;
-
-		if (name.n == 4 && strcasecmp(name.p, "host") == 0)
-			note(&f.host, &f.n_host, value);
-		else if (name.n == 14 && strcasecmp(name.p, "content-length") == 0)
-			note(&f.length, &f.n_length, value);
-		else if (name.n == 17 && strcasecmp(name.p, "transfer-encoding") == 0)
-			note(&f.coding, &f.n_coding, value);
-		else if (name.n == 6 && strcasecmp(name.p, "expect") == 0)
-			note(&f.expect, &f.n_expect, value);
-	}
-	return f;
-}
-
 static bool host_is_valid(struct str host)
 {
 	for (size_t i = 0; i < host.n; i++) {
@@ -351,43 +313,51 @@ static bool host_is_valid(struct str host)
 	return host.n > 0;
 }
 
-static bool check_host(struct http_conn *c, const struct fields *f)
+static bool check_host(struct http_conn *c)
 {
-	if (f->n_host > 1)
+	const struct http_headers *h = &c->box->req.headers;
+	struct str host = http_field_get(h, FIELD_HOST);
+
+	if (http_field_is_repeated(h, FIELD_HOST))
 		return http_refuse(c, 400, "host_invalid", "The request has more than one Host field.");
-	if (f->n_host == 0 && !c->box->req.is_http_1_0)
+	if (!host.p && !c->box->req.is_http_1_0)
 		return http_refuse(c, 400, "host_missing", "The request has no Host field.");
-	if (f->n_host == 1 && !host_is_valid(f->host))
+	if (host.p && !host_is_valid(host))
 		return http_refuse(c, 400, "host_invalid", "The Host field is not a host name with an optional port.");
 	return true;
 }
 
 /* RFC 9112 section 6: where a proxy and a server could disagree about the body's end, the request is refused. */
-static bool check_framing(struct http_conn *c, const struct fields *f)
+static bool check_framing(struct http_conn *c)
 {
 	struct http_request *r = &c->box->req;
-	uint64_t length = 0;
+	struct str length = http_field_get(&r->headers, FIELD_CONTENT_LENGTH),
+		   coding = http_field_get(&r->headers, FIELD_TRANSFER_ENCODING);
+	uint64_t n = 0;
 
-	if (f->n_length > 1 || (f->n_length && f->n_coding) ||
-	    (f->n_length && str_to_u64(f->length, INT64_MAX, &length) != 0))
+	if (http_field_is_repeated(&r->headers, FIELD_CONTENT_LENGTH) || (length.p && coding.p) ||
+	    (length.p && str_to_u64(length, INT64_MAX, &n) != 0))
 		return http_refuse(c, 400, "framing_invalid",
 				   "The body's length is ambiguous. Send one Content-Length, or Transfer-Encoding: "
 				   "chunked alone.");
-	if (f->n_coding && (r->is_http_1_0 || f->n_coding > 1 || !str_ieq(f->coding, STR("chunked"))))
+	if (coding.p && (r->is_http_1_0 || http_field_is_repeated(&r->headers, FIELD_TRANSFER_ENCODING) ||
+			 !str_ieq(coding, STR("chunked"))))
 		return http_refuse(c, 400, "framing_invalid",
 				   "The only Transfer-Encoding is chunked, once, on HTTP/1.1.");
-	r->content_length = f->n_coding ? -1 : (int64_t)length;
+	r->content_length = coding.p ? -1 : (int64_t)n;
 	c->box->is_body_done = r->content_length == 0;
 	return true;
 }
 
-static bool check_expect(struct http_conn *c, const struct fields *f)
+static bool check_expect(struct http_conn *c)
 {
 	struct http_box *box = c->box;
+	const struct http_headers *h = &box->req.headers;
+	struct str expect = http_field_get(h, FIELD_EXPECT);
 
-	if (f->n_expect == 0 || box->req.is_http_1_0)
+	if (!expect.p || box->req.is_http_1_0)
 		return true;
-	if (f->n_expect > 1 || !str_ieq(f->expect, STR("100-continue")))
+	if (http_field_is_repeated(h, FIELD_EXPECT) || !str_ieq(expect, STR("100-continue")))
 		return http_refuse(c, 417, "expectation_failed", "The only expectation served is 100-continue.");
 	box->expects_continue = !box->is_body_done;
 	return true;
@@ -491,7 +461,6 @@ bool http_head_finish(struct http_conn *c)
 {
 	struct http_box *box = c->box;
 	struct http_request *r = &box->req;
-	struct fields f;
 
 	settle_fields(box);
 	r->is_http_1_0 = c->parser.http_minor == 0;
@@ -500,8 +469,7 @@ bool http_head_finish(struct http_conn *c)
 		return http_refuse(c, 505, "version_not_supported", "Use HTTP/1.1.");
 	if (r->method == 0)
 		return http_refuse(c, 405, "method_not_allowed", "This method is not served.");
-	f = read_fields(&r->headers);
-	if (!check_host(c, &f) || !check_framing(c, &f) || !check_target(c, f.host))
+	if (!check_host(c) || !check_framing(c) || !check_target(c, http_field_get(&r->headers, FIELD_HOST)))
 		return false;
 	if ((c->parser.flags & F_UPGRADE) && (c->parser.flags & F_CONNECTION_UPGRADE) && !box->is_body_done)
 		return http_refuse(c, 400, "upgrade_with_body",
@@ -509,5 +477,5 @@ bool http_head_finish(struct http_conn *c)
 	box->has_keep_alive = llhttp_should_keep_alive(&c->parser);
 	/* An upgrade is the handler's to choose; for the parser it is a request like others. */
 	c->parser.upgrade = 0;
-	return check_expect(c, &f);
+	return check_expect(c);
 }

@@ -29,14 +29,14 @@ static void add_date(struct http_server *s)
 	buf_add_str(&s->scratch, s->date);
 }
 
-static void add_number(struct buf *b, uint64_t v, unsigned base)
+static void add_hex(struct buf *b, uint64_t v)
 {
-	char text[24];
+	char text[16];
 	size_t at = sizeof(text);
 
 	do {
-		text[--at] = "0123456789abcdef"[v % base];
-		v /= base;
+		text[--at] = "0123456789abcdef"[v % 16];
+		v /= 16;
 	} while (v > 0);
 	buf_add(b, text + at, sizeof(text) - at);
 }
@@ -48,7 +48,7 @@ static void add_status(struct buf *b, int status)
 		return;
 	}
 	buf_add(b, "HTTP/1.1 ", 9);
-	add_number(b, (uint64_t)status, 10);
+	buf_add_number(b, (uint64_t)status);
 	buf_add_char(b, ' ');
 	buf_add_str(b, http_status_text(status));
 	buf_add(b, "\r\n", 2);
@@ -98,7 +98,7 @@ static void add_framing(struct http_conn *c, struct buf *b, int status, int64_t 
 	box->left = length;
 	if (length >= 0 && status != 204 && !(status == 304 && length == 0)) {
 		buf_add_str(b, "Content-Length: ");
-		add_number(b, (uint64_t)length, 10);
+		buf_add_number(b, (uint64_t)length);
 		buf_add(b, "\r\n", 2);
 	} else if (length < 0 && !box->has_no_body && !box->req.is_http_1_0) {
 		box->is_chunked = true;
@@ -154,7 +154,7 @@ static bool send_chunk(struct http_conn *c, const void *data, size_t n)
 	struct buf *b = &c->server->scratch;
 
 	buf_clear(b);
-	add_number(b, n, 16);
+	add_hex(b, n);
 	buf_add(b, "\r\n", 2);
 	return emit(c, (struct str[]){buf_str(b), {data, n}, STR("\r\n")}, 3);
 }

@@ -25,41 +25,71 @@ static int count(llhttp_t *parser, const char *at, size_t n)
 	return r->head_bytes > HTTP_RESPONSE_MAX_HEAD ? fail(r, -EMSGSIZE) : 0;
 }
 
-static int on_name(llhttp_t *parser, const char *at, size_t n)
+static int on_field(llhttp_t *parser, const char *at, size_t n)
 {
-	buf_add(&self(parser)->name, at, n);
+	struct http_response *r = self(parser);
+
+	if (!r->in_body) /* otherwise a trailer */
+		buf_add(&r->head, at, n);
 	return count(parser, at, n);
 }
 
-static int on_value(llhttp_t *parser, const char *at, size_t n)
+/* Takes what was collected since the last time as an offset into the head, which may still move. */
+static struct str take(struct http_response *r)
 {
-	buf_add(&self(parser)->value, at, n);
-	return count(parser, at, n);
+	struct str field = {(const char *)r->start, r->head.n - r->start};
+
+	buf_add_char(&r->head, '\0');
+	r->start = r->head.n;
+	return field;
+}
+
+static int on_name_complete(llhttp_t *parser)
+{
+	struct http_response *r = self(parser);
+
+	if (!r->in_body)
+		r->name = take(r);
+	return 0;
 }
 
 static int on_value_complete(llhttp_t *parser)
 {
 	struct http_response *r = self(parser);
+	struct http_headers *h = &r->headers;
+	struct str value, at = {r->head.p + (size_t)r->name.p, r->name.n};
 
-	struct str value = r->value.n ? str_trim(buf_str(&r->value)) : STR("");
-
+	if (r->in_body)
+		return 0;
+	while (r->head.n > r->start && (r->head.p[r->head.n - 1] == ' ' || r->head.p[r->head.n - 1] == '\t'))
+		r->head.n--;
+	value = (struct str){r->head.p + r->start, r->head.n - r->start};
 	if (!http_value_is_clean(value))
 		return fail(r, -EBADMSG);
-	if (r->headers.n == HTTP_RESPONSE_MAX_HEADERS)
+	if (h->n == HTTP_RESPONSE_MAX_HEADERS)
 		return fail(r, -EMSGSIZE);
-	if (!r->in_body) /* otherwise a trailer */
-		http_header_add(&r->headers, r->name.p, value);
-	buf_clear(&r->name);
-	buf_clear(&r->value);
+	http_header_put(h, at, take(r));
+	h->items[h->n - 1].name.p = r->name.p;
 	return 0;
+}
+
+/* The buffer does not move any more: offsets become pointers. */
+static void settle(struct http_response *r)
+{
+	for (size_t i = 0; i < r->headers.n; i++) {
+		struct http_header *h = &r->headers.items[i];
+
+		h->name.p = r->head.p + (size_t)h->name.p;
+		h->value.p = r->head.p + (size_t)h->value.p;
+	}
 }
 
 static void head_reset(struct http_response *r)
 {
 	arena_reset(r->arena);
 	r->headers = (struct http_headers){.arena = r->arena};
-	buf_clear(&r->name);
-	buf_clear(&r->value);
+	buf_clear(&r->head);
+	r->start = 0;
 }
 
 static bool announces_body(const llhttp_t *p)
@@ -69,15 +99,8 @@ static bool announces_body(const llhttp_t *p)
 
 static bool is_plainly_chunked(const struct http_headers *h)
 {
-	unsigned n = 0;
-
-	for (size_t i = 0; i < h->n; i++) {
-		if (!str_ieq(h->items[i].name, STR("transfer-encoding")))
-			continue;
-		if (++n > 1 || !str_ieq(h->items[i].value, STR("chunked")))
-			return false;
-	}
-	return true;
+	return !http_field_is_repeated(h, FIELD_TRANSFER_ENCODING) &&
+	       str_ieq(http_field_get(h, FIELD_TRANSFER_ENCODING), STR("chunked"));
 }
 
 static bool framing_is_sound(const struct http_response *r)
@@ -98,6 +121,7 @@ static int on_headers_complete(llhttp_t *parser)
 	struct http_response *r = self(parser);
 	int status = parser->status_code;
 
+	settle(r);
 	if (status < 100 || !framing_is_sound(r))
 		return fail(r, -EBADMSG);
 	if (status < 200 && status != 101)
@@ -137,8 +161,9 @@ static int on_message_complete(llhttp_t *parser)
 static const llhttp_settings_t settings = {
 	.on_status = count,
 	.on_version = count,
-	.on_header_field = on_name,
-	.on_header_value = on_value,
+	.on_header_field = on_field,
+	.on_header_field_complete = on_name_complete,
+	.on_header_value = on_field,
 	.on_header_value_complete = on_value_complete,
 	.on_headers_complete = on_headers_complete,
 	.on_chunk_extension_name = count,
@@ -155,8 +180,7 @@ void http_response_init(struct http_response *r, const struct http_response_even
 void http_response_deinit(struct http_response *r)
 {
 	arena_free(r->arena);
-	buf_deinit(&r->name);
-	buf_deinit(&r->value);
+	buf_deinit(&r->head);
 }
 
 void http_response_begin(struct http_response *r, bool is_head, bool may_upgrade)

@@ -25,7 +25,9 @@ struct http_response {
 	void *owner;
 	struct arena *arena; /* of the head; reset by begin */
 	struct http_headers headers;
-	struct buf name, value; /* of the field that is coming in */
+	struct buf head; /* names and values, each ended by NUL; kept for the next answer */
+	size_t start;    /* of the name or value that is coming in, in head */
+	struct str name; /* of the field whose value is coming in: an offset into head */
 	size_t head_bytes;
 	unsigned interim; /* 1xx answers so far */
 	bool is_head, may_upgrade;

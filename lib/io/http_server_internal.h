@@ -26,6 +26,7 @@ struct http_box {
 	size_t field_bytes; /* of names and values */
 	size_t n_target;    /* set when the target is complete */
 	size_t field_start; /* of the name or value that is being read, in head */
+	struct str name;    /* of the field whose value is being read: an offset into head, too */
 	const char *feed;   /* the bytes the parser has now */
 	char last[8];       /* and the last ones before them, of the head */
 	bool has_version;

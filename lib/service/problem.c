@@ -9,20 +9,19 @@
 
 #define PROBLEM_TYPE "application/problem+json"
 
-static void add_member(struct buf *out, const char *name, const char *value)
-{
-	buf_printf(out, ",\"%s\":", name);
-	json_quote(out, str_of(value));
-}
-
 void problem_write(struct buf *out, int status, const char *code, const char *request_id, const char *detail)
 {
-	buf_add_str(out, "{\"type\":\"about:blank\"");
-	add_member(out, "title", http_status_text(status));
-	buf_printf(out, ",\"status\":%d", status);
-	add_member(out, "code", code);
-	add_member(out, "detail", detail);
-	add_member(out, "request_id", request_id ? request_id : "");
+	buf_reserve(out, 400);
+	buf_add_str(out, "{\"type\":\"about:blank\",\"title\":");
+	json_quote(out, str_of(http_status_text(status)));
+	buf_add_str(out, ",\"status\":");
+	buf_add_number(out, (uint64_t)status);
+	buf_add_str(out, ",\"code\":");
+	json_quote(out, str_of(code));
+	buf_add_str(out, ",\"detail\":");
+	json_quote(out, str_of(detail));
+	buf_add_str(out, ",\"request_id\":");
+	json_quote(out, str_of(request_id ? request_id : ""));
 	buf_add_char(out, '}');
 }
 
@@ -57,21 +56,26 @@ void problem_reply(struct http_request *r, int status, const char *code, const c
 {
 	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
 	struct http_headers headers = {.arena = r->arena};
-	char detail[1024];
+	char long_detail[1024];
+	const char *detail = fmt;
 	va_list ap;
 
-	va_start(ap, fmt);
-	vsnprintf(detail, sizeof(detail), fmt, ap);
-	va_end(ap);
+	if (strchr(fmt, '%')) {
+		va_start(ap, fmt);
+		vsnprintf(long_detail, sizeof(long_detail), fmt, ap);
+		va_end(ap);
+		detail = long_detail;
+	}
+	/* The answer is written before this returns: views are enough. */
 	for (size_t i = 0; extra && i < extra->n; i++)
-		http_header_set(&headers, arena_strndup(r->arena, extra->items[i].name.p, extra->items[i].name.n),
-				arena_strndup(r->arena, extra->items[i].value.p, extra->items[i].value.n));
+		if (http_field_find(extra->items[i].name) != FIELD_X_REQUEST_ID || !request_id)
+			http_header_put(&headers, extra->items[i].name, extra->items[i].value);
 	if ((status == 429 || status == 503) && !http_header_get(&headers, "Retry-After").p)
-		http_header_set(&headers, "Retry-After", "1");
+		http_header_put(&headers, STR("Retry-After"), STR("1"));
 	if (request_id)
-		http_header_set(&headers, "X-Request-Id", request_id);
-	http_header_set(&headers, "Cache-Control", "no-store");
-	http_header_set(&headers, "X-Content-Type-Options", "nosniff");
+		http_header_put(&headers, STR("X-Request-Id"), str_of(request_id));
+	http_header_put(&headers, STR("Cache-Control"), STR("no-store"));
+	http_header_put(&headers, STR("X-Content-Type-Options"), STR("nosniff"));
 	problem_write(&text, status, code, request_id, detail);
 	http_reply(r, status, PROBLEM_TYPE, &headers, text.p, text.n);
 }

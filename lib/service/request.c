@@ -7,7 +7,7 @@
 
 const char *request_id_of(const struct http_headers *h, struct arena *a)
 {
-	struct str v = http_header_get(h, "X-Request-Id");
+	struct str v = http_field_get(h, FIELD_X_REQUEST_ID);
 	bool fine = v.n >= 8 && v.n <= 64;
 
 	for (size_t i = 0; fine && i < v.n; i++)
@@ -39,7 +39,7 @@ static bool is_zero(const char *p, size_t n)
 /* 00-<32 trace id>-<16 parent id>-<2 flags> */
 const char *traceparent_of(const struct http_headers *h, struct arena *a)
 {
-	struct str v = http_header_get(h, "traceparent");
+	struct str v = http_field_get(h, FIELD_TRACEPARENT);
 
 	if (v.n != 55 || memcmp(v.p, "00-", 3) || v.p[35] != '-' || v.p[52] != '-')
 		return NULL;
@@ -50,15 +50,10 @@ const char *traceparent_of(const struct http_headers *h, struct arena *a)
 
 enum bearer request_bearer(const struct http_headers *h, struct str *ret)
 {
-	struct str value = {0};
+	struct str value = http_field_get(h, FIELD_AUTHORIZATION);
 
-	for (size_t i = 0; i < h->n; i++) {
-		if (!str_ieq(h->items[i].name, STR("Authorization")))
-			continue;
-		if (value.p)
-			return BEARER_REPEATED;
-		value = h->items[i].value;
-	}
+	if (http_field_is_repeated(h, FIELD_AUTHORIZATION))
+		return BEARER_REPEATED;
 	if (!value.p)
 		return BEARER_NONE;
 	if (value.n < 8 || strncasecmp(value.p, "Bearer ", 7))

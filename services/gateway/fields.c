@@ -4,76 +4,41 @@
 
 /* Of one connection, or ours to write (framing, Host, Date), or about who the client is, which only we know. All that
  * begins with x-user-, x-internal-, x-forwarded- is dropped as well. */
-static const struct str dropped_from_client[] = {
-	STR("te"),
-	STR("host"),
-	STR("cookie"), /* but see PATH_COOKIES */
-	STR("expect"),
-	STR("upgrade"),
-	STR("trailer"),
-	STR("forwarded"),
-	STR("x-real-ip"),
-	STR("connection"),
-	STR("keep-alive"),
-	STR("traceparent"),
-	STR("x-request-id"),
-	STR("content-length"),
-	STR("http2-settings"),
-	STR("x-ogent-service"),
-	STR("proxy-connection"),
-	STR("transfer-encoding"),
-	STR("proxy-authenticate"),
-	STR("proxy-authorization"),
-};
+#define DROPPED_FROM_CLIENT                                                                                           \
+	(FIELD_BIT(FIELD_TE) | FIELD_BIT(FIELD_HOST) | FIELD_BIT(FIELD_COOKIE) /* but see PATH_COOKIES */ |           \
+	 FIELD_BIT(FIELD_EXPECT) | FIELD_BIT(FIELD_UPGRADE) | FIELD_BIT(FIELD_TRAILER) | FIELD_BIT(FIELD_FORWARDED) | \
+	 FIELD_BIT(FIELD_X_REAL_IP) | FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_KEEP_ALIVE) |                     \
+	 FIELD_BIT(FIELD_TRACEPARENT) | FIELD_BIT(FIELD_X_REQUEST_ID) | FIELD_BIT(FIELD_CONTENT_LENGTH) |             \
+	 FIELD_BIT(FIELD_HTTP2_SETTINGS) | FIELD_BIT(FIELD_X_OGENT_SERVICE) | FIELD_BIT(FIELD_PROXY_CONNECTION) |     \
+	 FIELD_BIT(FIELD_TRANSFER_ENCODING) | FIELD_BIT(FIELD_PROXY_AUTHENTICATE) |                                   \
+	 FIELD_BIT(FIELD_PROXY_AUTHORIZATION) | FIELD_BIT(FIELD_X_FORWARDED_FOR))
 
-static const struct str dropped_from_role[] = {
-	STR("te"),
-	STR("date"),
-	STR("server"),
-	STR("upgrade"),
-	STR("trailer"),
-	STR("connection"),
-	STR("keep-alive"),
-	STR("x-powered-by"),
-	STR("content-length"),
-	STR("proxy-connection"),
-	STR("transfer-encoding"),
-	STR("proxy-authenticate"),
-};
+#define DROPPED_FROM_ROLE                                                                                      \
+	(FIELD_BIT(FIELD_TE) | FIELD_BIT(FIELD_DATE) | FIELD_BIT(FIELD_SERVER) | FIELD_BIT(FIELD_UPGRADE) |    \
+	 FIELD_BIT(FIELD_TRAILER) | FIELD_BIT(FIELD_CONNECTION) | FIELD_BIT(FIELD_KEEP_ALIVE) |                \
+	 FIELD_BIT(FIELD_X_POWERED_BY) | FIELD_BIT(FIELD_CONTENT_LENGTH) | FIELD_BIT(FIELD_PROXY_CONNECTION) | \
+	 FIELD_BIT(FIELD_TRANSFER_ENCODING) | FIELD_BIT(FIELD_PROXY_AUTHENTICATE))
 
-static bool is_one_of(struct str name, const struct str *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (list[i].n == name.n && !strncasecmp(list[i].p, name.p, name.n))
-			return true;
-	return false;
-}
+/* What the gateway says itself counts for more than what the role says. */
+#define FROM_BOTH (FIELD_BIT(FIELD_X_REQUEST_ID) | FIELD_BIT(FIELD_RATELIMIT) | FIELD_BIT(FIELD_RATELIMIT_POLICY))
 
 static bool has_prefix(struct str name, struct str prefix)
 {
 	return name.n >= prefix.n && !strncasecmp(name.p, prefix.p, prefix.n);
 }
 
-/* What a Connection field names is for this connection only (RFC 9110 section 7.6.1). `connection`: its value, of all
- * its fields the one that names more than the usual. */
-static bool is_named(struct str name, const struct http_headers *h, bool names_fields)
-{
-	return names_fields && http_is_hop_by_hop(h, name);
-}
-
+/* What a Connection field names is for this connection only (RFC 9110 section 7.6.1); usually it names nothing else. */
 static bool connection_names_fields(const struct http_headers *h)
 {
-	for (size_t i = 0; i < h->n; i++) {
-		struct str v = h->items[i].value;
+	struct str v = http_field_get(h, FIELD_CONNECTION);
 
-		if (h->items[i].name.n == 10 && !strncasecmp(h->items[i].name.p, "connection", 10) &&
-		    !str_ieq(v, STR("keep-alive")) && !str_ieq(v, STR("close")) && !str_ieq(v, STR("upgrade")))
-			return true;
-	}
-	return false;
+	if (!v.p)
+		return false;
+	return http_field_is_repeated(h, FIELD_CONNECTION) ||
+	       (!str_ieq(v, STR("keep-alive")) && !str_ieq(v, STR("close")) && !str_ieq(v, STR("upgrade")));
 }
 
-void fields_add(struct http_headers *h, struct str name, struct str value)
+static struct http_header *new_item(struct http_headers *h)
 {
 	if (h->n == h->cap) {
 		size_t cap = h->cap ? h->cap * 2 : 24;
@@ -84,13 +49,21 @@ void fields_add(struct http_headers *h, struct str name, struct str value)
 		h->items = items;
 		h->cap = cap;
 	}
-	h->items[h->n++] = (struct http_header){name, value};
+	return &h->items[h->n++];
 }
 
-static bool passes_to_role(struct str name, const struct public_path *path)
+void fields_add(struct http_headers *h, struct str name, struct str value)
 {
-	if (is_one_of(name, dropped_from_client, ARRAY_SIZE(dropped_from_client)))
-		return (path->flags & PATH_COOKIES) && str_ieq(name, STR("cookie"));
+	*new_item(h) = (struct http_header){name, value};
+}
+
+static bool passes_to_role(const struct http_header *h, const struct public_path *path)
+{
+	struct str name = h->name;
+
+	if (h->field != FIELD_OTHER)
+		return !(FIELD_BIT(h->field) & DROPPED_FROM_CLIENT) ||
+		       (h->field == FIELD_COOKIE && path->flags & PATH_COOKIES);
 	/* A name with an underscore can stand for one with a hyphen in what reads it. */
 	if (memchr(name.p, '_', name.n))
 		return false;
@@ -113,19 +86,17 @@ void fields_for_upstream(const struct http_request *r, const struct public_path 
 	bool names_fields = connection_names_fields(h);
 
 	for (size_t i = 0; i < h->n; i++) {
-		struct str name = h->items[i].name;
-
-		if (passes_to_role(name, path) && !is_named(name, h, names_fields))
-			fields_add(ret, name, h->items[i].value);
+		if (passes_to_role(&h->items[i], path) && !(names_fields && http_is_hop_by_hop(h, h->items[i].name)))
+			*new_item(ret) = h->items[i];
 	}
 	if (f->is_upgrade)
-		fields_add(ret, STR("Upgrade"), http_header_get(h, "Upgrade"));
+		fields_add(ret, STR("Upgrade"), http_field_get(h, FIELD_UPGRADE));
 	fields_add(ret, STR("X-Request-Id"), str_of(f->request_id));
 	fields_add(ret, STR("traceparent"), str_of(f->traceparent));
 	fields_add(ret, STR("X-Forwarded-For"), str_of(f->client->address));
 	fields_add(ret, STR("X-Forwarded-Proto"), forwarded(r, f->client, "X-Forwarded-Proto", STR("http")));
 	fields_add(ret, STR("X-Forwarded-Host"),
-		   forwarded(r, f->client, "X-Forwarded-Host", http_header_get(h, "Host")));
+		   forwarded(r, f->client, "X-Forwarded-Host", http_field_get(h, FIELD_HOST)));
 }
 
 static bool has(const struct http_headers *h, size_t n, struct str name)
@@ -142,14 +113,15 @@ void fields_for_client(const struct http_headers *from, bool is_upgrade, struct 
 	size_t ours = ret->n;
 
 	for (size_t i = 0; i < from->n; i++) {
-		struct str name = from->items[i].name;
+		const struct http_header *h = &from->items[i];
 
-		if (!is_one_of(name, dropped_from_role, ARRAY_SIZE(dropped_from_role)) &&
-		    !is_named(name, from, names_fields) && !has(ret, ours, name))
-			fields_add(ret, name, from->items[i].value);
+		if (FIELD_BIT(h->field) & DROPPED_FROM_ROLE || (names_fields && http_is_hop_by_hop(from, h->name)))
+			continue;
+		if (!(FIELD_BIT(h->field) & FROM_BOTH) || !has(ret, ours, h->name))
+			*new_item(ret) = *h;
 	}
 	if (is_upgrade) {
 		fields_add(ret, STR("Connection"), STR("Upgrade"));
-		fields_add(ret, STR("Upgrade"), http_header_get(from, "Upgrade"));
+		fields_add(ret, STR("Upgrade"), http_field_get(from, FIELD_UPGRADE));
 	}
 }

@@ -45,7 +45,7 @@ static void on_call_drain(struct http_call *c)
 
 static int64_t length_of(const struct http_headers *h)
 {
-	struct str text = http_header_get(h, "Content-Length");
+	struct str text = http_field_get(h, FIELD_CONTENT_LENGTH);
 	uint64_t n;
 
 	return text.p && !str_to_u64(text, INT64_MAX, &n) ? (int64_t)n : -1;
@@ -76,8 +76,8 @@ static void on_head(struct http_call *c, int status, const struct http_headers *
 	if (status == 101) /* on_upgrade follows */
 		return;
 	if (status == 426) /* tells what to upgrade to (RFC 9110 section 15.5.22) */
-		fields_add(&v->answer, STR("Upgrade"), http_header_get(headers, "Upgrade"));
-	if (str_has_prefix(http_header_get(headers, "Content-Type"), STR("text/event-stream")))
+		fields_add(&v->answer, STR("Upgrade"), http_field_get(headers, FIELD_UPGRADE));
+	if (str_has_prefix(http_field_get(headers, FIELD_CONTENT_TYPE), STR("text/event-stream")))
 		start_stream(v);
 	v->has_answered = true;
 	http_reply_head(v->r, status, &v->answer, length_of(headers));
@@ -151,8 +151,8 @@ bool proxy_upgrades(const struct visit *v)
 {
 	const struct http_headers *h = &v->r->headers;
 
-	return (v->path->flags & PATH_UPGRADE) && v->r->content_length == 0 && http_header_get(h, "Upgrade").n &&
-	       http_has_token(http_header_get(h, "Connection"), "upgrade");
+	return (v->path->flags & PATH_UPGRADE) && v->r->content_length == 0 && http_field_get(h, FIELD_UPGRADE).n &&
+	       http_has_token(http_field_get(h, FIELD_CONNECTION), "upgrade");
 }
 
 void proxy_start(struct visit *v)

@@ -1,0 +1,66 @@
+#include "io/http.h"
+
+static const struct {
+	struct str name;
+	enum http_field field;
+} known[] = {
+	/* By length; `first` leads to the first of each. */
+	{STR("te"), FIELD_TE},
+	{STR("date"), FIELD_DATE},
+	{STR("host"), FIELD_HOST},
+	{STR("accept"), FIELD_ACCEPT},
+	{STR("cookie"), FIELD_COOKIE},
+	{STR("expect"), FIELD_EXPECT},
+	{STR("origin"), FIELD_ORIGIN},
+	{STR("server"), FIELD_SERVER},
+	{STR("trailer"), FIELD_TRAILER},
+	{STR("upgrade"), FIELD_UPGRADE},
+	{STR("forwarded"), FIELD_FORWARDED},
+	{STR("ratelimit"), FIELD_RATELIMIT},
+	{STR("x-real-ip"), FIELD_X_REAL_IP},
+	{STR("connection"), FIELD_CONNECTION},
+	{STR("keep-alive"), FIELD_KEEP_ALIVE},
+	{STR("traceparent"), FIELD_TRACEPARENT},
+	{STR("content-type"), FIELD_CONTENT_TYPE},
+	{STR("x-powered-by"), FIELD_X_POWERED_BY},
+	{STR("x-request-id"), FIELD_X_REQUEST_ID},
+	{STR("authorization"), FIELD_AUTHORIZATION},
+	{STR("content-length"), FIELD_CONTENT_LENGTH},
+	{STR("http2-settings"), FIELD_HTTP2_SETTINGS},
+	{STR("x-forwarded-for"), FIELD_X_FORWARDED_FOR},
+	{STR("x-ogent-service"), FIELD_X_OGENT_SERVICE},
+	{STR("proxy-connection"), FIELD_PROXY_CONNECTION},
+	{STR("ratelimit-policy"), FIELD_RATELIMIT_POLICY},
+	{STR("transfer-encoding"), FIELD_TRANSFER_ENCODING},
+	{STR("proxy-authenticate"), FIELD_PROXY_AUTHENTICATE},
+	{STR("proxy-authorization"), FIELD_PROXY_AUTHORIZATION},
+};
+
+#define LENGTH_MAX 19
+
+/* Where names of each length begin in `known`; one more for the end. */
+static const uint8_t first[LENGTH_MAX + 2] = {0,  0,  0,  1,  1,  3,  3,  8,  10, 10, 13,
+					      15, 16, 19, 20, 22, 24, 26, 27, 28, 29};
+
+static bool is_same(const char *name, struct str lower)
+{
+	for (size_t i = 0; i < lower.n; i++) {
+		char c = name[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c |= 0x20;
+		if (c != lower.p[i])
+			return false;
+	}
+	return true;
+}
+
+enum http_field http_field_find(struct str name)
+{
+	if (name.n > LENGTH_MAX)
+		return FIELD_OTHER;
+	for (size_t i = first[name.n]; i < first[name.n + 1]; i++)
+		if (is_same(name.p, known[i].name))
+			return known[i].field;
+	return FIELD_OTHER;
+}
