@@ -126,10 +126,10 @@ static int on_value_complete(llhttp_t *parser)
 	       (box->head.p[box->head.n - 1] == ' ' || box->head.p[box->head.n - 1] == '\t'))
 		box->head.n--;
 
-	struct str at = {box->head.p + (size_t)box->name.p, box->name.n};
+	struct str value = take_field(box);
 	struct http_headers *h = &box->req.headers;
 
-	http_header_put(h, at, take_field(box));
+	http_header_put(h, (struct str){box->head.p + (size_t)box->name.p, box->name.n}, value);
 	h->items[h->n - 1].name.p = box->name.p;
 	return 0;
 }

@@ -57,7 +57,7 @@ static int on_value_complete(llhttp_t *parser)
 {
 	struct http_response *r = self(parser);
 	struct http_headers *h = &r->headers;
-	struct str value, at = {r->head.p + (size_t)r->name.p, r->name.n};
+	struct str value;
 
 	if (r->in_body)
 		return 0;
@@ -68,7 +68,8 @@ static int on_value_complete(llhttp_t *parser)
 		return fail(r, -EBADMSG);
 	if (h->n == HTTP_RESPONSE_MAX_HEADERS)
 		return fail(r, -EMSGSIZE);
-	http_header_put(h, at, take(r));
+	value = take(r);
+	http_header_put(h, (struct str){r->head.p + (size_t)r->name.p, r->name.n}, value);
 	h->items[h->n - 1].name.p = r->name.p;
 	return 0;
 }
