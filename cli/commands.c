@@ -29,6 +29,16 @@ const struct command commands[] = {
 	 "run\n"
 	 "ended. Without TEXT the task is read from stdin.\n" PLACE_HELP,
 	 cmd_run},
+	{"exec",
+	 "[--tty] [--workspace NAME] [--cwd DIR] [--timeout-ms N] [--target NAME] [--attach ID] -- CMD [ARG]...",
+	 "run a command in the sandbox as if it ran here",
+	 "Its stdin, stdout and stderr are this command's, byte by byte, and its exit code too: 128 and the number for "
+	 "a "
+	 "signal,\n124 after its time-out, 125 when the platform could not run it. With --tty it has a terminal of "
+	 "this "
+	 "one's size.\nSignals go to the command. --attach ID goes on with one that runs.\n" PLACE_HELP
+	 "\nWithout -- this runs one role: commands in the sandbox.\n",
+	 cmd_exec},
 	{"agents", "[--json]", "list the agents", PLACE_HELP, cmd_agents},
 	{"history", "[--limit N] [--json] [ID]", "list past runs, or show one",
 	 "With an ID: its message, the commands with their output, and the answer.\n" PLACE_HELP, cmd_history},
@@ -68,7 +78,6 @@ const struct command commands[] = {
 	ROLE("gateway", "run one role: the public entry and the web app"),
 	ROLE("auth", "run one role: users, roles, tokens"),
 	ROLE("agent", "run one role: agents, conversations, runs"),
-	ROLE("exec", "run one role: commands in the sandbox"),
 	ROLE("socket", "run one role: live events over WebSocket"),
 	ROLE("demo-model", "run one role: a model that needs no key"),
 	{0},
