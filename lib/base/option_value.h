@@ -1,4 +1,5 @@
-/* One option's line in the table of options.c, and the judgement of a value by it. For lib/base/options.c alone. */
+/* One option's line in the table of options.c, and the judgement of a value by it. For lib/base/options.c and
+ * the gateway's file of routes. */
 #pragma once
 
 #include "base/options.h"

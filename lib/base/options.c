@@ -39,6 +39,11 @@ static const struct option_def defs[] = {
 	{"metrics_listen", OPTION_ADDRESS, "", NULL, 0, 0, NULL,
 	 "Where the gateway gives the metrics of all roles to Prometheus, at /metrics; empty: nowhere. Not for the "
 	 "public"},
+	{"gateway_routes", OPTION_STRING, "", NULL, 0, 0, NULL,
+	 "File of routes and upstreams beside those built in, see docs/gateway.md; empty: none"},
+	{"dns_servers", OPTION_STRING, "", NULL, 0, 0, NULL,
+	 "DNS servers that the gateway asks for its upstreams, ADDRESS or ADDRESS:PORT, separated by commas; empty: "
+	 "the system's"},
 	{"otlp_endpoint", OPTION_URL, "", "OTEL_EXPORTER_OTLP_ENDPOINT", 0, 0, "http|https",
 	 "OpenTelemetry collector that gets spans by OTLP over HTTP as JSON, at <endpoint>/v1/traces; empty: none"},
 	{"otlp_headers", OPTION_SECRET, "", "OTEL_EXPORTER_OTLP_HEADERS", 0, 0, NULL,

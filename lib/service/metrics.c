@@ -35,6 +35,13 @@ struct metric_family {
 	struct metric *members[];
 };
 
+struct writer {
+	struct writer *next;
+	void (*fn)(struct buf *out, void *arg);
+	void *arg;
+};
+static struct writer *first_writer;
+
 /* In the order of making; those of one name stand together. */
 static struct metric *first;
 static struct metric_family *first_family;
@@ -194,6 +201,17 @@ static void write_histogram(struct buf *out, const struct metric *m)
 	buf_printf(out, "%s_count%s%s%s %llu\n", m->name, open, m->labels, close, (unsigned long long)sum);
 }
 
+void metrics_on_write(void (*fn)(struct buf *out, void *arg), void *arg)
+{
+	struct writer *w = xcalloc(1, sizeof(*w)), **at = &first_writer;
+
+	while (*at)
+		at = &(*at)->next;
+	w->fn = fn;
+	w->arg = arg;
+	*at = w;
+}
+
 void metrics_write(struct buf *out)
 {
 	const char *last = "";
@@ -211,10 +229,18 @@ void metrics_write(struct buf *out)
 		buf_printf(out, m->labels[0] ? "%s{%s} " : "%s%s ", m->name, m->labels);
 		write_number(out, m->fn ? m->fn(m->arg) : m->value);
 	}
+	for (const struct writer *w = first_writer; w; w = w->next)
+		w->fn(out, w->arg);
 }
 
 void metrics_free(void)
 {
+	while (first_writer) {
+		struct writer *w = first_writer;
+
+		first_writer = w->next;
+		free(w);
+	}
 	while (first) {
 		struct metric *m = first;
 

@@ -33,5 +33,7 @@ void metric_add(struct metric *m, double v);
 void metric_set(struct metric *m, double v);
 void metric_observe(struct metric *m, double seconds);
 void metrics_write(struct buf *out);
+/* For figures whose names of things come and go: fn writes them whole, with their HELP and TYPE, at each scrape. */
+void metrics_on_write(void (*fn)(struct buf *out, void *arg), void *arg);
 /* At the process's end. */
 void metrics_free(void);

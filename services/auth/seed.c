@@ -22,6 +22,7 @@ const struct permission_seed permission_seeds[] = {
 	{"users.read", "See users, roles and permissions"},
 	{"users.manage", "Create, change, disable and remove users, open and close sign-up"},
 	{"settings.manage", "Change the settings of the platform"},
+	{"gateway.manage", "See the gateway's routes and servers, and load the routes anew"},
 	{"socket.publish", "Send events to connected clients"},
 };
 const size_t permission_seeds_n = ARRAY_SIZE(permission_seeds);

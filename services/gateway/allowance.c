@@ -78,9 +78,12 @@ static void find_claims(struct visit *v)
 	const struct limited_path *path = find(v->r);
 	const struct limit_rule *own = path ? limit_rules_find(rules, str_of(path->limit)) : NULL;
 
+	if (!own && v->path && v->path->rate_limit)
+		own = limit_rules_find(rules, str_of(v->path->rate_limit));
+
 	if (own)
 		claim(v, own);
-	if (!own || !path->is_alone)
+	if (!own || !path || !path->is_alone)
 		claim(v, rules->by_default);
 }
 

@@ -57,7 +57,7 @@ void fields_add(struct http_headers *h, struct str name, struct str value)
 	*new_item(h) = (struct http_header){name, value};
 }
 
-static bool passes_to_role(const struct http_header *h, const struct public_path *path)
+static bool passes_to_role(const struct http_header *h, const struct gateway_route *path)
 {
 	struct str name = h->name;
 
@@ -79,7 +79,7 @@ static struct str forwarded(const struct http_request *r, const struct client *c
 	return v.n ? v : def;
 }
 
-void fields_for_upstream(const struct http_request *r, const struct public_path *path, const struct request_fields *f,
+void fields_for_upstream(const struct http_request *r, const struct gateway_route *path, const struct request_fields *f,
 			 struct http_headers *ret)
 {
 	const struct http_headers *h = &r->headers;
@@ -107,7 +107,8 @@ static bool has(const struct http_headers *h, size_t n, struct str name)
 	return false;
 }
 
-void fields_for_client(const struct http_headers *from, bool is_upgrade, struct http_headers *ret)
+void fields_for_client(const struct http_headers *from, bool is_upgrade, const struct cors *cors,
+		       struct http_headers *ret)
 {
 	bool names_fields = connection_names_fields(from);
 	size_t ours = ret->n;
@@ -116,6 +117,8 @@ void fields_for_client(const struct http_headers *from, bool is_upgrade, struct 
 		const struct http_header *h = &from->items[i];
 
 		if (FIELD_BIT(h->field) & DROPPED_FROM_ROLE || (names_fields && http_is_hop_by_hop(from, h->name)))
+			continue;
+		if (cors && h->field == FIELD_OTHER && cors_is_ours(h->name))
 			continue;
 		if (!(FIELD_BIT(h->field) & FROM_BOTH) || !has(ret, ours, h->name))
 			*new_item(ret) = *h;

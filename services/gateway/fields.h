@@ -1,7 +1,7 @@
 /* Which header fields pass the gateway, and which it adds. */
 #pragma once
 
-#include "table.h"
+#include "routes.h"
 #include "visitor.h"
 
 struct request_fields {
@@ -11,9 +11,11 @@ struct request_fields {
 };
 
 /* The head for the role. Names and values are views of the request's head; only new ones are in ret's arena. */
-void fields_for_upstream(const struct http_request *r, const struct public_path *path, const struct request_fields *f,
+void fields_for_upstream(const struct http_request *r, const struct gateway_route *path, const struct request_fields *f,
 			 struct http_headers *ret);
-/* The head for the client; views of `from`. What stands in `ret` already wins over the role's. */
-void fields_for_client(const struct http_headers *from, bool is_upgrade, struct http_headers *ret);
+/* The head for the client; views of `from`. What stands in `ret` already wins over the role's, Vary is joined. With
+ * `cors` what the role says of other origins is dropped. */
+void fields_for_client(const struct http_headers *from, bool is_upgrade, const struct cors *cors,
+		       struct http_headers *ret);
 /* Adds a field without copying: name and value must outlive `h`. */
 void fields_add(struct http_headers *h, struct str name, struct str value);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "fields.h"
 #include "service/request.h"
+#include "service/route.h"
 
 #define KEEP_VISITS 256
 #define LOGGED_PATH 256 /* bytes */
@@ -45,6 +46,7 @@ void visit_release(struct visit *v)
 
 	if (v->r || v->calling || v->readiness)
 		return;
+	routes_unref(v->routes);
 	arena_reset(arena);
 	list_remove(&v->link);
 	*v = (struct visit){.worker = w, .gateway = w->gateway, .arena = arena};
@@ -102,7 +104,7 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 	log_ms(line, STR("ms"), us);
 	log_text(line, STR("user"), str_of(v->who.user_id ? v->who.user_id : ""));
 	log_text(line, STR("client"), str_of(v->client.address));
-	log_text(line, STR("role"), str_of(v->path ? role_names[v->path->role] : ""));
+	log_text(line, STR("role"), str_of(v->path ? v->path->upstream->settings.name : ""));
 	log_end(line, LOG_INFO);
 }
 
@@ -114,9 +116,9 @@ static void export_span(const struct visit *v, const struct http_request *r, int
 		return;
 	otlp_add_served(otlp, &(struct served){.trace = &v->trace,
 					       .method = http_method_name(r->method),
-					       .route = v->path ? v->path->prefix.p : "/",
+					       .route = v->path && v->path->prefix.n ? v->path->prefix.p : "/",
 					       .request_id = v->request_id,
-					       .role = v->path ? role_names[v->path->role] : "gateway",
+					       .role = v->path ? v->path->upstream->settings.name : "gateway",
 					       .status = r->status,
 					       .err = err,
 					       .us = us});
@@ -125,10 +127,13 @@ static void export_span(const struct visit *v, const struct http_request *r, int
 /* The health checks, which come all the time, are not counted. */
 static void count(const struct visit *v, const struct http_request *r, uint64_t us)
 {
-	size_t role = v->path ? v->path->role : ROLE_COUNT, class = (size_t)r->status / 100;
+	int role = v->path ? v->path->upstream->settings.role : ROLE_COUNT;
+	size_t class = (size_t)r->status / 100;
 
 	if (v->is_health)
 		return;
+	if (role < 0)
+		role = ROLE_COUNT + 1;
 	metric_observe(v->gateway->requests[role], (double)us / 1e6);
 	metric_add(v->gateway->answers[role][class < 6 ? class : 0], 1);
 }
@@ -162,6 +167,8 @@ struct http_headers *visit_headers(struct visit *v)
 		fields_add(h, STR("RateLimit-Policy"), str_of(v->rate_policy));
 		fields_add(h, STR("RateLimit"), str_of(v->rate));
 	}
+	if (v->path && v->path->cors && v->r)
+		cors_add(v->path->cors, v->r, h);
 	return h;
 }
 
@@ -223,10 +230,41 @@ static void reply_own(struct visit *v)
 
 /* ---- The gate ---- */
 
+static void forbid(struct visit *v)
+{
+	visit_problem(v, 403, "forbidden",
+		      arena_printf(v->arena, "This needs the permission %s.", v->path->permission));
+}
+
+static void refuse_method(struct visit *v)
+{
+	v->answer.arena = v->arena;
+	fields_add(&v->answer, STR("Allow"), str_of(route_allow(v->arena, v->allowed)));
+	visit_problem(v, 405, "method_not_allowed", "This path does not have that method: Allow names those it has.");
+}
+
+/* A browser asks whether a page of another origin may. Nobody is signed in for that. */
+static void reply_preflight(struct visit *v)
+{
+	if (!cors_allows(v->path->cors, v->r)) {
+		visit_problem(v, 403, "origin_not_allowed", "Pages of this origin may not use this path.");
+		return;
+	}
+	visit_headers(v);
+	cors_add_preflight(v->path->cors, &v->answer);
+	http_reply(v->r, 204, NULL, &v->answer, NULL, 0);
+}
+
 static void pass(struct visit *v)
 {
-	if (v->path)
+	if (v->is_preflight)
+		reply_preflight(v);
+	else if (v->path && v->path->permission && !identity_may(&v->who, v->path->permission))
+		forbid(v);
+	else if (v->path)
 		proxy_start(v);
+	else if (v->allowed)
+		refuse_method(v);
 	else
 		reply_own(v);
 }
@@ -311,8 +349,10 @@ static void on_keys(struct key_wait *w)
 /* A path that needs a token gets none that is not good; for a public one the role decides what a bad one means. */
 static void check_token(struct visit *v, enum bearer bearer)
 {
-	/* A browser cannot send a token along with a WebSocket: it comes in the first message, and the role checks it. */
-	bool is_public = !v->path || v->path->flags & PATH_PUBLIC || (bearer == BEARER_NONE && proxy_upgrades(v));
+	/* A browser cannot send a token along with a WebSocket: it comes in the first message, and the role checks it.
+	 */
+	bool is_public = !v->path || v->path->flags & PATH_PUBLIC ||
+			 (bearer == BEARER_NONE && !v->path->permission && proxy_upgrades(v));
 	enum token_result r = bearer == BEARER_TOKEN ? check(v) : TOKEN_MALFORMED;
 
 	if (r == TOKEN_OK || is_public) {
@@ -338,6 +378,32 @@ static void begin_trace(struct visit *v)
 	v->traceparent = text;
 }
 
+/* Sets own, or path, or allowed. */
+static const struct own_path *find_route(struct visit *v)
+{
+	struct http_request *r = v->r;
+	struct route_wanted wanted = {.path = r->path, .method = r->method};
+	const struct own_path *own = find_own(r->path);
+
+	v->routes = routes_ref(reloader_routes(v->worker));
+	if (own)
+		return own;
+	if (v->routes->has_hosts)
+		wanted.host = http_field_get(&r->headers, FIELD_HOST);
+	v->is_preflight = r->method == HTTP_OPTIONS_ && cors_is_preflight(r) && cors_wanted_method(r, &wanted.method);
+	v->path = routes_find(v->routes, &wanted, &v->allowed);
+	v->is_preflight = v->is_preflight && v->path && v->path->cors;
+	if (v->path && !v->is_preflight && wanted.method != r->method) {
+		wanted.method = r->method;
+		v->path = routes_find(v->routes, &wanted, &v->allowed);
+	}
+	if (v->path && route_leads_inside(v->path, r->path))
+		v->path = NULL;
+	if (v->path)
+		http_set_max_body(r, v->path->max_body);
+	return NULL;
+}
+
 void front_on_request(void *worker, struct http_request *r)
 {
 	struct visit *v = visit_new(worker);
@@ -349,12 +415,13 @@ void front_on_request(void *worker, struct http_request *r)
 	v->r = r;
 	v->request_id = request_id_of(&r->headers, v->arena);
 	begin_trace(v);
-	v->path = table_find(r->path);
-	own = v->path ? NULL : find_own(r->path);
+	own = find_route(v);
 	v->is_health = own && own->is_health;
 	visitor_find(r, &v->gateway->proxies, &v->client);
 	bearer = request_bearer(&r->headers, &v->token);
-	if (bearer == BEARER_REPEATED)
+	if (v->is_preflight)
+		admit(v, ADMIT);
+	else if (bearer == BEARER_REPEATED)
 		visit_problem(v, 400, "bad_request", "Send one Authorization header only.");
 	else
 		check_token(v, bearer);

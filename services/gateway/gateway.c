@@ -29,8 +29,8 @@ static double count_clients(void *arg)
 
 static void make_metrics(struct gateway *g)
 {
-	for (size_t i = 0; i <= ROLE_COUNT; i++) {
-		const char *role = i < ROLE_COUNT ? role_names[i] : "gateway";
+	for (size_t i = 0; i < ARRAY_SIZE(g->requests); i++) {
+		const char *role = i < ROLE_COUNT ? role_names[i] : i == ROLE_COUNT ? "gateway" : "other";
 		char *labels = xasprintf("role=\"%s\"", role);
 
 		g->requests[i] = metric_histogram("ogent_gateway_request_seconds",
@@ -45,6 +45,7 @@ static void on_stop(void *arg)
 {
 	struct gateway *g = arg;
 
+	reloader_stop(g);
 	allowance_deinit(g);
 }
 
@@ -57,6 +58,7 @@ void gateway_init(struct gateway *g, const struct options *options)
 		fatal("%s", err.message);
 	allowance_init(g, options);
 	make_metrics(g);
+	reloader_start(g);
 	service_listen(g->service);
 	workers_open(g, option_str(options, "listen"));
 	service_on_stop(g->service, on_stop, g); /* behind the workers' end */

@@ -9,9 +9,10 @@
 
 #include "io/loop_thread.h"
 #include "limit_share.h"
+#include "pools.h"
+#include "routes.h"
 #include "service/keyring.h"
 #include "service/service.h"
-#include "table.h"
 #include "visitor.h"
 
 #define GATEWAY_THREADS_MAX 64
@@ -27,7 +28,10 @@ struct gateway_worker {
 	struct mailbox *mailbox;
 	struct http_server *listener; /* this worker's part of the public one */
 	struct keyring *keyring;
-	struct http_pool *pools[ROLE_COUNT];
+	struct http_pool *pools[ROLE_COUNT]; /* for what the gateway itself asks the roles */
+	struct pools *upstreams;             /* for what it passes on */
+	struct routes *routes;               /* those of now; taken anew when reload.c says so */
+	unsigned routes_version;
 	struct limit_share *share; /* NULL: no Redis */
 	struct list tunnels;       /* struct tunnel, link */
 	struct list streams;       /* struct visit, link: whose answer has no end of its own */
@@ -46,12 +50,15 @@ struct gateway {
 	unsigned n_workers;
 	struct mailbox *mailbox; /* of the service's loop */
 
+	struct reloader *reloader;
+	struct upstreams *upstreams;
 	struct limit_rules limits;
 	struct limit_table *limit_table; /* has locks of its own */
 	struct networks proxies;         /* option trusted_proxies */
 	/* Metrics are changed from any thread. */
-	struct metric *requests[ROLE_COUNT + 1];   /* seconds by role; the last: answered here */
-	struct metric *answers[ROLE_COUNT + 1][6]; /* the same by the status's first digit; 0 = the client left */
+	/* Seconds by role, by what is answered here, and by upstreams that are no roles. */
+	struct metric *requests[ROLE_COUNT + 2];
+	struct metric *answers[ROLE_COUNT + 2][6]; /* the same by the status's first digit; 0 = the client left */
 	struct metric *limited[LIMIT_RULES_MAX];   /* by limits.items */
 };
 
@@ -62,11 +69,14 @@ enum admission { ADMIT, REFUSE_NOBODY, REFUSE_TOKEN, REFUSE_WITHOUT_KEYS };
 struct visit {
 	struct list link; /* in worker.idle while unused, in worker.streams while its answer is one */
 	struct gateway_worker *worker;
-	struct gateway *gateway;        /* the worker's */
-	struct arena *arena;            /* emptied for the next request */
-	struct http_request *r;         /* NULL once the client has left or was answered */
-	const struct public_path *path; /* NULL: answered here */
-	bool is_health;                 /* answered here and asked all the time */
+	struct gateway *gateway;          /* the worker's */
+	struct arena *arena;              /* emptied for the next request */
+	struct http_request *r;           /* NULL once the client has left or was answered */
+	struct routes *routes;            /* referenced: those that were on when it came */
+	const struct gateway_route *path; /* NULL: answered here */
+	unsigned allowed;                 /* the methods that its path has, when it has no route for this one */
+	bool is_preflight;                /* a browser's question in advance */
+	bool is_health;                   /* answered here and asked all the time */
 	const char *request_id, *traceparent;
 	struct trace trace;
 	struct client client;
@@ -85,6 +95,11 @@ struct visit {
 	bool calling;      /* the upstream call's on_done is still to come */
 	bool has_answered; /* the answer's head went to the client */
 	bool body_done;    /* the request's body was passed on whole */
+	struct upstream_use use;
+	unsigned retries_left;
+	bool is_moving;        /* to another endpoint, as soon as the call has ended */
+	bool is_late;          /* total_ms are over */
+	struct deadline total; /* total_ms */
 	/* ready.c */
 	struct readiness *readiness;
 };
@@ -99,6 +114,12 @@ const char *workers_address(const struct gateway *g);
 void workers_start(struct gateway *g);
 /* Whether every request that is under way has ended; called when one of the last things of a worker has. */
 void worker_look_drained(struct gateway_worker *w);
+/* reload.c: the routes of now, and how they change. Fatal when the file of routes is wrong. */
+void reloader_start(struct gateway *g);
+/* The routes of now; valid until the worker asks again. On a worker's thread. */
+struct routes *reloader_routes(struct gateway_worker *w);
+/* Behind the workers' end. */
+void reloader_stop(struct gateway *g);
 /* front.c: http_on_request of a worker's listener. */
 void front_on_request(void *worker, struct http_request *r);
 /* Frees the visit when nobody needs it any more. */

@@ -6,9 +6,6 @@
 
 #include "fields.h"
 
-#define HEAD_MS 60000  /* to the head of the answer, unless the path says otherwise */
-#define IDLE_MS 120000 /* between bytes of the answer; the roles' event streams send a comment every 15 s */
-
 static struct visit *visit_of(struct http_call *c)
 {
 	return container_of(c, struct visit, call);
@@ -65,14 +62,31 @@ static void start_stream(struct visit *v)
 	list_append(&v->worker->streams, &v->link);
 }
 
+static bool is_idempotent(enum http_method m)
+{
+	return m != HTTP_POST_ && m != HTTP_PATCH_;
+}
+
+/* This server cannot now; another one may. Only for what can be sent again as it was. */
+static bool tries_elsewhere(struct visit *v, int status)
+{
+	if ((status != 502 && status != 503 && status != 504) || !v->retries_left || !is_idempotent(v->r->method) ||
+	    v->r->content_length != 0 || !upstream_retry(&v->use, OUTCOME_FAILURE))
+		return false;
+	v->retries_left--;
+	v->is_moving = true;
+	http_call_cancel(&v->call);
+	return true;
+}
+
 static void on_head(struct http_call *c, int status, const struct http_headers *headers)
 {
 	struct visit *v = visit_of(c);
 
-	if (!v->r)
+	if (!v->r || tries_elsewhere(v, status))
 		return;
 	visit_headers(v);
-	fields_for_client(headers, status == 101, &v->answer);
+	fields_for_client(headers, status == 101, v->path->cors, &v->answer);
 	if (status == 101) /* on_upgrade follows */
 		return;
 	if (status == 426) /* tells what to upgrade to (RFC 9110 section 15.5.22) */
@@ -87,7 +101,7 @@ static void on_body(struct http_call *c, const char *data, size_t n)
 {
 	struct visit *v = visit_of(c);
 
-	if (v->r && !http_reply_write(v->r, data, n))
+	if (v->r && !v->is_moving && !http_reply_write(v->r, data, n))
 		http_call_pause(c);
 }
 
@@ -106,12 +120,12 @@ static void on_upgrade(struct http_call *c, struct stream *upstream, struct str 
 
 static void reply_failure(struct visit *v, int err)
 {
-	const char *role = role_names[v->path->role];
+	const char *name = v->path->upstream->settings.name;
 
 	switch (err) {
 	case -ETIMEDOUT:
 		visit_problem(v, 504, "gateway_timeout",
-			      arena_printf(v->arena, "The %s service did not answer in time. Try again later.", role));
+			      arena_printf(v->arena, "The %s service did not answer in time. Try again later.", name));
 		break;
 	case -ECONNRESET:
 	case -EPIPE:
@@ -119,19 +133,40 @@ static void reply_failure(struct visit *v, int err)
 	case -EMSGSIZE:
 	case -EPROTO:
 		visit_problem(v, 502, "bad_gateway",
-			      arena_printf(v->arena, "The %s service broke off its answer. Try again.", role));
+			      arena_printf(v->arena, "The %s service broke off its answer. Try again.", name));
 		break;
 	default:
 		visit_problem(v, 503, "unavailable",
-			      arena_printf(v->arena, "The %s service cannot be reached. Try again in a moment.", role));
+			      arena_printf(v->arena, "The %s service cannot be reached. Try again in a moment.", name));
 		break;
 	}
+}
+
+/* What the end of the call says about the server. */
+static enum upstream_outcome outcome_of(const struct visit *v, int err)
+{
+	const struct http_call *c = &v->call;
+
+	if (c->status >= 500 && c->status != 501)
+		return OUTCOME_FAILURE;
+	if (!err)
+		return OUTCOME_GOOD;
+	if (err == -ECANCELED)
+		return c->status ? OUTCOME_GOOD : v->is_late ? OUTCOME_FAILURE : OUTCOME_NONE;
+	return http_call_was_sent(c) ? OUTCOME_FAILURE : OUTCOME_NO_CONNECT;
 }
 
 static void on_done(struct http_call *c, int err)
 {
 	struct visit *v = visit_of(c);
 
+	if (v->is_moving && v->r && !v->is_late) {
+		v->is_moving = false;
+		http_call_start(pools_get(v->worker->upstreams, v->path->upstream, v->use.endpoint), c);
+		return;
+	}
+	upstream_end(&v->use, v->is_moving ? OUTCOME_NONE : outcome_of(v, err));
+	deadline_clear(&v->total);
 	v->calling = false;
 	if (v->r) {
 		http_body_resume(v->r); /* what is left of the body is nobody's now */
@@ -140,9 +175,36 @@ static void on_done(struct http_call *c, int err)
 		else if (v->has_answered)
 			http_reply_abort(v->r);
 		else
-			reply_failure(v, err);
+			reply_failure(v, v->is_late ? -ETIMEDOUT : err);
 	}
 	visit_release(v);
+}
+
+static void on_sent(struct http_call *c)
+{
+	upstream_sent(&visit_of(c)->use);
+}
+
+/* Nothing of an answer came. What never went out can be sent to another server, what is idempotent once more. */
+static struct http_pool *on_failed(struct http_call *c, int err)
+{
+	struct visit *v = visit_of(c);
+	bool was_sent = http_call_was_sent(c);
+
+	if (!v->r || !v->retries_left || (was_sent && !is_idempotent(v->r->method)) ||
+	    !upstream_retry(&v->use, was_sent ? OUTCOME_FAILURE : OUTCOME_NO_CONNECT))
+		return NULL;
+	v->retries_left--;
+	return pools_get(v->worker->upstreams, v->path->upstream, v->use.endpoint);
+}
+
+static void on_total(struct deadline *d)
+{
+	struct visit *v = container_of(d, struct visit, total);
+
+	v->is_late = true;
+	if (v->calling)
+		http_call_cancel(&v->call);
 }
 
 /* ---- Start and stop ---- */
@@ -155,31 +217,86 @@ bool proxy_upgrades(const struct visit *v)
 	       http_has_token(http_field_get(h, FIELD_CONNECTION), "upgrade");
 }
 
+/* The path as the upstream is to see it; NULL: it is written in another way than the route. */
+static struct str target_of(const struct visit *v)
+{
+	struct str target = v->r->target, prefix = v->path->prefix;
+
+	if (!(v->path->flags & PATH_STRIP) || !prefix.n)
+		return target;
+	if (!str_has_prefix(target, prefix))
+		return (struct str){0};
+	target.p += prefix.n;
+	target.n -= prefix.n;
+	if (!target.n || target.p[0] != '/')
+		return str_of(arena_printf(v->arena, "/%.*s", STR_ARG(target)));
+	return target;
+}
+
+static void refuse_busy(struct visit *v, enum upstream_verdict verdict)
+{
+	const char *name = v->path->upstream->settings.name;
+
+	if (verdict == UPSTREAM_FULL)
+		visit_problem(
+			v, 503, "overloaded",
+			arena_printf(v->arena, "The %s service has too much to do. Try again in a moment.", name));
+	else
+		visit_problem(
+			v, 503, "unavailable",
+			arena_printf(v->arena, "No server of the %s service is known. Try again in a moment.", name));
+}
+
+static void init_call(struct visit *v, struct str target, bool is_upgrade)
+{
+	const struct gateway_route *route = v->path;
+
+	v->call = (struct http_call){
+		.method = http_method_name(v->r->method),
+		.target = target,
+		.headers = &v->upstream,
+		.body_length = v->r->content_length,
+		.connect_ms = route->connect_ms,
+		.head_ms = route->first_byte_ms,
+		.idle_ms = route->idle_ms,
+		.on_sent = on_sent,
+		.on_failed = on_failed,
+		.on_head = on_head,
+		.on_body = on_body,
+		.on_drain = on_call_drain,
+		.on_upgrade = is_upgrade ? on_upgrade : NULL,
+		.on_done = on_done,
+	};
+	deadline_init(&v->total, on_total);
+	if (route->total_ms)
+		deadline_set(v->worker->wheel, &v->total, route->total_ms);
+}
+
 void proxy_start(struct visit *v)
 {
 	struct http_request *r = v->r;
 	struct request_fields f = {v->request_id, v->traceparent, &v->client, proxy_upgrades(v)};
+	struct str target = target_of(v);
+	enum upstream_verdict verdict;
 
+	if (!target.p) {
+		visit_problem(v, 404, "not_found", "There is nothing at this path.");
+		return;
+	}
+	verdict = upstream_begin(v->path->upstream, &v->use);
+	if (verdict) {
+		refuse_busy(v, verdict);
+		return;
+	}
 	v->upstream.arena = v->arena;
 	fields_for_upstream(r, v->path, &f, &v->upstream);
-	v->call = (struct http_call){
-		.method = http_method_name(r->method),
-		.target = r->target,
-		.headers = &v->upstream,
-		.body_length = r->content_length,
-		.head_ms = v->path->head_s ? v->path->head_s * 1000 : HEAD_MS,
-		.idle_ms = IDLE_MS,
-		.on_head = on_head,
-		.on_body = on_body,
-		.on_drain = on_call_drain,
-		.on_upgrade = f.is_upgrade ? on_upgrade : NULL,
-		.on_done = on_done,
-	};
+	init_call(v, target, f.is_upgrade);
+	v->retries_left = v->path->retries;
 	v->calling = true;
 	r->on_body = on_request_body;
 	r->on_body_end = on_request_end;
 	r->on_drain = on_client_drain;
-	http_call_start(v->worker->pools[v->path->role], &v->call);
+	http_call_start(pools_get(v->worker->upstreams, v->path->upstream, v->use.endpoint), &v->call);
 }
 
 void proxy_end_streams(struct gateway_worker *w)

@@ -95,7 +95,9 @@ static void close_all(void *worker)
 			http_pool_free(w->pools[i]);
 	}
 	limit_share_free(w->share);
+	pools_free(w->upstreams);
 	visits_free(w);
+	routes_unref(w->routes);
 	log_collect(false);
 }
 
@@ -146,6 +148,7 @@ static void init(struct gateway_worker *w, struct gateway *g, bool has_thread)
 	w->keyring =
 		has_thread ? keyring_new(w->wheel, data, "gateway", w->pools[ROLE_AUTH]) : service_keyring(g->service);
 	allowance_open(w);
+	w->upstreams = pools_new(w->loop, w->wheel, g->upstreams, (unsigned)(w - g->workers));
 	uv_prepare_init(w->loop, &w->turn);
 	uv_prepare_start(&w->turn, on_turn);
 }
