@@ -63,8 +63,8 @@ test('nginx -t is content and warns of nothing', () => {
 });
 
 test('every public path of the gateway goes to a gateway, and the services\' own do not', async () => {
-  const table = readFileSync(resolve(import.meta.dirname, '../../services/gateway/table.c'), 'utf8');
-  const prefixes = [...table.matchAll(/PREFIX\("([^"]+)"\)/g)].map((m) => m[1]);
+  const table = readFileSync(resolve(import.meta.dirname, '../../services/gateway/routes_builtin.c'), 'utf8');
+  const prefixes = [...table.matchAll(/^\t\{"[^"]+", "(\/[^"]+)"/gm)].map((m) => m[1]);
   assert.ok(prefixes.length > 25);
   for (const path of [...prefixes.flatMap((p) => [p, `${p}/x`]), '/healthz', '/readyz', '/api/openapi.json']) {
     if (path === '/ws/x' || path === '/socket.io' || /^\/(healthz|readyz)\//.test(path)) continue;
@@ -182,6 +182,22 @@ describe('streams', () => {
     const { id } = await ask(platform, () => token, conversation, 'Hello');
     await live.next((m) => m.type === 'event' && m.event.type === 'execution.ended' && m.event.execution_id === id);
     assert.equal((await live.close()).code, 1005);
+  });
+
+  test('a terminal is upgraded', async () => {
+    const { body } = await post('/api/commands', { argv: ['cat'], tty: { rows: 24, cols: 80 } });
+    const ws = new WebSocket(`wss://localhost:${nginx.port}/api/commands/${body.id}/terminal`);
+    ws.binaryType = 'arraybuffer';
+    await new Promise((done, fail) => Object.assign(ws, { onopen: done, onerror: fail }));
+    const shown = new Promise((done) => {
+      let text = '';
+      ws.onmessage = ({ data }) => typeof data !== 'string' && (text += Buffer.from(data)).includes('over nginx') && done();
+    });
+    ws.send(JSON.stringify({ type: 'auth', token }));
+    ws.send(Buffer.from('over nginx\n'));
+    await shown;
+    ws.close();
+    assert.equal((await post(`/api/commands/${body.id}/cancel`, {})).status, 202);
   });
 });
 
