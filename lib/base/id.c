@@ -7,14 +7,17 @@
 
 #include "base/clock.h"
 
-/* Random bytes for ids, which are no secrets: fetched for many ids at once. */
-static _Thread_local uint8_t pool[2000];
+/* Random bytes for ids, which are no secrets: a thread stretches a seed of its own, and the first bytes of each stretch
+ * are the next seed. */
+static _Thread_local uint8_t pool[2048];
 static _Thread_local size_t pool_left;
+static _Thread_local bool is_seeded;
 
 /* A child process must not make its parent's ids. */
 static void on_fork(void)
 {
 	pool_left = 0;
+	is_seeded = false;
 }
 
 static void start_random(void)
@@ -31,14 +34,25 @@ static void random_bytes(void *p, size_t n)
 	randombytes_buf(p, n);
 }
 
+static void fill_pool(void)
+{
+	uint8_t seed[randombytes_SEEDBYTES];
+
+	if (is_seeded)
+		memcpy(seed, pool, sizeof(seed));
+	else
+		random_bytes(seed, sizeof(seed));
+	is_seeded = true;
+	randombytes_buf_deterministic(pool, sizeof(pool), seed);
+	pool_left = sizeof(pool) - sizeof(seed);
+}
+
 static void id_random(uint8_t *ret, size_t n)
 {
-	if (pool_left < n) {
-		random_bytes(pool, sizeof(pool));
-		pool_left = sizeof(pool);
-	}
+	if (pool_left < n)
+		fill_pool();
 	pool_left -= n;
-	memcpy(ret, pool + pool_left, n);
+	memcpy(ret, pool + randombytes_SEEDBYTES + pool_left, n);
 }
 
 /* Lower case. hex_encode takes the same time for every value, which an id does not need, and more of it. */
@@ -103,13 +117,17 @@ bool id_is_valid(struct str s)
 {
 	if (s.n != ID_SIZE - 1)
 		return false;
+	if (s.p[8] != '-' || s.p[13] != '-' || s.p[18] != '-' || s.p[23] != '-')
+		return false;
+
+	unsigned dashes = 0, odd = 0;
 	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-		bool is_dash = i == 8 || i == 13 || i == 18 || i == 23;
-		if (is_dash ? c != '-' : !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-			return false;
+		unsigned char c = (unsigned char)s.p[i];
+
+		dashes += c == '-';
+		odd |= (unsigned char)(c - '0') > 9 && (unsigned char)(c - 'a') > 5 && c != '-';
 	}
-	return true;
+	return !odd && dashes == 4;
 }
 
 int64_t id_time_us(struct str id)
