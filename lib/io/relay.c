@@ -100,6 +100,11 @@ static void on_close(void *owner)
 
 static const struct stream_events stream_events = {on_data, on_end, on_drain, on_close};
 
+bool relay_is_closing(const struct relay *r)
+{
+	return r->closing;
+}
+
 struct stream *relay_side(const struct relay *r, unsigned side)
 {
 	return r->sides[side].stream;

@@ -18,6 +18,8 @@ struct relay_events {
 /* Takes both streams. early: bytes that were read already and belong to the other side. idle_ms 0 = none. */
 struct relay *relay_start(struct wheel *wheel, struct stream *const sides[2], const struct str early[2],
 			  uint64_t idle_ms, unsigned flags, const struct relay_events *events, void *owner);
+/* From then on nothing may be written to its sides. */
+bool relay_is_closing(const struct relay *r);
 struct stream *relay_side(const struct relay *r, unsigned side);
 /* Writes out what is under way and closes both; on_end follows. */
 void relay_close(struct relay *r);

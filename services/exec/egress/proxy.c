@@ -402,7 +402,8 @@ static void cut(struct client *c)
 	if (c->state == CLIENT_RELAYING) {
 		relay_close(c->relay);
 		for (unsigned i = 0; i < 2; i++)
-			stream_close(relay_side(c->relay, i), false);
+			if (relay_side(c->relay, i))
+				stream_close(relay_side(c->relay, i), false);
 		return;
 	}
 	if (c->query)
