@@ -82,6 +82,8 @@ static const struct option_def defs[] = {
 	 "Largest file that a command can write; 0: no limit"},
 	{"command_running_max", OPTION_INT, "32", NULL, 1, 10000, NULL, "Commands of one user at the same time"},
 	{"command_retention", OPTION_MS, "7d", NULL, 0, 0, NULL, "How long ended commands and their output are kept"},
+	{"command_policy", OPTION_STRING, "contained", NULL, 0, 0, NULL,
+	 "Policy that every command must pass: contained, guarded, minimal, or the name of a stored one"},
 	{"sandbox_uid_base", OPTION_INT, "1879048192", NULL, 1, 4000000000, NULL,
 	 "As root: the first of the host's user ids that workspaces get"},
 	{"command_memory", OPTION_BYTES, "1G", NULL, 1 << 20, 0, NULL, "Most memory of one command's processes"},

@@ -46,6 +46,24 @@ void reply_problem(struct exchange *x, int status, const char *code, const char 
 	reply_detail(x, status, code, detail);
 }
 
+void reply_problem_with(struct exchange *x, int status, const char *code, struct str members, const char *fmt, ...)
+{
+	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
+	char detail[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(detail, sizeof(detail), fmt, ap);
+	va_end(ap);
+	problem_write(&text, status, code, x->request_id, detail);
+	if (members.n > 2) {
+		text.n--;
+		buf_add_char(&text, ',');
+		buf_add(&text, members.p + 1, members.n - 1);
+	}
+	reply_text(x, status, PROBLEM_TYPE, buf_str(&text));
+}
+
 void reply_error(struct exchange *x, int status, const struct error *err)
 {
 	reply_detail(x, status, err->code, err->message);

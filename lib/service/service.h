@@ -142,6 +142,9 @@ void reply_empty(struct exchange *x, int status); /* 204 and the like */
 void reply_header(struct exchange *x, const char *name, const char *value);
 /* RFC 9457: application/problem+json {type, title, status, code, detail, request_id}. `detail` says what to do. */
 void reply_problem(struct exchange *x, int status, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* The same with more members: `members` is a JSON object's text, whose members are added. */
+void reply_problem_with(struct exchange *x, int status, const char *code, struct str members, const char *fmt, ...)
+	PRINTF_LIKE(5, 6);
 void reply_error(struct exchange *x, int status, const struct error *err);
 /* The answer for a db_job's failure: -EAGAIN/-EBUSY 503 with Retry-After, -ENOSPC 507, -ENOENT 404, -EEXIST 409, else
  * 500; logs. */

@@ -18,6 +18,8 @@ const struct permission_seed permission_seeds[] = {
 	{"commands.run_any", "Type into, signal and stop everybody's commands, change everybody's workspaces"},
 	{"commands.read", "See one's commands and their output"},
 	{"commands.read_any", "See everybody's commands and their output"},
+	{"commands.approve", "Approve commands that a policy asks about"},
+	{"policies.manage", "Change the policies for commands"},
 	{"models.read", "See which models there are"},
 	{"users.read", "See users, roles and permissions"},
 	{"users.manage", "Create, change, disable and remove users, open and close sign-up"},

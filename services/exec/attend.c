@@ -511,10 +511,14 @@ static char **environment(struct attendant *a, const char *home)
 	return env;
 }
 
-static char **arguments(struct attendant *a)
+static char **arguments(struct attendant *a, const char *home)
 {
 	char **argv;
 
+	if (a->spec->plan) {
+		a->spec->plan[1] = arena_strdup(a->arena, home);
+		return a->spec->plan;
+	}
 	if (a->spec->argv)
 		return a->spec->argv;
 	argv = arena_alloc(a->arena, 4 * sizeof(*argv));
@@ -533,7 +537,7 @@ static int start_sandbox(struct attendant *a, const char *dir, struct error *err
 		.uid = a->spec->uid,
 		.workspace = workspace,
 		.cwd = working_directory(a, workspace),
-		.argv = arguments(a),
+		.argv = arguments(a, a->host->namespaces ? "/workspace" : workspace),
 		.envp = environment(a, a->host->namespaces ? "/workspace" : workspace),
 		.memory_max = a->spec->memory_max,
 		.tmp_max = a->spec->tmp_max,

@@ -7,6 +7,7 @@
 #include "base/encode.h"
 #include "command.h"
 #include "follower.h"
+#include "policy/store.h"
 #include "wait.h"
 
 #define ARGV_MAX (128 << 10)
@@ -207,6 +208,7 @@ static const struct json_field fields[] = {
 	{"workspace", JSON_STRING, false, 1, 64},    {"key", JSON_STRING, false, 1, 255},
 	{"target", JSON_STRING, false, 1, 32},       {"stdin_open", JSON_BOOL, false, 0, 0},
 	{"record_stdin", JSON_BOOL, false, 0, 0},    {"tty", JSON_OBJECT, false, 0, 0},
+	{"policy", JSON_STRING, false, 1, 40},       {"profile", JSON_STRING, false, 1, 16},
 	{"tags", JSON_ARRAY, false, 0, 0},           {"wait_ms", JSON_INT, false, 0, WAIT_MS_MAX},
 };
 
@@ -453,6 +455,10 @@ void commands_create(struct exchange *x)
 	else if (c && is_same_request(x, &c->spec, spec.request_hash))
 		answer_live(x, 200, c);
 	if (c || !may_start(e, x, &spec)) {
+		arena_free(a);
+		return;
+	}
+	if (!policy_gate(e, x, a, &spec)) {
 		arena_free(a);
 		return;
 	}

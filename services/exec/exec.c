@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "command.h"
+#include "policy/store.h"
 #include "roles.h"
 
 #define LANE_THREADS 4
@@ -139,6 +140,7 @@ static void stop(void *arg)
 	deadline_clear(&e->prune);
 	commands_leave_all(e);
 	targets_close(e);
+	policies_close(e);
 	uv_close((uv_handle_t *)&e->spawner_poll, NULL);
 }
 
@@ -155,6 +157,7 @@ int exec_main(const struct options *options)
 	exec_make_metrics(&e);
 	watch_spawner(&e);
 	targets_open(&e);
+	policies_open(&e);
 	commands_attach_all(&e);
 	deadline_init(&e.prune, on_prune);
 	deadline_set(service_wheel(e.service), &e.prune, 1000);

@@ -9,6 +9,7 @@
 #include "spawner.h"
 
 struct command;
+struct policies;
 
 struct exec {
 	struct service *service;
@@ -23,6 +24,7 @@ struct exec {
 
 	struct list terminals; /* struct terminal (terminal.c), link */
 	struct list targets;   /* struct target, link; the local one first */
+	struct policies *policies;
 
 	/* Commands that have not ended. */
 	struct command *by_id, *by_key; /* hash tables */

@@ -91,6 +91,11 @@ bool workspace_is_valid(struct str name)
 	return is_word(name);
 }
 
+bool journal_has_key(const struct journal *j, const char *key)
+{
+	return key[0] && faccessat(j->keys_fd, key, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 void journal_key(const char *user_id, const char *key, char ret[static 65])
 {
 	_cleanup_(buf_deinit) struct buf b = BUF_INIT;

@@ -61,5 +61,7 @@ unsigned journal_prune(const struct journal *j, int64_t before_us);
 
 /* [A-Za-z0-9_-]{1,64} */
 bool workspace_is_valid(struct str name);
+/* Whether the key (spec->key) stands for a command. */
+bool journal_has_key(const struct journal *j, const char *key);
 /* The name of the key's file. */
 void journal_key(const char *user_id, const char *key, char ret[static 65]);

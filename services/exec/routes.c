@@ -1,6 +1,9 @@
+#include "policy/store.h"
 #include "target.h"
 
 #define CREATE_BODY (8 << 20) /* 1 MiB of stdin, every byte of it escaped, and the rest */
+#define CHECK_BODY (4 << 20)
+#define POLICY_BODY (256 << 10)
 
 const struct route exec_routes[] = {
 	{HTTP_GET_, "/api/commands", "commands.read", 0, 0, commands_list},
@@ -15,6 +18,14 @@ const struct route exec_routes[] = {
 	{HTTP_GET_, "/api/commands/{id}/recording", "commands.read", 0, 0, commands_recording},
 	/* The token may come in the first message: a browser cannot send it otherwise. */
 	{HTTP_GET_, "/api/commands/{id}/terminal", NULL, ROUTE_PUBLIC, 0, commands_terminal},
+	{HTTP_GET_, "/api/policies", "commands.read", 0, 0, policies_list},
+	{HTTP_POST_, "/api/policies/check", "commands.run", ROUTE_BODY_JSON, CHECK_BODY, policies_check},
+	{HTTP_POST_, "/api/policy/check", "commands.run", ROUTE_BODY_JSON, CHECK_BODY, policies_check},
+	{HTTP_GET_, "/api/policies/approvals", "commands.approve", 0, 0, approvals_list},
+	{HTTP_POST_, "/api/policies/approvals", "commands.approve", ROUTE_BODY_JSON, 4096, approvals_post},
+	{HTTP_GET_, "/api/policies/{name}", "commands.read", 0, 0, policies_get},
+	{HTTP_PUT_, "/api/policies/{name}", "policies.manage", ROUTE_BODY_JSON, POLICY_BODY, policies_replace},
+	{HTTP_POST_, "/api/policies/{name}/backtest", "policies.manage", ROUTE_BODY_JSON, POLICY_BODY, policies_backtest},
 	{HTTP_GET_, "/api/targets", "commands.read", 0, 0, targets_list},
 };
 const size_t exec_routes_n = ARRAY_SIZE(exec_routes);

@@ -43,6 +43,10 @@ struct str spec_to_json(struct arena *a, const struct spec *s)
 		add_strings(doc, obj, "argv", s->argv);
 	else
 		yyjson_mut_obj_add_str(doc, obj, "script", s->script);
+	if (s->plan)
+		add_strings(doc, obj, "plan", s->plan);
+	if (s->network)
+		yyjson_mut_obj_add_bool(doc, obj, "network", true);
 	yyjson_mut_obj_add_str(doc, obj, "cwd", s->cwd);
 	add_strings(doc, obj, "env", s->env);
 	yyjson_mut_obj_add_strn(doc, obj, "stdin", s->input.p ? s->input.p : "", s->input.n);
@@ -101,6 +105,8 @@ int spec_from_json(struct arena *a, struct str text, struct spec *ret)
 	s.key = json_get_str(obj, "key", "");
 	s.request_hash = json_get_str(obj, "request_hash", "");
 	s.argv = get_strings(a, obj, "argv");
+	s.plan = get_strings(a, obj, "plan");
+	s.network = json_get_bool(obj, "network", false);
 	s.script = json_get_str(obj, "script", NULL);
 	s.cwd = json_get_str(obj, "cwd", "");
 	s.env = get_strings(a, obj, "env");

@@ -41,6 +41,8 @@ struct spec {
 	const char *request_hash; /* of the request's body */
 	char **argv;              /* NULL at the end; NULL for a script */
 	const char *script;       /* NULL for argv */
+	char **plan;              /* what is run of a script that policy/script.h could prove; NULL: bash runs it */
+	bool network;             /* profile network: the machine's; otherwise as the target has it */
 	const char *cwd;          /* as asked, "" = /workspace */
 	char **env;               /* NAME=VALUE, NULL at the end */
 	struct str input;         /* stdin's first bytes */

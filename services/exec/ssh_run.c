@@ -382,7 +382,7 @@ static void send_request(struct ssh_run *run)
 	}
 	req.spec = c->spec;
 	req.shape = run->target->report.shape;
-	req.network = run->target->network;
+	req.network = run->target->network || req.spec.network;
 	wire_add_run(&run->out, &req);
 	set_deadline(run, c->spec.timeout_ms + GRACE_MS);
 }

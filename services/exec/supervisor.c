@@ -349,6 +349,7 @@ static void start(struct supervisor *s, const char *exec_dir)
 {
 	int r;
 
+	s->attendant.network = s->spec.network;
 	if (attendant_start(&s->attendant, exec_dir) < 0)
 		return;
 	r = record_start(s);

@@ -32,6 +32,7 @@ const struct builtin_route builtin_routes[] = {
 	/* Snapshots and archives are made before they are answered. */
 	{"workspaces", "/api/workspaces", "exec", 0, 660},
 	{"policies", "/api/policies", "exec", 0, 0},
+	{"policy", "/api/policy", "exec", 0, 0},
 	{"targets", "/api/targets", "exec", 0, 0},
 	{"publish", "/api/publish", "socket", 0, 0},
 	/* The token comes in the first message. */

@@ -157,8 +157,8 @@ static bool names_it(const struct rule *r, const struct program *p)
 				return true;
 			continue;
 		}
-		if (p->at.is_trusted && ((*name)[0] == '/' ? strcmp(p->at.path, *name) == 0
-							   : str_is(base_of(str_of(p->at.path)), *name)))
+		if (p->at.is_trusted &&
+		    ((*name)[0] == '/' ? strcmp(p->at.path, *name) == 0 : str_is(base_of(str_of(p->at.path)), *name)))
 			return true;
 	}
 	return false;
@@ -177,8 +177,7 @@ static bool fits(const char **patterns, struct str text)
 	for (; *patterns; patterns++) {
 		struct str p = str_of(*patterns);
 
-		if (str_eq(p, text) ||
-		    (p.n && p.p[p.n - 1] == '*' && str_has_prefix(text, (struct str){p.p, p.n - 1})))
+		if (str_eq(p, text) || (p.n && p.p[p.n - 1] == '*' && str_has_prefix(text, (struct str){p.p, p.n - 1})))
 			return true;
 	}
 	return false;
@@ -446,7 +445,8 @@ static void judge_redirect(struct judging *j, const struct script_redirect *r)
 	bool is_relative = target.n > 0 && target.p[0] != '/';
 	const char *rel = r->target.is_proven ? workspace_relative(j->arena, j->req->cwd, target) : NULL;
 
-	if (r->kind == REDIRECT_DUP || r->kind == REDIRECT_OTHER || (r->target.is_proven && str_is(target, "/dev/null")))
+	if (r->kind == REDIRECT_DUP || r->kind == REDIRECT_OTHER ||
+	    (r->target.is_proven && str_is(target, "/dev/null")))
 		return;
 	if (r->kind == REDIRECT_READ) {
 		JUDGE(j, "redirection", target, read, "It is read.");
@@ -495,6 +495,12 @@ static void judge_script_command(struct judging *j, const struct script_command 
 		judge_command(j, args, c->n_words);
 }
 
+static struct str cut(struct str text, size_t from, size_t n)
+{
+	from = MIN(from, text.n);
+	return (struct str){text.p + from, MIN(text.n - from, n)};
+}
+
 /* A script of its own or one inside another. */
 static void judge_script(struct judging *j, struct str text, struct script *ret)
 {
@@ -504,11 +510,11 @@ static void judge_script(struct judging *j, struct str text, struct script *ret)
 	if (ret->over)
 		add_over(j, ret->over);
 	if (ret->is_invisible)
-		JUDGE(j, "syntax", (struct str){text.p + ret->invisible_at, MIN(text.n - ret->invisible_at, 4)}, invisible,
+		JUDGE(j, "syntax", cut(text, ret->invisible_at, 4), invisible,
 		      "It has a character that cannot be seen.");
 	if (ret->opaque)
-		JUDGE(j, "syntax", (struct str){text.p + MIN(ret->opaque_at, text.n), MIN(text.n - MIN(ret->opaque_at, text.n), 40)},
-		      opaque, arena_printf(j->arena, "It is not provable what the shell makes of it: %s.", ret->opaque));
+		JUDGE(j, "syntax", cut(text, ret->opaque_at, 40), opaque,
+		      arena_printf(j->arena, "It is not provable what the shell makes of it: %s.", ret->opaque));
 	for (unsigned i = 0; i < ret->n; i++) {
 		if (is_top)
 			j->command = (int)i;
@@ -555,8 +561,8 @@ static void judge_profile(struct judging *j)
 		return;
 	for (size_t i = 0; i < j->n_policies; i++)
 		take(j->policies[i],
-		     (struct opinion){DECISION_ASK, "profile", "A weaker sandbox is always a person's decision."}, &part,
-		     &has);
+		     (struct opinion){DECISION_ASK, "profile", "A weaker sandbox is always a person's decision."},
+		     &part, &has);
 	add_part(j, part);
 }
 

@@ -16,23 +16,23 @@ enum profile profile_of(const char *name);
 
 /* What is to be judged. Strings live as long as the verdict is used. */
 struct policy_request {
-	char *const *argv;   /* or */
-	struct str script;   /* p NULL: argv */
-	const char *cwd;     /* as asked; "" = the workspace */
-	char *const *env;    /* NAME=VALUE; NULL = none */
+	char *const *argv; /* or */
+	struct str script; /* p NULL: argv */
+	const char *cwd;   /* as asked; "" = the workspace */
+	char *const *env;  /* NAME=VALUE; NULL = none */
 	enum profile profile;
-	bool is_remote;      /* on another host: its folders cannot be looked at */
+	bool is_remote; /* on another host: its folders cannot be looked at */
 };
 
 /* One thing that was looked at. */
 struct part {
 	enum decision decision;
-	const char *kind;     /* command, redirection, environment, option, syntax, limit, profile */
-	const char *text;     /* shown as text_show does */
+	const char *kind; /* command, redirection, environment, option, syntax, limit, profile */
+	const char *text; /* shown as text_show does */
 	const char *policy, *rule, *reason;
-	const char *program;  /* as resolved; NULL = not found */
-	const char *class;    /* of commands */
-	int command;          /* which of the script's, from 0; -1 = the whole */
+	const char *program; /* as resolved; NULL = not found */
+	const char *class;   /* of commands */
+	int command;         /* which of the script's, from 0; -1 = the whole */
 };
 
 struct verdict {
@@ -40,11 +40,11 @@ struct verdict {
 	const struct part *decider; /* the first of the strictest parts; never NULL */
 	struct part *parts;
 	unsigned n;
-	struct script script;   /* when a script was judged */
+	struct script script; /* when a script was judged */
 	bool is_script, is_provable;
-	bool is_confined;       /* redirections must stay in the workspace at the run too */
-	bool reads_git;         /* a rule allowed git: its helpers are switched off */
-	struct arg *words;      /* all words, of wrapped programs too: for those who look for files among them */
+	bool is_confined;  /* redirections must stay in the workspace at the run too */
+	bool reads_git;    /* a rule allowed git: its helpers are switched off */
+	struct arg *words; /* all words, of wrapped programs too: for those who look for files among them */
 	unsigned n_words;
 };
 

@@ -36,12 +36,13 @@ char **plan_make(struct arena *a, const struct script *s, bool confined)
 	plan[k++] = arena_strdup(a, "");
 	for (unsigned i = 0; i < s->n; i++) {
 		const struct script_command *c = &s->commands[i];
+		enum script_op op = i + 1 == s->n ? SCRIPT_END : c->op;
 
 		if (str_is(c->words[0].text, "cd")) {
-			plan[k++] = arena_printf(a, "D%c%s", op_letter(c->op), c->words[1].text.p);
+			plan[k++] = arena_printf(a, "D%c%s", op_letter(op), c->words[1].text.p);
 			continue;
 		}
-		plan[k++] = arena_printf(a, "C%c", op_letter(c->op));
+		plan[k++] = arena_printf(a, "C%c", op_letter(op));
 		for (unsigned r = 0; r < c->n_redirects; r++)
 			plan[k++] = add_redirect(a, &c->redirects[r], confined);
 		for (unsigned w = 0; w < c->n_words; w++)

@@ -4,10 +4,9 @@
  * line carries it too:
  *
  *	"" HOME STEP…
- *	STEP = "C" OP REDIRECT… WORD…       a program; OP: . end, ; next, & if it did well, | if not, p pipe into the next
- *	     | "D" OP PATH                   change of folder
- *	REDIRECT = "R" FD KIND PATH          KIND: < > a(ppend), or { } A: the same, beneath HOME by all links; & another FD
- *	WORD = "W" TEXT
+ *	STEP = "C" OP REDIRECT… WORD…       a program; OP: . end, ; next, & if it did well, | if not, p pipe into the
+ *next | "D" OP PATH                   change of folder REDIRECT = "R" FD KIND PATH          KIND: < > a(ppend), or { }
+ *A: the same, beneath HOME by all links; & another FD WORD = "W" TEXT
  */
 #pragma once
 

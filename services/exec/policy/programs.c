@@ -51,20 +51,27 @@ static const char *const code[] = {
 /* What may stand in front of the program that they run: options that take a value, and plain arguments. */
 struct wrapper {
 	const char *name;
-	const char *letters;     /* short options with a value */
-	const char *longs[8];    /* long options with a value of their own argument */
-	unsigned positional;     /* arguments before the program */
-	bool has_env;            /* NAME=VALUE before the program */
-	const char *bad[4];      /* options that do something else */
+	const char *letters;  /* short options with a value */
+	const char *longs[8]; /* long options with a value of their own argument */
+	unsigned positional;  /* arguments before the program */
+	bool has_env;         /* NAME=VALUE before the program */
+	const char *bad[4];   /* options that do something else */
 };
 
 /* Sorted. */
 static const struct wrapper wrappers[] = {
-	{.name = "chrt", .letters = "DPT", .longs = {"--sched-runtime", "--sched-period", "--sched-deadline"},
-	 .positional = 1, .bad = {"-p", "--pid"}},
+	{.name = "chrt",
+	 .letters = "DPT",
+	 .longs = {"--sched-runtime", "--sched-period", "--sched-deadline"},
+	 .positional = 1,
+	 .bad = {"-p", "--pid"}},
 	{.name = "choom", .letters = "n", .longs = {"--adjust"}, .bad = {"-p", "--pid"}},
 	{.name = "command", .bad = {"-v", "-V"}},
-	{.name = "env", .letters = "uC", .longs = {"--unset", "--chdir"}, .has_env = true, .bad = {"-S", "--split-string"}},
+	{.name = "env",
+	 .letters = "uC",
+	 .longs = {"--unset", "--chdir"},
+	 .has_env = true,
+	 .bad = {"-S", "--split-string"}},
 	{.name = "exec", .letters = "a"},
 	{.name = "ionice", .letters = "cn", .longs = {"--class", "--classdata"}, .bad = {"-p", "--pid"}},
 	{.name = "nice", .letters = "n", .longs = {"--adjustment"}},
@@ -97,7 +104,9 @@ static const struct wrapper runners[] = {
 	{.name = "ssh", .letters = "BbcDEeFIiJLlmOopQRSWw", .positional = 1},
 	{.name = "sshpass", .letters = "pfdP"},
 	{.name = "strace", .letters = "aebIoOpPsSuUEX"},
-	{.name = "sudo", .letters = "CDghpRrTtUu", .longs = {"--user", "--group", "--host", "--prompt", "--chdir"},
+	{.name = "sudo",
+	 .letters = "CDghpRrTtUu",
+	 .longs = {"--user", "--group", "--host", "--prompt", "--chdir"},
 	 .has_env = true},
 	{.name = "systemd-run", .letters = "pEuHM", .longs = {"--unit", "--property"}},
 	{.name = "torify"},
@@ -106,12 +115,14 @@ static const struct wrapper runners[] = {
 	{.name = "unshare", .letters = "SGRw"},
 	{.name = "valgrind"},
 	{.name = "watch", .letters = "nq", .longs = {"--interval"}},
-	{.name = "xargs", .letters = "adEILnPs",
+	{.name = "xargs",
+	 .letters = "adEILnPs",
 	 .longs = {"--arg-file", "--delimiter", "--max-lines", "--max-args", "--max-procs", "--max-chars",
 		   "--process-slot-var"}},
 };
 
-static const char *const shells[] = {"ash", "bash", "dash", "ksh", "mksh", "posh", "rbash", "rksh", "sh", "yash", "zsh"};
+static const char *const shells[] = {"ash",   "bash", "dash", "ksh",  "mksh", "posh",
+				     "rbash", "rksh", "sh",   "yash", "zsh"};
 
 static int compare_name(const void *key, const void *item)
 {
@@ -169,10 +180,10 @@ static bool drop_version(char *name)
 /* vim.tiny, mawk.1, git-log, x86_64-linux-gnu-gcc, qemu-arm, ld-linux-x86-64.so.2: of a family. */
 static bool is_of_family(const char *name)
 {
-	static const char *const prefixes[] = {"ld-linux", "ld-musl", "ld.so",   "git-",  "vim.", "qemu-", "python",
-					       "perl",     "ruby",    "php",     "lua",   "nc.",  "emacs-", "busybox",
-					       "ssh-",     "mysql",   "apt-",    "dpkg-", "pip",  "npm",    "java",
-					       "clang",    "tclsh",   "mkfs",    "systemd-", "awk", "podman", "docker"};
+	static const char *const prefixes[] = {"ld-linux", "ld-musl", "ld.so", "git-",     "vim.", "qemu-",  "python",
+					       "perl",     "ruby",    "php",   "lua",      "nc.",  "emacs-", "busybox",
+					       "ssh-",     "mysql",   "apt-",  "dpkg-",    "pip",  "npm",    "java",
+					       "clang",    "tclsh",   "mkfs",  "systemd-", "awk",  "podman", "docker"};
 	static const char *const suffixes[] = {"-gcc", "-g++", "-ld", "-as", "-cc", "-clang", "-python", "-gdb"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
@@ -284,7 +295,8 @@ static void look_at_options(const char *name, const struct arg *args, unsigned n
 		if (strcmp(hazards[i].name, name) != 0)
 			continue;
 		ret->hazard = find_option(args, n, hazards[i].options, &ret->hazard_arg);
-		if (!ret->hazard && hazards[i].positional_max && count_positional(args, n) > hazards[i].positional_max) {
+		if (!ret->hazard && hazards[i].positional_max &&
+		    count_positional(args, n) > hazards[i].positional_max) {
 			ret->hazard = "a file that it writes";
 			ret->hazard_arg = args[n - 1].text;
 		}
@@ -425,8 +437,9 @@ static void look_into_sed(const struct arg *args, unsigned n, struct program_ins
 
 static bool git_takes_value(struct str a)
 {
-	static const char *const with_value[] = {"-C", "-c", "--git-dir", "--work-tree", "--namespace", "--config-env",
-						 "--super-prefix", "--attr-source", "--exec-path", "--list-cmds"};
+	static const char *const with_value[] = {"-C",          "-c",           "--git-dir",      "--work-tree",
+						 "--namespace", "--config-env", "--super-prefix", "--attr-source",
+						 "--exec-path", "--list-cmds"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(with_value); i++)
 		if (str_is(a, with_value[i]))
@@ -452,8 +465,8 @@ struct str program_subcommand(const struct arg *args, unsigned n)
 
 bool program_git_reads(struct str subcommand)
 {
-	static const char *const reads[] = {"log",      "status",   "show",     "diff",     "rev-parse", "rev-list",
-					    "ls-files", "ls-tree",  "describe", "shortlog", "blame",     "version",
+	static const char *const reads[] = {"log",      "status",   "show",       "diff",       "rev-parse", "rev-list",
+					    "ls-files", "ls-tree",  "describe",   "shortlog",   "blame",     "version",
 					    "show-ref", "name-rev", "merge-base", "whatchanged"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(reads); i++)
@@ -465,13 +478,29 @@ bool program_git_reads(struct str subcommand)
 /* Before the subcommand everything can redirect git to other settings; behind it a few options run or write. */
 static void look_into_git(const struct arg *args, unsigned n, struct program_inside *ret)
 {
-	static const char *const bad[] = {"--output",   "--ext-diff",       "--textconv",     "--show-signature",
-					  "--upload-pack", "--receive-pack", "--exec",         "--open-files-in-pager",
-					  "--parseopt", "--no-index", NULL};
+	static const char *const bad[] = {"--output",      "--ext-diff",     "--textconv", "--show-signature",
+					  "--upload-pack", "--receive-pack", "--exec",     "--open-files-in-pager",
+					  "--parseopt",    "--no-index",     NULL};
 	/* Patches are made by programs that the repository's settings name. */
-	static const char *const patches[] = {"-p", "-u", "-c", "-m", "-S", "-G", "-L", "-U", "-W", "--patch", "--cc",
-					      "--patch-with-stat", "--patch-with-raw", "--unified", "--word-diff",
-					      "--color-words", "--function-context", "--remerge-diff", "--diff-merges",
+	static const char *const patches[] = {"-p",
+					      "-u",
+					      "-c",
+					      "-m",
+					      "-S",
+					      "-G",
+					      "-L",
+					      "-U",
+					      "-W",
+					      "--patch",
+					      "--cc",
+					      "--patch-with-stat",
+					      "--patch-with-raw",
+					      "--unified",
+					      "--word-diff",
+					      "--color-words",
+					      "--function-context",
+					      "--remerge-diff",
+					      "--diff-merges",
 					      NULL};
 	unsigned at = git_subcommand_at(args, n);
 
@@ -635,26 +664,29 @@ void program_look_inside(const struct arg *args, unsigned n, unsigned from, stru
 
 bool env_is_hazard(struct str name)
 {
-	static const char *const exact[] = {"PATH",   "ENV",     "IFS",    "HOME",     "SHELL",   "PAGER",    "EDITOR",
-					    "VISUAL", "BROWSER", "CDPATH", "GLOBIGNORE", "PS4",   "PROMPT_COMMAND",
-					    "CC",     "CXX",     "CPP",    "LD",       "AR",      "AS",       "RANLIB",
-					    "TERMINFO", "TERMCAP", "LESS", "GZIP",     "BZIP2",   "XZ_OPT",   "ZIPOPT",
-					    "POSIXLY_CORRECT", "LOCPATH", "GCONV_PATH", "NLSPATH", "MANPATH",
-					    "ZDOTDIR", "INPUTRC", "HISTFILE", "KUBECONFIG", "DOCKER_HOST", "PS1", "PS2", "PS0",
-					    "SHELLOPTS", "BASHOPTS", "FPATH", "TMUX", "STY", "RANDFILE", "WGETRC", "NETRC",
-					    "MORE", "MANROFFOPT", "MFLAGS", "EXINIT", "VIMINIT", "PWD", "OLDPWD"};
-	static const char *const prefixes[] = {"LD_",   "DYLD_", "GIT_",   "BASH_",  "PYTHON", "NODE_",  "NPM_",   "npm_",
-					       "PERL",  "RUBY",  "GEM_",   "BUNDLE_", "LUA_",  "LESS",   "JAVA_",  "_JAVA",
-					       "JDK_",  "MAVEN_", "GRADLE_", "CARGO_", "RUST", "GO",     "PHP",    "MAKE",
-					       "AWK",   "GAWK",  "OPENSSL_", "SSL_", "CURL_",  "SSH_",   "SUDO_",  "GREP_",
-					       "TAR_",  "RSYNC_", "RIPGREP_", "FZF_", "MALLOC_", "GLIBC_", "XDG_", "DBUS_",
-					       "SYSTEMD_", "DENO_", "BUN_", "PIP_", "UV_",     "CMAKE_", "QT_",    "GTK_",
-					       "GIO_",  "G_",    "TCL",    "ERL_",   "ELIXIR_", "R_",    "JULIA_", "VIRTUAL_ENV",
-					       "CONDA", "HOMEBREW_", "ASDF_", "NVM_", "PYENV_", "RBENV_", "CCACHE_", "DISTCC_",
-					       "SVN_",  "HG",    "CVS",    "P4",     "ANSIBLE_", "TF_",  "AWS_",   "KUBE"};
-	static const char *const parts[] = {"PATH",  "PRELOAD", "PAGER",  "EDITOR", "_OPTIONS", "OPTS",   "FLAGS",
-					    "SHELL", "PROXY",   "proxy",  "CONFIG", "ASKPASS",  "COMMAND", "PLUGIN",
-					    "HOOK",  "STARTUP", "INITRC", "_EXEC",  "_RC",      "MODULE", "LOADER", "()"};
+	static const char *const exact[] = {
+		"PATH",       "ENV",         "IFS",     "HOME",       "SHELL",   "PAGER",          "EDITOR",
+		"VISUAL",     "BROWSER",     "CDPATH",  "GLOBIGNORE", "PS4",     "PROMPT_COMMAND", "CC",
+		"CXX",        "CPP",         "LD",      "AR",         "AS",      "RANLIB",         "TERMINFO",
+		"TERMCAP",    "LESS",        "GZIP",    "BZIP2",      "XZ_OPT",  "ZIPOPT",         "POSIXLY_CORRECT",
+		"LOCPATH",    "GCONV_PATH",  "NLSPATH", "MANPATH",    "ZDOTDIR", "INPUTRC",        "HISTFILE",
+		"KUBECONFIG", "DOCKER_HOST", "PS1",     "PS2",        "PS0",     "SHELLOPTS",      "BASHOPTS",
+		"FPATH",      "TMUX",        "STY",     "RANDFILE",   "WGETRC",  "NETRC",          "MORE",
+		"MANROFFOPT", "MFLAGS",      "EXINIT",  "VIMINIT",    "PWD",     "OLDPWD"};
+	static const char *const prefixes[] = {
+		"LD_",      "DYLD_",     "GIT_",     "BASH_",   "PYTHON",   "NODE_",  "NPM_",    "npm_",
+		"PERL",     "RUBY",      "GEM_",     "BUNDLE_", "LUA_",     "LESS",   "JAVA_",   "_JAVA",
+		"JDK_",     "MAVEN_",    "GRADLE_",  "CARGO_",  "RUST",     "GO",     "PHP",     "MAKE",
+		"AWK",      "GAWK",      "OPENSSL_", "SSL_",    "CURL_",    "SSH_",   "SUDO_",   "GREP_",
+		"TAR_",     "RSYNC_",    "RIPGREP_", "FZF_",    "MALLOC_",  "GLIBC_", "XDG_",    "DBUS_",
+		"SYSTEMD_", "DENO_",     "BUN_",     "PIP_",    "UV_",      "CMAKE_", "QT_",     "GTK_",
+		"GIO_",     "G_",        "TCL",      "ERL_",    "ELIXIR_",  "R_",     "JULIA_",  "VIRTUAL_ENV",
+		"CONDA",    "HOMEBREW_", "ASDF_",    "NVM_",    "PYENV_",   "RBENV_", "CCACHE_", "DISTCC_",
+		"SVN_",     "HG",        "CVS",      "P4",      "ANSIBLE_", "TF_",    "AWS_",    "KUBE"};
+	static const char *const parts[] = {"PATH",    "PRELOAD", "PAGER",  "EDITOR",  "_OPTIONS", "OPTS",
+					    "FLAGS",   "SHELL",   "PROXY",  "proxy",   "CONFIG",   "ASKPASS",
+					    "COMMAND", "PLUGIN",  "HOOK",   "STARTUP", "INITRC",   "_EXEC",
+					    "_RC",     "MODULE",  "LOADER", "()"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(exact); i++)
 		if (str_is(name, exact[i]))

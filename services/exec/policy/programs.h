@@ -25,12 +25,12 @@ struct arg {
 
 /* What hides in a command's arguments. */
 struct program_inside {
-	const char *hazard;       /* an option that runs or writes something: what it is; NULL = none */
+	const char *hazard; /* an option that runs or writes something: what it is; NULL = none */
 	struct str hazard_arg;
-	const struct arg *inner;  /* a program with its arguments that it runs; NULL = none */
+	const struct arg *inner; /* a program with its arguments that it runs; NULL = none */
 	unsigned n_inner;
-	struct str inner_script;  /* or a text for a shell; p NULL = none */
-	const struct arg *env;    /* NAME=VALUE in front of the inner one */
+	struct str inner_script; /* or a text for a shell; p NULL = none */
+	const struct arg *env;   /* NAME=VALUE in front of the inner one */
 	unsigned n_env;
 	unsigned at; /* of the next inner one (find has several); 0 = there is no more */
 };

@@ -8,8 +8,8 @@
 /* What commands find by name, in this order (DEFAULT_PATH in attend.c), and what they may name by a path. All of it is
  * mounted read-only in the sandbox. */
 static const char *const search[] = {"/usr/local/bin", "/usr/bin", "/bin"};
-static const char *const folders[] = {"/usr/local/bin", "/usr/bin",        "/bin",      "/usr/local/sbin",
-				      "/usr/sbin",      "/sbin",           "/usr/games", "/usr/local/games"};
+static const char *const folders[] = {"/usr/local/bin", "/usr/bin", "/bin",       "/usr/local/sbin",
+				      "/usr/sbin",      "/sbin",    "/usr/games", "/usr/local/games"};
 
 static bool is_folder(const char *dir)
 {

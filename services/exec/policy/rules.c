@@ -109,8 +109,10 @@ static int read_limits(yyjson_val *obj, struct script_limits *ret, struct error 
 	values[2] = json_get_int(limits, "commands", ret->commands);
 	values[3] = json_get_int(limits, "depth", ret->depth);
 	for (int i = 0; i < 4; i++)
-		if (values[i] < 1 || values[i] > ((const int64_t[]){most.bytes, most.words, most.commands, most.depth})[i])
-			return invalid(err, "limits", "bytes 1 to 65536, words to 32768, commands to 4096, depth to 16");
+		if (values[i] < 1 ||
+		    values[i] > ((const int64_t[]){most.bytes, most.words, most.commands, most.depth})[i])
+			return invalid(err, "limits",
+				       "bytes 1 to 65536, words to 32768, commands to 4096, depth to 16");
 	*ret = (struct script_limits){(unsigned)values[0], (unsigned)values[1], (unsigned)values[2],
 				      (unsigned)values[3]};
 	return 0;
@@ -146,13 +148,15 @@ static int check_breadth(const struct rule *r, struct error *err)
 					 "rule %.60s: \"%.60s\" is no name of one program; patterns cannot be allowed",
 					 r->id, *name);
 		if (slash && (*name)[0] != '/')
-			return error_set(err, "invalid_policy", "rule %.60s: \"%.60s\" is no absolute path", r->id, *name);
+			return error_set(err, "invalid_policy", "rule %.60s: \"%.60s\" is no absolute path", r->id,
+					 *name);
 		if (strcmp(base, "git") == 0 && r->subcommands) {
 			for (const char **s = r->subcommands; *s; s++)
 				if (!program_git_reads(str_of(*s)))
-					return error_set(err, "policy_too_broad",
-							 "rule %.60s: \"git %.60s\" does more than read and cannot be allowed",
-							 r->id, *s);
+					return error_set(
+						err, "policy_too_broad",
+						"rule %.60s: \"git %.60s\" does more than read and cannot be allowed",
+						r->id, *s);
 		} else if (program_class_of(str_of(base)) != PROGRAM_PLAIN) {
 			return error_set(err, "policy_too_broad",
 					 "rule %.60s: %.60s runs other programs and cannot be allowed; the sandbox "
@@ -191,7 +195,8 @@ static int read_rule(struct arena *a, yyjson_val *obj, struct rule *r, struct er
 	if (check_members(obj, known, "rules", err) < 0)
 		return -EINVAL;
 	*r = (struct rule){.id = arena_strdup(a, json_get_str(obj, "id", ""))};
-	if (!r->id[0] || strlen(r->id) > 60 || strspn(r->id, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != strlen(r->id))
+	if (!r->id[0] || strlen(r->id) > 60 ||
+	    strspn(r->id, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != strlen(r->id))
 		return invalid(err, "rules", "each has an id of a-z, 0-9, '-', '_' and '.', at most 60");
 	if (!yyjson_obj_get(obj, "verdict"))
 		return invalid(err, r->id, "has no verdict");
@@ -280,9 +285,9 @@ static int try_examples(yyjson_val *root, const struct policy *p, struct error *
 
 static int read_policy(yyjson_val *root, struct policy *p, struct error *err)
 {
-	static const char *const known[] = {"description", "default",     "code",  "untrusted", "hazard",
-					    "opaque",      "invisible",   "environment", "redirect",  "ask",
-					    "limits",      "rules",       "$schema",     NULL};
+	static const char *const known[] = {"description", "default",   "code",        "untrusted", "hazard",
+					    "opaque",      "invisible", "environment", "redirect",  "ask",
+					    "limits",      "rules",     "$schema",     NULL};
 	const char *ask = json_get_str(root, "ask", "human");
 
 	if (check_members(root, known, "policy", err) < 0)

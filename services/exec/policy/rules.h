@@ -1,6 +1,6 @@
-/* A policy: what is decided for which kind of thing, and rules on programs. A JSON object (docs/policy.md has all of it,
- * docs/policy.schema.json the shape); what is wrong in it is told when it is loaded, and its examples are tried then.
- * Immutable once loaded, so any thread may judge by it. */
+/* A policy: what is decided for which kind of thing, and rules on programs. A JSON object (docs/policy.md has all of
+ * it, docs/policy.schema.json the shape); what is wrong in it is told when it is loaded, and its examples are tried
+ * then. Immutable once loaded, so any thread may judge by it. */
 #pragma once
 
 #include "base/error.h"
@@ -33,13 +33,13 @@ struct policy {
 	int64_t version; /* 0: built in, or not stored */
 	char hash[65];   /* of its text */
 	const char *description;
-	enum decision standard;    /* no rule speaks of the program */
-	enum decision code;        /* … and it runs other programs */
-	enum decision untrusted;   /* … and it is not in a folder that only the system writes */
-	enum decision hazard;      /* an option that runs or writes something */
-	enum decision opaque;      /* a script that is not provable */
-	enum decision invisible;   /* … for characters that cannot be seen */
-	enum decision environment; /* a variable that changes what runs */
+	enum decision standard;                         /* no rule speaks of the program */
+	enum decision code;                             /* … and it runs other programs */
+	enum decision untrusted;                        /* … and it is not in a folder that only the system writes */
+	enum decision hazard;                           /* an option that runs or writes something */
+	enum decision opaque;                           /* a script that is not provable */
+	enum decision invisible;                        /* … for characters that cannot be seen */
+	enum decision environment;                      /* a variable that changes what runs */
 	enum decision read, workspace, hidden, outside; /* redirections */
 	bool ask_is_deny;                               /* nobody is there to be asked */
 	struct script_limits limits;

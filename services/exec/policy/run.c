@@ -1,6 +1,5 @@
 /* Runs a plan (plan.h) in the sandbox's first process: pipes, redirections, programs, and what follows what. It stands
  * where otherwise the program would, after a clone from a process with other threads' locks: system calls only. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>

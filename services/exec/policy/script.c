@@ -27,22 +27,22 @@ static void read_list(struct parser *p, char closing);
 
 /* ---- What bash treats as its own ---- */
 
-/* Those of bash's builtins that have no program of the same work: run from our parse they would do nothing, or something
- * else. */
+/* Those of bash's builtins that have no program of the same work: run from our parse they would do nothing, or
+ * something else. */
 static const char *const builtins[] = {
-	".",      ":",        "alias",   "bg",     "bind",   "break",   "builtin", "caller",    "command", "compgen",
-	"complete", "compopt", "continue", "declare", "dirs", "disown", "enable",  "eval",      "exec",    "exit",
-	"export", "fc",       "fg",      "getopts", "hash",  "help",    "history", "jobs",      "kill",    "let",
-	"local",  "logout",   "mapfile", "popd",   "pushd",  "read",    "readarray", "readonly", "return", "set",
-	"shift",  "shopt",    "source",  "suspend", "times", "trap",    "type",    "typeset",   "ulimit",  "umask",
-	"unalias", "unset",   "wait",
+	".",         ":",        "alias",   "bg",       "bind",    "break",   "builtin", "caller",  "command",
+	"compgen",   "complete", "compopt", "continue", "declare", "dirs",    "disown",  "enable",  "eval",
+	"exec",      "exit",     "export",  "fc",       "fg",      "getopts", "hash",    "help",    "history",
+	"jobs",      "kill",     "let",     "local",    "logout",  "mapfile", "popd",    "pushd",   "read",
+	"readarray", "readonly", "return",  "set",      "shift",   "shopt",   "source",  "suspend", "times",
+	"trap",      "type",     "typeset", "ulimit",   "umask",   "unalias", "unset",   "wait",
 };
-static const char *const keywords[] = {"if",     "then", "else", "elif",     "fi",   "case", "esac", "for",
-				       "select", "while", "until", "do",     "done", "in",   "function", "time",
-				       "{",      "}",    "!",    "[[",       "]]",   "coproc"};
+static const char *const keywords[] = {"if",     "then",  "else",  "elif", "fi",   "case",  "esac",     "for",
+				       "select", "while", "until", "do",   "done", "in",    "function", "time",
+				       "{",      "}",     "!",     "[[",   "]]",   "coproc"};
 /* Behind these a command follows; behind the others something else. */
-static const char *const keywords_before[] = {"if", "then", "else", "elif", "while", "until", "do",
-					      "time", "{",   "!",    "coproc", "fi",   "done",  "esac", "}"};
+static const char *const keywords_before[] = {"if", "then", "else",   "elif", "while", "until", "do", "time",
+					      "{",  "!",    "coproc", "fi",   "done",  "esac",  "}"};
 
 static bool is_in(struct str s, const char *const *list, size_t n)
 {
@@ -76,10 +76,10 @@ static void *grow(struct arena *a, void *items, unsigned n, size_t size)
 	return more;
 }
 
-#define PUSH(a, items, n, item)                                     \
-	do {                                                        \
+#define PUSH(a, items, n, item)                                      \
+	do {                                                         \
 		(items) = grow((a), (items), (n), sizeof(*(items))); \
-		(items)[(n)++] = (item);                            \
+		(items)[(n)++] = (item);                             \
 	} while (0)
 
 /* ---- Notes ---- */
@@ -305,8 +305,8 @@ static const char *expansion_of(char c)
 
 static bool ends_word(char c, char closing)
 {
-	return c == ' ' || c == '\t' || c == '\n' || c == ';' || c == '&' || c == '|' || c == '<' || c == '>' || c == '(' ||
-	       c == ')' || (c == '`' && closing == '`');
+	return c == ' ' || c == '\t' || c == '\n' || c == ';' || c == '&' || c == '|' || c == '<' || c == '>' ||
+	       c == '(' || c == ')' || (c == '`' && closing == '`');
 }
 
 static bool is_number(const struct parser *p)
@@ -337,7 +337,8 @@ static bool read_dup(struct parser *p, struct building *b, int fd)
 {
 	char after = peek(p, 3);
 
-	if ((peek(p, 2) != '1' && peek(p, 2) != '2') || (after && (after == '<' || after == '>' || !ends_word(after, 0))))
+	if ((peek(p, 2) != '1' && peek(p, 2) != '2') ||
+	    (after && (after == '<' || after == '>' || !ends_word(after, 0))))
 		return false;
 	begin_redirect(p, b, REDIRECT_DUP, fd, 2);
 	word_begin(p);

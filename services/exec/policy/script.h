@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 
 struct script_limits {
 	unsigned bytes, words, commands, depth;
@@ -35,19 +36,19 @@ struct script_command {
 	struct script_redirect *redirects;
 	unsigned n_assignments, n_words, n_redirects;
 	unsigned at, end;
-	bool is_keyword;  /* a part of the shell's own syntax: for, case … */
-	bool is_nested;   /* within a substitution or a subshell */
+	bool is_keyword; /* a part of the shell's own syntax: for, case … */
+	bool is_nested;  /* within a substitution or a subshell */
 	enum script_op op;
 };
 
 struct script {
 	struct script_command *commands;
 	unsigned n, n_words;
-	const char *opaque;  /* NULL: provable */
-	unsigned opaque_at;  /* byte */
-	bool is_invisible;   /* has control or invisible characters or is no UTF-8 */
+	const char *opaque; /* NULL: provable */
+	unsigned opaque_at; /* byte */
+	bool is_invisible;  /* has control or invisible characters or is no UTF-8 */
 	unsigned invisible_at;
-	const char *over;    /* the limit that it is over; the rest was not read */
+	const char *over; /* the limit that it is over; the rest was not read */
 };
 
 /* Never fails; text is copied into the arena where needed. Linear in its length. */

@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "policy/plan.h"
 #include "sandbox/layers.h"
 
 enum { FD_CONTROL = 3, FD_WORKSPACE = 4, FD_REST = 5 };
@@ -123,6 +124,8 @@ static NORETURN void leader_main(const struct sandbox_host *host, const struct s
 	umask(022);
 	if (chdir(spec->cwd) < 0) {
 		m.event = INIT_CWD_FAILED;
+	} else if (plan_is(spec->argv)) {
+		plan_run((char **)(uintptr_t)spec->argv, spec->envp);
 	} else {
 		environ = (char **)(uintptr_t)spec->envp; /* execvp looks for PATH there */
 		execvp(spec->argv[0], spec->argv);

@@ -77,8 +77,8 @@ void wire_add_run(struct buf *out, const struct target_request *req)
 	add_u32(&b, s->pids_max);
 	add_text(&b, str_of(s->workspace));
 	add_text(&b, str_of(s->cwd));
-	add_u32(&b, s->script != NULL);
-	add_texts(&b, s->script ? script : s->argv);
+	add_u32(&b, s->script && !s->plan);
+	add_texts(&b, s->plan ? s->plan : s->script ? script : s->argv);
 	add_texts(&b, s->env);
 	add_text(&b, s->input);
 	finish(out, FRAME_RUN, &b);
@@ -279,10 +279,11 @@ int wire_read_run(struct arena *a, struct str data, struct target_request *ret)
 	what = get_texts(&r, a);
 	s->env = get_texts(&r, a);
 	s->input = get_bytes(&r);
-	if (ended(&r) < 0 || !what[0] || (is_script && what[1]) || (!is_script && !what[0][0]) || !makes_sense(s, &req))
+	if (ended(&r) < 0 || !what[0] || (is_script && what[1]) || (!is_script && !what[0][0] && (!what[1] || !what[2])) || !makes_sense(s, &req))
 		return -EBADMSG;
-	s->script = is_script ? what[0] : NULL;
-	s->argv = is_script ? NULL : what;
+	s->plan = what[0][0] ? NULL : what;
+	s->script = is_script ? what[0] : s->plan ? "" : NULL;
+	s->argv = is_script || s->plan ? NULL : what;
 	s->input = arena_str(a, s->input);
 	s->user_id = s->key = s->request_hash = s->target = "";
 	*ret = req;

@@ -1,0 +1,340 @@
+/* POST /api/commands meets the policies here. What needs a person's approval is bound by a hash to everything that
+ * matters: command, folder, environment, input, profile, target, the policies' versions, and the contents of the files
+ * of the workspace that it names. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/encode.h"
+#include "policy/plan.h"
+#include "policy/store.h"
+#include "target.h"
+
+#define FILES_MAX 64
+#define FILE_HASHED (1 << 20) /* larger ones count by size, times and inode */
+#define TEXT_MAX (32 << 10)
+
+/* ---- The hash ---- */
+
+static void add(struct buf *b, const char *name, struct str value)
+{
+	buf_printf(b, "%s %zu:", name, value.n);
+	buf_add(b, value.p ? value.p : "", value.n);
+	buf_add_char(b, '\n');
+}
+
+static int compare_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void add_env(struct buf *b, struct arena *a, char *const *env)
+{
+	size_t n = 0;
+	const char **sorted;
+
+	while (env[n])
+		n++;
+	sorted = arena_alloc(a, (n + 1) * sizeof(*sorted));
+	memcpy(sorted, env, n * sizeof(*sorted));
+	qsort(sorted, n, sizeof(*sorted), compare_text);
+	for (size_t i = 0; i < n; i++)
+		add(b, "env", str_of(sorted[i]));
+}
+
+static void add_file_digest(struct buf *b, struct arena *a, int fd, const struct stat *st)
+{
+	char hex[SHA256_HEX_SIZE];
+
+	if (st->st_size > FILE_HASHED) {
+		buf_printf(b, "large %lld %lld.%ld %lld.%ld %llu\n", (long long)st->st_size,
+			   (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (long long)st->st_ctim.tv_sec,
+			   st->st_ctim.tv_nsec, (unsigned long long)st->st_ino);
+		return;
+	}
+	char *data = arena_alloc(a, (size_t)st->st_size + 1);
+	ssize_t n = pread(fd, data, (size_t)st->st_size, 0);
+
+	sha256_hex(data, (size_t)MAX(n, 0), hex);
+	add(b, "digest", str_of(hex));
+}
+
+/* Returns whether it is a file of the workspace. */
+static bool add_file(struct buf *b, struct arena *a, const struct exec *e, const struct spec *s, struct str word)
+{
+	struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC,
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	const char *rel = workspace_relative(a, s->cwd, word);
+	struct stat st;
+	int dir, fd;
+
+	if (!rel || !rel[0])
+		return false;
+	dir = openat(e->journal.workspaces_fd, s->workspace, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	fd = dir < 0 ? -1 : (int)syscall(SYS_openat2, dir, rel, &how, sizeof(how));
+	if (dir >= 0)
+		close(dir);
+	if (fd < 0)
+		return false;
+	bool is_file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+
+	if (is_file) {
+		add(b, "file", str_of(rel));
+		add_file_digest(b, a, fd, &st);
+	}
+	close(fd);
+	return is_file;
+}
+
+/* What programs read without being told. */
+static const char *const implicit[][2] = {
+	{"make", "Makefile"},    {"make", "makefile"},     {"make", "GNUmakefile"},    {"npm", "package.json"},
+	{"npx", "package.json"}, {"yarn", "package.json"}, {"pnpm", "package.json"},   {"cargo", "Cargo.toml"},
+	{"cargo", "build.rs"},   {"git", ".git/config"},   {"pytest", "conftest.py"},  {"tox", "tox.ini"},
+	{"just", "justfile"},    {"meson", "meson.build"}, {"cmake", "CMakeLists.txt"}};
+
+/* Every word that may name a file: itself, what follows its '=', what follows a short option's letter. */
+static void add_files(struct buf *b, struct arena *a, const struct exec *e, const struct spec *s,
+		      const struct verdict *v)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < v->n_words && n < FILES_MAX; i++) {
+		struct str word = v->words[i].text, rest = word;
+
+		n += add_file(b, a, e, s, word);
+		str_cut(&rest, '=');
+		if (rest.p && rest.n)
+			n += add_file(b, a, e, s, rest);
+		if (word.n > 2 && word.p[0] == '-' && word.p[1] != '-')
+			n += add_file(b, a, e, s, (struct str){word.p + 2, word.n - 2});
+		for (size_t k = 0; k < ARRAY_SIZE(implicit); k++)
+			if (str_is(word, implicit[k][0]))
+				n += add_file(b, a, e, s, str_of(implicit[k][1]));
+	}
+}
+
+static void hash_request(const struct exec *e, struct arena *a, const struct spec *s, const struct verdict *v,
+			 const struct applied *set, enum profile profile, char ret[static SHA256_HEX_SIZE])
+{
+	_cleanup_(buf_deinit) struct buf b = BUF_INIT;
+	char hex[SHA256_HEX_SIZE];
+
+	add(&b, "ogent-approval-1 user", str_of(s->user_id));
+	add(&b, "policies", str_of(set->names));
+	add(&b, "profile", str_of(profile_name(profile)));
+	add(&b, "target", str_of(s->target));
+	add(&b, "workspace", str_of(s->workspace));
+	add(&b, "cwd", str_of(s->cwd));
+	for (char **arg = s->argv; arg && *arg; arg++)
+		add(&b, "arg", str_of(*arg));
+	if (s->script)
+		add(&b, "script", str_of(s->script));
+	add_env(&b, a, s->env);
+	sha256_hex(s->input.p ? s->input.p : "", s->input.n, hex);
+	add(&b, "stdin", str_of(hex));
+	buf_printf(&b, "open %d tty %u\n", s->has_input, s->tty.rows);
+	if (s->workspace[0] && !s->target[0])
+		add_files(&b, a, e, s, v);
+	sha256_hex(b.p, b.n, ret);
+}
+
+/* ---- What a person sees ---- */
+
+static const char *shown_text(struct arena *a, const struct spec *s)
+{
+	_cleanup_(buf_deinit) struct buf b = BUF_INIT;
+	bool is_first = true;
+
+	for (char **e = s->env; e && *e; e++) {
+		text_show(&b, str_of(*e));
+		buf_add_char(&b, ' ');
+	}
+	for (char **arg = s->argv; arg && *arg; arg++) {
+		_cleanup_(buf_deinit) struct buf quoted = BUF_INIT;
+
+		json_quote(&quoted, str_of(*arg));
+		if (!is_first)
+			buf_add_char(&b, ' ');
+		is_first = false;
+		/* With blanks or anything unusual: so that the borders of arguments can be seen. */
+		if ((*arg)[0] &&
+		    strspn(*arg, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+@%") ==
+			    strlen(*arg))
+			buf_add_str(&b, *arg);
+		else
+			text_show(&b, buf_str(&quoted));
+	}
+	if (s->script)
+		text_show(&b, str_of(s->script));
+	if (b.n > TEXT_MAX) {
+		size_t left_out = b.n - TEXT_MAX;
+
+		b.n = TEXT_MAX;
+		buf_printf(&b, "\xe2\x80\xa6 (%zu more bytes)", left_out);
+	}
+	return arena_strndup(a, b.p ? b.p : "", b.n);
+}
+
+/* ---- Answers ---- */
+
+static const char *where(struct arena *a, const struct part *p)
+{
+	return arena_printf(a, "%s%s `%.120s`", p->command >= 0 ? arena_printf(a, "command %d, ", p->command + 1) : "",
+			    p->kind, p->text);
+}
+
+static void add_decider(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct verdict *v)
+{
+	const struct part *p = v->decider;
+
+	json_add_str(doc, obj, "verdict", decision_name(v->decision));
+	json_add_str(doc, obj, "policy", p->policy);
+	json_add_str(doc, obj, "rule", p->rule);
+	json_add_str(doc, obj, "reason", p->reason);
+	json_add_str(doc, obj, "segment", p->text);
+}
+
+static void refuse(struct exchange *x, const struct verdict *v)
+{
+	const struct part *p = v->decider;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
+
+	add_decider(doc, obj, v);
+	reply_problem_with(x, 403, "policy_denied", json_text(x->arena, doc),
+			   "The policy %s does not allow this command and it was not run: %s (rule %s, %s)", p->policy,
+			   p->reason, p->rule, where(x->arena, p));
+}
+
+static void ask(struct exec *e, struct exchange *x, const struct verdict *v, const struct spec *s, enum profile profile,
+		const char *hash)
+{
+	const struct part *p = v->decider;
+	struct approval ap = {0};
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc), *approval;
+
+	memcpy(ap.hash, hash, sizeof(ap.hash));
+	snprintf(ap.user_id, sizeof(ap.user_id), "%s", s->user_id);
+	snprintf(ap.policy, sizeof(ap.policy), "%s", p->policy);
+	snprintf(ap.profile, sizeof(ap.profile), "%s", profile_name(profile));
+	ap.text = arena_strdup(x->arena, shown_text(x->arena, s));
+	ap.reason = arena_printf(x->arena, "%s (rule %s, %s)", p->reason, p->rule, where(x->arena, p));
+	approval_ask(e, &ap);
+	add_decider(doc, obj, v);
+	approval = yyjson_mut_obj_add_obj(doc, obj, "approval");
+	json_add_str(doc, approval, "hash", hash);
+	json_add_str(doc, approval, "text", ap.text);
+	json_add_str(doc, approval, "profile", ap.profile);
+	reply_problem_with(x, 403, "approval_required", json_text(x->arena, doc),
+			   "This command was not run: it needs a person's approval first. %s (policy %s, rule %s, %s; "
+			   "approval %.12s)",
+			   p->reason, p->policy, p->rule, where(x->arena, p), hash);
+}
+
+/* ---- The gate ---- */
+
+/* git's helpers, which a repository's settings can name, for a git that a rule allowed. */
+static const char *const git_settings[][2] = {
+	{"core.fsmonitor", "false"},  {"core.hooksPath", "/dev/null"},   {"core.pager", "cat"},
+	{"core.sshCommand", "false"}, {"log.showSignature", "false"},    {"gpg.program", "false"},
+	{"gpg.ssh.program", "false"}, {"gpg.x509.program", "false"},     {"core.alternateRefsCommand", "false"},
+	{"credential.helper", ""},    {"uploadpack.packObjectsHook", ""}};
+
+static void quiet_git(struct arena *a, struct spec *s)
+{
+	size_t n = 0, k = ARRAY_SIZE(git_settings);
+	char **env;
+
+	while (s->env[n])
+		n++;
+	env = arena_alloc(a, (n + 2 * k + 6) * sizeof(*env));
+	memcpy(env, s->env, n * sizeof(*env));
+	env[n++] = arena_printf(a, "GIT_CONFIG_COUNT=%zu", k);
+	for (size_t i = 0; i < k; i++) {
+		env[n++] = arena_printf(a, "GIT_CONFIG_KEY_%zu=%s", i, git_settings[i][0]);
+		env[n++] = arena_printf(a, "GIT_CONFIG_VALUE_%zu=%s", i, git_settings[i][1]);
+	}
+	env[n++] = arena_strdup(a, "GIT_ALLOW_PROTOCOL=none");
+	env[n++] = arena_strdup(a, "GIT_NO_LAZY_FETCH=1");
+	env[n++] = arena_strdup(a, "GIT_OPTIONAL_LOCKS=0");
+	env[n++] = arena_strdup(a, "GIT_TERMINAL_PROMPT=0");
+	s->env = env;
+}
+
+static bool read_profile(struct exchange *x, enum profile *ret)
+{
+	*ret = profile_of(json_get_str(x->body, "profile", "sandbox"));
+	if (*ret != PROFILE_UNKNOWN)
+		return true;
+	reply_problem(x, 422, "invalid_field", "profile is sandbox or network.");
+	return false;
+}
+
+static bool apply(struct exec *e, struct exchange *x, const struct spec *s, struct applied *ret)
+{
+	const char *name = json_get_str(x->body, "policy", "");
+	struct error err = {0};
+	int r = policies_apply(e, x->arena, name, s->workspace, s->target[0], ret, &err);
+
+	if (r == -ENOENT)
+		reply_problem(x, 422, "unknown_policy", "There is no policy \"%s\". GET /api/policies lists them.",
+			      name);
+	else if (r < 0)
+		reply_problem(x, 403, "policy_denied", "%s", err.message);
+	return r == 0;
+}
+
+/* Asked about: was it approved? */
+static bool is_approved(struct exec *e, struct exchange *x, struct spec *s, const struct verdict *v,
+			const struct applied *set, enum profile profile)
+{
+	char hash[SHA256_HEX_SIZE];
+	int r;
+
+	hash_request(e, x->arena, s, v, set, profile, hash);
+	r = profile == PROFILE_NONE ? -ENOENT : approval_use(e, hash);
+	if (r == 0) {
+		log_event(LOG_INFO, "an approved command runs", "request_id", x->request_id, "command", s->id,
+			  "approval", hash, "user", s->user_id, NULL);
+		return true;
+	}
+	if (r == -ENOENT)
+		ask(e, x, v, s, profile, hash);
+	else
+		reply_problem(x, 500, "internal", "The approval could not be used up: %s.", strerror(-r));
+	return false;
+}
+
+bool policy_gate(struct exec *e, struct exchange *x, struct arena *a, struct spec *s)
+{
+	struct policy_request req = {.argv = s->argv, .cwd = s->cwd, .env = s->env, .is_remote = s->target[0]};
+	struct applied set;
+	struct verdict v;
+
+	if (!read_profile(x, &req.profile) || !apply(e, x, s, &set))
+		return false;
+	if (s->script)
+		req.script = str_of(s->script);
+	policy_judge(x->arena, (const struct policy *const *)set.policies, set.n, &req, &v);
+	/* The key of a command that was accepted before leads to it, whatever is allowed today. */
+	if (v.decision != DECISION_ALLOW && !journal_has_key(&e->journal, s->key)) {
+		if (v.decision == DECISION_DENY)
+			refuse(x, &v);
+		if (v.decision == DECISION_DENY || !is_approved(e, x, s, &v, &set, req.profile))
+			return false;
+	}
+	s->network = req.profile == PROFILE_NETWORK;
+	if (v.is_provable)
+		s->plan = plan_make(a, &v.script, v.is_confined);
+	if (v.reads_git)
+		quiet_git(a, s);
+	return true;
+}
