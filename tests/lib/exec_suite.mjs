@@ -294,7 +294,7 @@ export function execSuite(target, more) {
       [{ script: 'a', workspace: '../x' }, /workspace/],
       [{ script: 'a', workspace: '' }, /workspace/],
       [{ script: 'a', cwd: 7 }, /cwd/],
-      [{ script: 'a', profile: 'none' }, /profile/],
+      [{ script: 'a', profile: 'weak' }, /profile/],
     ];
     for (const [body, says] of cases) {
       test(JSON.stringify(body).slice(0, 60), async () => {
