@@ -112,6 +112,15 @@ bool reply_sse(struct exchange *x, uint64_t id, const char *type, struct str dat
 	return http_reply_write(x->req, text.p, text.n);
 }
 
+bool reply_sse_text(struct exchange *x, struct str text)
+{
+	struct exchange_full *f = exchange_full(x);
+
+	if (!x->req || !f->sse_link.next)
+		return true;
+	return http_reply_write(x->req, text.p, text.n);
+}
+
 void sse_stop(struct exchange_full *f)
 {
 	if (!f->sse_link.next)

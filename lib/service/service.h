@@ -157,6 +157,8 @@ void problem_reply(struct http_request *r, int status, const char *code, const c
  * itself. */
 void reply_sse_start(struct exchange *x);
 bool reply_sse(struct exchange *x, uint64_t id, const char *type, struct str data);
+/* The same with whole lines of the stream as they are; the comments come all the same. */
+bool reply_sse_text(struct exchange *x, struct str text);
 void reply_sse_end(struct exchange *x);
 
 /* ---- Database jobs of a handler ---- */

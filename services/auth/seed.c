@@ -25,7 +25,9 @@ const struct permission_seed permission_seeds[] = {
 	{"users.manage", "Create, change, disable and remove users, open and close sign-up"},
 	{"settings.manage", "Change the settings of the platform"},
 	{"gateway.manage", "See the gateway's routes and servers, and load the routes anew"},
-	{"socket.publish", "Send events to connected clients"},
+	{"socket.publish", "Send events to connected clients, into every room"},
+	{"channels.read", "Hear what is published in channels for users; channels.read.NAME: in one"},
+	{"channels.publish", "Publish in channels for users; channels.publish.NAME: in one"},
 };
 const size_t permission_seeds_n = ARRAY_SIZE(permission_seeds);
 
@@ -33,11 +35,11 @@ const struct role_seed role_seeds[] = {
 	{"admin", "May do everything", {"*"}},
 	{"operator",
 	 "Runs the platform: all agents, conversations, executions and commands",
-	 {"agents.*", "conversations.*", "executions.*", "commands.*", "models.read", "users.read"}},
+	 {"agents.*", "conversations.*", "executions.*", "commands.*", "channels.*", "models.read", "users.read"}},
 	{"member",
 	 "Works with agents: creates them, talks to them, runs commands",
 	 {"agents.read", "agents.write", "conversations.read", "conversations.use", "executions.read",
-	  "executions.cancel", "commands.run", "commands.read", "models.read"}},
+	  "executions.cancel", "commands.run", "commands.read", "channels.read", "models.read"}},
 	{"viewer", "Looks on", {"agents.read", "executions.read", "models.read", "conversations.read"}},
 };
 const size_t role_seeds_n = ARRAY_SIZE(role_seeds);

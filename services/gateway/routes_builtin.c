@@ -35,6 +35,7 @@ const struct builtin_route builtin_routes[] = {
 	{"policy", "/api/policy", "exec", 0, 0},
 	{"targets", "/api/targets", "exec", 0, 0},
 	{"publish", "/api/publish", "socket", 0, 0},
+	{"channels", "/api/channels", "socket", PATH_BELOW, 0},
 	/* The token comes in the first message. */
 	{"socket.io", "/socket.io", "socket", PATH_PUBLIC | PATH_UPGRADE | PATH_BELOW, 0},
 	{"ws", "/ws", "socket", PATH_PUBLIC | PATH_UPGRADE, 0},

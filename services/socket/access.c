@@ -3,15 +3,21 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/encode.h"
 #include "base/id.h"
+#include "presence.h"
 #include "socket.h"
+#include "window.h"
 
 #define ANSWER_MS (10 * 1000)
+#define MARK_SIZE 12 /* characters of a channel's mark in a resume token */
 
-/* Where a client was when it left: it wants what came after. */
-struct position {
-	const char *epoch; /* NULL: it was not here */
+/* How he wants to be in a channel. */
+struct wish {
+	const char *epoch; /* where he was when he left; NULL: he was not here, or does not care */
 	uint64_t offset;
+	size_t window; /* bytes; 0: none */
+	bool presence;
 };
 
 /* A join, or the repeated question whether a place is still his, while the agent service is asked. */
@@ -21,7 +27,7 @@ struct join {
 	struct http_fetch *fetch;
 	struct arena *arena; /* what follows */
 	const char *room;
-	struct position from;
+	struct wish wish;
 	yyjson_val *id;
 	bool is_check; /* he is in it already */
 };
@@ -61,7 +67,17 @@ static void send_left(struct client *s, const char *type, const char *room, yyjs
 	client_send(s, doc, id);
 }
 
-static void send_joined(struct client *s, const struct channel *ch, const struct position *from, bool recovered,
+static void add_resume(struct client *s, yyjson_mut_doc *doc, yyjson_mut_val *obj)
+{
+	_cleanup_(buf_deinit) struct buf token = BUF_INIT;
+
+	if (s->transport->is_one_way)
+		return;
+	client_resume_token(s, &token);
+	json_add_str(doc, obj, "resume", token.p);
+}
+
+static void send_joined(struct client *s, const struct channel *ch, const struct wish *wish, bool recovered,
 			yyjson_val *id)
 {
 	yyjson_mut_doc *doc;
@@ -70,8 +86,11 @@ static void send_joined(struct client *s, const struct channel *ch, const struct
 	json_add_str(doc, obj, "room", ch->name);
 	json_add_str(doc, obj, "epoch", ch->epoch);
 	yyjson_mut_obj_add_uint(doc, obj, "offset", ch->offset);
-	if (from->epoch)
+	if (wish->epoch)
 		yyjson_mut_obj_add_bool(doc, obj, "recovered", recovered);
+	if (wish->presence)
+		yyjson_mut_obj_add_val(doc, obj, "members", presence_list(ch, doc));
+	add_resume(s, doc, obj);
 	client_send(s, doc, id);
 }
 
@@ -88,22 +107,39 @@ static struct place *enter(struct client *s, const char *room)
 
 static void leave(struct client *s, struct place *p)
 {
+	presence_leave(p);
+	window_free(p->window);
 	s->n_places--;
 	place_free(&s->socket->channels, p, socket_now(s->socket));
 }
 
-/* The reply comes before any event. Whoever is in it already and joins again gets its place told, no event twice. */
-static void join_now(struct client *s, const char *room, const struct position *from, yyjson_val *id)
+static void set_up(struct place *p, const struct wish *wish, uint64_t start)
+{
+	p->start = start;
+	if (wish->window)
+		p->window = window_new(wish->window, start);
+	if (wish->presence)
+		presence_enter(p);
+}
+
+/* The reply comes before any event. Whoever is in it already and joins again gets his place told, and no event twice.
+ */
+static void join_now(struct client *s, const char *room, const struct wish *wish, yyjson_val *id)
 {
 	bool is_new = !place_find(&s->places, room), recovered;
 	struct place *p = enter(s, room);
+	struct channel *ch = p->channel;
 
-	recovered = from->epoch && channel_has_since(p->channel, from->epoch, from->offset);
-	send_joined(s, p->channel, from, recovered, id);
+	recovered = wish->epoch && channel_has_since(ch, wish->epoch, wish->offset);
+	if (is_new)
+		set_up(p, wish, recovered ? wish->offset : ch->offset);
+	send_joined(s, ch, wish, recovered, id);
 	if (!recovered || !is_new || s->state != CLIENT_OPEN)
 		return;
-	p->start = from->offset;
-	send_missed(s, p->channel, from->offset);
+	if (p->window)
+		window_pump(p);
+	else
+		send_missed(s, ch, wish->offset);
 }
 
 struct place *client_join_own(struct client *s)
@@ -135,18 +171,90 @@ static const char *id_in(const char *room, const char *kind)
 	return room + n + 1;
 }
 
-/* ret_target: what the agent service is asked for. */
-static enum access access_of(struct client *s, const char *room, struct arena *a, const char **ret_target)
+/* The name of a user's channel: what follows "channel:", of plain characters; else NULL. */
+const char *channel_user_name(const char *room)
 {
-	const char *of;
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-/";
+	const char *name = room + strlen("channel:");
 
-	if ((of = id_in(room, "conversation"))) {
-		*ret_target = arena_printf(a, "/api/conversations/%s", of);
-		return client_may(s, "conversations.read_any") ? ACCESS_YES : ACCESS_ASK;
+	if (strncmp(room, "channel:", 8) != 0 || !*name || strlen(room) > CHANNEL_NAME_MAX)
+		return NULL;
+	return name[strspn(name, plain)] == '\0' ? name : NULL;
+}
+
+bool client_may_of(const struct client *s, const char *permission, const char *name)
+{
+	char one[CHANNEL_NAME_MAX + 64];
+
+	if (client_may(s, permission))
+		return true;
+	return snprintf(one, sizeof(one), "%s.%s", permission, name) < (int)sizeof(one) && client_may(s, one);
+}
+
+/* What is asked of whom before he may be in a room of this kind. */
+static const struct room_kind {
+	const char *name, *any, *peer, *path;
+} kinds[] = {
+	{"conversation", "conversations.read_any", "agent", "/api/conversations/"},
+	{"execution", "executions.read_any", "agent", "/api/executions/"},
+	{"command", "commands.read_any", "exec", "/api/commands/"},
+};
+
+/* A mark of the channel for this user, short enough to stand in a token. */
+static void mark(const struct client *s, const char *room, char ret[static MARK_SIZE + 1])
+{
+	_cleanup_(buf_deinit) struct buf text = BUF_INIT, out = BUF_INIT;
+	uint8_t hash[SHA256_SIZE];
+
+	buf_printf(&text, "%s\n%s", client_user(s), room);
+	sha256(text.p, text.n, hash);
+	base64url_encode(&out, hash, MARK_SIZE * 3 / 4);
+	memcpy(ret, out.p, MARK_SIZE);
+	ret[MARK_SIZE] = '\0';
+}
+
+static bool was_here(const struct client *s, const char *room)
+{
+	char one[MARK_SIZE + 1];
+
+	if (!s->known)
+		return false;
+	mark(s, room, one);
+	for (const char *p = s->known; strlen(p) >= MARK_SIZE; p += MARK_SIZE)
+		if (memcmp(p, one, MARK_SIZE) == 0)
+			return true;
+	return false;
+}
+
+void client_remember_places(struct client *s, const char *marks)
+{
+	free(s->known);
+	s->known = xstrdup(marks);
+}
+
+void client_write_places(const struct client *s, struct buf *out)
+{
+	char one[MARK_SIZE + 1];
+	struct place *p;
+
+	list_foreach (p, &s->places, struct place, in_client) {
+		mark(s, p->channel->name, one);
+		buf_add_str(out, one);
 	}
-	if ((of = id_in(room, "execution"))) {
-		*ret_target = arena_printf(a, "/api/executions/%s", of);
-		return client_may(s, "executions.read_any") ? ACCESS_YES : ACCESS_ASK;
+}
+
+/* ret_kind, ret_id: whom to ask about what. */
+static enum access access_of(struct client *s, const char *room, const struct room_kind **ret_kind, const char **ret_id)
+{
+	const char *name = channel_user_name(room);
+
+	if (name)
+		return client_may_of(s, "channels.read", name) ? ACCESS_YES : ACCESS_NO;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		*ret_id = id_in(room, kinds[i].name);
+		*ret_kind = &kinds[i];
+		if (*ret_id)
+			return client_may(s, kinds[i].any) || was_here(s, room) ? ACCESS_YES : ACCESS_ASK;
 	}
 	return ACCESS_NO;
 }
@@ -167,8 +275,9 @@ static void drop_place(struct client *s, const char *room)
 
 	if (!p)
 		return;
-	leave(s, p);
 	send_left(s, "dropped", room, NULL);
+	if (s->state == CLIENT_OPEN)
+		leave(s, p);
 }
 
 static void on_answer(void *arg, int err, int status, struct str body)
@@ -184,26 +293,28 @@ static void on_answer(void *arg, int err, int status, struct str body)
 		} else if (j->is_check) {
 			/* He stays until somebody says otherwise. */
 		} else if (err == 0 && status == 200) {
-			join_now(s, j->room, &j->from, j->id);
+			join_now(s, j->room, &j->wish, j->id);
 		} else if (is_refused) {
 			metric_add(s->socket->refused_joins, 1);
 			client_send_error(s, "not_found", "There is no such room, or it is not yours.", j->id);
 		} else {
-			client_send_error(s, "unavailable", "The agent service does not answer. Join again.", j->id);
+			client_send_error(s, "unavailable",
+					  "The service that knows of this does not answer. Join again.", j->id);
 		}
 	}
 	join_free(j);
 }
 
-static struct join *join_new(struct client *s, const char *room, const struct position *from, yyjson_val *id)
+static struct join *join_new(struct client *s, const char *room, const struct wish *wish, yyjson_val *id)
 {
 	struct join *j = xcalloc(1, sizeof(*j));
 
 	j->s = s;
 	j->arena = arena_new();
 	j->room = arena_strdup(j->arena, room);
-	if (from->epoch)
-		j->from = (struct position){arena_strdup(j->arena, from->epoch), from->offset};
+	j->wish = *wish;
+	if (wish->epoch)
+		j->wish.epoch = arena_strdup(j->arena, wish->epoch);
 	if (id) {
 		struct str text = json_val_text(j->arena, id);
 
@@ -214,14 +325,14 @@ static struct join *join_new(struct client *s, const char *room, const struct po
 	return j;
 }
 
-static void ask(struct join *j, const char *target)
+static void ask(struct join *j, const struct room_kind *kind, const char *of)
 {
 	struct service *s = j->s->socket->service;
-	struct http_headers *headers = service_peer_headers(s, "agent", client_user(j->s), NULL, NULL, j->arena);
+	struct http_headers *headers = service_peer_headers(s, kind->peer, client_user(j->s), NULL, NULL, j->arena);
 
 	/* The status says it all. */
-	j->fetch = http_fetch(service_peer(s, "agent"), "HEAD", arena_strdup(j->arena, target), headers, NULL,
-			      (struct str){0}, 0, ANSWER_MS, on_answer, j);
+	j->fetch = http_fetch(service_peer(s, kind->peer), "HEAD", arena_printf(j->arena, "%s%s", kind->path, of),
+			      headers, NULL, (struct str){0}, 0, ANSWER_MS, on_answer, j);
 }
 
 static void forget(struct join *j)
@@ -240,15 +351,28 @@ void joins_cancel(struct client *s)
 		forget(j);
 }
 
+static bool is_own(const struct client *s, const char *room)
+{
+	return strncmp(room, "user:", 5) == 0 && strcmp(room + 5, client_user(s)) == 0;
+}
+
+static struct wish read_wish(yyjson_val *message)
+{
+	return (struct wish){.epoch = json_get_str(message, "epoch", NULL),
+			     .offset = (uint64_t)MAX(json_get_int(message, "offset", 0), 0),
+			     .window = (size_t)MAX(json_get_int(message, "window", 0), 0),
+			     .presence = json_get_bool(message, "presence", false)};
+}
+
 void client_join(struct client *s, yyjson_val *message, yyjson_val *id)
 {
-	const char *room = json_get_str(message, "room", ""), *target = NULL;
-	struct position from = {json_get_str(message, "epoch", NULL),
-				(uint64_t)MAX(json_get_int(message, "offset", 0), 0)};
+	const char *room = json_get_str(message, "room", ""), *of = NULL;
+	const struct room_kind *kind = NULL;
+	struct wish wish = read_wish(message);
 	enum access access;
 
 	if (place_find(&s->places, room)) {
-		join_now(s, room, &from, id);
+		join_now(s, room, &wish, id);
 		return;
 	}
 	if (s->n_places + s->n_joins >= SOCKET_MAX_ROOMS) {
@@ -256,13 +380,28 @@ void client_join(struct client *s, yyjson_val *message, yyjson_val *id)
 				  "This connection is in as many rooms as it may be. Leave one first.", id);
 		return;
 	}
-	access = access_of(s, room, s->socket->arena, &target);
-	if (access == ACCESS_YES)
-		join_now(s, room, &from, id);
-	else if (access == ACCESS_ASK)
-		ask(join_new(s, room, &from, id), target);
+	access = is_own(s, room) ? ACCESS_YES : access_of(s, room, &kind, &of);
+	if (access == ACCESS_YES) {
+		join_now(s, room, &wish, id);
+	} else if (access == ACCESS_ASK) {
+		ask(join_new(s, room, &wish, id), kind, of);
+	} else if (channel_user_name(room)) {
+		metric_add(s->socket->refused_joins, 1);
+		client_send_error(s, "forbidden", "This needs the permission channels.read.", id);
+	} else {
+		client_send_error(s, "unknown_room",
+				  "Rooms are conversation:ID, execution:ID, command:ID and channel:NAME.", id);
+	}
+}
+
+void client_ack(struct client *s, yyjson_val *message, yyjson_val *id)
+{
+	struct place *p = place_find(&s->places, json_get_str(message, "room", ""));
+
+	if (p && p->window)
+		window_ack(p, (uint64_t)MAX(json_get_int(message, "offset", 0), 0));
 	else
-		client_send_error(s, "unknown_room", "Rooms are conversation:ID and execution:ID.", id);
+		client_send_error(s, "no_window", "This room was not joined with a window.", id);
 }
 
 void client_leave(struct client *s, yyjson_val *message, yyjson_val *id)
@@ -279,26 +418,26 @@ void client_leave(struct client *s, yyjson_val *message, yyjson_val *id)
 	send_left(s, "left", room, id);
 }
 
-static bool is_own(const struct client *s, const char *room)
-{
-	return strncmp(room, "user:", 5) == 0 && strcmp(room + 5, client_user(s)) == 0;
-}
-
 void client_check_places(struct client *s)
 {
 	struct place *p;
 
+	free(s->known);
+	s->known = NULL;
 	list_foreach (p, &s->places, struct place, in_client) {
-		const char *target = NULL, *room = p->channel->name;
-		enum access access = is_own(s, room) ? ACCESS_YES : access_of(s, room, s->socket->arena, &target);
+		const char *of = NULL, *room = p->channel->name;
+		const struct room_kind *kind = NULL;
+		enum access access = is_own(s, room) ? ACCESS_YES : access_of(s, room, &kind, &of);
 
 		if (access == ACCESS_NO) {
 			drop_place(s, room);
 		} else if (access == ACCESS_ASK) {
-			struct join *j = join_new(s, room, &(struct position){0}, NULL);
+			struct join *j = join_new(s, room, &(struct wish){0}, NULL);
 
 			j->is_check = true;
-			ask(j, target);
+			ask(j, kind, of);
 		}
+		if (s->state != CLIENT_OPEN)
+			return;
 	}
 }

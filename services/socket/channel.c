@@ -13,9 +13,9 @@ static size_t cost(const struct broadcast *b)
 	return b->post->n + OVERHEAD;
 }
 
-void channels_init(struct channels *all, const struct channels_limits *limits)
+void channels_init(struct channels *all, const struct channels_limits *limits, const char *policies)
 {
-	*all = (struct channels){.limits = *limits};
+	*all = (struct channels){.limits = *limits, .policies = policies};
 	list_init(&all->aged);
 	list_init(&all->idle);
 }
@@ -80,6 +80,29 @@ static void become_idle(struct channels *all, struct channel *ch, uint64_t now)
 	list_append(&all->idle, &ch->idle);
 }
 
+/* PREFIX=POLICY, separated by commas: the longest prefix decides. */
+static enum slow_policy policy_of(const struct channels *all, struct str name)
+{
+	static const char *const names[] = {[SLOW_CLOSE] = "close", [SLOW_DROP] = "drop", [SLOW_SKIP] = "skip"};
+	struct str rest = str_of(all->policies), one, prefix;
+	enum slow_policy found = SLOW_CLOSE;
+	size_t best = 0;
+
+	if (str_has_prefix(name, STR("channel:")) || str_has_prefix(name, STR("command:")))
+		found = SLOW_SKIP;
+	while (rest.n > 0) {
+		one = str_trim(str_cut(&rest, ','));
+		prefix = str_cut(&one, '=');
+		if (prefix.n < best || !str_has_prefix(name, prefix))
+			continue;
+		best = prefix.n;
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+			if (str_is(one, names[i]))
+				found = i;
+	}
+	return found;
+}
+
 struct channel *channel_get(struct channels *all, struct str name, uint64_t now)
 {
 	struct channel *ch = channel_find(all, name);
@@ -91,6 +114,7 @@ struct channel *channel_get(struct channels *all, struct str name, uint64_t now)
 	list_init(&ch->places);
 	list_init(&ch->history);
 	list_init(&ch->idle);
+	ch->policy = (uint8_t)policy_of(all, name);
 	secret_new(ch->epoch, sizeof(ch->epoch), "", 8);
 	HASH_ADD_KEYPTR(hh, all->by_name, ch->name, name.n, ch);
 	become_idle(all, ch, now);

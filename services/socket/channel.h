@@ -56,9 +56,10 @@ struct channels {
 	struct list idle; /* struct channel, the longest idle first */
 	size_t bytes;     /* of all histories */
 	struct channels_limits limits;
+	const char *policies; /* PREFIX=close|drop|skip, separated by commas */
 };
 
-void channels_init(struct channels *all, const struct channels_limits *limits);
+void channels_init(struct channels *all, const struct channels_limits *limits, const char *policies);
 /* Nobody may be in any. */
 void channels_deinit(struct channels *all);
 /* Drops what is older than the limits allow. */

@@ -13,7 +13,7 @@ static uint64_t now, number;
 
 static int setup(void **state)
 {
-	channels_init(&all, &(struct channels_limits){.messages = 3, .bytes = 1000, .total = 2000, .ms = 1000});
+	channels_init(&all, &(struct channels_limits){.messages = 3, .bytes = 1000, .total = 2000, .ms = 1000}, "");
 	list_init(&places);
 	now = 1;
 	return 0;

@@ -1,3 +1,4 @@
+#include <sodium.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -5,12 +6,15 @@
 #include "socket.h"
 
 #define SIGN_IN_MS 10000
+#define DRAIN_MS 5000
+#define DRAIN_EVERY_MS 100
 #define BURST 200           /* requests at once */
 #define REQUEST_EVERY_MS 20 /* and then one in this time */
 
 /* Who he is and what he may: the strings of one token. */
 struct grants {
 	const char *user_id, *name, *session_id;
+	int64_t expires_at;
 	unsigned n;
 	const char *permissions[];
 };
@@ -38,6 +42,20 @@ bool client_may(const struct client *s, const char *permission)
 		if (permission_covers(s->grants->permissions[i], permission))
 			return true;
 	return false;
+}
+
+void client_write_grants(const struct client *s, yyjson_mut_doc *doc, yyjson_mut_val *obj)
+{
+	const struct grants *g = s->grants;
+	yyjson_mut_val *list;
+
+	json_add_str(doc, obj, "u", g->user_id);
+	json_add_str(doc, obj, "n", g->name);
+	json_add_str(doc, obj, "s", g->session_id);
+	yyjson_mut_obj_add_int(doc, obj, "e", g->expires_at);
+	list = yyjson_mut_obj_add_arr(doc, obj, "p");
+	for (unsigned i = 0; i < g->n; i++)
+		yyjson_mut_arr_add_strcpy(doc, list, g->permissions[i]);
 }
 
 /* ---- Out ---- */
@@ -121,6 +139,7 @@ static struct grants *grants_new(const struct identity *who)
 	g = xmalloc(sizeof(*g) + n * sizeof(*g->permissions) + size);
 	at = (char *)(g->permissions + n);
 	g->n = (unsigned)n;
+	g->expires_at = who->expires_at;
 	g->user_id = copy(&at, who->user_id);
 	g->name = copy(&at, who->name);
 	g->session_id = copy(&at, who->session_id);
@@ -149,7 +168,6 @@ static void open_client(struct client *s)
 		return;
 	}
 	s->state = CLIENT_OPEN;
-	client_join_own(s);
 	s->transport->signed_in(s, true);
 }
 
@@ -248,6 +266,11 @@ static void on_auth(struct client *s, yyjson_val *message, yyjson_val *id)
 	client_sign_in(s, str_of(json_get_str(message, "token", "")));
 }
 
+static void on_resume(struct client *s, yyjson_val *message, yyjson_val *id)
+{
+	client_resume(s, str_of(json_get_str(message, "token", "")));
+}
+
 static void on_ping(struct client *s, yyjson_val *message, yyjson_val *id)
 {
 	yyjson_mut_doc *doc;
@@ -263,8 +286,11 @@ static const struct request_type {
 } types[] = {
 	{"auth", true, on_auth},
 	{"ping", true, on_ping},
+	{"resume", true, on_resume},
 	{"join", false, client_join},
 	{"leave", false, client_leave},
+	{"ack", false, client_ack},
+	{"publish", false, client_publish},
 };
 
 void client_request(struct client *s, const char *type, yyjson_val *message, yyjson_val *id)
@@ -278,7 +304,7 @@ void client_request(struct client *s, const char *type, yyjson_val *message, yyj
 			client_end(s, CLOSE_UNAUTHORIZED, "send a token first");
 		return;
 	}
-	client_send_error(s, "unknown_type", "Types are auth, join, leave and ping.", id);
+	client_send_error(s, "unknown_type", "Types are auth, resume, join, leave, publish, ack and ping.", id);
 }
 
 /* One request in REQUEST_EVERY_MS, and BURST at once. */
@@ -336,17 +362,52 @@ void client_deinit(struct client *s)
 	let_go(s);
 	queue_free(s->queue);
 	free(s->grants);
+	free(s->known);
 	list_remove(&s->link);
 	s->socket->n_clients--;
 	s->socket = NULL;
 }
 
-void clients_end(struct socket_service *socket, int code, const char *reason)
+/* So that they do not all come back at once: within how long, for so many. */
+unsigned clients_spread_ms(unsigned n)
 {
+	return (unsigned)MIN(MAX(n, 100u) * 10, 30000u);
+}
+
+static void tell_to_go(struct client *s)
+{
+	char reason[64];
+
+	snprintf(reason, sizeof(reason), "the service restarts: come back in %u ms",
+		 100 + randombytes_uniform(clients_spread_ms(s->socket->n_draining)));
+	client_end(s, CLOSE_GOING, reason);
+}
+
+/* A share of them every 100 ms, so that all have gone when DRAIN_MS are over. */
+static void on_drain_turn(struct deadline *d)
+{
+	struct socket_service *socket = container_of(d, struct socket_service, drain);
+	unsigned n = MAX(socket->n_draining / (DRAIN_MS / DRAIN_EVERY_MS), 100u);
 	struct client *s;
 
-	list_foreach (s, &socket->clients, struct client, link)
-		client_end(s, code, reason);
+	list_foreach (s, &socket->clients, struct client, link) {
+		if (s->state == CLIENT_ENDED)
+			continue;
+		if (n-- == 0) {
+			deadline_set(service_wheel(socket->service), d, DRAIN_EVERY_MS);
+			return;
+		}
+		tell_to_go(s);
+	}
+	service_drain_release(socket->service);
+}
+
+void clients_drain(struct socket_service *socket)
+{
+	service_drain_hold(socket->service);
+	socket->n_draining = socket->n_clients;
+	deadline_init(&socket->drain, on_drain_turn);
+	on_drain_turn(&socket->drain);
 }
 
 void clients_cut(struct socket_service *socket)

@@ -32,6 +32,7 @@ struct transport {
 	void (*close)(struct client *s, int code, const char *reason);
 	/* Break the connection off now; client_deinit follows. */
 	void (*cut)(struct client *s);
+	bool is_one_way; /* no requests come by it */
 };
 
 enum client_state {
@@ -47,6 +48,7 @@ struct client {
 	struct user *user;        /* NULL until the token was good */
 	struct list of_user;      /* in user.clients */
 	struct grants *grants;    /* who he is and what he may; NULL until then */
+	char *known;              /* hashes of the channels that a resume token named; NULL: none */
 	struct list places;       /* struct place: the channels he is in */
 	struct list joins;        /* struct join: under way */
 	uint64_t last_event;      /* number of the last event he got, so that he gets one copy of it */
@@ -73,6 +75,10 @@ void client_end(struct client *s, int code, const char *reason);
 void client_sign_in(struct client *s, struct str token);
 /* An identity that was checked already (the gate's, of an HTTP request). */
 void client_accept(struct client *s, const struct identity *who);
+/* With what client_resume_token gave: no other service is asked, of the channels in it neither. */
+void client_resume(struct client *s, struct str token);
+/* Appends a token for coming back, sealed by this service's key; good as long as the access token is. */
+void client_resume_token(const struct client *s, struct buf *out);
 /* One message of the client: type is auth, ping, join, leave, publish…; message an object; id echoed, may be NULL.
  * Everything wrong is answered by {"type":"error"} or ends the client. Resets no arena. */
 void client_request(struct client *s, const char *type, yyjson_val *message, yyjson_val *id);
@@ -82,15 +88,19 @@ const char *client_user(const struct client *s);
 const char *client_user_name(const struct client *s);
 /* Whether the granted permissions cover it. */
 bool client_may(const struct client *s, const char *permission);
+/* Who he is and what he may, as a resume token has it. */
+void client_write_grants(const struct client *s, yyjson_mut_doc *doc, yyjson_mut_val *obj);
 
 /* {"type":type} with room for more. */
 yyjson_mut_val *client_message(struct client *s, const char *type, yyjson_mut_doc **ret_doc);
 void client_send(struct client *s, yyjson_mut_doc *doc, yyjson_val *id);
 void client_send_error(struct client *s, const char *code, const char *message, yyjson_val *id);
 
-/* All clients: with a close code, or at once. */
-void clients_end(struct socket_service *socket, int code, const char *reason);
+/* All clients: in stages over some seconds, each with a hint when to come back; or at once. */
+void clients_drain(struct socket_service *socket);
 void clients_cut(struct socket_service *socket);
+/* Within how long n clients should come back. */
+unsigned clients_spread_ms(unsigned n);
 
 /* ---- queue.c: what waits for one who does not read fast enough ---- */
 
@@ -100,14 +110,28 @@ void client_deliver(struct client *s, const struct channel *ch, struct broadcast
 void client_drained(struct client *s);
 void queue_free(struct queue *q);
 
+/* ---- publish.c ---- */
+
+/* {"room", "event", "key"?}: answered by {"type":"published","room","delivered","duplicate"} or an error. */
+void client_publish(struct client *s, yyjson_val *message, yyjson_val *id);
+
 /* ---- access.c: joining and leaving ---- */
 
 /* {"room", "epoch"?, "offset"?, …}: the answer is {"type":"joined","room","epoch","offset"} or an error. */
 void client_join(struct client *s, yyjson_val *message, yyjson_val *id);
 void client_leave(struct client *s, yyjson_val *message, yyjson_val *id);
+/* {"room","offset"}: what an acknowledged window has sent has arrived. */
+void client_ack(struct client *s, yyjson_val *message, yyjson_val *id);
 /* His own room, without a question. */
 struct place *client_join_own(struct client *s);
+/* Channels that a resume token names: no question is needed to be in one again. */
+void client_remember_places(struct client *s, const char *hashes);
+void client_write_places(const struct client *s, struct buf *out);
 /* After a renewal: what is not his any more is left, with {"type":"dropped","room"}. */
 void client_check_places(struct client *s);
 void client_leave_all(struct client *s);
 void joins_cancel(struct client *s);
+/* What follows "channel:" in the name of a channel for users, if it is a valid one; else NULL. */
+const char *channel_user_name(const char *room);
+/* Whether he has the permission, or the one for this name alone: channels.read, or channels.read.NAME. */
+bool client_may_of(const struct client *s, const char *permission, const char *name);

@@ -1,4 +1,5 @@
 /* The transport of plain WebSocket: JSON in text messages, both ways. */
+#include <sodium.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -47,10 +48,21 @@ static void signed_in(struct client *s, bool is_first)
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = client_message(s, is_first ? "ready" : "renewed", &doc);
 
+	_cleanup_(buf_deinit) struct buf token = BUF_INIT;
+
 	if (is_first) {
+		const struct place *own = client_join_own(s);
+
 		json_add_str(doc, obj, "connection", s->id);
 		json_add_str(doc, obj, "user", client_user(s));
+		if (own) {
+			json_add_str(doc, obj, "room", own->channel->name);
+			json_add_str(doc, obj, "epoch", own->channel->epoch);
+			yyjson_mut_obj_add_uint(doc, obj, "offset", own->channel->offset);
+		}
 	}
+	client_resume_token(s, &token);
+	json_add_str(doc, obj, "resume", token.p);
 	client_send(s, doc, NULL);
 }
 
@@ -120,6 +132,65 @@ static void on_close(void *owner, int code)
 
 static const struct ws_events ws_events = {.on_message = on_message, .on_drain = on_drain, .on_close = on_close};
 
+/* One token in 1/rate s, and a second's worth at once. */
+static bool is_within_accept_rate(struct socket_service *s)
+{
+	uint64_t now = uv_hrtime() / 1000, every;
+
+	if (s->accept_rate == 0)
+		return true;
+	every = 1000000 / s->accept_rate;
+	s->accept_at = MAX(s->accept_at, now - MIN(now, (uint64_t)1000000));
+	if (s->accept_at + every > now)
+		return false;
+	s->accept_at += every;
+	return true;
+}
+
+/* A browser sends the page's origin: this host's own, or one of the option's. Other programs send none. The gateway
+ * says in X-Forwarded-Host whom the client meant; a page cannot set that. */
+static bool origin_is_fine(const struct socket_service *s, const struct http_headers *h)
+{
+	struct str origin = http_header_get(h, "Origin"), host = http_header_get(h, "X-Forwarded-Host"), rest, one;
+	const char *p = origin.n ? memmem(origin.p, origin.n, "://", 3) : NULL;
+
+	if (!origin.p)
+		return true;
+	if (!host.p)
+		host = http_header_get(h, "Host");
+	if (p && str_ieq((struct str){p + 3, origin.n - (size_t)(p + 3 - origin.p)}, host))
+		return true;
+	rest = str_of(s->origins);
+	while (rest.n > 0) {
+		one = str_trim(str_cut(&rest, ','));
+		if (str_ieq(one, origin) || str_is(one, "*"))
+			return true;
+	}
+	return false;
+}
+
+bool socket_admit(struct exchange *x)
+{
+	struct socket_service *s = x->self;
+
+	if (!origin_is_fine(s, &x->req->headers)) {
+		reply_problem(x, 403, "origin_refused",
+			      "Pages of this origin may not connect. Name it in the option socket_origins.");
+		return false;
+	}
+	if (s->n_clients < s->max_clients && !service_is_draining(s->service) && is_within_accept_rate(s))
+		return true;
+
+	unsigned ms = 1000 + randombytes_uniform(clients_spread_ms(s->n_clients));
+	char seconds[16];
+
+	snprintf(seconds, sizeof(seconds), "%u", (ms + 999) / 1000);
+	metric_add(s->turned_away, 1);
+	reply_header(x, "Retry-After", seconds);
+	reply_problem(x, 503, "unavailable", "There is no room for another connection now. Come back in %u ms.", ms);
+	return false;
+}
+
 void socket_connect(struct exchange *x)
 {
 	struct socket_service *s = x->self;
@@ -131,11 +202,8 @@ void socket_connect(struct exchange *x)
 			      "This address speaks WebSocket: connect with Upgrade: websocket.");
 		return;
 	}
-	if (s->n_clients >= SOCKET_MAX_CONNECTIONS || service_is_draining(s->service)) {
-		reply_header(x, "Retry-After", "5");
-		reply_problem(x, 503, "unavailable", "There is no room for another connection now. Come back later.");
+	if (!socket_admit(x))
 		return;
-	}
 	c = xcalloc(1, sizeof(*c));
 	c->ws = ws_accept(x->req, service_wheel(s->service), NULL, SOCKET_MAX_MESSAGE, &ws_events, c);
 	if (c->ws)

@@ -10,7 +10,8 @@ static void not_implemented(struct exchange *x)
 
 const struct route socket_routes[] = {
 	{HTTP_GET_, "/ws", NULL, ROUTE_PUBLIC | ROUTE_STREAM, 0, socket_connect},
-	{HTTP_POST_, "/api/publish", "socket.publish", ROUTE_BODY_JSON, MAX_PUBLISH, socket_publish},
+	{HTTP_POST_, "/api/publish", NULL, ROUTE_BODY_JSON, MAX_PUBLISH, socket_publish},
+	{HTTP_GET_, "/api/channels/{name}/events", NULL, 0, 0, socket_events},
 	{HTTP_GET_, "/socket.io/{rest*}", NULL, ROUTE_PUBLIC, 0, not_implemented},
 	{HTTP_POST_, "/socket.io/{rest*}", NULL, ROUTE_PUBLIC, 0, not_implemented},
 };

@@ -1,5 +1,6 @@
 #include "socket.h"
 
+#include "presence.h"
 #include "roles.h"
 
 #define AGE_MS 1000
@@ -24,6 +25,8 @@ static void add_metrics(struct socket_service *s)
 	s->dropped = metric_counter("ogent_socket_events_dropped_total",
 				    "Copies that were dropped for who did not keep up", "");
 	s->slow = metric_counter("ogent_socket_slow_total", "Connections closed because they read too slowly", "");
+	s->turned_away =
+		metric_counter("ogent_socket_turned_away_total", "Connections that were told to come back later", "");
 	s->refused_joins =
 		metric_counter("ogent_socket_joins_refused_total", "Joins of rooms that are not the user's", "");
 }
@@ -38,7 +41,7 @@ static void on_age(struct deadline *d)
 
 static void drain(void *arg)
 {
-	clients_end(arg, CLOSE_GOING, "the service restarts: come back");
+	clients_drain(arg);
 }
 
 static void stop(void *arg)
@@ -47,16 +50,24 @@ static void stop(void *arg)
 
 	clients_cut(s);
 	deadline_clear(&s->age);
+	deadline_clear(&s->drain);
+	presence_drop_news(s);
 }
 
 static void read_options(struct socket_service *s, const struct options *o)
 {
-	struct channels_limits limits = {.messages = 256, .bytes = 1 << 20, .total = 64 << 20, .ms = 5 * 60 * 1000};
+	struct channels_limits limits = {.messages = (unsigned)option_int(o, "socket_history_messages"),
+					 .bytes = (size_t)option_int(o, "socket_history_bytes"),
+					 .total = (size_t)option_int(o, "socket_history_total"),
+					 .ms = (uint64_t)option_int(o, "socket_history")};
 
-	channels_init(&s->channels, &limits);
-	s->queue_messages = 4096;
-	s->queue_bytes = 1 << 20;
-	s->user_clients = 100;
+	channels_init(&s->channels, &limits, option_str(o, "socket_policies"));
+	s->queue_messages = (unsigned)option_int(o, "socket_queue_messages");
+	s->queue_bytes = (size_t)option_int(o, "socket_queue_bytes");
+	s->user_clients = (unsigned)option_int(o, "socket_user_connections");
+	s->max_clients = (unsigned)option_int(o, "socket_connections");
+	s->accept_rate = (unsigned)option_int(o, "socket_accept_rate");
+	s->origins = option_str(o, "socket_origins");
 }
 
 int socket_main(const struct options *options)
@@ -65,6 +76,10 @@ int socket_main(const struct options *options)
 	int status;
 
 	list_init(&s.clients);
+	list_init(&s.presence_news);
+	later_init(&s.presence_turn, presence_on_turn);
+	deadline_init(&s.drain, NULL);
+	resume_key(&s);
 	read_options(&s, options);
 	add_metrics(&s);
 	deadline_init(&s.age, on_age);
@@ -74,6 +89,7 @@ int socket_main(const struct options *options)
 	service_on_stop(s.service, stop, &s);
 	service_listen(s.service);
 	status = service_run(s.service);
+	seen_free(&s);
 	channels_deinit(&s.channels);
 	arena_free(s.arena);
 	return status;

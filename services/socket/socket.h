@@ -3,7 +3,6 @@
 
 #include "client.h"
 
-#define SOCKET_MAX_CONNECTIONS 20000
 #define SOCKET_MAX_ROOMS 100       /* of one client */
 #define SOCKET_MAX_MESSAGE 16384   /* bytes from a client; a token has at most 8 KiB */
 #define SOCKET_MAX_QUEUE (1 << 20) /* bytes of answers a client may leave waiting */
@@ -27,12 +26,20 @@ struct socket_service {
 	struct deadline age; /* when the histories are looked at again */
 	struct list clients; /* struct client: all, until client_deinit */
 	unsigned n_clients;
-	struct user *users;                    /* by id */
-	uint64_t n_events;                     /* numbers the events */
-	struct arena *arena;                   /* of one message; reset before each */
-	unsigned queue_messages, user_clients; /* limits */
+	struct user *users;                                              /* by id */
+	uint64_t n_events;                                               /* numbers the events */
+	struct arena *arena;                                             /* of one message; reset before each */
+	unsigned queue_messages, user_clients, max_clients, accept_rate; /* limits */
 	size_t queue_bytes;
-	struct metric *delivered, *dropped, *slow, *refused_joins;
+	const char *origins, *policies; /* the options */
+	uint64_t accept_at;             /* us: up to when connections were let in */
+	unsigned n_draining;            /* how many there were when draining began */
+	struct deadline drain;
+	struct later presence_turn;
+	struct list presence_news; /* presence.c: not told yet */
+	struct seen_table *seen;   /* publish.c: keys of late */
+	uint8_t resume_key[32];
+	struct metric *delivered, *dropped, *slow, *refused_joins, *turned_away;
 };
 
 static inline uint64_t socket_now(struct socket_service *s)
@@ -43,10 +50,22 @@ static inline uint64_t socket_now(struct socket_service *s)
 /* ---- connection.c ---- */
 
 route_handler socket_connect;
+/* Whether another connection may come now, by its origin, the number that are there and the rate; otherwise it is
+ * answered. For every transport. */
+bool socket_admit(struct exchange *x);
+
+/* ---- sse.c ---- */
+
+route_handler socket_events;
+
+/* ---- resume.c ---- */
+
+void resume_key(struct socket_service *s);
 
 /* ---- publish.c ---- */
 
 route_handler socket_publish;
+void seen_free(struct socket_service *s);
 /* Publishes a JSON object's text in these channels. Returns how many clients got it. */
 unsigned publish_event(struct socket_service *s, struct str text, const struct str *channels, unsigned n_channels,
 		       struct post **ret);

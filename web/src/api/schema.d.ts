@@ -638,6 +638,56 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/commands/{id}/recording": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /**
+         * What a command has shown, with its times, as asciicast v2
+         * @description Of every command, also while it runs: lines of JSON, the head, then `[seconds, "o", output]`, `"r"` for a new size of the terminal, `"i"` for input where `record_stdin` asked for it, `"m"` where output is not kept.
+         */
+        get: operations["getRecording"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/commands/{id}/terminal": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /**
+         * A command by WebSocket
+         * @description The token comes as `Authorization`, or in the first message, within 10 s: `{"type":"auth","token":"ACCESS TOKEN"}`; later messages of that kind renew it
+         *     (`renewed`). The answer is `{"type":"ready","offset","input_bytes","may_write","command"}`. Then binary messages are bytes: of the output, from `offset`
+         *     on, and for stdin. Text messages from the client: `{"type":"resize","rows","cols"}`, `{"type":"signal","signal","to"}`, `{"type":"end"}` (stdin ends),
+         *     `{"type":"ping"}`; to the client: `{"type":"waiting","waiting_for_input"}`, `{"type":"skipped","offset","bytes"}` (output that is not kept any more),
+         *     `{"type":"ended","command"}`, `{"type":"error","code","message"}`, `pong`. After a break, connect again with `offset` = the bytes seen so far;
+         *     `input_bytes` says what of the input arrived. Who may read everybody's commands looks on without writing. Close codes: 1000 the command has ended,
+         *     1001 the service restarts, 1008 more input than the command reads, 4401 the token, 4404 no such command.
+         */
+        get: operations["openTerminal"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/targets": {
         parameters: {
             query?: never;
@@ -667,13 +717,35 @@ export interface paths {
         };
         /**
          * WebSocket of JSON messages
-         * @description The first message, within 10 s, is `{"type":"auth","token":"ACCESS TOKEN"}`; the answer `{"type":"ready","connection","user"}`. Then
-         *     `{"type":"join","room","id"}` is answered by `{"type":"joined","room","id"}` or `{"type":"error","code","message","id"}`; `leave` likewise; `ping` by
-         *     `pong`; `auth` again, with a fresh token of the same user, is answered by `{"type":"renewed"}`. Rooms: `user:{own id}` (joined by itself), `conversation:{id}`, `execution:{id}`. Events arrive as
-         *     `{"type":"event","room","event":{…}}`, one copy a connection, `event` as in `ExecutionEvent`. Close codes: 4401 the token expired or is wrong,
-         *     1001 the service restarts, 1003 a binary message, 1008 too many messages, 1013 the client reads too slowly; come back and read the missed events by `/api/executions/{id}/events?after=`.
+         * @description The first message, within 10 s, is `{"type":"auth","token":"ACCESS TOKEN"}`; the answer `{"type":"ready","connection","user","resume",…}`. Then
+         *     `{"type":"join","room","id"}` is answered by `{"type":"joined","room","epoch","offset","id"}` or `{"type":"error","code","message","id"}`. Events arrive as
+         *     `{"type":"event","room","offset","event":{…}}`. Who comes back joins with `epoch` and `offset` and gets what it missed. All messages, rooms, windows, presence and close codes:
+         *     docs/socket.md.
          */
         get: operations["connectWebSocket"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/channels/{name}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A room, such as channel:news or conversation:ID. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        /**
+         * A channel as server-sent events
+         * @description The first event, of type `joined`, has `{room, epoch, offset, recovered?}`; those that follow are what is published, with the id `EPOCH:OFFSET`. A comment comes every 15 s.
+         */
+        get: operations["listenToChannel"];
         put?: never;
         post?: never;
         delete?: never;
@@ -691,7 +763,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Send events into rooms */
+        /**
+         * Send events into rooms
+         * @description With the permission `socket.publish` into any room; with `channels.publish`, or `channels.publish.NAME`, each event into one `channel:NAME`. An event whose `key` the same
+         *     publisher has used in the last five minutes is not published again.
+         */
         post: operations["publish"];
         delete?: never;
         options?: never;
@@ -711,6 +787,60 @@ export interface paths {
         put?: never;
         /** The place of Socket.IO, not there yet */
         post: operations["postSocketIo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/gateway/routes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The routes that are on, in the order in which they are tried */
+        get: operations["listGatewayRoutes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/gateway/upstreams": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The groups of servers behind the routes, and how each server is */
+        get: operations["listGatewayUpstreams"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/gateway/reload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Load the file of routes anew
+         * @description What is under way ends by the routes with which it began. A wrong file changes nothing.
+         */
+        post: operations["reloadGateway"];
         delete?: never;
         options?: never;
         head?: never;
@@ -781,6 +911,86 @@ export interface components {
             /** @description What is wrong and what to do, for people. */
             detail: string;
             request_id?: string;
+        };
+        GatewayReload: {
+            /** @description The option `gateway_routes`. */
+            file: string | null;
+            loaded_at: components["schemas"]["Time"];
+            last_error: string | null;
+            routes: number;
+            upstreams: number;
+        };
+        GatewayRoutes: {
+            /** @description The option `gateway_routes`. */
+            file: string | null;
+            loaded_at: components["schemas"]["Time"];
+            /** @description Why the last reload was refused. */
+            last_error: string | null;
+            items: components["schemas"]["GatewayRoute"][];
+        };
+        GatewayRoute: {
+            name: string;
+            host: string | null;
+            path: string;
+            /** @description Null is every method. */
+            methods: string | null;
+            priority: number;
+            upstream: string;
+            public: boolean;
+            permission: string | null;
+            websocket?: boolean;
+            below_only?: boolean;
+            strip_prefix?: boolean;
+            rate_limit?: string | null;
+            cors: string | null;
+            retries: number;
+            connect_timeout_ms?: number;
+            first_byte_timeout_ms?: number;
+            idle_timeout_ms?: number;
+            /** @description 0 is none. */
+            total_timeout_ms?: number;
+            body_limit?: number;
+        };
+        GatewayUpstreams: {
+            items: components["schemas"]["GatewayUpstream"][];
+        };
+        GatewayUpstream: {
+            name: string;
+            /** @enum {string} */
+            discovery: "list" | "dns" | "srv";
+            dns_name?: string | null;
+            /** @description Of the last answer */
+            dns_ttl_ms?: number;
+            /** @description How long the last answer has been used since it should have been renewed. */
+            dns_stale_ms?: number;
+            health_path?: string | null;
+            active?: number;
+            /** @description Requests that wait for a connection. */
+            pending?: number;
+            requests?: number;
+            failures?: number;
+            retries?: number;
+            retries_refused?: number;
+            /** @description Requests refused by the circuit breaker. */
+            overflows?: number;
+            ejections?: number;
+            endpoints: components["schemas"]["GatewayEndpoint"][];
+        };
+        GatewayEndpoint: {
+            address: string;
+            /** @enum {string} */
+            state: "up" | "down" | "ejected";
+            weight: number;
+            priority?: number;
+            /** @description The part of its weight that counts while it starts slowly. */
+            warmth?: number;
+            active: number;
+            requests: number;
+            failures?: number;
+            failures_in_a_row?: number;
+            connect_failures?: number;
+            ejections?: number;
+            ejected_for_ms?: number;
         };
         Page: {
             /** @description Cursor for `after`, null on the last page. */
@@ -1439,6 +1649,7 @@ export interface components {
                 event: {
                     [key: string]: unknown;
                 };
+                key?: string;
             }[];
         };
         Health: {
@@ -2769,6 +2980,54 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    getRecording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The recording so far. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-asciicast": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    openTerminal: {
+        parameters: {
+            query?: {
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Switching to WebSocket (RFC 6455). */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `upgrade_required`: this is a WebSocket address. */
+            426: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     listTargets: {
         parameters: {
             query?: never;
@@ -2808,8 +3067,39 @@ export interface operations {
                 };
                 content?: never;
             };
+            /** @description `origin_refused`: pages of this origin may not connect. */
+            403: components["responses"]["Problem"];
             /** @description `upgrade_required`: this is a WebSocket address. */
             426: components["responses"]["Problem"];
+            /** @description `unavailable`: too many connections, or too many at once; Retry-After says when to come back. */
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listenToChannel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description EPOCH:OFFSET of the last event that the client has: what came after it is sent first. */
+                "Last-Event-ID"?: string;
+            };
+            path: {
+                /** @description A room, such as channel:news or conversation:ID. */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };
@@ -2834,6 +3124,7 @@ export interface operations {
                 content: {
                     "application/json": {
                         delivered: number;
+                        duplicates?: number;
                     };
                 };
             };
@@ -2864,6 +3155,71 @@ export interface operations {
         responses: {
             /** @description `not_implemented`: use /ws. */
             501: components["responses"]["Problem"];
+        };
+    };
+    listGatewayRoutes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The routes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GatewayRoutes"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listGatewayUpstreams: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The upstreams. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GatewayUpstreams"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    reloadGateway: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The new routes are on. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GatewayReload"];
+                };
+            };
+            /** @description `routes_invalid`: file, line and reason are in `detail`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
         };
     };
     getHealth: {
