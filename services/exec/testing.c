@@ -30,6 +30,11 @@
 
 struct bench *bench_new(bool as_user, bool namespaces)
 {
+	return bench_new_with(as_user, namespaces, 0);
+}
+
+struct bench *bench_new_with(bool as_user, bool namespaces, unsigned pool)
+{
 	struct bench *b = xcalloc(1, sizeof(*b));
 	static const char *const dirs[] = {"commands", "running", "workspaces"};
 
@@ -117,14 +122,7 @@ static int open_folder(const struct trial *t)
 	return dir_open(t->bench->dir_fd, path);
 }
 
-void trial_start(struct trial *t)
-{
-	if (t->spec.workspace[0])
-		bench_workspace(t->bench, t->spec.workspace, t->spec.uid);
-	trial_start_in(t);
-}
-
-void trial_start_in(struct trial *t)
+static void save(struct trial *t)
 {
 	char path[96];
 	int dir;
@@ -134,7 +132,30 @@ void trial_start_in(struct trial *t)
 	dir = open_folder(t);
 	assert_int_equal(file_create(dir, SPEC_FILE, spec_to_json(t->bench->arena, &t->spec)), 0);
 	close(dir);
+}
+
+void trial_prepare(struct trial *t)
+{
+	if (t->spec.workspace[0])
+		bench_workspace(t->bench, t->spec.workspace, t->spec.uid);
+	save(t);
+}
+
+void trial_ask(struct trial *t)
+{
 	assert_int_equal(spawner_ask(&t->bench->spawner, t->spec.id, &t->control), 0);
+}
+
+void trial_start(struct trial *t)
+{
+	trial_prepare(t);
+	trial_ask(t);
+}
+
+void trial_start_in(struct trial *t)
+{
+	save(t);
+	trial_ask(t);
 }
 
 void trial_cancel(struct trial *t)

@@ -15,6 +15,8 @@ struct bench {
 
 /* Leaves root for the user `nobody` if as_user; then the namespaces can be made to fail. Fails the test on error. */
 struct bench *bench_new(bool as_user, bool namespaces);
+/* With `pool` sandboxes made ahead. */
+struct bench *bench_new_with(bool as_user, bool namespaces, unsigned pool);
 void bench_free(struct bench *b);
 
 /* One command. */
@@ -37,6 +39,9 @@ struct trial trial_argv(struct bench *b, char *const *argv);
 void trial_start(struct trial *t);
 /* The same in a workspace that is there already. */
 void trial_start_in(struct trial *t);
+/* The two halves of it: everything on disk, and the request to the spawner. */
+void trial_prepare(struct trial *t);
+void trial_ask(struct trial *t);
 /* Handles messages until the predicate holds or ms have passed; returns whether it did. */
 bool trial_until(struct trial *t, bool (*fn)(const struct trial *t), int ms);
 /* Until its end (30 s), then reads result and output. */

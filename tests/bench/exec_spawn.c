@@ -1,0 +1,312 @@
+/* The figures of exec.mjs that are taken below HTTP: from a request to the spawner to the command's result on disk,
+ * beside programs that are started bare. Each answer is one line of JSON. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "control.h"
+#include "sandbox/layers.h"
+#include "testing.h"
+
+#define PEERS_MAX 12
+#define FILTER_FD 20 /* and the next one: as exec.mjs names them to bubblewrap */
+#define WORDS_MAX 160
+#define ARG(text) ((char *)(uintptr_t)(text))
+
+static char *const true_argv[] = {ARG("/bin/true"), NULL};
+
+/* ---- Figures ---- */
+
+struct series {
+	const char *name;
+	double *ms;
+	size_t n;
+};
+
+static int by_value(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void print_series(struct series *s)
+{
+	qsort(s->ms, s->n, sizeof(*s->ms), by_value);
+	printf("{\"name\":\"%s\",\"p50\":%.4f,\"p95\":%.4f,\"min\":%.4f}\n", s->name, s->ms[s->n / 2],
+	       s->ms[s->n * 95 / 100], s->ms[0]);
+}
+
+static double ms_since(uint64_t us)
+{
+	return (double)(clock_mono_us() - us) / 1000;
+}
+
+/* ---- Starts ---- */
+
+/* Our filters, for bubblewrap, which takes them from descriptors. */
+static void save_filters(const struct bench *b, posix_spawn_file_actions_t *ret)
+{
+	static struct sandbox_host host;
+	const struct sock_fprog *programs[] = {&host.seccomp_args, &host.seccomp_calls};
+
+	posix_spawn_file_actions_init(ret);
+	if (seccomp_host_init(&host) < 0)
+		exit(1);
+	for (int i = 0; i < 2; i++) {
+		char *path = xasprintf("%s/filter-%d", b->dir, i);
+		FILE *f = fopen(path, "we");
+
+		if (!f ||
+		    fwrite(programs[i]->filter, sizeof(struct sock_filter), programs[i]->len, f) != programs[i]->len)
+			exit(1);
+		fclose(f);
+		posix_spawn_file_actions_addopen(ret, FILTER_FD + i, path, O_RDONLY, 0);
+	}
+}
+
+static double start_bare(char *const *argv, const posix_spawn_file_actions_t *actions)
+{
+	uint64_t t = clock_mono_us();
+	int status;
+	pid_t pid;
+
+	if (posix_spawn(&pid, argv[0], actions, NULL, argv, environ) != 0 || waitpid(pid, &status, 0) < 0 ||
+	    status != 0) {
+		fprintf(stderr, "bench: %s does not run\n", argv[0]);
+		exit(1);
+	}
+	return ms_since(t);
+}
+
+/* Saved before the clock runs: what the journal takes is exec's, see exec.mjs. */
+static double start_inside(struct bench *b)
+{
+	struct trial t = trial_argv(b, true_argv);
+	double ms;
+	uint64_t at;
+
+	trial_prepare(&t);
+	at = clock_mono_us();
+	trial_ask(&t);
+	if (!trial_until(&t, trial_has_ended, 30000))
+		exit(1);
+	ms = ms_since(at);
+	trial_wait(&t);
+	if (t.result.status != COMMAND_EXITED || t.result.exit_code != 0) {
+		fprintf(stderr, "bench: %s\n", t.result.reason);
+		exit(1);
+	}
+	return ms;
+}
+
+struct peer {
+	const char *name;
+	char *argv[WORDS_MAX];
+};
+
+/* NAME=PROGRAM WORD… */
+static struct peer peer_of(char *text)
+{
+	struct peer p = {.name = text};
+	char *rest = strchr(text, '=');
+	size_t n = 0;
+
+	if (!rest)
+		exit(2);
+	*rest++ = 0;
+	for (char *word; n < WORDS_MAX - 1 && (word = strtok_r(NULL, " ", &rest));)
+		p.argv[n++] = word;
+	return p;
+}
+
+/* Everything in turn in every round, so that what else the machine does meets all alike. */
+static void measure_starts(size_t rounds, char **peers, size_t n_peers)
+{
+	struct bench *cold = bench_new_with(false, true, 0), *warm = bench_new_with(false, true, 4);
+	posix_spawn_file_actions_t filters;
+	struct peer p[PEERS_MAX];
+	struct series all[PEERS_MAX + 3] = {{.name = "cold"}, {.name = "warm"}, {.name = "posix_spawn"}};
+	size_t n = 3 + n_peers;
+
+	save_filters(cold, &filters);
+	for (size_t i = 0; i < n_peers; i++) {
+		p[i] = peer_of(peers[i]);
+		all[3 + i].name = p[i].name;
+	}
+	for (size_t i = 0; i < n; i++)
+		all[i].ms = xcalloc(rounds, sizeof(double));
+	for (size_t r = 0; r <= rounds; r++)
+		for (size_t i = 0; i < n; i++) {
+			double ms;
+
+			usleep(8000); /* the pool fills, the last one's remains go */
+			if (i < 2)
+				ms = start_inside(i == 0 ? cold : warm);
+			else
+				ms = i == 2 ? start_bare(true_argv, NULL) : start_bare(p[i - 3].argv, &filters);
+			if (r > 0) /* the first round is for the caches */
+				all[i].ms[all[i].n++] = ms;
+		}
+	for (size_t i = 0; i < n; i++)
+		print_series(&all[i]);
+	bench_free(cold);
+	bench_free(warm);
+}
+
+/* ---- Sustained ---- */
+
+static void measure_rate(size_t n, size_t width, size_t pool)
+{
+	struct bench *b = bench_new_with(false, true, (unsigned)pool);
+	struct trial *t = xcalloc(n, sizeof(*t));
+	struct pollfd p[64] = {0};
+	size_t running[64], started = 0, ended = 0, busy = 0;
+	uint64_t at;
+
+	for (size_t i = 0; i < n; i++) {
+		t[i] = trial_argv(b, true_argv);
+		trial_prepare(&t[i]);
+	}
+	at = clock_mono_us();
+	while (ended < n) {
+		for (; busy < width && started < n; busy++) {
+			running[busy] = started;
+			trial_ask(&t[started++]);
+		}
+		for (size_t i = 0; i < busy; i++)
+			p[i] = (struct pollfd){.fd = t[running[i]].control, .events = POLLIN};
+		if (poll(p, busy, 30000) <= 0)
+			exit(1);
+		for (size_t i = busy; i-- > 0;) {
+			struct trial *one = &t[running[i]];
+
+			if (p[i].revents && trial_until(one, trial_has_ended, 1)) {
+				close(one->control);
+				one->control = -1;
+				running[i] = running[--busy];
+				ended++;
+			}
+		}
+	}
+	printf("{\"name\":\"rate\",\"per_second\":%.1f}\n", (double)n * 1e6 / (double)(clock_mono_us() - at));
+	bench_free(b);
+}
+
+/* ---- Many at once ---- */
+
+/* Of the machine, in KiB: what sandboxes take of the kernel is in nobody's RSS. */
+static long free_kib(void)
+{
+	char line[128];
+	long kib = 0, n;
+	FILE *f = fopen("/proc/meminfo", "re");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "MemAvailable: %ld", &n) == 1)
+			kib = n;
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+static void measure_live(size_t n)
+{
+	static char *const argv[] = {ARG("/bin/sleep"), ARG("600"), NULL};
+	struct rlimit files = {65536, 65536};
+	struct bench *b;
+	struct trial *t = xcalloc(n, sizeof(*t));
+	long before;
+	uint64_t at;
+
+	setrlimit(RLIMIT_NOFILE, &files);
+	b = bench_new_with(false, true, 0);
+	for (size_t i = 0; i < n; i++) {
+		t[i] = trial_argv(b, argv);
+		t[i].spec.timeout_ms = 600000;
+		trial_prepare(&t[i]);
+	}
+	sleep(1);
+	before = free_kib();
+	for (size_t i = 0; i < n; i++) {
+		trial_ask(&t[i]);
+		if (!trial_until(&t[i], trial_has_started, 30000))
+			exit(1);
+	}
+	sleep(2);
+	printf("{\"name\":\"live\",\"kib\":%.1f}\n", (double)(before - free_kib()) / (double)n);
+	at = clock_mono_us();
+	for (size_t i = 0; i < n; i++)
+		trial_cancel(&t[i]);
+	for (size_t i = 0; i < n; i++)
+		if (!trial_until(&t[i], trial_has_ended, 30000))
+			exit(1);
+	printf("{\"name\":\"kill_all\",\"ms\":%.3f}\n", ms_since(at));
+	bench_free(b);
+}
+
+/* From the cancel to the result, which is written when nobody is left inside. */
+static void measure_kill(size_t rounds)
+{
+	struct bench *b = bench_new_with(false, true, 2);
+	struct series s = {.name = "kill", .ms = xcalloc(rounds, sizeof(double))};
+
+	for (size_t i = 0; i < rounds; i++) {
+		struct trial t =
+			trial_script(b, "for i in 1 2 3 4 5 6 7 8 9 10; do setsid sleep 600 & done; (setsid sleep "
+					"600 &); trap '' TERM INT HUP; echo on; sleep 600; sleep 600");
+		uint64_t at;
+
+		trial_start(&t);
+		if (!trial_until(&t, trial_has_output, 30000))
+			exit(1);
+		usleep(5000);
+		at = clock_mono_us();
+		trial_cancel(&t);
+		if (!trial_until(&t, trial_has_ended, 30000))
+			exit(1);
+		s.ms[s.n++] = ms_since(at);
+		trial_wait(&t);
+	}
+	print_series(&s);
+	bench_free(b);
+}
+
+static size_t number(const char *text)
+{
+	return strtoul(text, NULL, 10);
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 2 ? argv[1] : "";
+
+	if (strcmp(what, "starts") == 0 && argc - 3 <= PEERS_MAX)
+		measure_starts(number(argv[2]), argv + 3, (size_t)argc - 3);
+	else if (strcmp(what, "rate") == 0 && argc == 5)
+		measure_rate(number(argv[2]), MIN(number(argv[3]), 64), number(argv[4]));
+	else if (strcmp(what, "live") == 0)
+		measure_live(number(argv[2]));
+	else if (strcmp(what, "kill") == 0)
+		measure_kill(number(argv[2]));
+	else
+		return fprintf(stderr,
+			       "usage: bench-exec starts ROUNDS [NAME=COMMAND]… | rate COMMANDS WIDTH POOL | live N | "
+			       "kill ROUNDS\n"),
+		       2;
+	return 0;
+}
