@@ -66,12 +66,22 @@ static void end_with(struct attendant *a, enum command_status status)
 
 static void stir(struct attendant *a);
 
+/* The command's ends of its pipes or terminal. */
+static void close_inner(struct attendant *a)
+{
+	for (int i = 0; i < 3; i++)
+		close_fd(&a->command.stdio[i]);
+}
+
+/* The sandbox is there, and that it starts is on record. */
 static void go(struct attendant *a)
 {
-	int r = sandbox_go(&a->sandbox);
+	struct error err = {0};
+	int r = sandbox_go(a->host, &a->sandbox, &a->command, &err);
 
+	close_inner(a);
 	if (r < 0) {
-		set_reason(a, "The command could not be started: %s.", strerror(-r));
+		set_reason(a, "The command could not be started: %.180s", err.message);
 		end_with(a, COMMAND_ERROR);
 		return;
 	}
@@ -79,6 +89,12 @@ static void go(struct attendant *a)
 	a->start_us = clock_mono_us();
 	enter(a, ATTEND_RUNNING, a->spec->timeout_ms);
 	stir(a);
+}
+
+static void go_if_due(struct attendant *a)
+{
+	if (a->is_ready && a->is_recorded && a->state == ATTEND_SETUP)
+		go(a);
 }
 
 static void exec_failed(struct attendant *a, int err)
@@ -94,6 +110,8 @@ static void exec_failed(struct attendant *a, int err)
 static void leader_exited(struct attendant *a, const struct init_message *m)
 {
 	a->result.max_rss_kib = m->max_rss_kib;
+	a->result.cpu_ms = m->cpu_us / 1000;
+	a->is_alone = m->is_alone;
 	if (command_status_is_end(a->result.status))
 		return;
 	if (WIFSIGNALED(m->wait_status)) {
@@ -106,25 +124,37 @@ static void leader_exited(struct attendant *a, const struct init_message *m)
 	enter(a, ATTEND_DRAINING, DRAIN_MS);
 }
 
+/* The init died before it could speak: the memory limit, or the machine's. */
+static void init_gone(struct attendant *a, int err)
+{
+	close_fd(&a->sandbox.control);
+	if (a->state != ATTEND_SETUP && a->state != ATTEND_RUNNING)
+		return;
+	if (err < 0)
+		set_reason(a, "The sandbox did not come up: %s.", strerror(-err));
+	else
+		set_reason(a, "The sandbox was killed from outside.");
+	end_with(a, a->state == ATTEND_SETUP ? COMMAND_ERROR : COMMAND_SIGNALLED);
+	a->result.signal = a->result.status == COMMAND_SIGNALLED ? SIGKILL : 0;
+}
+
 static void on_init_message(struct attendant *a)
 {
 	struct init_message m;
-	ssize_t n = recv(a->sandbox.control, &m, sizeof(m), MSG_DONTWAIT);
+	int r = sandbox_receive(a->host, &a->sandbox, &m);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (r == -EAGAIN)
 		return;
-	if (n != sizeof(m)) {
-		close_fd(&a->sandbox.control);
-		if (a->state == ATTEND_SETUP || a->state == ATTEND_RUNNING) {
-			/* The init died before it could speak: the memory limit, or the machine's. */
-			set_reason(a, "The sandbox was killed from outside.");
-			end_with(a, a->state == ATTEND_SETUP ? COMMAND_ERROR : COMMAND_SIGNALLED);
-			a->result.signal = a->result.status == COMMAND_SIGNALLED ? SIGKILL : 0;
-		}
+	if (r <= 0) {
+		init_gone(a, r);
 		return;
 	}
 	switch ((enum init_event)m.event) {
-	case INIT_READY: go(a); break;
+	case INIT_USERNS: break;
+	case INIT_READY:
+		a->is_ready = true;
+		go_if_due(a);
+		break;
 	case INIT_FAILED:
 		set_reason(a, "The sandbox did not come up (%s, %.60s: %s).",
 			   sandbox_layer_name((enum sandbox_layer)m.layer), m.what, strerror(m.err));
@@ -317,6 +347,7 @@ void attendant_init(struct attendant *a, struct arena *arena)
 		.buffer = arena_alloc(arena, PIPE_SIZE),
 		.result = {.status = COMMAND_RUNNING, .exit_code = -1},
 		.sandbox = SANDBOX_INIT,
+		.command = {.stdio = {-1, -1, -1}},
 		.out = {-1, -1},
 		.in = -1,
 		.start_us = clock_mono_us(),
@@ -377,7 +408,9 @@ int attendant_milliseconds(const struct attendant *a)
 
 void attendant_step(struct attendant *a)
 {
-	if (a->state == ATTEND_DRAINING && a->out[0] < 0 && a->out[1] < 0)
+	if (a->state == ATTEND_DRAINING && a->out[0] < 0 && a->out[1] < 0 && a->is_alone)
+		enter(a, ATTEND_ENDED, 0); /* nobody is left to be killed */
+	else if (a->state == ATTEND_DRAINING && a->out[0] < 0 && a->out[1] < 0)
 		kill_now(a);
 	if (may_wait_for_input(a) && clock_mono_us() >= a->look_us)
 		look_for_waiting(a);
@@ -528,12 +561,12 @@ static char **arguments(struct attendant *a, const char *home)
 	return argv;
 }
 
-static int start_sandbox(struct attendant *a, const char *dir, struct error *err)
+/* What the command is, for the sandbox that may be there already. */
+static int describe(struct attendant *a, const char *dir)
 {
 	const char *workspace = workspace_path(a, dir);
-	int inner[3] = {-1, -1, -1};
-	struct sandbox_spec spec = {
-		.id = a->spec->id,
+
+	a->command = (struct sandbox_spec){
 		.uid = a->spec->uid,
 		.workspace = workspace,
 		.cwd = working_directory(a, workspace),
@@ -543,28 +576,41 @@ static int start_sandbox(struct attendant *a, const char *dir, struct error *err
 		.tmp_max = a->spec->tmp_max,
 		.file_size_max = a->spec->file_size_max,
 		.pids_max = a->spec->pids_max,
-		.network = a->network,
+		.stdio = {-1, -1, -1},
 	};
-	int r = make_stdio(a, inner);
+	return make_stdio(a, a->command.stdio);
+}
 
-	if (r < 0)
-		error_set(err, "sandbox_failed", "Making pipes: %s.", strerror(-r));
-	memcpy(spec.stdio, inner, sizeof(inner));
-	if (r == 0)
-		r = sandbox_start(a->host, &spec, &a->sandbox, err);
-	for (int i = 0; i < 3; i++)
-		close_fd(&inner[i]);
-	return r;
+int attendant_open(struct attendant *a, const struct sandbox_frame *frame, struct error *err)
+{
+	return sandbox_open(a->host, frame, &a->sandbox, err);
 }
 
 int attendant_start(struct attendant *a, const char *dir)
 {
+	const struct sandbox_frame frame = {.name = a->spec->id,
+					    .memory_max = a->spec->memory_max,
+					    .tmp_max = a->spec->tmp_max,
+					    .pids_max = a->spec->pids_max,
+					    .network = a->network};
 	struct error err = {0};
-	int r = start_sandbox(a, dir, &err);
+	int r = a->sandbox.init > 0 ? 0 : attendant_open(a, &frame, &err);
 
+	enter(a, ATTEND_SETUP, SETUP_MS);
+	if (r == 0) {
+		r = describe(a, dir);
+		if (r < 0)
+			error_set(&err, "sandbox_failed", "Making pipes: %s.", strerror(-r));
+	}
 	if (r < 0)
 		attendant_fail(a, err.message);
 	return r;
+}
+
+void attendant_go(struct attendant *a)
+{
+	a->is_recorded = true;
+	go_if_due(a);
 }
 
 /* ---- After ---- */
@@ -593,8 +639,9 @@ static void judge(struct attendant *a, const struct rusage *usage)
 	struct result *r = &a->result;
 
 	r->ended_us = clock_now_us();
-	r->cpu_ms = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000 +
-		    (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) / 1000;
+	if (!a->is_alone)
+		r->cpu_ms = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000 +
+			    (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) / 1000;
 	judge_memory(a);
 	if (r->status == COMMAND_SIGNALLED && !r->reason[0])
 		set_reason(a, "Killed by signal %d (%s).", r->signal, strsignal(r->signal));
@@ -604,7 +651,7 @@ void attendant_finish(struct attendant *a)
 {
 	struct rusage usage = {0};
 
-	if (a->sandbox.init > 0)
+	if (a->sandbox.init > 0 && !a->is_alone)
 		sandbox_reap(&a->sandbox, &usage);
 	drain_rest(a);
 	judge(a, &usage);
@@ -615,6 +662,7 @@ void attendant_deinit(struct attendant *a, const char *dir)
 	for (int i = 0; i < 2; i++)
 		close_fd(&a->out[i]);
 	close_fd(&a->in);
+	close_inner(a);
 	sandbox_deinit(a->host, &a->sandbox);
 	if (!a->host->namespaces && !a->spec->workspace[0])
 		rmdir(arena_printf(a->arena, "%s/workspaces/.%s", dir, a->spec->id));

@@ -72,6 +72,8 @@ static void expect_line(const struct trial *t, const char *line)
 {
 	const char *output = t->output.p ? t->output.p : "", *p = strstr(output, line);
 
+	if (t->result.reason[0])
+		print_message("reason: %s\n", t->result.reason);
 	if (!p || (p != output && p[-1] != '\n') || p[strlen(line)] != '\n')
 		fail_msg("no line '%s' in:\n%s", line, output);
 }

@@ -281,8 +281,9 @@ static void publish(struct supervisor *s)
 
 /* ---- The process ---- */
 
-static void settle_process(int keep)
+static void settle_process(const struct sandbox_host *host, int keep)
 {
+	int last = MAX(MAX(host->template_fd, host->mounts_fd), SANDBOX_FIRST_FD - 1);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	setsid();
@@ -291,7 +292,8 @@ static void settle_process(int keep)
 	for (int i = 0; i < 3; i++)
 		dup2(null, i);
 	dup3(keep, 3, O_CLOEXEC);
-	syscall(SYS_close_range, 4, ~0u, 0);
+	syscall(SYS_close_range, 4, SANDBOX_FIRST_FD - 1, 0);
+	syscall(SYS_close_range, last + 1, ~0u, 0);
 	prctl(PR_SET_NAME, "ogent-command", 0, 0, 0);
 }
 
@@ -356,6 +358,7 @@ static void start(struct supervisor *s, const char *exec_dir)
 	if (r < 0)
 		attendant_fail(&s->attendant,
 			       arena_printf(s->arena, "The command could not be recorded: %s.", strerror(-r)));
+	attendant_go(&s->attendant);
 }
 
 void command_supervise(const struct sandbox_host *host, const char *exec_dir, const char *id, int control)
@@ -366,7 +369,7 @@ void command_supervise(const struct sandbox_host *host, const char *exec_dir, co
 	s.attendant.host = host;
 	s.attendant.spec = &s.spec;
 	s.attendant.on_output = on_output;
-	settle_process(control);
+	settle_process(host, control);
 	control = 3;
 	if (!host->namespaces)
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);

@@ -340,42 +340,51 @@ static int open_v1(const char *parent, const char *name, int *ret_dir, int *ret_
 	return *ret_join < 0 ? -errno : 0;
 }
 
-static int open_leaf(const struct cgroup_host *h, uint64_t memory_max, unsigned pids_max, struct cgroup *c)
+/* Swap is counted only where the kernel accounts it; there version 1's memory.memsw must never be below the limit. */
+static int limit_memory(const struct cgroup *c, uint64_t max)
+{
+	int r;
+
+	if (c->memory_fd < 0)
+		return 0;
+	if (c->host->leaf_memory) {
+		write_number(c->memory_fd, "memory.swap.max", 0);
+		return write_number(c->memory_fd, "memory.max", max);
+	}
+	r = write_number(c->memory_fd, "memory.limit_in_bytes", max);
+	if (write_number(c->memory_fd, "memory.memsw.limit_in_bytes", max) == 0 && r < 0)
+		r = write_number(c->memory_fd, "memory.limit_in_bytes", max);
+	return r;
+}
+
+/* The init is one of the processes. */
+int cgroup_limit(const struct cgroup *c, uint64_t memory_max, unsigned pids_max)
+{
+	int r = limit_memory(c, memory_max);
+
+	return r < 0 || c->pids_fd < 0 ? r : write_number(c->pids_fd, "pids.max", pids_max + 1);
+}
+
+static int open_leaf(const struct cgroup_host *h, struct cgroup *c)
 {
 	char path[CGROUP_PATH];
-	int fd = make_group(h->leaf, c->name, path), r = 0;
+	int fd = make_group(h->leaf, c->name, path);
 
 	if (fd < 0)
 		return fd;
 	c->leaf_fd = fd;
-	if (!h->leaf_memory)
-		return 0;
-	r = write_number(fd, "memory.max", memory_max);
-	if (r == 0)
-		r = write_number(fd, "pids.max", pids_max + 1);
-	if (r == 0) {
-		write_number(fd, "memory.swap.max", 0); /* absent without swap accounting */
+	if (h->leaf_memory) {
 		c->memory_fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
+		c->pids_fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
 	}
-	return r;
+	return 0;
 }
 
-/* Swap is counted only where the kernel accounts it: then memory.memsw must not be above. */
-static int open_v1_limits(const struct cgroup_host *h, uint64_t memory_max, unsigned pids_max, struct cgroup *c)
+static int open_v1_limits(const struct cgroup_host *h, struct cgroup *c)
 {
-	int pids_fd = -1, r = open_v1(h->v1_memory, c->name, &c->memory_fd, &c->join_fds[0]);
+	int r = open_v1(h->v1_memory, c->name, &c->memory_fd, &c->join_fds[0]);
 
-	if (r == 0)
-		r = write_number(c->memory_fd, "memory.limit_in_bytes", memory_max);
-	if (r == 0) {
-		write_number(c->memory_fd, "memory.memsw.limit_in_bytes", memory_max);
-		r = open_v1(h->v1_pids, c->name, &pids_fd, &c->join_fds[1]);
-	}
-	if (r == 0)
-		r = write_number(pids_fd, "pids.max", pids_max + 1);
-	if (pids_fd >= 0)
-		close(pids_fd);
-	return r;
+	return r < 0 ? r : open_v1(h->v1_pids, c->name, &c->pids_fd, &c->join_fds[1]);
 }
 
 static int open_groups(const struct cgroup_host *h, const char *name, uint64_t memory_max, unsigned pids_max,
@@ -387,9 +396,11 @@ static int open_groups(const struct cgroup_host *h, const char *name, uint64_t m
 	c.host = h;
 	snprintf(c.name, sizeof(c.name), "%s", name);
 	if (h->leaf[0])
-		r = open_leaf(h, memory_max, pids_max, &c);
+		r = open_leaf(h, &c);
 	if (r == 0 && h->v1_memory[0])
-		r = open_v1_limits(h, memory_max, pids_max, &c);
+		r = open_v1_limits(h, &c);
+	if (r == 0)
+		r = cgroup_limit(&c, memory_max, pids_max);
 	if (r < 0)
 		cgroup_deinit(&c);
 	else
@@ -461,7 +472,7 @@ static void remove_group(const char *parent, const char *name)
 
 void cgroup_deinit(struct cgroup *c)
 {
-	int fds[] = {c->leaf_fd, c->memory_fd, c->join_fds[0], c->join_fds[1]};
+	int fds[] = {c->leaf_fd, c->memory_fd, c->pids_fd, c->join_fds[0], c->join_fds[1]};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)

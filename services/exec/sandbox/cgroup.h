@@ -19,12 +19,13 @@ struct cgroup_host {
 struct cgroup {
 	int leaf_fd;     /* folder of the version 2 leaf, for CLONE_INTO_CGROUP; -1 = none */
 	int memory_fd;   /* folder that counts memory: the leaf's or version 1's; -1 = none */
+	int pids_fd;     /* folder that counts processes: the same; -1 = none */
 	int join_fds[2]; /* version 1 "tasks" files, which the init writes "0" to; -1 = none */
 	char name[64];
 	const struct cgroup_host *host;
 };
 
-#define CGROUP_INIT ((struct cgroup){.leaf_fd = -1, .memory_fd = -1, .join_fds = {-1, -1}})
+#define CGROUP_INIT ((struct cgroup){.leaf_fd = -1, .memory_fd = -1, .pids_fd = -1, .join_fds = {-1, -1}})
 
 /* Looks for writable places, makes our folder there and removes empty left-overs in it. `name` tells installations
  * apart. */
@@ -37,6 +38,8 @@ int cgroup_host_version(const struct cgroup_host *h);
 /* Makes a sandbox's groups with its limits. Returns 0 or -errno. */
 int cgroup_open(const struct cgroup_host *h, const char *name, uint64_t memory_max, unsigned pids_max,
 		struct cgroup *ret);
+/* Other limits than it was made with. */
+int cgroup_limit(const struct cgroup *c, uint64_t memory_max, unsigned pids_max);
 /* Kills all members of the version 2 leaf. Returns whether that could be done. */
 bool cgroup_kill(const struct cgroup *c);
 /* How often the memory limit killed a process. */

@@ -1,6 +1,9 @@
-/* The inner init: process 1 of the sandbox. It is a copy of the supervisor's memory that never returns to it: from the
- * clone on it makes system calls only. It cannot be traced or looked into from inside (not dumpable), takes no signals
- * from there (process 1), and is under every layer that the leader is under. */
+/* The inner init, process 1 of the sandbox, and the leader, its first child, which becomes the command. Both are copies of
+ * the supervisor's memory that never return to it: from the clone on they make system calls only. The init cannot be
+ * traced or looked into from inside (not dumpable), takes no signals from there (process 1), and is under every layer that
+ * the command is under.
+ *
+ * Reading order: init_main (everything that is the same for all commands), leader_main (the rest, on order). */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -19,7 +22,7 @@
 #include "policy/plan.h"
 #include "sandbox/layers.h"
 
-enum { FD_CONTROL = 3, FD_WORKSPACE = 4, FD_REST = 5 };
+enum { FD_CONTROL = 3, FD_ORDER, FD_TEMPLATE, FD_RULES = FD_TEMPLATE /* when that is used */, FD_REST };
 
 static void say(const struct init_message *m)
 {
@@ -36,6 +39,12 @@ static NORETURN void fail(enum sandbox_layer layer, int err, const char *what)
 	_exit(1);
 }
 
+static void require(enum sandbox_layer layer, int r, const char *what)
+{
+	if (r < 0)
+		fail(layer, r, what);
+}
+
 /* The supervisor's next step; without a supervisor there is nothing to do. */
 static void await_step(void)
 {
@@ -49,18 +58,24 @@ static void await_step(void)
 		_exit(1);
 }
 
-/* Closes all but our own: whatever the supervisor had open ends here. Numbers from 10 up are the supervisor's copies
- * (sandbox_start), so nothing is overwritten. */
+/* A root with the host's network is another one. */
+static bool has_template(const struct init_args *a)
+{
+	return a->host->namespaces && a->host->template_fd >= 0 && !a->frame->network;
+}
+
+/* Closes all but our own: whatever the supervisor had open ends here. Ours have numbers from SANDBOX_FIRST_FD up, so
+ * nothing is overwritten. */
 static int settle_descriptors(const struct init_args *a)
 {
 	for (int i = 0; i < 3; i++)
-		if (dup2(a->spec->stdio[i], i) < 0)
+		if (dup2(a->null, i) < 0)
 			return -errno;
-	if (dup3(a->control, FD_CONTROL, O_CLOEXEC) < 0)
+	if (dup3(a->control, FD_CONTROL, O_CLOEXEC) < 0 || dup3(a->order_fd, FD_ORDER, O_CLOEXEC) < 0)
 		return -errno;
-	if (a->workspace_fd >= 0 && dup3(a->workspace_fd, FD_WORKSPACE, O_CLOEXEC) < 0)
+	if (has_template(a) && dup3(a->host->template_fd, FD_TEMPLATE, O_CLOEXEC) < 0)
 		return -errno;
-	return syscall(SYS_close_range, FD_REST - (a->workspace_fd < 0), ~0u, 0) < 0 ? -errno : 0;
+	return syscall(SYS_close_range, FD_TEMPLATE + has_template(a), ~0u, 0) < 0 ? -errno : 0;
 }
 
 static void reset_signals(void)
@@ -74,121 +89,199 @@ static void reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* The layers that only exist with namespaces. */
+/* ---- Before there is a command ---- */
+
+/* The layers that only exist with namespaces. All of them belong to the spawner's user namespace; the own one comes last,
+ * so that not even its root would have a right over them. */
 static void enter_namespaces(const struct init_args *a)
 {
+	struct init_message m = {.event = INIT_USERNS};
 	const char *what = "";
 	enum sandbox_layer layer;
 	int r;
 
-	if (sethostname("ogent", 5) < 0)
-		fail(LAYER_UTSNS, -errno, "host name");
-	r = a->spec->network ? 0 : net_enter(&what);
-	if (r < 0)
-		fail(LAYER_NETNS, r, what);
+	require(LAYER_UTSNS, sethostname("ogent", 5) < 0 ? -errno : 0, "host name");
+	if (!a->frame->network)
+		require(LAYER_NETNS, net_enter(&what), what);
+	r = mounts_enter(a->host, a->frame, has_template(a) ? FD_TEMPLATE : -1, &layer, &what);
+	require(layer, r, what);
+	if (has_template(a))
+		close(FD_TEMPLATE);
 	if (a->host->cgroupns && unshare(CLONE_NEWCGROUP) < 0)
 		fail(LAYER_CGROUPNS, -errno, "cgroup namespace");
-	r = mounts_enter(a->host, a->spec, a->workspace_fd < 0 ? -1 : FD_WORKSPACE, &layer, &what);
-	if (r < 0)
-		fail(layer, r, what);
+	r = userns_enter(&what);
+	require(LAYER_USERNS, r, what);
+	say(&m);
+	if (a->host->owns_userns)
+		await_step(); /* an ordinary supervisor cannot look at us later */
 }
 
 static void lock_down(const struct init_args *a)
 {
 	const char *what = "";
-	int r = limits_set(a->host, a->spec, &what);
+	int fd = -1, r = caps_bound(&what);
 
-	if (r < 0)
-		fail(LAYER_RLIMITS, r, what);
-	r = caps_drop(&what);
-	if (r < 0)
-		fail(LAYER_CAPABILITIES, r, what);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		fail(LAYER_NO_NEW_PRIVS, -errno, "no_new_privs");
-	r = landlock_enter(a->host, a->spec, &what);
-	if (r < 0)
-		fail(LAYER_LANDLOCK, r, what);
-	r = seccomp_enter(a->host, a->spec->network, &what);
-	if (r < 0)
-		fail(LAYER_SECCOMP, r, what);
+	require(LAYER_CAPABILITIES, r, what);
+	require(LAYER_NO_NEW_PRIVS, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0, "no_new_privs");
+	r = landlock_prepare(a->host, a->frame->network, &fd, &what);
+	require(LAYER_LANDLOCK, r, what);
+	if (fd >= 0 && fd != FD_RULES) {
+		require(LAYER_LANDLOCK, dup3(fd, FD_RULES, O_CLOEXEC) < 0 ? -errno : 0, "landlock rules");
+		close(fd);
+	}
+	r = seccomp_enter(a->host, a->frame->network, &what);
+	require(LAYER_SECCOMP, r, what);
 }
 
-static NORETURN void leader_main(const struct sandbox_host *host, const struct sandbox_spec *spec)
+/* ---- On order ---- */
+
+/* What is left of the layers: the same for init and leader. */
+static void take_on(const struct init_args *a)
+{
+	const struct sandbox_order *o = a->order;
+	const char *what = "";
+	int r = limits_set(a->host, o->memory_max, o->file_size_max, o->pids_max, &what);
+
+	require(LAYER_RLIMITS, r, what);
+	if (a->host->landlock_abi > 0) {
+		r = landlock_enter(a->host, FD_RULES, o->workspace, &what);
+		require(LAYER_LANDLOCK, r, what);
+		close(FD_RULES);
+	}
+	r = userns_become(a->host, o->uid, &what);
+	require(LAYER_USERNS, r, what);
+	r = caps_drop(&what);
+	require(LAYER_CAPABILITIES, r, what);
+}
+
+/* The order is in the shared memory; its message brings the standard descriptors. */
+static int await_order(void)
+{
+	union {
+		struct cmsghdr align;
+		char data[CMSG_SPACE(3 * sizeof(int))];
+	} control;
+	char byte;
+	struct iovec iov = {&byte, 1};
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *c;
+	int fds[3];
+	ssize_t n;
+
+	do
+		n = recvmsg(FD_ORDER, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	c = n == 1 ? CMSG_FIRSTHDR(&m) : NULL;
+	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(fds)))
+		return -EPIPE;
+	memcpy(fds, CMSG_DATA(c), sizeof(fds));
+	for (int i = 0; i < 3; i++)
+		if (dup2(fds[i], i) < 0)
+			return -errno;
+	return syscall(SYS_close_range, FD_REST, ~0u, 0) < 0 ? -errno : 0;
+}
+
+static NORETURN void leader_main(const struct init_args *a)
 {
 	struct init_message m = {.event = INIT_EXEC_FAILED};
+	const struct sandbox_order *o = a->order;
 
-	if (!host->namespaces)
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a pid namespace would end it with the init */
+	/* A pid namespace would end it with the init. */
+	if (!a->host->namespaces)
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	setsid();
-	ioctl(STDIN_FILENO, TIOCSCTTY, 0); /* a terminal becomes its own; on anything else this does nothing */
 	umask(022);
-	if (chdir(spec->cwd) < 0) {
+	if (await_order() < 0)
+		_exit(1);
+	take_on(a);
+	if (!a->host->namespaces)
+		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* the change of user cleared it */
+	ioctl(STDIN_FILENO, TIOCSCTTY, 0); /* a terminal becomes its own; on anything else this does nothing */
+	if (chdir(o->cwd) < 0) {
 		m.event = INIT_CWD_FAILED;
 	} else if (plan_is(spec->argv)) {
 		plan_run((char **)(uintptr_t)spec->argv, spec->envp);
 	} else {
-		environ = (char **)(uintptr_t)spec->envp; /* execvp looks for PATH there */
-		execvp(spec->argv[0], spec->argv);
+		environ = o->envp; /* execvp looks for PATH there */
+		execvp(o->argv[0], o->argv);
 	}
 	m.err = errno;
 	say(&m);
 	_exit(m.err == ENOENT ? 127 : 126);
 }
 
+/* Ends what died together with the leader; whether anybody is left. */
+static bool is_alone(void)
+{
+	pid_t pid;
+
+	do
+		pid = waitpid(-1, NULL, WNOHANG | __WALL);
+	while (pid > 0 || (pid < 0 && errno == EINTR));
+	return pid < 0;
+}
+
+static void say_exit(int status)
+{
+	struct init_message m = {.event = INIT_EXITED, .wait_status = status, .is_alone = is_alone()};
+	struct rusage all;
+
+	getrusage(RUSAGE_CHILDREN, &all);
+	m.max_rss_kib = (uint64_t)all.ru_maxrss;
+	m.cpu_us = (uint64_t)(all.ru_utime.tv_sec + all.ru_stime.tv_sec) * 1000000 +
+		   (uint64_t)(all.ru_utime.tv_usec + all.ru_stime.tv_usec);
+	say(&m);
+}
+
 /* Reaps until there is nobody left. */
 static NORETURN void reap_all(pid_t leader)
 {
-	struct init_message m = {.event = INIT_EXITED};
-	struct rusage usage;
 	int status;
 
 	for (;;) {
-		pid_t pid = wait4(-1, &status, __WALL, &usage);
+		pid_t pid = waitpid(-1, &status, __WALL);
 
 		if (pid < 0 && errno == EINTR)
 			continue;
 		if (pid < 0)
 			_exit(0);
-		if (pid != leader)
-			continue;
-		m.wait_status = status;
-		m.max_rss_kib = (uint64_t)usage.ru_maxrss;
-		say(&m);
+		if (pid == leader)
+			say_exit(status);
 	}
 }
 
 void init_main(const struct init_args *a)
 {
 	struct init_message ready = {.event = INIT_READY};
-	const char *what = "";
+	int r, joined = cgroup_join(a->cgroup);
 	pid_t leader;
-	int r = cgroup_join(a->cgroup), joined = r;
 
-	r = settle_descriptors(a);
-	if (r < 0)
+	if (settle_descriptors(a) < 0)
 		_exit(1);
-	if (joined < 0)
-		fail(LAYER_CGROUP, joined, "entering the cgroup");
+	require(LAYER_CGROUP, joined, "entering the cgroup");
 	reset_signals();
 	setsid();
-	await_step(); /* the ids are mapped */
-	r = userns_enter(a->host, a->spec->uid, &what);
-	if (r < 0)
-		fail(LAYER_USERNS, r, what);
-	/* Our end if the supervisor dies; a change of user clears it, so it comes after. */
+	umask(0);
+	/* Our end if the supervisor dies; changes of rights clear it. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (a->host->namespaces)
 		enter_namespaces(a);
 	else
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
+	require(LAYER_USERNS, r, "dumpable");
 	lock_down(a);
-	say(&ready);
-	await_step(); /* it is on record that the leader starts */
 	leader = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, 0, 0, 0, 0);
 	if (leader == 0)
-		leader_main(a->host, a->spec);
-	if (leader < 0)
-		fail(LAYER_PIDNS, -errno, "starting the command");
+		leader_main(a);
+	require(LAYER_PIDNS, leader < 0 ? -errno : 0, "starting the leader");
+	close(FD_ORDER);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	say(&ready);
+	await_step(); /* the order is on its way to the leader */
+	take_on(a);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	syscall(SYS_close_range, 0, 2, 0);
 	reap_all(leader);
 }

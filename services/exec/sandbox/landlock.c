@@ -72,46 +72,50 @@ static int allow_devices(int ruleset, uint64_t handled)
 	return r;
 }
 
-static int allow_inside(int ruleset, uint64_t handled)
+static uint64_t fs_writing(int abi)
 {
-	static const char *const writable[] = {"/workspace", "/tmp", "/dev/shm"};
-	int r = allow(ruleset, "/", FS_READ & handled);
+	return fs_handled(abi) & ~(FS_MAKE_CHAR | FS_MAKE_BLOCK);
+}
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(writable); i++)
-		r = allow(ruleset, writable[i], handled & ~(FS_MAKE_CHAR | FS_MAKE_BLOCK));
-	return r;
+static int allow_inside(int ruleset, int abi)
+{
+	int r = allow(ruleset, "/", FS_READ);
+
+	if (r == 0)
+		r = allow(ruleset, "/tmp", fs_writing(abi));
+	return r < 0 ? r : allow(ruleset, "/dev/shm", fs_writing(abi));
 }
 
 /* Without a root of its own the command sees the host's paths: only these, and no other process's /proc. */
-static int allow_on_host(int ruleset, uint64_t handled, const struct sandbox_host *host,
-			 const struct sandbox_spec *spec)
+static int allow_on_host(int ruleset, const struct sandbox_host *host, bool network)
 {
 	char path[80] = "/";
-	int r = allow(ruleset, spec->workspace, handled & ~(FS_MAKE_CHAR | FS_MAKE_BLOCK));
+	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < host->n_places; i++) {
 		const struct sandbox_place *p = &host->places[i];
 
 		strcpy(path + 1, p->path);
 		if (!p->target[0])
-			r = allow(ruleset, path, (p->is_dir ? FS_READ : FS_EXECUTE | FS_READ_FILE) & handled);
+			r = allow(ruleset, path, p->is_dir ? FS_READ : FS_EXECUTE | FS_READ_FILE);
 	}
-	if (r == 0 && spec->network)
-		r = allow(ruleset, "/etc/resolv.conf", FS_READ_FILE & handled);
+	if (r == 0 && network)
+		r = allow(ruleset, "/etc/resolv.conf", FS_READ_FILE);
 	return r;
 }
 
-int landlock_enter(const struct sandbox_host *host, const struct sandbox_spec *spec, const char **what)
+int landlock_prepare(const struct sandbox_host *host, bool network, int *ret_fd, const char **what)
 {
 	int abi = host->landlock_abi;
 	struct ruleset_attr attr = {
 		.fs = fs_handled(abi),
-		.net = !host->namespaces && !spec->network && abi >= 4 ? NET_BIND_TCP | NET_CONNECT_TCP : 0,
+		.net = !host->namespaces && !network && abi >= 4 ? NET_BIND_TCP | NET_CONNECT_TCP : 0,
 		.scoped = abi >= 6 ? SCOPE_ABSTRACT_UNIX | SCOPE_SIGNAL : 0,
 	};
 	size_t size = abi >= 6 ? sizeof(attr) : abi >= 4 ? offsetof(struct ruleset_attr, scoped) : sizeof(attr.fs);
 	int fd, r;
 
+	*ret_fd = -1;
 	if (abi == 0)
 		return 0;
 	*what = "landlock ruleset";
@@ -119,13 +123,24 @@ int landlock_enter(const struct sandbox_host *host, const struct sandbox_spec *s
 	if (fd < 0)
 		return -errno;
 	*what = "landlock rules";
-	r = host->namespaces ? allow_inside(fd, attr.fs) : allow_on_host(fd, attr.fs, host, spec);
+	r = host->namespaces ? allow_inside(fd, abi) : allow_on_host(fd, host, network);
 	if (r == 0)
 		r = allow_devices(fd, attr.fs);
-	if (r == 0 && syscall(SYS_landlock_restrict_self, fd, 0) < 0) {
+	if (r < 0)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return r;
+}
+
+int landlock_enter(const struct sandbox_host *host, int ruleset, const char *workspace, const char **what)
+{
+	int r = allow(ruleset, workspace, fs_writing(host->landlock_abi));
+
+	*what = "landlock rule of the workspace";
+	if (r == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0) {
 		*what = "landlock_restrict_self";
 		r = -errno;
 	}
-	close(fd);
 	return r;
 }

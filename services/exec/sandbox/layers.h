@@ -1,49 +1,93 @@
-/* The layers, as the inner init puts them on, in this order. All of these run between clone and exec: system calls
- * only, no allocation, no stdio. They return 0 or -errno; *what names the step that failed. */
+/* The layers, as the inner init and the leader put them on. All of these run between clone and exec, unless said
+ * otherwise: system calls only, no allocation, no stdio. They return 0 or -errno; *what names the step that failed. */
 #pragma once
 
 #include "sandbox/sandbox.h"
 
 #define INNER_UID 1000 /* the only user and group that exist inside */
 
-/* In the parent, after the clone: the sandbox's user is INNER_UID inside and `uid` outside. Returns 0 or -errno. */
-int userns_map(pid_t init, bool is_root, uid_t uid);
-/* Takes on the inner user. Without a user namespace, as root: takes on `uid` itself. */
-int userns_enter(const struct sandbox_host *host, uid_t uid, const char **what);
+/* ---- userns.c ---- */
 
-/* A mount of the folder, not attached anywhere: made outside where that is allowed, otherwise inside. fd or -errno. */
-int mounts_workspace(const char *path);
-/* Builds the root, pivots into it. workspace_fd: from mounts_workspace, or -1 for an empty one. *layer says which one
- * failed: LAYER_ROOT or LAYER_PROC. */
-int mounts_enter(const struct sandbox_host *host, const struct sandbox_spec *spec, int workspace_fd,
-		 enum sandbox_layer *layer, const char **what);
-/* Fills host->places and host->may_mount. */
+/* In the spawner: a user namespace (and a mount namespace) of its own, where it may not make others without. 0 or
+ * -errno. */
+int userns_own(const struct sandbox_host *host);
+/* In the init: an own one, without ids yet. */
+int userns_enter(const char **what);
+/* In the supervisor, once the init has it: its files of ids. */
+int userns_open(pid_t init, int *ret_uid_map, int *ret_gid_map);
+/* In the supervisor: the sandbox's user is INNER_UID inside and `uid` outside. */
+int userns_map(int uid_map, int gid_map, uid_t uid, gid_t gid);
+/* In init and leader: takes on the inner user; without a user namespace `uid` itself. */
+int userns_become(const struct sandbox_host *host, uid_t uid, const char **what);
+
+/* ---- mounts.c ---- */
+
+/* Fills host->places. */
 void mounts_host_init(struct sandbox_host *host);
+/* Our own mount namespace, to come back to: fills host->mounts_fd. 0 or -errno. */
+int mounts_host_open(struct sandbox_host *host);
+/* Fills host->template_fd, again after host->proc has changed. Not between clone and exec. 0 or -errno; *layer as below. */
+int mounts_host_template(struct sandbox_host *host, enum sandbox_layer *layer, const char **what);
+/* In the init: the root with its own /proc, /tmp, /dev/shm; a copy of the template's, or (-1) built from the beginning.
+ * *layer says which one failed: LAYER_MOUNTNS, LAYER_ROOT or LAYER_PROC. */
+int mounts_enter(const struct sandbox_host *host, const struct sandbox_frame *frame, int template_fd,
+		 enum sandbox_layer *layer, const char **what);
+/* In the supervisor: the workspace, and another size of /tmp, into a sandbox that is there. */
+int mounts_workspace(const struct sandbox_host *host, const struct sandbox *s, const struct sandbox_spec *spec);
+
+/* ---- net.c ---- */
 
 /* The loopback interface up; there is no other. */
 int net_enter(const char **what);
 
-int limits_set(const struct sandbox_host *host, const struct sandbox_spec *spec, const char **what);
-/* Drops every capability from every set, for good. */
+/* ---- limits.c ---- */
+
+int limits_set(const struct sandbox_host *host, uint64_t memory_max, uint64_t file_size_max, unsigned pids_max,
+	       const char **what);
+/* Drops every capability for good but the two that take on a user id, and those from every set but their own. */
+int caps_bound(const char **what);
+/* The rest. */
 int caps_drop(const char **what);
+
+/* ---- landlock.c ---- */
 
 /* The highest ABI of the kernel, 0 = none. */
 int landlock_abi(void);
-/* Inside the root: everything readable, writes below /workspace, /tmp, /dev/shm. Without namespaces: the host's
- * system folders readable, the workspace writable, no TCP unless the spec has the network. */
-int landlock_enter(const struct sandbox_host *host, const struct sandbox_spec *spec, const char **what);
+/* Everything readable, writes below /tmp and /dev/shm; without namespaces: the host's system folders readable, no TCP
+ * unless `network`. *ret_fd: the rules, -1 without Landlock. */
+int landlock_prepare(const struct sandbox_host *host, bool network, int *ret_fd, const char **what);
+/* The workspace writable; in force. */
+int landlock_enter(const struct sandbox_host *host, int ruleset, const char *workspace, const char **what);
+
+/* ---- seccomp.c ---- */
 
 /* Builds the filters. Returns 0 or -errno. */
 int seccomp_host_init(struct sandbox_host *host);
 void seccomp_host_deinit(struct sandbox_host *host);
 int seccomp_enter(const struct sandbox_host *host, bool network, const char **what);
 
+/* ---- init.c ---- */
+
+/* What the leader is told, in memory that supervisor, init and leader share at the same address. */
+struct sandbox_order {
+	uid_t uid;
+	uint64_t memory_max, file_size_max;
+	unsigned pids_max;
+	char *workspace, *cwd; /* workspace: where it is inside */
+	char **argv, **envp;
+	size_t used;
+	char data[];
+};
+#define ORDER_SIZE (4u << 20) /* arguments and environment of a command, of which both kernel and API allow less */
+
 struct init_args {
 	const struct sandbox_host *host;
-	const struct sandbox_spec *spec;
+	const struct sandbox_frame *frame;
 	const struct cgroup *cgroup;
+	const struct sandbox_order *order;
+	int null;         /* what its standard descriptors are until then */
 	int control;      /* our end of the socket pair */
-	int workspace_fd; /* or -1 */
+	int order_fd;     /* the leader's end */
 };
 /* The inner init: never returns. */
 void init_main(const struct init_args *args) NORETURN;

@@ -21,14 +21,15 @@ static int lower(int resource, rlim_t soft, rlim_t hard)
 	return setrlimit(resource, &next) < 0 ? -errno : 0;
 }
 
-int limits_set(const struct sandbox_host *host, const struct sandbox_spec *spec, const char **what)
+int limits_set(const struct sandbox_host *host, uint64_t memory_max, uint64_t file_size_max, unsigned pids_max,
+	       const char **what)
 {
 	bool by_cgroup = cgroup_host_limits(&host->cgroup);
-	rlim_t file_size = spec->file_size_max ? spec->file_size_max : RLIM_INFINITY;
+	rlim_t file_size = file_size_max ? file_size_max : RLIM_INFINITY;
 	/* Per process, and of private memory only: weaker than the cgroup, and all there is without one. */
-	rlim_t memory = by_cgroup ? RLIM_INFINITY : spec->memory_max;
+	rlim_t memory = by_cgroup ? RLIM_INFINITY : memory_max;
 	/* The kernel counts processes per user and user namespace; the init is one of them. */
-	rlim_t pids = spec->pids_max + 1;
+	rlim_t pids = pids_max + 1;
 	const struct {
 		const char *name;
 		int resource;
@@ -57,10 +58,17 @@ int limits_set(const struct sandbox_host *host, const struct sandbox_spec *spec,
 	return 0;
 }
 
-int caps_drop(const char **what)
+static int set_caps(uint32_t keep)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct none[2] = {0};
+	struct __user_cap_data_struct data[2] = {{.effective = keep, .permitted = keep}};
+
+	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+int caps_bound(const char **what)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct now[2] = {0};
 
 	*what = "ambient capabilities";
@@ -84,8 +92,11 @@ int caps_drop(const char **what)
 			return -errno;
 	}
 	*what = "capset";
-	head.version = _LINUX_CAPABILITY_VERSION_3;
-	if (syscall(SYS_capset, &head, none) < 0)
-		return -errno;
-	return 0;
+	return set_caps(now[0].permitted & (1u << CAP_SETUID | 1u << CAP_SETGID));
+}
+
+int caps_drop(const char **what)
+{
+	*what = "capset";
+	return set_caps(0);
 }

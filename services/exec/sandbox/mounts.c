@@ -1,18 +1,27 @@
 /* The root that a sandbox sees: a small tmpfs with the host's /usr, a few files of /etc and devices, all read-only,
  * and three writable places: /workspace, /tmp, /dev/shm. Everything is mounted by file descriptor (open_tree,
- * mount_setattr, move_mount: Linux 5.12), so that no path of the host is needed twice. */
+ * mount_setattr, move_mount: Linux 5.12), so that no path of the host is needed twice.
+ *
+ * What is the same for all sandboxes is built once, in a mount namespace that holds nothing else (mounts_host_template);
+ * each sandbox takes a copy of that and adds what is its own: /proc, /tmp, /dev/shm, and last the workspace, which the
+ * supervisor puts in from outside, because under Landlock and seccomp nobody inside may mount. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sandbox/layers.h"
 
-#define BASE "/tmp" /* any folder that is always there: our root is built on top of it */
+#define BASE "/tmp"      /* any folder that is always there: our root is built on top of it */
+#define SHM_MAX (64u << 20)
+#define OUTER_PROC "/run" /* where a finished root keeps the host's /proc, until the sandbox has its own */
 
 /* ---- What of the host is shown ---- */
 
@@ -36,16 +45,6 @@ static void add_place(struct sandbox_host *host, const char *path)
 	}
 	snprintf(p->path, sizeof(p->path), "%s", path);
 	host->n_places++;
-}
-
-/* Root in a container often cannot: CAP_SYS_ADMIN is missing. */
-static bool can_mount(void)
-{
-	int fd = open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
 }
 
 /* Nothing here may hold secrets. /etc as a whole is not shown: other programs' configuration does. */
@@ -74,7 +73,6 @@ void mounts_host_init(struct sandbox_host *host)
 	host->n_places = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 		add_place(host, paths[i]);
-	host->may_mount = host->is_root && can_mount();
 }
 
 /* ---- Mounting: system calls only ---- */
@@ -215,7 +213,7 @@ static void add_number(char *text, const char *name, uint64_t n)
 
 static int mount_tmpfs(const char *to, uint64_t size, unsigned long flags, const char *mode)
 {
-	char options[96] = "mode=";
+	char options[160] = "mode=";
 
 	strcat(options, mode);
 	add_number(options, ",size=", size);
@@ -223,18 +221,19 @@ static int mount_tmpfs(const char *to, uint64_t size, unsigned long flags, const
 	return mount("tmpfs", to, "tmpfs", flags, options) < 0 ? -errno : 0;
 }
 
-static int mount_workspace(int fd, uint64_t tmp_max)
+/* In a user namespace a /proc can only be mounted where one can be seen already (mount_too_revealing in fs/namespace.c). */
+static int keep_outer_proc(const struct sandbox_host *host)
 {
-	if (fd < 0)
-		return mount_tmpfs("workspace", tmp_max, MS_NOSUID | MS_NODEV, "0755");
-	return attach(fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, "workspace");
+	return host->proc && host->owns_userns ? bind_path("/proc", 0, OUTER_PROC + 1) : 0;
 }
 
 static int mount_proc(const struct sandbox_host *host)
 {
-	if (!host->proc || mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0)
+	if (!host->proc)
 		return 0;
-	return -errno;
+	if (mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+		return -errno;
+	return host->owns_userns && umount2(OUTER_PROC, MNT_DETACH) < 0 ? -errno : 0;
 }
 
 /* The old root ends up below the new one at the same place and is let go. */
@@ -248,15 +247,8 @@ static int pivot(void)
 	return 0;
 }
 
-int mounts_workspace(const char *path)
-{
-	int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
-
-	return fd < 0 ? -errno : fd;
-}
-
-int mounts_enter(const struct sandbox_host *host, const struct sandbox_spec *spec, int workspace_fd,
-		 enum sandbox_layer *layer, const char **what)
+/* The part that is the same for all. */
+static int build_root(const struct sandbox_host *host, bool network, enum sandbox_layer *layer, const char **what)
 {
 	int r;
 
@@ -264,24 +256,17 @@ int mounts_enter(const struct sandbox_host *host, const struct sandbox_spec *spe
 	*what = "private mounts";
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
-	*what = "workspace folder";
-	if (spec->workspace && workspace_fd < 0) {
-		workspace_fd = mounts_workspace(spec->workspace);
-		if (workspace_fd < 0)
-			return workspace_fd;
-	}
 	*what = "root tmpfs on " BASE;
 	r = mount_tmpfs(BASE, 2 << 20, 0, "0755");
 	if (r == 0 && chdir(BASE) < 0)
 		r = -errno;
-	umask(0);
 	if (r == 0) {
 		*what = "folders";
 		r = make_dirs();
 	}
 	if (r == 0) {
 		*what = "files in /etc";
-		r = make_etc(spec->network);
+		r = make_etc(network);
 	}
 	if (r == 0) {
 		*what = "system folders";
@@ -292,26 +277,203 @@ int mounts_enter(const struct sandbox_host *host, const struct sandbox_spec *spe
 		r = make_dev();
 	}
 	if (r == 0) {
-		*what = "/dev/shm";
-		r = mount_tmpfs("dev/shm", MIN(spec->tmp_max, 64 << 20), MS_NOSUID | MS_NODEV | MS_NOEXEC, "1777");
-	}
-	if (r == 0) {
-		*what = "/tmp";
-		r = mount_tmpfs("tmp", spec->tmp_max, MS_NOSUID | MS_NODEV, "1777");
-	}
-	if (r == 0) {
-		*what = "/workspace";
-		r = mount_workspace(workspace_fd, spec->tmp_max);
-	}
-	if (r == 0) {
-		*what = "/proc";
+		*what = "the host's /proc";
 		*layer = LAYER_PROC;
-		r = mount_proc(host);
+		r = keep_outer_proc(host);
 	}
 	if (r == 0) {
 		*layer = LAYER_ROOT;
 		*what = "pivot_root";
 		r = pivot();
 	}
+	return r;
+}
+
+/* A copy of the finished root, or, where that is another one than is wanted, one built from the beginning. */
+static int take_root(const struct sandbox_host *host, int template_fd, bool network, enum sandbox_layer *layer,
+		     const char **what)
+{
+	*layer = LAYER_MOUNTNS;
+	*what = "the finished root";
+	if (template_fd >= 0 && setns(template_fd, CLONE_NEWNS) < 0)
+		return -errno;
+	*what = "mount namespace";
+	if (unshare(CLONE_NEWNS) < 0)
+		return -errno;
+	return template_fd >= 0 ? 0 : build_root(host, network, layer, what);
+}
+
+int mounts_enter(const struct sandbox_host *host, const struct sandbox_frame *frame, int template_fd,
+		 enum sandbox_layer *layer, const char **what)
+{
+	int r = take_root(host, template_fd, frame->network, layer, what);
+
+	if (r == 0) {
+		*layer = LAYER_ROOT;
+		*what = "/dev/shm";
+		r = mount_tmpfs("/dev/shm", MIN(frame->tmp_max, SHM_MAX), MS_NOSUID | MS_NODEV | MS_NOEXEC, "1777");
+	}
+	if (r == 0) {
+		*what = "/tmp";
+		r = mount_tmpfs("/tmp", frame->tmp_max, MS_NOSUID | MS_NODEV, "1777");
+	}
+	if (r == 0) {
+		*what = "/proc";
+		*layer = LAYER_PROC;
+		r = mount_proc(host);
+	}
+	return r;
+}
+
+/* ---- In the spawner ---- */
+
+struct built {
+	int err;
+	uint32_t layer;
+	char what[40];
+};
+
+/* Builds the root and waits: its mount namespace is taken from it by descriptor. */
+static NORETURN void template_main(const struct sandbox_host *host, int out)
+{
+	struct built b = {.layer = LAYER_MOUNTNS, .what = "mount namespace"};
+	enum sandbox_layer layer;
+	const char *what = "";
+
+	umask(0);
+	if (unshare(CLONE_NEWNS) < 0) {
+		b.err = errno;
+	} else {
+		b.err = -build_root(host, false, &layer, &what);
+		b.layer = layer;
+		strncpy(b.what, what, sizeof(b.what) - 1);
+	}
+	if (write(out, &b, sizeof(b)) != sizeof(b))
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+static int open_mounts(pid_t pid)
+{
+	char path[64];
+	int fd, high;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, SANDBOX_FIRST_FD);
+	close(fd);
+	return high < 0 ? -errno : high;
+}
+
+static int make_template(struct sandbox_host *host, struct built *ret)
+{
+	int out[2], r = 0;
+	pid_t pid;
+
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0)
+		template_main(host, out[1]);
+	close(out[1]);
+	if (pid < 0 || read(out[0], ret, sizeof(*ret)) != sizeof(*ret))
+		r = -EPIPE;
+	else
+		r = ret->err ? -ret->err : open_mounts(pid);
+	if (r >= 0)
+		host->template_fd = r;
+	close(out[0]);
+	if (pid > 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	return MIN(r, 0);
+}
+
+int mounts_host_open(struct sandbox_host *host)
+{
+	int r = open_mounts(getpid());
+
+	host->mounts_fd = MAX(r, -1);
+	return MIN(r, 0);
+}
+
+int mounts_host_template(struct sandbox_host *host, enum sandbox_layer *layer, const char **what)
+{
+	static struct built b;
+	int r;
+
+	if (host->template_fd >= 0)
+		close(host->template_fd);
+	host->template_fd = -1;
+	b = (struct built){.layer = LAYER_ROOT, .what = "root"};
+	r = make_template(host, &b);
+	*layer = (enum sandbox_layer)b.layer;
+	*what = b.what;
+	return r;
+}
+
+/* ---- In the supervisor ---- */
+
+/* The folder as a mount that is attached nowhere. fd or -errno. */
+static int detached(const char *path)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+	int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW), r;
+
+	if (fd < 0)
+		return -errno;
+	if (mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0)
+		return fd;
+	r = -errno;
+	close(fd);
+	return r;
+}
+
+/* The sizes that the frame guessed. */
+static int resize_tmp(uint64_t tmp_max)
+{
+	int r = mount_tmpfs("/tmp", tmp_max, MS_REMOUNT | MS_NOSUID | MS_NODEV, "1777");
+
+	return r < 0 ? r
+		     : mount_tmpfs("/dev/shm", MIN(tmp_max, SHM_MAX),
+				   MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC, "1777");
+}
+
+static int mount_inside(const struct sandbox_host *host, const struct sandbox *s, const struct sandbox_spec *spec,
+			int workspace)
+{
+	char options[64] = "0755";
+	int r = spec->tmp_max != s->frame.tmp_max ? resize_tmp(spec->tmp_max) : 0;
+
+	if (r < 0)
+		return r;
+	if (workspace < 0) {
+		add_number(options, ",uid=", host->is_root ? spec->uid : geteuid());
+		add_number(options, ",gid=", host->is_root ? spec->uid : getegid());
+		return mount_tmpfs("/workspace", spec->tmp_max, MS_NOSUID | MS_NODEV, options);
+	}
+	return move_mount(workspace, "", AT_FDCWD, "/workspace", MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+/* Only mounts may be made in between: the paths are the sandbox's. */
+int mounts_workspace(const struct sandbox_host *host, const struct sandbox *s, const struct sandbox_spec *spec)
+{
+	int fd = spec->workspace ? detached(spec->workspace) : -1, r = 0;
+
+	if (spec->workspace && fd < 0)
+		return fd;
+	if (setns(s->mounts_fd, CLONE_NEWNS) < 0)
+		r = -errno;
+	else
+		r = mount_inside(host, s, spec, fd);
+	/* Without the way back nothing can go on. */
+	if (setns(host->mounts_fd, CLONE_NEWNS) < 0)
+		_exit(1);
+	if (fd >= 0)
+		close(fd);
 	return r;
 }

@@ -2,13 +2,19 @@
  * comes up. What is left out lowers the level; nothing is left out later. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/encode.h"
 #include "sandbox/layers.h"
+
+#define ATTEMPT_MS 30000
 
 static const char *const layer_names[LAYER_COUNT] = {
 	[LAYER_USERNS] = "userns",
@@ -85,37 +91,33 @@ struct attempt {
 	struct error error;
 };
 
-static void attempt(const struct sandbox_host *host, const char *workspace, struct attempt *ret)
+/* The first half of a sandbox: whatever may fail on this machine is in it. */
+static void attempt(const struct sandbox_host *host, struct attempt *ret)
 {
-	static char *const none[] = {NULL};
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	char id[32];
 	struct sandbox s = SANDBOX_INIT;
-	struct sandbox_spec spec = {
-		.id = id,
-		.uid = 65534,
-		.workspace = host->namespaces ? NULL : workspace,
-		.cwd = "/",
-		.argv = none,
-		.envp = none,
-		.memory_max = 64 << 20,
-		.tmp_max = 1 << 20,
-		.pids_max = 16,
-		.stdio = {null, null, null},
-	};
+	char name[32];
+	const struct sandbox_frame frame = {
+		.name = name, .memory_max = 64 << 20, .tmp_max = 1 << 20, .pids_max = 16};
+	int r;
 
 	*ret = (struct attempt){0};
-	snprintf(id, sizeof(id), "probe-%d", (int)getpid());
-	if (sandbox_start(host, &spec, &s, &ret->error) == 0) {
+	snprintf(name, sizeof(name), "probe-%d", (int)getpid());
+	if (sandbox_open(host, &frame, &s, &ret->error) == 0) {
+		struct pollfd p = {.fd = s.control, .events = POLLIN};
+
 		ret->cloned = true;
-		if (recv(s.control, &ret->message, sizeof(ret->message), 0) == sizeof(ret->message))
+		do
+			poll(&p, 1, ATTEMPT_MS);
+		while ((r = sandbox_receive(host, &s, &ret->message)) == -EAGAIN && p.revents);
+		if (r > 0) {
 			ret->ok = ret->message.event == INIT_READY;
-		else
+		} else {
+			ret->message = (struct init_message){.event = r ? INIT_FAILED : 0, .layer = LAYER_USERNS, .err = -r};
+			strcpy(ret->message.what, "opening the user namespace");
 			error_set(&ret->error, "sandbox_failed", "The sandbox's init died at once.");
+		}
 	}
 	sandbox_deinit(host, &s);
-	if (null >= 0)
-		close(null);
 }
 
 /* ---- What to leave out ---- */
@@ -128,6 +130,72 @@ static void leave_namespaces(struct sandbox_host *host, enum sandbox_layer layer
 	set(host, layer, false, "%s: %s; %s", what, strerror(err), userns_advice(err));
 	set(host, LAYER_PROC, false, "needs the namespaces");
 	set(host, LAYER_CGROUPNS, false, "needs the namespaces");
+}
+
+static bool may_make_namespaces(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct now[2] = {0};
+
+	return syscall(SYS_capget, &head, now) == 0 && now[0].effective & (1u << CAP_SYS_ADMIN);
+}
+
+/* Who may not make namespaces gets a user namespace of his own, in which he may. There is no way back from one that was
+ * made and cannot be used, so a child tries first. */
+static int own_userns(struct sandbox_host *host)
+{
+	int status = 0;
+	pid_t pid;
+
+	if (may_make_namespaces())
+		return 0;
+	pid = fork();
+	if (pid == 0)
+		_exit(-userns_own(host));
+	if (pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status))
+		return -EAGAIN;
+	if (WEXITSTATUS(status))
+		return -WEXITSTATUS(status);
+	host->owns_userns = true;
+	return userns_own(host);
+}
+
+static void leave_proc(struct sandbox_host *host, int err)
+{
+	host->proc = false;
+	set(host, LAYER_PROC, false, "%s; /proc is empty (a container that masks parts of its own /proc?)", strerror(err));
+}
+
+/* The root that all sandboxes have in common; without a /proc where none can be had. */
+static void make_template(struct sandbox_host *host)
+{
+	const char *what;
+	enum sandbox_layer layer;
+	int r = mounts_host_template(host, &layer, &what);
+
+	if (r < 0 && layer == LAYER_PROC && host->proc) {
+		leave_proc(host, -r);
+		r = mounts_host_template(host, &layer, &what);
+	}
+	if (r < 0)
+		leave_namespaces(host, layer, what, -r);
+}
+
+static int open_namespaces(struct sandbox_host *host)
+{
+	int r = own_userns(host);
+
+	return r < 0 ? r : mounts_host_open(host);
+}
+
+static void prepare(struct sandbox_host *host)
+{
+	int r = open_namespaces(host);
+
+	if (r < 0)
+		leave_namespaces(host, LAYER_USERNS, "a user namespace for the spawner", -r);
+	else
+		make_template(host);
 }
 
 static void leave_cgroup(struct sandbox_host *host, const char *what)
@@ -169,9 +237,8 @@ static bool leave_out(struct sandbox_host *host, const struct attempt *a)
 		leave_cgroup(host, strerror(m->err));
 		return true;
 	case LAYER_PROC:
-		host->proc = false;
-		set(host, LAYER_PROC, false, "%s; /proc is empty (a container that masks parts of its own /proc?)",
-		    strerror(m->err));
+		leave_proc(host, m->err);
+		make_template(host);
 		return true;
 	case LAYER_CGROUPNS:
 		host->cgroupns = false;
@@ -198,10 +265,10 @@ static bool leave_out(struct sandbox_host *host, const struct attempt *a)
 
 /* ---- The report ---- */
 
-/* A command finds its workspace by the host's path where there are no mounts, and its init where we cannot mount. */
+/* A command finds its workspace by the host's path where there are no mounts. */
 static bool is_shared(const struct sandbox_host *host)
 {
-	return host->is_root && !(host->namespaces && host->may_mount);
+	return host->is_root && !host->namespaces;
 }
 
 static enum sandbox_level level_of(const struct sandbox_host *host)
@@ -247,7 +314,8 @@ void sandbox_host_init(struct sandbox_host *host, const char *data_dir)
 {
 	char hex[SHA256_HEX_SIZE], name[32];
 
-	*host = (struct sandbox_host){.namespaces = true, .proc = true, .cgroupns = true};
+	*host = (struct sandbox_host){
+		.namespaces = true, .proc = true, .cgroupns = true, .template_fd = -1, .mounts_fd = -1};
 	host->is_root = geteuid() == 0;
 	host->landlock_abi = landlock_abi();
 	sha256_hex(data_dir, strlen(data_dir), hex);
@@ -267,8 +335,9 @@ void sandbox_host_probe(struct sandbox_host *host, const char *data_dir)
 		set(host, LAYER_SECCOMP, false, "building the filter: %s", strerror(-r));
 		return;
 	}
+	prepare(host);
 	for (;;) {
-		attempt(host, data_dir, &a);
+		attempt(host, &a);
 		if (a.ok)
 			break;
 		if (!leave_out(host, &a))
@@ -310,6 +379,9 @@ int sandbox_host_from_shape(struct sandbox_host *host, const char *data_dir, uin
 	if ((shape & SHAPE_LEAF && !host->cgroup.leaf[0]) || (shape & SHAPE_V1 && !host->cgroup.v1_memory[0]))
 		return -ENOTSUP;
 	host->namespaces = shape & SHAPE_NAMESPACES;
+	*ret_missing = LAYER_USERNS;
+	if (host->namespaces && open_namespaces(host) < 0)
+		return -ENOTSUP;
 	host->proc = host->namespaces && shape & SHAPE_PROC;
 	host->cgroupns = host->namespaces && shape & SHAPE_CGROUPNS;
 	if (!(shape & SHAPE_LANDLOCK))
@@ -325,6 +397,10 @@ int sandbox_host_from_shape(struct sandbox_host *host, const char *data_dir, uin
 
 void sandbox_host_deinit(struct sandbox_host *host)
 {
+	if (host->template_fd >= 0)
+		close(host->template_fd);
+	if (host->mounts_fd >= 0)
+		close(host->mounts_fd);
 	cgroup_host_deinit(&host->cgroup);
 	seccomp_host_deinit(host);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -16,10 +17,7 @@
 
 #include "sandbox/layers.h"
 
-#define NAMESPACES (CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
-
-/* The init's fds must be out of the way of the numbers it takes them to. */
-#define FIRST_FD 10
+#define NAMESPACES (CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
 
 static void close_fd(int *fd)
 {
@@ -49,86 +47,68 @@ static pid_t clone_init(const struct sandbox_host *host, bool network, const str
 	return pid;
 }
 
-/* The copies for the init: [0..2] stdio, [3] control, [4] workspace or -1. */
-static int copy_fds(const struct sandbox_host *host, const struct sandbox_spec *spec, int control, int fds[5])
+/* A pair of sockets: ours in *ret, theirs (out of the way) in *ret_inner. */
+static int make_pair(int *ret, int *ret_inner)
 {
-	for (int i = 0; i < 5; i++)
-		fds[i] = -1;
-	for (int i = 0; i < 4; i++) {
-		fds[i] = fcntl(i < 3 ? spec->stdio[i] : control, F_DUPFD_CLOEXEC, FIRST_FD);
-		if (fds[i] < 0)
-			return -errno;
-	}
-	if (spec->workspace && host->may_mount && host->namespaces) {
-		int fd = mounts_workspace(spec->workspace);
+	int pair[2];
 
-		if (fd < 0)
-			return fd;
-		fds[4] = fcntl(fd, F_DUPFD_CLOEXEC, FIRST_FD);
-		close(fd);
-		if (fds[4] < 0)
-			return -errno;
-	}
-	return 0;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	*ret = pair[0];
+	*ret_inner = fcntl(pair[1], F_DUPFD_CLOEXEC, SANDBOX_FIRST_FD);
+	close(pair[1]);
+	return *ret_inner < 0 ? -errno : 0;
 }
 
-static int step(const struct sandbox *s)
+static int start_init(const struct sandbox_host *host, struct sandbox *s, struct init_args *args)
 {
-	return send(s->control, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
-}
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), r;
 
-static int clone_and_map(const struct sandbox_host *host, const struct sandbox_spec *spec, const int fds[5],
-			 struct sandbox *s, struct error *err)
-{
-	struct sandbox_spec inner = *spec;
-	struct init_args args = {
-		.host = host, .spec = &inner, .cgroup = &s->cgroup, .control = fds[3], .workspace_fd = fds[4]};
-	int r;
-
-	memcpy(inner.stdio, fds, sizeof(inner.stdio));
-	s->init = clone_init(host, spec->network, &s->cgroup, &s->pidfd);
-	if (s->init == 0)
-		init_main(&args);
-	if (s->init < 0) {
-		r = -errno;
-		s->init = 0;
-		s->pidfd = -1;
-		error_set(err, "sandbox_failed", "clone3: %s.", strerror(-r));
-		return r;
-	}
-	r = host->namespaces ? userns_map(s->init, host->is_root, spec->uid) : 0;
+	args->null = null < 0 ? -1 : fcntl(null, F_DUPFD_CLOEXEC, SANDBOX_FIRST_FD);
+	close_fd(&null);
+	r = args->null < 0 ? -errno : make_pair(&s->control, &args->control);
+	if (r == 0)
+		r = make_pair(&s->order_fd, &args->order_fd);
 	if (r < 0)
-		error_set(err, "sandbox_failed", "Mapping the user ids: %s.", strerror(-r));
-	return r < 0 ? r : step(s);
+		return r;
+	s->order = mmap(NULL, ORDER_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (s->order == MAP_FAILED) {
+		s->order = NULL;
+		return -ENOMEM;
+	}
+	args->order = s->order;
+	s->init = clone_init(host, s->frame.network, &s->cgroup, &s->pidfd);
+	if (s->init == 0)
+		init_main(args);
+	if (s->init > 0)
+		return 0;
+	r = -errno;
+	s->init = 0;
+	s->pidfd = -1;
+	return r;
 }
 
-int sandbox_start(const struct sandbox_host *host, const struct sandbox_spec *spec, struct sandbox *ret,
-		  struct error *err)
+int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *frame, struct sandbox *ret,
+		 struct error *err)
 {
 	struct sandbox s = SANDBOX_INIT;
-	int pair[2] = {-1, -1}, fds[5] = {-1, -1, -1, -1, -1};
-	int r = cgroup_open(&host->cgroup, spec->id, spec->memory_max, spec->pids_max, &s.cgroup);
+	struct init_args args = {.host = host, .null = -1, .control = -1, .order_fd = -1};
+	int r = cgroup_open(&host->cgroup, frame->name, frame->memory_max, frame->pids_max, &s.cgroup);
 
 	if (r < 0) {
 		error_set(err, "sandbox_failed", "Making the cgroup: %s.", strerror(-r));
-		goto out;
+	} else {
+		s.frame = *frame;
+		args.frame = &s.frame;
+		args.cgroup = &s.cgroup;
+		r = start_init(host, &s, &args);
+		if (r < 0)
+			error_set(err, "sandbox_failed", "Cloning its first process: %s.", strerror(-r));
 	}
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		r = -errno;
-		error_set(err, "sandbox_failed", "socketpair: %s.", strerror(-r));
-		goto out;
-	}
-	s.control = pair[0];
-	r = copy_fds(host, spec, pair[1], fds);
-	if (r < 0) {
-		error_set(err, "sandbox_failed", "Opening the workspace: %s.", strerror(-r));
-		goto out;
-	}
-	r = clone_and_map(host, spec, fds, &s, err);
-out:
-	for (int i = 0; i < 5; i++)
-		close_fd(&fds[i]);
-	close_fd(&pair[1]);
+	close_fd(&args.null);
+	close_fd(&args.control);
+	close_fd(&args.order_fd);
+	s.frame.name = NULL;
 	if (r < 0)
 		sandbox_deinit(host, &s);
 	else
@@ -136,9 +116,157 @@ out:
 	return r;
 }
 
-int sandbox_go(struct sandbox *s)
+static int step(const struct sandbox *s)
 {
-	return step(s);
+	return send(s->control, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
+}
+
+static int open_mounts(pid_t init)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)init);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Its files in /proc are ours to open now; an ordinary user could not later. */
+static int on_userns(const struct sandbox_host *host, struct sandbox *s)
+{
+	int r = userns_open(s->init, &s->uid_map, &s->gid_map);
+
+	if (r < 0)
+		return r;
+	s->mounts_fd = open_mounts(s->init);
+	if (s->mounts_fd < 0)
+		return s->mounts_fd;
+	return host->owns_userns ? step(s) : 0;
+}
+
+int sandbox_receive(const struct sandbox_host *host, struct sandbox *s, struct init_message *ret)
+{
+	for (;;) {
+		ssize_t n = recv(s->control, ret, sizeof(*ret), MSG_DONTWAIT);
+		int r;
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return -EAGAIN;
+		if (n != sizeof(*ret))
+			return 0;
+		if (ret->event != INIT_USERNS)
+			return 1;
+		r = on_userns(host, s);
+		if (r < 0)
+			return r == -EAGAIN ? -EIO : r;
+	}
+}
+
+/* ---- The order ---- */
+
+static void *order_alloc(struct sandbox_order *o, size_t n)
+{
+	size_t at = (o->used + 7) & ~(size_t)7;
+
+	if (n > ORDER_SIZE - sizeof(*o) - at)
+		return NULL;
+	o->used = at + n;
+	return o->data + at;
+}
+
+static char *order_string(struct sandbox_order *o, const char *text)
+{
+	size_t n = strlen(text) + 1;
+	char *p = order_alloc(o, n);
+
+	return p ? memcpy(p, text, n) : NULL;
+}
+
+static char **order_strings(struct sandbox_order *o, char *const *items)
+{
+	size_t n = 0;
+	char **p;
+
+	while (items[n])
+		n++;
+	p = order_alloc(o, (n + 1) * sizeof(*p));
+	for (size_t i = 0; p && i < n; i++)
+		if (!(p[i] = order_string(o, items[i])))
+			return NULL;
+	if (p)
+		p[n] = NULL;
+	return p;
+}
+
+static int write_order(const struct sandbox_host *host, struct sandbox_order *o, const struct sandbox_spec *spec)
+{
+	o->used = 0;
+	o->uid = spec->uid;
+	o->memory_max = spec->memory_max;
+	o->file_size_max = spec->file_size_max;
+	o->pids_max = spec->pids_max;
+	o->workspace = order_string(o, host->namespaces ? "/workspace" : spec->workspace);
+	o->cwd = order_string(o, spec->cwd);
+	o->argv = order_strings(o, spec->argv);
+	o->envp = order_strings(o, spec->envp);
+	return o->workspace && o->cwd && o->argv && o->envp ? 0 : -E2BIG;
+}
+
+static int send_order(const struct sandbox *s, const int stdio[3])
+{
+	union {
+		struct cmsghdr align;
+		char data[CMSG_SPACE(3 * sizeof(int))];
+	} extra = {0};
+	char byte = 0;
+	struct iovec iov = {&byte, 1};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = sizeof(extra)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(3 * sizeof(int));
+	memcpy(CMSG_DATA(c), stdio, 3 * sizeof(int));
+	return sendmsg(s->order_fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Whoever it is on the host, inside it is INNER_UID. */
+static int map_ids(const struct sandbox_host *host, struct sandbox *s, uid_t uid)
+{
+	int r = userns_map(s->uid_map, s->gid_map, host->is_root ? uid : geteuid(), host->is_root ? uid : getegid());
+
+	close_fd(&s->uid_map);
+	close_fd(&s->gid_map);
+	return r;
+}
+
+int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct sandbox_spec *spec, struct error *err)
+{
+	const char *what = "Its arguments and variables";
+	int r = write_order(host, s->order, spec);
+
+	if (r == 0 && (spec->memory_max != s->frame.memory_max || spec->pids_max != s->frame.pids_max)) {
+		what = "Its limits";
+		r = cgroup_limit(&s->cgroup, spec->memory_max, spec->pids_max);
+	}
+	if (r == 0 && host->namespaces) {
+		what = "Its workspace";
+		r = mounts_workspace(host, s, spec);
+	}
+	if (r == 0 && host->namespaces) {
+		what = "Its user ids";
+		r = map_ids(host, s, spec->uid);
+	}
+	if (r == 0) {
+		what = "Its first process";
+		r = send_order(s, spec->stdio);
+	}
+	if (r == 0)
+		r = step(s);
+	close_fd(&s->order_fd);
+	if (r < 0)
+		error_set(err, "sandbox_failed", "%s: %s.", what, strerror(-r));
+	return r;
 }
 
 /* ---- The end ---- */
@@ -215,6 +343,12 @@ void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s)
 	}
 	close_fd(&s->pidfd);
 	close_fd(&s->control);
+	close_fd(&s->order_fd);
+	close_fd(&s->uid_map);
+	close_fd(&s->gid_map);
+	close_fd(&s->mounts_fd);
+	if (s->order)
+		munmap(s->order, ORDER_SIZE);
 	cgroup_deinit(&s->cgroup);
 	*s = SANDBOX_INIT;
 }

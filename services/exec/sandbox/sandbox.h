@@ -3,9 +3,13 @@
  * The spawner finds out once what the machine allows (sandbox_host_probe) by really making sandboxes; what worked then
  * is required of every later sandbox: a layer that fails to come up ends the command, never weakens it.
  *
- * Making one: sandbox_start clones the inner init (process 1 of the sandbox's pid namespace), which builds every layer
- * around itself, reports INIT_READY and waits; sandbox_go lets it start the leader, the command itself. The init reaps
- * whatever falls to it and reports the leader's end. Between clone and exec only system calls are made.
+ * Making one has two halves, so that it can be made ahead. sandbox_open clones the inner init (process 1 of the sandbox's
+ * pid namespace), which builds every layer that is the same for all commands around itself, clones the leader (the later
+ * command), reports INIT_READY and waits. sandbox_go puts in what only the command knows: its workspace, user id, limits,
+ * arguments; the leader takes them and becomes the command. Nothing foreign runs before that, and what a half-made
+ * sandbox still holds (two capabilities of its own user namespace, to take on the user id) is given up before the command
+ * starts. The init reaps whatever falls to it and reports the leader's end. Between clone and exec only system calls are
+ * made.
  *
  * A layer = one file: userns.c (ids), mounts.c (root), net.c, limits.c (rlimits, capabilities), landlock.c, seccomp.c,
  * cgroup.c. To add one: a value in enum sandbox_layer, its name in host.c, its call in init.c, a line in probe.c if it
@@ -17,6 +21,10 @@
 
 #include "base/error.h"
 #include "sandbox/cgroup.h"
+
+/* What is open in spawner and supervisor and needed in the init has numbers from here up, out of the way of those that it
+ * takes them to; the host's own come first. */
+#define SANDBOX_FIRST_FD 10
 
 enum sandbox_layer {
 	LAYER_USERNS,
@@ -76,11 +84,12 @@ struct sandbox_place {
 struct sandbox_host {
 	bool is_root;
 	bool namespaces; /* all of them; otherwise level SANDBOX_LANDLOCK at most */
-	bool may_mount;  /* also outside of a sandbox; otherwise the init mounts the workspace, as the workspace's user
-			  */
+	bool owns_userns; /* the namespaces are made in one of our own: an ordinary user, or a root without rights */
 	bool proc, cgroupns;
 	int landlock_abi;
 	uint64_t page_size;
+	int template_fd; /* a mount namespace with the finished root, which each sandbox gets a copy of; -1: each builds its own */
+	int mounts_fd;   /* our own mount namespace; -1: without namespaces */
 	struct sandbox_place places[SANDBOX_MAX_PLACES];
 	size_t n_places;
 	/* Two filters, both loaded: which calls exist, and which arguments they may have. */
@@ -104,9 +113,16 @@ uint32_t sandbox_host_shape(const struct sandbox_host *host);
 int sandbox_host_from_shape(struct sandbox_host *host, const char *data_dir, uint32_t shape,
 			    enum sandbox_layer *ret_missing);
 
-/* One sandbox to make. Strings and arrays belong to the caller and live until sandbox_start returns. */
+/* What must be known before one is made. */
+struct sandbox_frame {
+	const char *name; /* names the cgroup */
+	uint64_t memory_max, tmp_max; /* bytes; may be others in the end */
+	unsigned pids_max;
+	bool network; /* the host's; otherwise none */
+};
+
+/* The command in it. Strings and arrays belong to the caller and live until sandbox_go returns. */
 struct sandbox_spec {
-	const char *id;        /* names the cgroup */
 	uid_t uid;             /* as root: the command's own user id on the host */
 	const char *workspace; /* the folder's path; NULL = an empty one that goes with the sandbox */
 	const char *cwd;       /* inside, absolute */
@@ -116,43 +132,61 @@ struct sandbox_spec {
 	uint64_t tmp_max;       /* bytes of /tmp */
 	uint64_t file_size_max; /* bytes of one file; 0 = no limit */
 	unsigned pids_max;
-	bool network; /* the host's; otherwise none */
 	int stdio[3]; /* the command's ends */
 };
 
 enum init_event {
 	INIT_FAILED = 1,  /* a layer did not come up: layer, err, what */
+	INIT_USERNS,      /* its user namespace is there; sandbox_receive keeps this to itself */
 	INIT_READY,       /* all layers are up; waits for sandbox_go */
 	INIT_EXEC_FAILED, /* the leader could not start: err; an exit follows */
 	INIT_CWD_FAILED,  /* the working directory: err */
-	INIT_EXITED,      /* the leader ended: wait_status, max_rss_kib */
+	INIT_EXITED,      /* the leader ended: wait_status, max_rss_kib, cpu_us, is_alone */
 };
 
-/* What the inner init says on sandbox.control, one per datagram. */
+/* What the inner init and the leader say on sandbox.control, one per datagram. */
 struct init_message {
 	uint32_t event; /* enum init_event */
 	uint32_t layer; /* enum sandbox_layer */
 	int32_t err;    /* positive errno */
 	int32_t wait_status;
-	uint64_t max_rss_kib;
+	uint64_t max_rss_kib, cpu_us; /* of all that ended inside */
+	uint32_t is_alone;            /* no other process is left inside */
 	char what[60];
 };
+
+struct sandbox_order;
 
 struct sandbox {
 	pid_t init;
 	int pidfd;   /* readable when everything inside is dead */
 	int control; /* SOCK_SEQPACKET; struct init_message comes */
+	int order_fd; /* to the leader */
+	int uid_map, gid_map; /* files of the user namespace, until it has its ids; -1 = none */
+	int mounts_fd; /* its mount namespace; -1 = none */
+	struct sandbox_frame frame; /* name: the cgroup's copy */
+	struct sandbox_order *order; /* memory that the leader sees too */
 	struct cgroup cgroup;
 	bool is_reaped;
 };
 
-#define SANDBOX_INIT ((struct sandbox){.pidfd = -1, .control = -1, .cgroup = CGROUP_INIT})
+#define SANDBOX_INIT                                                                                                   \
+	((struct sandbox){.pidfd = -1,                                                                                 \
+			  .control = -1,                                                                               \
+			  .order_fd = -1,                                                                              \
+			  .uid_map = -1,                                                                               \
+			  .gid_map = -1,                                                                               \
+			  .mounts_fd = -1,                                                                             \
+			  .cgroup = CGROUP_INIT})
 
-/* Returns 0, or -errno with what failed in err. The stdio fds stay the caller's. */
-int sandbox_start(const struct sandbox_host *host, const struct sandbox_spec *spec, struct sandbox *ret,
-		  struct error *err);
-/* After INIT_READY: the leader starts. */
-int sandbox_go(struct sandbox *s);
+/* Begins to make one. Returns 0, or -errno with what failed in err. */
+int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *frame, struct sandbox *ret,
+		 struct error *err);
+/* After control became readable. 1 = a message, 0 = the init is gone, -EAGAIN = nothing now, -errno: it failed. */
+int sandbox_receive(const struct sandbox_host *host, struct sandbox *s, struct init_message *ret);
+/* After INIT_READY: the leader becomes the command. Returns 0, or -errno with what failed in err: then nothing has run.
+ * The stdio fds stay the caller's. */
+int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct sandbox_spec *spec, struct error *err);
 /* Kills everything inside; pidfd becomes readable when the last process is dead. */
 void sandbox_kill(const struct sandbox_host *host, struct sandbox *s);
 struct rusage;

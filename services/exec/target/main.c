@@ -182,6 +182,7 @@ static void attend(struct helper *h)
 	a->network = h->req.network;
 	a->on_output = on_output;
 	attendant_start(a, h->dir);
+	attendant_go(a);
 	while (a->state != ATTEND_ENDED)
 		turn(h);
 	tell_start(h);
