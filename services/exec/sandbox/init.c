@@ -135,15 +135,16 @@ static void lock_down(const struct init_args *a)
 
 /* ---- On order ---- */
 
-/* What is left of the layers: the same for init and leader. */
-static void take_on(const struct init_args *a)
+/* What is left of the layers. The init takes on the same, but for one thing: where its death must end the leader by a
+ * signal, it may not be in a Landlock domain of its own, from which it could not send one. */
+static void take_on(const struct init_args *a, bool is_leader)
 {
 	const struct sandbox_order *o = a->order;
 	const char *what = "";
 	int r = limits_set(a->host, o->memory_max, o->file_size_max, o->pids_max, &what);
 
 	require(LAYER_RLIMITS, r, what);
-	if (a->host->landlock_abi > 0) {
+	if (a->host->landlock_abi > 0 && (is_leader || a->host->namespaces)) {
 		r = landlock_enter(a->host, FD_RULES, o->workspace, &what);
 		require(LAYER_LANDLOCK, r, what);
 		close(FD_RULES);
@@ -194,7 +195,7 @@ static NORETURN void leader_main(const struct init_args *a)
 	umask(022);
 	if (await_order() < 0)
 		_exit(1);
-	take_on(a);
+	take_on(a, true);
 	if (!a->host->namespaces)
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* the change of user cleared it */
 	ioctl(STDIN_FILENO, TIOCSCTTY, 0); /* a terminal becomes its own; on anything else this does nothing */
@@ -280,7 +281,7 @@ void init_main(const struct init_args *a)
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	say(&ready);
 	await_step(); /* the order is on its way to the leader */
-	take_on(a);
+	take_on(a, false);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	syscall(SYS_close_range, 0, 2, 0);
 	reap_all(leader);
