@@ -2,9 +2,9 @@
  * output a place and tells the world: the supervisor of a local command (spool, control socket), or the program on an
  * SSH target (frames). Nothing here allocates after the start.
  *
- *	attendant_start; attendant_go; until state is ATTEND_ENDED: attendant_poll into one's own poll set, attendant_handle,
- *	attendant_step; attendant_finish; a->result is the end; attendant_deinit. result.started_us says that the leader
- *runs. */
+ *	attendant_start; attendant_go; until state is ATTEND_ENDED: attendant_poll into one's own poll set,
+ *attendant_handle, attendant_step; attendant_finish; a->result is the end; attendant_deinit. result.started_us says
+ *that the leader runs. */
 #pragma once
 
 #include <poll.h>
@@ -33,12 +33,12 @@ struct attendant {
 	uint64_t start_us;    /* monotonic, of the leader */
 	struct sandbox sandbox;
 	struct sandbox_spec command; /* for sandbox_go; its strings are in the arena */
-	bool is_ready;    /* the sandbox */
-	bool is_recorded; /* the owner has said attendant_go */
-	bool is_alone;    /* the leader ended, and left nobody behind */
-	int out[2];   /* our ends of stdout and stderr, or of the terminal and -1; -1 = ended */
-	int in;       /* our end of stdin, -1 = none or closed */
-	size_t in_at; /* bytes of the spec's input written */
+	bool is_ready;               /* the sandbox */
+	bool is_recorded;            /* the owner has said attendant_go */
+	bool is_alone;               /* the leader ended, and left nobody behind */
+	int out[2];                  /* our ends of stdout and stderr, or of the terminal and -1; -1 = ended */
+	int in;                      /* our end of stdin, -1 = none or closed */
+	size_t in_at;                /* bytes of the spec's input written */
 	char *buffer;
 	/* With spec->has_input: what came for stdin and waits to be taken. */
 	char *pending;
@@ -59,8 +59,8 @@ struct attendant {
 void attendant_init(struct attendant *a, struct arena *arena);
 /* Begins to make the sandbox ahead, before there is a spec. 0 or -errno with the reason in err. */
 int attendant_open(struct attendant *a, const struct sandbox_frame *frame, struct error *err);
-/* Makes everything ready, also the sandbox if there is none yet; `dir` (absolute) has the folder workspaces/. On failure
- * it has ended with a reason. */
+/* Makes everything ready, also the sandbox if there is none yet; `dir` (absolute) has the folder workspaces/. On
+ * failure it has ended with a reason. */
 int attendant_start(struct attendant *a, const char *dir);
 /* That it starts is on record: the command may run, as soon as the sandbox is there. */
 void attendant_go(struct attendant *a);

@@ -158,7 +158,7 @@ test('a lost layer is named', { skip: !isRoot && 'needs root' }, async () => {
 // A container with the few rights that the target's own has: no CAP_SYS_ADMIN.
 test('root without the right to mount gives a command its workspace all the same', { skip: !isRoot && 'needs root' }, async () => {
   const bare = join(place, 'bare');
-  const few = ['setpriv', '--bounding-set=-all,+chown,+dac_override,+fowner,+kill,+setgid,+setuid,+sys_chroot', ogentTarget, '--dir', bare];
+  const few = ['setpriv', '--bounding-set=-all,+chown,+dac_override,+fowner,+kill,+setfcap,+setgid,+setuid,+sys_chroot', ogentTarget, '--dir', bare];
   const p = new Target(few).send(probe());
   await p.closed;
   assert.ok(p.report.level >= 2, JSON.stringify(p.report));

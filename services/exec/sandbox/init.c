@@ -1,7 +1,7 @@
-/* The inner init, process 1 of the sandbox, and the leader, its first child, which becomes the command. Both are copies of
- * the supervisor's memory that never return to it: from the clone on they make system calls only. The init cannot be
- * traced or looked into from inside (not dumpable), takes no signals from there (process 1), and is under every layer that
- * the command is under.
+/* The inner init, process 1 of the sandbox, and the leader, its first child, which becomes the command. Both are copies
+ * of the supervisor's memory that never return to it: from the clone on they make system calls only. The init cannot be
+ * traced or looked into from inside (not dumpable), takes no signals from there (process 1), and is under every layer
+ * that the command is under.
  *
  * Reading order: init_main (everything that is the same for all commands), leader_main (the rest, on order). */
 #include <errno.h>
@@ -91,8 +91,8 @@ static void reset_signals(void)
 
 /* ---- Before there is a command ---- */
 
-/* The layers that only exist with namespaces. All of them belong to the spawner's user namespace; the own one comes last,
- * so that not even its root would have a right over them. */
+/* The layers that only exist with namespaces. All of them belong to the spawner's user namespace; the own one comes
+ * last, so that not even its root would have a right over them. */
 static void enter_namespaces(const struct init_args *a)
 {
 	struct init_message m = {.event = INIT_USERNS};

@@ -26,7 +26,8 @@ int userns_become(const struct sandbox_host *host, uid_t uid, const char **what)
 void mounts_host_init(struct sandbox_host *host);
 /* Our own mount namespace, to come back to: fills host->mounts_fd. 0 or -errno. */
 int mounts_host_open(struct sandbox_host *host);
-/* Fills host->template_fd, again after host->proc has changed. Not between clone and exec. 0 or -errno; *layer as below. */
+/* Fills host->template_fd, again after host->proc has changed. Not between clone and exec. 0 or -errno; *layer as
+ * below. */
 int mounts_host_template(struct sandbox_host *host, enum sandbox_layer *layer, const char **what);
 /* In the init: the root with its own /proc, /tmp, /dev/shm; a copy of the template's, or (-1) built from the beginning.
  * *layer says which one failed: LAYER_MOUNTNS, LAYER_ROOT or LAYER_PROC. */
@@ -85,9 +86,9 @@ struct init_args {
 	const struct sandbox_frame *frame;
 	const struct cgroup *cgroup;
 	const struct sandbox_order *order;
-	int null;         /* what its standard descriptors are until then */
-	int control;      /* our end of the socket pair */
-	int order_fd;     /* the leader's end */
+	int null;     /* what its standard descriptors are until then */
+	int control;  /* our end of the socket pair */
+	int order_fd; /* the leader's end */
 };
 /* The inner init: never returns. */
 void init_main(const struct init_args *args) NORETURN;

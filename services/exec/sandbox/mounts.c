@@ -2,9 +2,10 @@
  * and three writable places: /workspace, /tmp, /dev/shm. Everything is mounted by file descriptor (open_tree,
  * mount_setattr, move_mount: Linux 5.12), so that no path of the host is needed twice.
  *
- * What is the same for all sandboxes is built once, in a mount namespace that holds nothing else (mounts_host_template);
- * each sandbox takes a copy of that and adds what is its own: /proc, /tmp, /dev/shm, and last the workspace, which the
- * supervisor puts in from outside, because under Landlock and seccomp nobody inside may mount. */
+ * What is the same for all sandboxes is built once, in a mount namespace that holds nothing else
+ * (mounts_host_template); each sandbox takes a copy of that and adds what is its own: /proc, /tmp, /dev/shm, and last
+ * the workspace, which the supervisor puts in from outside, because under Landlock and seccomp nobody inside may mount.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -19,7 +20,7 @@
 
 #include "sandbox/layers.h"
 
-#define BASE "/tmp"      /* any folder that is always there: our root is built on top of it */
+#define BASE "/tmp" /* any folder that is always there: our root is built on top of it */
 #define SHM_MAX (64u << 20)
 #define OUTER_PROC "/run" /* where a finished root keeps the host's /proc, until the sandbox has its own */
 
@@ -221,7 +222,8 @@ static int mount_tmpfs(const char *to, uint64_t size, unsigned long flags, const
 	return mount("tmpfs", to, "tmpfs", flags, options) < 0 ? -errno : 0;
 }
 
-/* In a user namespace a /proc can only be mounted where one can be seen already (mount_too_revealing in fs/namespace.c). */
+/* In a user namespace a /proc can only be mounted where one can be seen already (mount_too_revealing in
+ * fs/namespace.c). */
 static int keep_outer_proc(const struct sandbox_host *host)
 {
 	return host->proc && host->owns_userns ? bind_path("/proc", 0, OUTER_PROC + 1) : 0;
@@ -439,8 +441,8 @@ static int resize_tmp(uint64_t tmp_max)
 	int r = mount_tmpfs("/tmp", tmp_max, MS_REMOUNT | MS_NOSUID | MS_NODEV, "1777");
 
 	return r < 0 ? r
-		     : mount_tmpfs("/dev/shm", MIN(tmp_max, SHM_MAX),
-				   MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC, "1777");
+		     : mount_tmpfs("/dev/shm", MIN(tmp_max, SHM_MAX), MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+				   "1777");
 }
 
 static int mount_inside(const struct sandbox_host *host, const struct sandbox *s, const struct sandbox_spec *spec,

@@ -74,7 +74,8 @@ static const char *userns_advice(int err)
 	case EPERM:
 	case EACCES:
 		return "user namespaces are refused here: on Ubuntu set sysctl "
-		       "kernel.apparmor_restrict_unprivileged_userns=0; in a container allow them";
+		       "kernel.apparmor_restrict_unprivileged_userns=0; in a container allow them (as root they need "
+		       "CAP_SETFCAP)";
 	case ENOSPC: return "no user namespaces left: raise sysctl user.max_user_namespaces";
 	case EINVAL:
 	case ENOSYS: return "the kernel lacks a namespace or clone3 (Linux 5.12 or later is needed)";
@@ -96,8 +97,7 @@ static void attempt(const struct sandbox_host *host, struct attempt *ret)
 {
 	struct sandbox s = SANDBOX_INIT;
 	char name[32];
-	const struct sandbox_frame frame = {
-		.name = name, .memory_max = 64 << 20, .tmp_max = 1 << 20, .pids_max = 16};
+	const struct sandbox_frame frame = {.name = name, .memory_max = 64 << 20, .tmp_max = 1 << 20, .pids_max = 16};
 	int r;
 
 	*ret = (struct attempt){0};
@@ -112,7 +112,8 @@ static void attempt(const struct sandbox_host *host, struct attempt *ret)
 		if (r > 0) {
 			ret->ok = ret->message.event == INIT_READY;
 		} else {
-			ret->message = (struct init_message){.event = r ? INIT_FAILED : 0, .layer = LAYER_USERNS, .err = -r};
+			ret->message =
+				(struct init_message){.event = r ? INIT_FAILED : 0, .layer = LAYER_USERNS, .err = -r};
 			strcpy(ret->message.what, "opening the user namespace");
 			error_set(&ret->error, "sandbox_failed", "The sandbox's init died at once.");
 		}
@@ -163,7 +164,8 @@ static int own_userns(struct sandbox_host *host)
 static void leave_proc(struct sandbox_host *host, int err)
 {
 	host->proc = false;
-	set(host, LAYER_PROC, false, "%s; /proc is empty (a container that masks parts of its own /proc?)", strerror(err));
+	set(host, LAYER_PROC, false, "%s; /proc is empty (a container that masks parts of its own /proc?)",
+	    strerror(err));
 }
 
 /* The root that all sandboxes have in common; without a /proc where none can be had. */

@@ -3,13 +3,13 @@
  * The spawner finds out once what the machine allows (sandbox_host_probe) by really making sandboxes; what worked then
  * is required of every later sandbox: a layer that fails to come up ends the command, never weakens it.
  *
- * Making one has two halves, so that it can be made ahead. sandbox_open clones the inner init (process 1 of the sandbox's
- * pid namespace), which builds every layer that is the same for all commands around itself, clones the leader (the later
- * command), reports INIT_READY and waits. sandbox_go puts in what only the command knows: its workspace, user id, limits,
- * arguments; the leader takes them and becomes the command. Nothing foreign runs before that, and what a half-made
- * sandbox still holds (two capabilities of its own user namespace, to take on the user id) is given up before the command
- * starts. The init reaps whatever falls to it and reports the leader's end. Between clone and exec only system calls are
- * made.
+ * Making one has two halves, so that it can be made ahead. sandbox_open clones the inner init (process 1 of the
+ * sandbox's pid namespace), which builds every layer that is the same for all commands around itself, clones the leader
+ * (the later command), reports INIT_READY and waits. sandbox_go puts in what only the command knows: its workspace,
+ * user id, limits, arguments; the leader takes them and becomes the command. Nothing foreign runs before that, and what
+ * a half-made sandbox still holds (two capabilities of its own user namespace, to take on the user id) is given up
+ * before the command starts. The init reaps whatever falls to it and reports the leader's end. Between clone and exec
+ * only system calls are made.
  *
  * A layer = one file: userns.c (ids), mounts.c (root), net.c, limits.c (rlimits, capabilities), landlock.c, seccomp.c,
  * cgroup.c. To add one: a value in enum sandbox_layer, its name in host.c, its call in init.c, a line in probe.c if it
@@ -22,8 +22,8 @@
 #include "base/error.h"
 #include "sandbox/cgroup.h"
 
-/* What is open in spawner and supervisor and needed in the init has numbers from here up, out of the way of those that it
- * takes them to; the host's own come first. */
+/* What is open in spawner and supervisor and needed in the init has numbers from here up, out of the way of those that
+ * it takes them to; the host's own come first. */
 #define SANDBOX_FIRST_FD 10
 
 enum sandbox_layer {
@@ -83,12 +83,13 @@ struct sandbox_place {
 /* Found out once, in the spawner; the same for every sandbox. */
 struct sandbox_host {
 	bool is_root;
-	bool namespaces; /* all of them; otherwise level SANDBOX_LANDLOCK at most */
+	bool namespaces;  /* all of them; otherwise level SANDBOX_LANDLOCK at most */
 	bool owns_userns; /* the namespaces are made in one of our own: an ordinary user, or a root without rights */
 	bool proc, cgroupns;
 	int landlock_abi;
 	uint64_t page_size;
-	int template_fd; /* a mount namespace with the finished root, which each sandbox gets a copy of; -1: each builds its own */
+	int template_fd; /* a mount namespace with the finished root, which each sandbox gets a copy of; -1: each builds
+			    its own */
 	int mounts_fd;   /* our own mount namespace; -1: without namespaces */
 	struct sandbox_place places[SANDBOX_MAX_PLACES];
 	size_t n_places;
@@ -115,7 +116,7 @@ int sandbox_host_from_shape(struct sandbox_host *host, const char *data_dir, uin
 
 /* What must be known before one is made. */
 struct sandbox_frame {
-	const char *name; /* names the cgroup */
+	const char *name;             /* names the cgroup */
 	uint64_t memory_max, tmp_max; /* bytes; may be others in the end */
 	unsigned pids_max;
 	bool network; /* the host's; otherwise none */
@@ -159,24 +160,24 @@ struct sandbox_order;
 
 struct sandbox {
 	pid_t init;
-	int pidfd;   /* readable when everything inside is dead */
-	int control; /* SOCK_SEQPACKET; struct init_message comes */
-	int order_fd; /* to the leader */
-	int uid_map, gid_map; /* files of the user namespace, until it has its ids; -1 = none */
-	int mounts_fd; /* its mount namespace; -1 = none */
-	struct sandbox_frame frame; /* name: the cgroup's copy */
+	int pidfd;                   /* readable when everything inside is dead */
+	int control;                 /* SOCK_SEQPACKET; struct init_message comes */
+	int order_fd;                /* to the leader */
+	int uid_map, gid_map;        /* files of the user namespace, until it has its ids; -1 = none */
+	int mounts_fd;               /* its mount namespace; -1 = none */
+	struct sandbox_frame frame;  /* name: the cgroup's copy */
 	struct sandbox_order *order; /* memory that the leader sees too */
 	struct cgroup cgroup;
 	bool is_reaped;
 };
 
-#define SANDBOX_INIT                                                                                                   \
-	((struct sandbox){.pidfd = -1,                                                                                 \
-			  .control = -1,                                                                               \
-			  .order_fd = -1,                                                                              \
-			  .uid_map = -1,                                                                               \
-			  .gid_map = -1,                                                                               \
-			  .mounts_fd = -1,                                                                             \
+#define SANDBOX_INIT                       \
+	((struct sandbox){.pidfd = -1,     \
+			  .control = -1,   \
+			  .order_fd = -1,  \
+			  .uid_map = -1,   \
+			  .gid_map = -1,   \
+			  .mounts_fd = -1, \
 			  .cgroup = CGROUP_INIT})
 
 /* Begins to make one. Returns 0, or -errno with what failed in err. */

@@ -33,8 +33,8 @@ static int write_file(pid_t pid, const char *name, const char *text)
 
 /* ---- The spawner's own ---- */
 
-/* From outside, because only there a root may give all ids. An ordinary user may map only himself, and only with setgroups
- * switched off. */
+/* From outside, because only there a root may give all ids. An ordinary user may map only himself, and only with
+ * setgroups switched off. */
 static int map_all(pid_t pid, const struct sandbox_host *host)
 {
 	char uids[64] = "0 0 4294967295\n", gids[64] = "0 0 4294967295\n";
