@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -183,6 +184,20 @@ static int await_order(void)
 	return syscall(SYS_close_range, FD_REST, ~0u, 0) < 0 ? -errno : 0;
 }
 
+/* A plan's processes work on it, each on its own copy: at the same place, but not shared any more. */
+static int own_order(const struct sandbox_order *o)
+{
+	size_t n = (sizeof(*o) + o->used + 4095) & ~(size_t)4095;
+	void *copy = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (copy == MAP_FAILED)
+		return -ENOMEM;
+	memcpy(copy, o, sizeof(*o) + o->used);
+	if (mremap(copy, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)(uintptr_t)o) == MAP_FAILED)
+		return -errno;
+	return 0;
+}
+
 static NORETURN void leader_main(const struct init_args *a)
 {
 	struct init_message m = {.event = INIT_EXEC_FAILED};
@@ -201,8 +216,8 @@ static NORETURN void leader_main(const struct init_args *a)
 	ioctl(STDIN_FILENO, TIOCSCTTY, 0); /* a terminal becomes its own; on anything else this does nothing */
 	if (chdir(o->cwd) < 0) {
 		m.event = INIT_CWD_FAILED;
-	} else if (plan_is(spec->argv)) {
-		plan_run((char **)(uintptr_t)spec->argv, spec->envp);
+	} else if (plan_is(o->argv) && own_order(o) == 0) {
+		plan_run(o->argv, o->envp);
 	} else {
 		environ = o->envp; /* execvp looks for PATH there */
 		execvp(o->argv[0], o->argv);
