@@ -28,6 +28,7 @@ struct keyring {
 	const char *audiences[3];
 	struct token_keys *keys;
 	struct token_cache *cache;
+	struct revocations *revocations; /* NULL: none */
 
 	struct http_pool *auth;
 	struct http_fetch *fetch; /* under way, or NULL */
@@ -174,6 +175,12 @@ void keyring_free(struct keyring *k)
 	free(k);
 }
 
+void keyring_set_revocations(struct keyring *k, struct revocations *r)
+{
+	k->revocations = r;
+	token_cache_set_revocations(k->cache, r);
+}
+
 struct token_keys *keyring_keys(struct keyring *k)
 {
 	return k->keys;
@@ -203,6 +210,8 @@ enum token_result keyring_check(struct keyring *k, struct str token, struct aren
 		read_key_files(k);
 		r = token_check(k->keys, token, k->audiences, now, a, ret);
 	}
+	if (r == TOKEN_OK && k->revocations && revocations_cover(k->revocations, ret))
+		return TOKEN_REVOKED;
 	if (r == TOKEN_OK)
 		token_cache_put(k->cache, token, ret);
 	return r;
