@@ -88,7 +88,7 @@ void service_add_health(struct service *s);
 void sse_stop(struct exchange_full *f);
 /* Ends every lasting answer, so that the clients come back to another instance. */
 void sse_cut_all(struct service *s);
-/* Ends the lasting answers of those whose token is revoked. */
+/* Ends the lasting answers of those whose token is revoked or has other rights now: they may come again. */
 void sse_cut_revoked(struct service *s);
 /* revocation_feed.c */
 struct revocation_feed *revocation_feed_new(struct service *s, struct revocations *set);

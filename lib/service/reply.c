@@ -158,7 +158,7 @@ void sse_cut_revoked(struct service *s)
 	for (bool goes_on = true; goes_on;) {
 		goes_on = false;
 		list_foreach (f, &s->sse, struct exchange_full, sse_link) {
-			if (!f->x.who.user_id || !revocations_cover(s->revocations, &f->x.who))
+			if (!f->x.who.user_id || !revocations_concern(s->revocations, &f->x.who))
 				continue;
 			f->sse_cut = goes_on = true;
 			reply_sse_end(&f->x);

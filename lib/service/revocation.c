@@ -11,7 +11,11 @@
 
 struct entry {
 	UT_hash_handle hh;
-	int64_t rights, at_us, until_us;
+	int64_t at_us, until_us;
+	/* Of a user: tokens with a smaller epoch than `dead` are revoked, those from there up to `rights` have
+	 * these permissions: one text after the other, each with its NUL. */
+	int64_t dead, rights;
+	struct buf permissions;
 	char key[]; /* the kind's letter, then the subject */
 };
 
@@ -35,6 +39,7 @@ struct revocations *revocations_new(void)
 static void drop(struct revocations *r, struct entry *e)
 {
 	HASH_DEL(r->entries, e);
+	buf_deinit(&e->permissions);
 	free(e);
 }
 
@@ -77,19 +82,70 @@ static struct entry *find(const struct revocations *r, enum revocation_kind kind
 	return e;
 }
 
+static bool is_service(const struct identity *id)
+{
+	return !id->user_id || (id->service && id->service[0]);
+}
+
+static bool covers(const struct revocations *r, const struct identity *id, const struct entry *user)
+{
+	return id->issued_at <= r->floor_s || (user && id->rights < user->dead) ||
+	       find(r, REVOKED_SESSION, id->session_id) || find(r, REVOKED_TOKEN, id->token_id);
+}
+
 bool revocations_cover(struct revocations *r, const struct identity *id)
+{
+	if (is_service(id))
+		return false;
+	uv_mutex_lock(&r->lock);
+	bool is_covered = covers(r, id, find(r, REVOKED_USER, id->user_id));
+	uv_mutex_unlock(&r->lock);
+	return is_covered;
+}
+
+bool revocations_concern(struct revocations *r, const struct identity *id)
+{
+	if (is_service(id))
+		return false;
+	uv_mutex_lock(&r->lock);
+	const struct entry *user = find(r, REVOKED_USER, id->user_id);
+	bool is_concerned = (user && id->rights < user->rights) || covers(r, id, user);
+	uv_mutex_unlock(&r->lock);
+	return is_concerned;
+}
+
+static const char *const *copy_permissions(const struct entry *user, struct arena *a)
+{
+	size_t n = 0;
+
+	for (size_t at = 0; at < user->permissions.n; at += strlen(user->permissions.p + at) + 1)
+		n++;
+
+	const char **list = arena_alloc(a, (n + 1) * sizeof(*list));
+	const char *text =
+		n ? memcpy(arena_alloc(a, user->permissions.n), user->permissions.p, user->permissions.n) : "";
+	for (size_t i = 0; i < n; i++, text += strlen(text) + 1)
+		list[i] = text;
+	list[n] = NULL;
+	return list;
+}
+
+bool revocations_apply(struct revocations *r, struct identity *id, struct arena *a)
 {
 	const struct entry *user;
 	bool is_covered;
 
-	if (!id->user_id || (id->service && id->service[0]))
-		return false;
+	if (is_service(id))
+		return true;
 	uv_mutex_lock(&r->lock);
 	user = find(r, REVOKED_USER, id->user_id);
-	is_covered = id->issued_at <= r->floor_s || (user && id->rights < user->rights) ||
-		     find(r, REVOKED_SESSION, id->session_id) || find(r, REVOKED_TOKEN, id->token_id);
+	is_covered = covers(r, id, user);
+	if (!is_covered && user && id->rights < user->rights) {
+		id->permissions = copy_permissions(user, a);
+		id->rights = user->rights;
+	}
 	uv_mutex_unlock(&r->lock);
-	return is_covered;
+	return !is_covered;
 }
 
 static void make_room(struct revocations *r)
@@ -98,6 +154,19 @@ static void make_room(struct revocations *r)
 		r->floor_s = MAX(r->floor_s, r->entries->at_us / 1000000 + SKEW_S);
 		drop(r, r->entries);
 	}
+}
+
+/* News that are older than what is known change nothing. */
+static void take_rights(struct entry *e, const struct revocation *what)
+{
+	if (!what->permissions)
+		e->dead = MAX(e->dead, what->rights);
+	if (what->rights <= e->rights)
+		return;
+	e->rights = what->rights;
+	buf_clear(&e->permissions);
+	for (const char *const *p = what->permissions; p && *p; p++)
+		buf_add(&e->permissions, *p, strlen(*p) + 1);
 }
 
 static void add(struct revocations *r, const struct revocation *what, int64_t window_s)
@@ -114,7 +183,8 @@ static void add(struct revocations *r, const struct revocation *what, int64_t wi
 		memcpy(e->key + 1, what->subject, n);
 		HASH_ADD(hh, r->entries, key, n + 1, e);
 	}
-	e->rights = MAX(e->rights, what->rights);
+	if (what->kind == REVOKED_USER)
+		take_rights(e, what);
 	e->at_us = MAX(e->at_us, what->at_us);
 	e->until_us = e->at_us + (window_s + SKEW_S) * 1000000;
 }

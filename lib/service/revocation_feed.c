@@ -33,6 +33,7 @@ struct revocation_feed {
 	int64_t number;      /* the newest that is known */
 	uint64_t heard_us;   /* monotonic: the last good answer; 0 = none */
 	bool was_told_stale; /* in the log */
+	bool is_missing;     /* this auth has no feed */
 };
 
 static void ask(struct revocation_feed *f);
@@ -52,12 +53,30 @@ static int read_kind(const char *name, enum revocation_kind *ret)
 	return -EINVAL;
 }
 
-static int read_item(yyjson_val *v, struct revocation *ret)
+/* NULL: none are told. */
+static const char *const *read_permissions(yyjson_val *list, struct arena *a)
+{
+	const char **ret = yyjson_is_arr(list) ? arena_alloc(a, (yyjson_arr_size(list) + 1) * sizeof(*ret)) : NULL;
+	size_t i, n, found = 0;
+	yyjson_val *item;
+
+	yyjson_arr_foreach(list, i, n, item)
+	{
+		if (yyjson_is_str(item))
+			ret[found++] = yyjson_get_str(item);
+	}
+	if (ret)
+		ret[found] = NULL;
+	return ret;
+}
+
+static int read_item(yyjson_val *v, struct arena *a, struct revocation *ret)
 {
 	*ret = (struct revocation){
 		.number = json_get_int(v, "number", 0),
 		.subject = json_get_str(v, "subject", NULL),
 		.rights = json_get_int(v, "rights", 0),
+		.permissions = read_permissions(yyjson_obj_get(v, "permissions"), a),
 		.reason = json_get_str(v, "reason", ""),
 		.at_us = json_get_int(v, "at_us", 0),
 	};
@@ -88,7 +107,7 @@ static int take(struct revocation_feed *f, struct str body)
 	struct revocation *list = arena_alloc(f->arena, (yyjson_arr_size(items) + 1) * sizeof(*list));
 	yyjson_arr_foreach(items, i, max, item)
 	{
-		if (read_item(item, &list[n++]))
+		if (read_item(item, f->arena, &list[n++]))
 			return -EINVAL;
 	}
 	if (n) {
@@ -127,7 +146,8 @@ static void on_answer(void *arg, int err, int status, struct str body)
 		f->was_told_stale = true;
 		log_warn("what auth revokes is not heard: it does not answer");
 	}
-	later(f, !err && status == 404 ? RETRY_MISSING_MS : f->retry_ms);
+	f->is_missing = !err && status == 404;
+	later(f, f->is_missing ? RETRY_MISSING_MS : f->retry_ms);
 	f->retry_ms = MIN(f->retry_ms * 2, (uint64_t)RETRY_MAX_MS);
 }
 
@@ -175,6 +195,14 @@ static double metric_count(void *arg)
 	return (double)revocations_count(((struct revocation_feed *)arg)->set);
 }
 
+/* A service that starts knows first what is revoked. */
+static const char *not_heard(void *arg)
+{
+	const struct revocation_feed *f = arg;
+
+	return f->heard_us || f->is_missing ? NULL : "what the auth service has revoked was not read yet";
+}
+
 static void add_health(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj)
 {
 	struct revocation_feed *f = arg;
@@ -216,6 +244,7 @@ struct revocation_feed *revocation_feed_new(struct service *s, struct revocation
 	metric_gauge_fn("ogent_revocations", "Sessions, users and tokens that are refused though not expired", "",
 			metric_count, f);
 	service_health_info(s, add_health, f);
+	service_ready_check(s, "revocations", not_heard, f);
 	ask(f);
 	return f;
 }

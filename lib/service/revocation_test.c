@@ -79,6 +79,49 @@ static void a_user_is_revoked_up_to_his_present_rights(void **state)
 	assert_true(covers(person("u", "s", 1000)));
 }
 
+static void grant(int64_t rights, const char *const *permissions)
+{
+	struct revocation r = {
+		.kind = REVOKED_USER, .subject = "u", .rights = rights, .permissions = permissions, .at_us = NOW};
+
+	revocations_add(set, &r, 1, 600);
+}
+
+static void changed_rights_are_those_of_now(void **state)
+{
+	static const char *const two[] = {"agents.read", "models.*", NULL}, *const none[] = {NULL};
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct identity id = person("u", "s", 1), newer = person("u", "s", 2);
+
+	grant(2, two);
+	assert_false(covers(id));
+	assert_true(revocations_concern(set, &id));
+	assert_false(revocations_concern(set, &newer));
+	assert_true(revocations_apply(set, &newer, a));
+	assert_false(identity_may(&newer, "agents.read")); /* as its token says */
+	assert_true(revocations_apply(set, &id, a));
+	assert_true(identity_may(&id, "agents.read") && identity_may(&id, "models.read"));
+	assert_false(identity_may(&id, "agents.write"));
+	assert_false(revocations_concern(set, &id)); /* from now on */
+	grant(3, none);
+	assert_true(revocations_apply(set, &id, a));
+	assert_false(identity_may(&id, "agents.read"));
+}
+
+static void who_was_disabled_in_between_stays_out(void **state)
+{
+	static const char *const all[] = {"*", NULL};
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct identity before = person("u", "s", 1), after = person("u", "s", 3);
+
+	grant(2, NULL);
+	grant(3, all); /* enabled again */
+	grant(4, all);
+	assert_false(revocations_apply(set, &before, a));
+	assert_true(revocations_apply(set, &after, a));
+	assert_true(identity_may(&after, "agents.read"));
+}
+
 static void services_are_not_people(void **state)
 {
 	struct identity id = person("u", "s", 0);
@@ -177,6 +220,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_session_and_a_token_are_revoked_by_their_names),
 		TEST(a_user_is_revoked_up_to_his_present_rights),
+		TEST(changed_rights_are_those_of_now),
+		TEST(who_was_disabled_in_between_stays_out),
 		TEST(services_are_not_people),
 		TEST(what_is_older_than_any_token_is_forgotten),
 		TEST(beyond_its_bound_older_tokens_are_refused_altogether),

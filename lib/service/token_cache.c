@@ -76,14 +76,14 @@ void token_cache_set_revocations(struct token_cache *c, struct revocations *r)
 	c->revocations = r;
 }
 
-/* Looks once after each change: usually this is one comparison. */
-static bool is_revoked(const struct token_cache *c, struct verdict *v)
+/* Revoked, or with other rights by now. Looks once after each change: usually this is one comparison. */
+static bool is_outdated(const struct token_cache *c, struct verdict *v)
 {
 	uint64_t generation = c->revocations ? revocations_generation(c->revocations) : 0;
 
 	if (v->generation == generation)
 		return false;
-	if (revocations_cover(c->revocations, &v->id))
+	if (revocations_concern(c->revocations, &v->id))
 		return true;
 	v->generation = generation;
 	return false;
@@ -98,7 +98,7 @@ bool token_cache_get(struct token_cache *c, struct str token, int64_t now, struc
 
 		if (!v || !str_eq(v->token, token))
 			continue;
-		if (now >= v->id.expires_at || is_revoked(c, v)) {
+		if (now >= v->id.expires_at || is_outdated(c, v)) {
 			verdict_unref(v);
 			set[i] = NULL;
 			return false;

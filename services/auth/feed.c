@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "account.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "handlers.h"
@@ -27,7 +28,8 @@ static int sweep(struct db_conn *c, int64_t now)
 	return (int)MIN(r, 0);
 }
 
-static int add(struct db_conn *c, const char *kind, const char *subject, int64_t rights, const char *reason)
+static int add(struct db_conn *c, const char *kind, const char *subject, int64_t rights, const char *permissions,
+	       const char *reason)
 {
 	int64_t number, now = clock_now_us();
 	int64_t r = db_exec(c, "update revocation_counter set newest = newest + 1 where id = 1");
@@ -36,30 +38,49 @@ static int add(struct db_conn *c, const char *kind, const char *subject, int64_t
 		r = db_get_int(c, &number, "select newest from revocation_counter where id = 1");
 	if (r == 1)
 		r = db_exec(c,
-			    "insert into revocations (number, kind, subject, rights, reason, revoked_at) "
-			    "values (?, ?, ?, ?, ?, ?)",
-			    DB_INT(number), DB_TEXT(kind), DB_TEXT(subject), DB_INT(rights), DB_TEXT(reason),
-			    DB_INT(now));
+			    "insert into revocations (number, kind, subject, rights, permissions, reason, revoked_at) "
+			    "values (?, ?, ?, ?, ?, ?, ?)",
+			    DB_INT(number), DB_TEXT(kind), DB_TEXT(subject), DB_INT(rights), DB_TEXT(permissions),
+			    DB_TEXT(reason), DB_INT(now));
 	return r < 0 ? (int)r : sweep(c, now);
 }
 
 int feed_add_session(struct db_conn *c, const char *session_id, const char *reason)
 {
-	return add(c, "session", session_id, 0, reason);
+	return add(c, "session", session_id, 0, NULL, reason);
 }
 
 int feed_add_token(struct db_conn *c, const char *token_id, const char *reason)
 {
-	return add(c, "token", token_id, 0, reason);
+	return add(c, "token", token_id, 0, NULL, reason);
 }
 
-int feed_add_user(struct db_conn *c, const char *user_id, bool is_gone, const char *reason)
+int feed_add_user(struct db_conn *c, const char *user_id, const char *reason)
 {
-	int64_t rights = RIGHTS_GONE;
-	int r = is_gone ? 1
-			: db_get_int(c, &rights, "select permission_epoch from users where id = ?", DB_TEXT(user_id));
+	int64_t rights;
+	int r = db_get_int(c, &rights, "select permission_epoch from users where id = ?", DB_TEXT(user_id));
 
-	return r == 1 ? add(c, "user", user_id, rights, reason) : MIN(r, 0);
+	if (r < 0)
+		return r;
+	return add(c, "user", user_id, r ? rights : RIGHTS_GONE, NULL, reason);
+}
+
+int feed_add_rights(struct db_conn *c, const char *user_id)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct account account;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *list;
+	int r = account_load(c, a, user_id, &account);
+
+	if (r <= 0)
+		return r;
+	json_new_obj(a, &doc);
+	list = yyjson_mut_arr(doc);
+	for (const char **p = account.permissions; *p; p++)
+		yyjson_mut_arr_add_str(doc, list, *p);
+	yyjson_mut_doc_set_root(doc, list);
+	return add(c, "user", user_id, account.rights, json_text(a, doc).p, "rights_changed");
 }
 
 int feed_add_role(struct db_conn *c, const char *role_id)
@@ -86,7 +107,7 @@ int feed_add_role(struct db_conn *c, const char *role_id)
 	}
 	db_done(st);
 	for (; r == 0 && members; members = members->next)
-		r = feed_add_user(c, members->id, false, "rights_changed");
+		r = feed_add_rights(c, members->id);
 	return (int)r;
 }
 
@@ -114,7 +135,10 @@ static void add_item(struct follower *f, struct db_stmt *st)
 	json_quote(&f->items, db_col_str(st, 2));
 	buf_printf(&f->items, ",\"rights\":%" PRId64 ",\"reason\":", db_col_int(st, 3));
 	json_quote(&f->items, db_col_str(st, 4));
-	buf_printf(&f->items, ",\"at_us\":%" PRId64 "}", db_col_int(st, 5));
+	buf_printf(&f->items, ",\"at_us\":%" PRId64, db_col_int(st, 5));
+	if (!db_col_is_null(st, 6))
+		buf_printf(&f->items, ",\"permissions\":%.*s", STR_ARG(db_col_str(st, 6)));
+	buf_add_char(&f->items, '}');
 }
 
 /* Those that a token could still fall under. */
@@ -132,8 +156,8 @@ static int look_run(struct db_conn *c, struct exchange_job *job)
 	if (r <= 0)
 		return r < 0 ? r : -ENOENT;
 	st = db_query(c,
-		      "select number, kind, subject, rights, reason, revoked_at from revocations where number > ? and "
-		      "revoked_at > ? order by number limit " PAGE,
+		      "select number, kind, subject, rights, reason, revoked_at, permissions from revocations "
+		      "where number > ? and revoked_at > ? order by number limit " PAGE,
 		      DB_INT(f->after), DB_INT(from));
 	while ((r = db_step(c, st)) == 1)
 		add_item(f, st);

@@ -34,8 +34,8 @@ static const char *const samples[] = {
 	"'key', "
 	"'00', 201, '{}', 1)",
 
-	"insert into revocations (number, kind, subject, rights, reason, revoked_at) values (1, 'session', 's1', 0, "
-	"'logout', 1)",
+	"insert into revocations (number, kind, subject, rights, permissions, reason, revoked_at) values (1, 'user', "
+	"'u1', 2, '[]', 'rights_changed', 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

@@ -79,7 +79,7 @@ static int apply(struct db_conn *c, struct change *p)
 	if (r >= 0 && p->disabled == 1)
 		r = session_revoke_all(c, p->id, "user_disabled");
 	if (r >= 0 && changes_rights)
-		r = feed_add_user(c, p->id, false, p->disabled == 1 ? "user_disabled" : "rights_changed");
+		r = p->disabled == 1 ? feed_add_user(c, p->id, "user_disabled") : feed_add_rights(c, p->id);
 	return MIN(r, 0);
 }
 
@@ -123,7 +123,7 @@ static int delete_rows(struct db_conn *c, const char *id)
 	if (r >= 0)
 		r = db_exec(c, "delete from users where id = ?", DB_TEXT(id));
 	if (r >= 0)
-		r = feed_add_user(c, id, true, "user_deleted");
+		r = feed_add_user(c, id, "user_deleted");
 	return MIN(r, 0);
 }
 

@@ -6,8 +6,9 @@ create table revocations (
 	kind varchar(16) not null,
 	-- the session's or user's id, the token's jti
 	subject varchar(64) not null,
-	-- of a user: his permission epoch; tokens with an older one are refused
+	-- of a user: his permission epoch; tokens with an older one have these permissions now (an array of JSON), or are refused (null)
 	rights bigint not null,
+	permissions text,
 	reason varchar(32) not null,
 	revoked_at bigint not null,
 	primary key (number)
