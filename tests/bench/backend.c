@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ static void wait_for(struct conn *c, unsigned events)
 	epoll_ctl(epoll, EPOLL_CTL_MOD, c->fd, &(struct epoll_event){.events = events, .data.ptr = c});
 }
 
-/* Whether everything went out. */
+/* False: the rest waits for room. Frees the connection when the other side has left. */
 static bool send_body(struct conn *c, const char *head, size_t n_head)
 {
 	while (n_head + c->to_send > 0) {
@@ -54,6 +55,10 @@ static bool send_body(struct conn *c, const char *head, size_t n_head)
 		struct iovec v[2] = {{(void *)head, n_head}, {piece, n}};
 		ssize_t r = writev(c->fd, v, 2);
 
+		if (r < 0 && errno != EAGAIN) {
+			conn_close(c);
+			return true;
+		}
 		if (r < 0)
 			return false;
 		if (n_head && (size_t)r < n_head)
@@ -141,10 +146,12 @@ static void on_input(struct conn *c)
 
 static void on_output(struct conn *c)
 {
-	if (!send_body(c, NULL, 0))
-		return;
-	c->is_sending = false;
-	wait_for(c, EPOLLIN);
+	if (c->to_send == 0) {
+		c->is_sending = false;
+		wait_for(c, EPOLLIN);
+	} else {
+		send_body(c, NULL, 0);
+	}
 }
 
 static void tick(void)
@@ -182,6 +189,7 @@ int main(void)
 	struct itimerspec every = {.it_interval.tv_nsec = 20000000, .it_value.tv_nsec = 20000000};
 	struct epoll_event events[256];
 
+	signal(SIGPIPE, SIG_IGN);
 	memset(piece, 'x', sizeof(piece));
 	if (bind(listener, (struct sockaddr *)&a, n_a) || listen(listener, 1024) ||
 	    getsockname(listener, (struct sockaddr *)&a, &n_a))
