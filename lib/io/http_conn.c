@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "io/http_server_internal.h"
 
+#define FRESH_MS 500               /* for the first request of a connection that came when draining started */
 #define MAX_WAITING_IN (16 * 1024) /* bytes that came and cannot be parsed yet; above it we do not read */
 
 static const struct stream_events stream_events;
@@ -96,6 +97,7 @@ static void hand_over(struct http_conn *c)
 static void finish(struct http_conn *c)
 {
 	end_request(c, 0);
+	c->has_served = true;
 	c->state = CONN_IDLE;
 	c->since = uv_now(c->server->loop);
 	c->has_skipped_cr = c->has_skipped_line = false;
@@ -299,7 +301,8 @@ static void on_deadline(struct deadline *d)
 
 	if (queued > 0 && c->is_watched && c->taken == c->sent - queued && now - c->taken_at >= limits->body_idle_ms)
 		http_conn_cut(c, -ETIMEDOUT);
-	else if (c->state == CONN_IDLE && queued == 0 && now - c->since >= limits->idle_ms)
+	else if (c->state == CONN_IDLE && queued == 0 &&
+		 now - c->since >= (c->server->is_draining ? FRESH_MS : limits->idle_ms))
 		close_stream(c, false);
 	else if (c->state == CONN_HEAD && now - c->since >= limits->header_ms)
 		time_out(c);
@@ -417,8 +420,14 @@ void http_conn_kick(struct http_conn *c)
 
 void http_conn_drain(struct http_conn *c)
 {
-	if (c->state == CONN_IDLE && c->in.n == 0)
+	/* What has come already, and the loop has not seen yet, is served first; a new client may still say something.
+	 */
+	if (c->state != CONN_IDLE || c->in.n > 0 || !stream_is_quiet(c->stream))
+		return;
+	if (c->has_served || now_ms(c) - c->since >= FRESH_MS)
 		close_stream(c, stream_queued(c->stream) > 0);
+	else
+		deadline_set(c->server->wheel, &c->deadline, FRESH_MS);
 }
 
 void http_conn_start(struct http_server *s, struct stream *stream)
@@ -433,6 +442,8 @@ void http_conn_start(struct http_server *s, struct stream *stream)
 	later_init(&c->turn, on_turn);
 	deadline_init(&c->deadline, on_deadline);
 	stream_set_owner(stream, &stream_events, c);
+	if (s->limits.max_queue)
+		stream_set_high_water(stream, s->limits.max_queue);
 	stream_resume(stream);
 	watch(c);
 }

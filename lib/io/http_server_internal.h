@@ -70,6 +70,7 @@ struct http_conn {
 	bool is_busy;         /* the flow runs, and looks at everything before it returns */
 	bool is_last;         /* the connection ends with this request */
 	bool has_ended;       /* the client finished sending */
+	bool has_served;      /* a request was answered */
 	bool is_upgraded;
 	bool has_skipped_cr; /* of an empty line before the request */
 	bool has_skipped_line;

@@ -16,7 +16,7 @@ struct listener {
 		uv_pipe_t pipe;
 	} u;
 	struct wheel *wheel;
-	bool is_unix;
+	bool is_unix, is_listening;
 	listener_on_connection *cb;
 	void *arg;
 	char address[300];
@@ -162,6 +162,7 @@ static int open_listener(uv_loop_t *loop, struct wheel *wheel, const char *addre
 		listener_close(l);
 		return r;
 	}
+	l->is_listening = true;
 	*ret = l;
 	return 0;
 }
@@ -183,8 +184,33 @@ const char *listener_address(const struct listener *l)
 	return l->address;
 }
 
+/* The kernel resets connections that it has completed and nobody has accepted when the listener closes. */
+static void take_waiting(struct listener *l)
+{
+	int listening, fd;
+
+	if (uv_fileno(&l->u.handle, &listening) < 0)
+		return;
+	while ((fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+		struct stream *s = stream_new(l->u.handle.loop, l->wheel, l->is_unix);
+		int r = l->is_unix ? uv_pipe_open((uv_pipe_t *)stream_handle(s), fd)
+				   : uv_tcp_open((uv_tcp_t *)stream_handle(s), fd);
+
+		if (r < 0) {
+			close(fd);
+			stream_close(s, false);
+			return;
+		}
+		stream_connected(s);
+		l->cb(l->arg, s);
+	}
+}
+
 void listener_close(struct listener *l)
 {
-	if (l)
-		uv_close(&l->u.handle, on_closed);
+	if (!l)
+		return;
+	if (l->is_listening)
+		take_waiting(l);
+	uv_close(&l->u.handle, on_closed);
 }

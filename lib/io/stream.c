@@ -43,7 +43,8 @@ struct stream {
 	bool has_told_end;  /* on_end came */
 	bool is_broken;     /* nothing can be written any more */
 	int end_err;        /* for an on_end that is put off */
-	unsigned current;   /* the queue that collects */
+	size_t high_water;
+	unsigned current; /* the queue that collects */
 	struct out_queue out[2];
 	struct later turn;        /* flush, and the on_end that is put off */
 	struct deadline deadline; /* of flushing and lingering */
@@ -111,7 +112,7 @@ static void on_all_written(struct stream *s)
 
 static void tell_drained(struct stream *s)
 {
-	if (!s->is_above || s->state != STREAM_OPEN || s->is_broken || stream_queued(s) > STREAM_LOW_WATER)
+	if (!s->is_above || s->state != STREAM_OPEN || s->is_broken || stream_queued(s) > s->high_water / 4)
 		return;
 	s->is_above = false;
 	if (s->events->on_drain)
@@ -204,7 +205,7 @@ static bool after_write(struct stream *s)
 {
 	if (queue(s)->total > 0 && !s->is_writing)
 		later_set(s->wheel, &s->turn);
-	if (stream_queued(s) > STREAM_HIGH_WATER)
+	if (stream_queued(s) > s->high_water)
 		s->is_above = true;
 	return !s->is_above;
 }
@@ -261,6 +262,11 @@ bool stream_write_shared(struct stream *s, const void *data, size_t n, void (*re
 	}
 	out_queue_add_shared(queue(s), data, n, release, arg);
 	return after_write(s);
+}
+
+void stream_set_high_water(struct stream *s, size_t bytes)
+{
+	s->high_water = bytes;
 }
 
 size_t stream_queued(const struct stream *s)
@@ -433,6 +439,7 @@ struct stream *stream_new(uv_loop_t *loop, struct wheel *wheel, bool is_unix)
 
 	s->wheel = wheel;
 	s->is_unix = is_unix;
+	s->high_water = STREAM_HIGH_WATER;
 	later_init(&s->turn, on_turn);
 	deadline_init(&s->deadline, on_deadline);
 	if (is_unix)

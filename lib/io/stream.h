@@ -38,6 +38,8 @@ bool stream_write(struct stream *s, const void *data, size_t n);
 bool stream_write_shared(struct stream *s, const void *data, size_t n, void (*release)(void *arg), void *arg);
 /* Several pieces as one write. */
 bool stream_writev(struct stream *s, const struct str *parts, unsigned n);
+/* Another high-water mark than STREAM_HIGH_WATER; the low one is a quarter of it. */
+void stream_set_high_water(struct stream *s, size_t bytes);
 size_t stream_queued(const struct stream *s);
 /* Whether the kernel holds neither bytes nor an end of file for us: the last look before a pooled connection is used
  * again, for what the loop has not seen yet. */
@@ -68,7 +70,7 @@ int listener_open_shared(uv_loop_t *loop, struct wheel *wheel, const char *addre
 			 listener_on_connection *cb, void *arg, struct listener **ret);
 /* The real address, port filled in; the form of `address`. */
 const char *listener_address(const struct listener *l);
-/* Accepts no more. */
+/* Takes what has been connected already, then accepts no more. */
 void listener_close(struct listener *l);
 
 /* Connecting. on_connect comes once, later: err 0 and a stream, or -errno and NULL (-ECANCELED after cancel). A host

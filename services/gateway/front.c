@@ -105,6 +105,12 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 	log_text(line, STR("user"), str_of(v->who.user_id ? v->who.user_id : ""));
 	log_text(line, STR("client"), str_of(v->client.address));
 	log_text(line, STR("role"), str_of(v->path ? v->path->upstream->settings.name : ""));
+	if (v->endpoint) {
+		log_text(line, STR("upstream"), str_of(v->endpoint));
+		log_ms(line, STR("wait_ms"), v->sent_us - r->started_us);
+	}
+	if (v->head_us)
+		log_ms(line, STR("first_byte_ms"), v->head_us - v->sent_us);
 	log_end(line, LOG_INFO);
 }
 
@@ -136,6 +142,10 @@ static void count(const struct visit *v, const struct http_request *r, uint64_t 
 		role = ROLE_COUNT + 1;
 	metric_observe(v->gateway->requests[role], (double)us / 1e6);
 	metric_add(v->gateway->answers[role][class < 6 ? class : 0], 1);
+	if (v->endpoint)
+		metric_observe(v->gateway->waits[role], (double)(v->sent_us - r->started_us) / 1e6);
+	if (v->head_us)
+		metric_observe(v->gateway->first_bytes[role], (double)(v->head_us - v->sent_us) / 1e6);
 }
 
 /* The client was answered, or has left. */

@@ -59,7 +59,9 @@ struct gateway {
 	/* Seconds by role, by what is answered here, and by upstreams that are no roles. */
 	struct metric *requests[ROLE_COUNT + 2];
 	struct metric *answers[ROLE_COUNT + 2][6]; /* the same by the status's first digit; 0 = the client left */
-	struct metric *limited[LIMIT_RULES_MAX];   /* by limits.items */
+	/* Seconds until a request went out, and from then to the head of its answer. */
+	struct metric *waits[ROLE_COUNT + 2], *first_bytes[ROLE_COUNT + 2];
+	struct metric *limited[LIMIT_RULES_MAX]; /* by limits.items */
 };
 
 /* What becomes of a request that is within its rate. */
@@ -96,6 +98,8 @@ struct visit {
 	bool has_answered; /* the answer's head went to the client */
 	bool body_done;    /* the request's body was passed on whole */
 	struct upstream_use use;
+	const char *endpoint;      /* where the request went out last; NULL = nowhere */
+	uint64_t sent_us, head_us; /* when, and when the answer's head came; monotonic, 0 = not yet */
 	unsigned retries_left;
 	bool is_moving;        /* to another endpoint, as soon as the call has ended */
 	bool is_late;          /* total_ms are over */

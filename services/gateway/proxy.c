@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "fields.h"
 
 static struct visit *visit_of(struct http_call *c)
@@ -83,6 +84,7 @@ static void on_head(struct http_call *c, int status, const struct http_headers *
 {
 	struct visit *v = visit_of(c);
 
+	v->head_us = clock_mono_us();
 	if (!v->r || tries_elsewhere(v, status))
 		return;
 	visit_headers(v);
@@ -182,7 +184,12 @@ static void on_done(struct http_call *c, int err)
 
 static void on_sent(struct http_call *c)
 {
-	upstream_sent(&visit_of(c)->use);
+	struct visit *v = visit_of(c);
+
+	upstream_sent(&v->use);
+	v->endpoint = arena_strdup(v->arena, v->use.endpoint->address);
+	v->sent_us = clock_mono_us();
+	v->head_us = 0;
 }
 
 /* Nothing of an answer came. What never went out can be sent to another server, what is idempotent once more. */

@@ -6,6 +6,7 @@
 #include "gateway.h"
 
 #define MAX_BODY (100 * 1024 * 1024) /* the roles' own limits are lower; this one stops what no route takes */
+#define MAX_QUEUE (64 * 1024)        /* of an answer whose client reads slowly, and one read from the role */
 #define DEFAULT_MAX 8                /* threads, unless the option says so */
 
 static unsigned n_threads(const struct gateway *g, const char *address)
@@ -85,6 +86,7 @@ static void close_all(void *worker)
 {
 	struct gateway_worker *w = worker;
 
+	w->is_drained = false; /* nobody waits for that any more */
 	uv_close((uv_handle_t *)&w->turn, NULL);
 	http_server_free(w->listener);
 	w->listener = NULL;
@@ -157,10 +159,15 @@ static void init(struct gateway_worker *w, struct gateway *g, bool has_thread)
 
 static void listen_on(struct gateway_worker *w, const char *address, bool is_shared, bool is_first)
 {
+	const struct options *options = service_options(w->gateway->service);
 	struct http_limits limits = http_limits_default;
 	int r;
 
 	limits.max_body = MAX_BODY;
+	limits.max_queue = MAX_QUEUE;
+	limits.header_ms = (uint64_t)option_int(options, "header_timeout");
+	limits.body_idle_ms = (uint64_t)option_int(options, "body_timeout");
+	limits.idle_ms = (uint64_t)option_int(options, "keepalive_timeout");
 	r = is_shared ? http_server_open_shared(w->loop, w->wheel, address, is_first, &limits, front_on_request, w,
 						&w->listener)
 		      : http_server_open(w->loop, w->wheel, address, &limits, front_on_request, w, &w->listener);

@@ -1,0 +1,267 @@
+// The gateway and clients that are slow, that follow a stream, or that are there when it stops.
+
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { freePort, request, startRole } from '../lib/platform.mjs';
+import { parseMetrics } from '../lib/prometheus.mjs';
+import { sendRaw } from '../lib/raw.mjs';
+
+const JWKS = JSON.stringify({ keys: [{ ...generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' }), kid: 'k', use: 'sig', alg: 'EdDSA' }] });
+const BIG = Buffer.alloc(4 << 20, 'x');
+
+// Plays auth, whose paths need no token here: /x answers after `delay` ms, /big is 4 MiB, /events a stream.
+async function startRoleServer() {
+	const state = { delay: 0, streams: new Set(), paused: 0 };
+	const server = http.createServer((req, res) => {
+		if (req.url.startsWith('/.well-known/')) return res.end(JWKS);
+		if (req.url.endsWith('/big')) return res.end(BIG);
+		if (req.url.endsWith('/events')) {
+			res.writeHead(200, { 'content-type': 'text/event-stream' });
+			res.flushHeaders();
+			state.streams.add(res);
+			return res.on('close', () => state.streams.delete(res));
+		}
+		req.resume();
+		req.on('error', () => {});
+		req.on('end', () => setTimeout(() => res.end('ok'), state.delay));
+	});
+	server.on('upgrade', (req, socket) => {
+		socket.on('error', () => {});
+		socket.write('HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n');
+	});
+	server.keepAliveTimeout = 60000;
+	await new Promise((done) => server.listen(0, '127.0.0.1', done));
+	return Object.assign(state, { port: server.address().port, stop: () => (server.closeAllConnections(), server.close()) });
+}
+
+async function startGateway(role, env = {}) {
+	const port = await freePort();
+	const url = `http://127.0.0.1:${role.port}`;
+	const gateway = await startRole('gateway', {
+		env: { OGENT_LISTEN: `127.0.0.1:${port}`, OGENT_AUTH_URL: url, OGENT_SOCKET_URL: url, OGENT_RATE_LIMIT: '0', OGENT_GATEWAY_THREADS: '2', ...env },
+	});
+	return Object.assign(gateway, { public: { host: '127.0.0.1', port } });
+}
+
+const get = (path, fields = '') => `GET ${path} HTTP/1.1\r\nHost: gw\r\n${fields}\r\n`;
+const rss = (p) => Number(readFileSync(`/proc/${p.child.pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)[1]) / 1024;
+
+const figures = async (g) => parseMetrics((await request(g.where(), 'GET', '/metrics')).text);
+
+async function until(what, check) {
+	for (let i = 0; i < 1500; i++) {
+		if (await check()) return;
+		await sleep(10);
+	}
+	assert.fail(`never: ${what}`);
+}
+
+describe('slow clients', { timeout: 120000 }, () => {
+	let role, g;
+	before(async () => {
+		role = await startRoleServer();
+		g = await startGateway(role, { OGENT_HEADER_TIMEOUT: '300ms', OGENT_BODY_TIMEOUT: '300ms', OGENT_KEEPALIVE_TIMEOUT: '300ms' });
+	});
+	after(async () => {
+		await g?.stop();
+		role?.stop();
+	});
+
+	test('a head that does not come in time is answered with 408', async () => {
+		const r = await sendRaw(g.public, 'GET /api/auth/x HTTP/1.1\r\nHost: g', { ms: 20000 });
+		assert.equal(r.status, 408);
+		assert.ok(r.closed);
+	});
+
+	test('a head that drips does not count as coming', async () => {
+		const socket = net.connect(g.public.port, '127.0.0.1');
+		let text = '';
+		socket.on('error', () => {});
+		socket.on('data', (d) => (text += d));
+		socket.write('GET /api/auth/x HTTP/1.1\r\nHost: gw\r\nX-A: ');
+		const drip = setInterval(() => socket.write('a'), 50);
+		await new Promise((done) => socket.on('close', done));
+		clearInterval(drip);
+		assert.match(text, /^HTTP\/1\.1 408 /);
+	});
+
+	test('a body that does not come is answered with 408', async () => {
+		const r = await sendRaw(g.public, 'POST /api/auth/x HTTP/1.1\r\nHost: gw\r\nContent-Length: 10\r\n\r\nabc', { ms: 20000 });
+		assert.equal(r.status, 408);
+		assert.ok(r.closed);
+	});
+
+	test('a connection without a request is closed', async () => {
+		const r = await sendRaw(g.public, get('/api/auth/x'), { ms: 20000 });
+		assert.equal(r.status, 200);
+		assert.ok(r.closed);
+		assert.equal(r.headers.connection, undefined);
+	});
+
+	test('who reads nothing is cut off', async () => {
+		const socket = net.connect(g.public.port, '127.0.0.1');
+		socket.on('error', () => {});
+		socket.pause();
+		// Several answers of 4 MiB fill what the kernel keeps for the client.
+		socket.write(get('/api/auth/big').repeat(8));
+		await until('the connection is gone', async () => (await figures(g)).get('ogent_gateway_connections') === 0);
+		socket.destroy();
+	});
+});
+
+describe('clients that read slowly', { timeout: 120000 }, () => {
+	let role, g;
+	before(async () => {
+		role = await startRoleServer();
+		g = await startGateway(role);
+	});
+	after(async () => {
+		await g?.stop();
+		role?.stop();
+	});
+
+	test('they hold no memory of the gateway', async () => {
+		const sockets = [];
+		const before = rss(g);
+		for (let i = 0; i < 100; i++) {
+			const s = net.connect({ port: g.public.port, host: '127.0.0.1', highWaterMark: 1024 });
+			s.on('error', () => {});
+			s.pause();
+			s.write(get('/api/auth/big').repeat(4));
+			sockets.push(s);
+		}
+		// A quick client beside them.
+		await until('all are under way', async () => (await figures(g)).get('ogent_gateway_connections') >= 100);
+		for (let i = 0; i < 20; i++) assert.equal((await request(g.public, 'GET', '/api/auth/x')).text, 'ok');
+		const used = rss(g) - before;
+		sockets.forEach((s) => s.destroy());
+		if (!/asan/.test(process.env.OGENT_BIN ?? '')) assert.ok(used < 40, `100 clients hold ${used} MiB`);
+	});
+
+	test('each event of a stream passes at once', async () => {
+		const times = [];
+		const r = await new Promise((done, fail) => http.get({ ...g.public, path: '/api/auth/events', agent: false }, done).on('error', fail));
+		await until('the stream is there', () => role.streams.size === 1);
+		const [stream] = role.streams;
+		for (let i = 0; i < 30; i++) {
+			const at = performance.now();
+			stream.write(`data: ${i}\n\n`);
+			await new Promise((done) => r.once('data', done));
+			times.push(performance.now() - at);
+		}
+		times.sort((a, b) => a - b);
+		assert.ok(times[10] < 5, `an event takes ${times[10]} ms`);
+		r.destroy();
+		await until('the role hears that the client left', () => role.streams.size === 0);
+	});
+
+	test('the access log and the metrics tell the latencies of both sides', async () => {
+		role.delay = 50;
+		const r = await request(g.public, 'GET', '/api/auth/timed');
+		role.delay = 0;
+		const line = () => g.log.split('\n').filter((l) => l.includes(r.headers['x-request-id'])).map((l) => JSON.parse(l))[0];
+		await until('the line is there', line);
+		const l = line();
+		assert.deepEqual([l.message, l.method, l.path, l.status, l.bytes_out, l.role, l.upstream], ['request', 'GET', '/api/auth/timed', '200', '2', 'auth', `127.0.0.1:${role.port}`]);
+		assert.ok(Number(l.first_byte_ms) >= 45 && Number(l.ms) >= Number(l.first_byte_ms) && Number(l.wait_ms) >= 0, JSON.stringify(l));
+		const m = await figures(g);
+		assert.ok(m.get('ogent_gateway_upstream_first_byte_seconds_count', { role: 'auth' }) > 0);
+		assert.ok(m.get('ogent_gateway_upstream_wait_seconds_count', { role: 'auth' }) > 0);
+	});
+});
+
+describe('the end of a gateway', { timeout: 120000 }, () => {
+	let role;
+	before(async () => {
+		role = await startRoleServer();
+	});
+	after(() => role?.stop());
+
+	test('under load no request fails: those who come later are refused before they send anything', async () => {
+		role.delay = 5;
+		const [one, two] = [await startGateway(role, { OGENT_DRAIN_DELAY: '300ms' }), await startGateway(role)];
+		const agents = [one, two].map(() => new http.Agent({ keepAlive: true, maxSockets: 32 }));
+		const count = { one: 0, two: 0, refused: 0 };
+		const failed = [];
+		let isOver = false;
+		// Like a balancer: to the second when the first one takes no connection.
+		const ask = (i, method) =>
+			new Promise((done) => {
+				const where = [one, two][i].public;
+				const r = http.request({ ...where, method, path: '/api/auth/x', agent: agents[i] }, (res) => {
+					res.resume();
+					res.on('error', (e) => (failed.push(`${method}: ${e.code}`), done()));
+					res.on('end', () => {
+						if (res.statusCode !== 200) failed.push(`${method}: ${res.statusCode}`);
+						count[i ? 'two' : 'one']++;
+						done();
+					});
+				});
+				r.on('error', (e) => {
+					if (e.code === 'ECONNREFUSED' && !i) {
+						count.refused++;
+						return done(ask(1, method));
+					}
+					failed.push(`${method}: ${e.code}`);
+					done();
+				});
+				r.end(method === 'POST' ? 'body' : undefined);
+			});
+		const worker = async (method) => {
+			while (!isOver) await ask(0, method);
+		};
+		const workers = Array.from({ length: 32 }, (_, i) => worker(i % 2 ? 'POST' : 'GET'));
+		await until('requests are served', () => count.one > 200);
+		one.hold(true);
+		one.child.kill('SIGTERM');
+		await until('it says that it is not ready', async () => {
+			const r = await request(one.public, 'GET', '/readyz').catch((e) => e);
+			return r.code === 'ECONNREFUSED' || (r.status === 503 && /about to stop/.test(r.text));
+		});
+		await until('the second one serves', () => count.two > 200);
+		isOver = true;
+		await Promise.all(workers);
+		for (const a of agents) a.destroy();
+		await one.stop();
+		await two.stop();
+		assert.deepEqual(failed, []);
+		assert.ok(count.refused > 0);
+	});
+
+	test('it says first that it is not ready, then ends streams, and closes WebSockets with 1001', async () => {
+		role.delay = 0;
+		const g = await startGateway(role, { OGENT_DRAIN_DELAY: '1s' });
+		const stream = await new Promise((done, fail) => http.get({ ...g.public, path: '/api/auth/events', agent: false }, done).on('error', fail));
+		const ends = [];
+		stream.on('data', () => {});
+		stream.on('error', (e) => ends.push(e.code));
+		const streamEnd = new Promise((done) => stream.on('close', done));
+		stream.on('end', () => ends.push('stream'));
+		const ws = net.connect(g.public.port, '127.0.0.1');
+		let text = Buffer.alloc(0);
+		ws.on('data', (d) => (text = Buffer.concat([text, d])));
+		ws.on('error', () => {});
+		const wsEnd = new Promise((done) => ws.on('close', done));
+		ws.write(get('/ws', 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n'));
+		await until('the tunnel is there', () => text.includes('101 Switching'));
+		await until('the stream is there', () => role.streams.size === 1);
+		g.hold(true);
+		g.child.kill('SIGTERM');
+		await until('it says that it is not ready', async () => (await request(g.public, 'GET', '/readyz')).status === 503);
+		const last = await sendRaw(g.public, get('/api/auth/x'), { ms: 20000 });
+		assert.equal(last.status, 200);
+		assert.equal(last.headers.connection, 'close');
+		assert.deepEqual(ends, [], 'the stream ended before the gateway stopped to take connections');
+		ws.once('end', () => ws.end());
+		await Promise.all([streamEnd, wsEnd]);
+		assert.deepEqual(ends, ['stream']);
+		assert.deepEqual([...text.subarray(-4)], [0x88, 2, 1001 >> 8, 1001 & 255]);
+		await g.stop();
+	});
+});
