@@ -9,6 +9,7 @@
 #include "follower.h"
 #include "policy/store.h"
 #include "wait.h"
+#include "workspace.h"
 
 #define ARGV_MAX (128 << 10)
 #define SCRIPT_MAX (64 << 10)
@@ -96,6 +97,10 @@ static void answer_failure(struct exchange *x, int err)
 	case -EPERM:
 		reply_problem(x, 409, "workspace_unusable",
 			      "The workspace of this name is not a folder. Use another name.");
+		break;
+	case -EACCES:
+		reply_problem(x, 403, "workspace_forbidden",
+			      "The workspace of this name is somebody else's. Use another name.");
 		break;
 	case -EAGAIN:
 		reply_header(x, "Retry-After", "1");
@@ -374,6 +379,7 @@ static int read_spec(struct exec *e, struct exchange *x, struct arena *a, struct
 	*s = (struct spec){.created_us = clock_now_us()};
 	id_new(s->id);
 	s->user_id = arena_strdup(a, x->who.user_id);
+	s->may_use_any = !x->who.user_id[0] || identity_may(&x->who, "commands.run_any");
 	s->script = script ? arena_strdup(a, script) : NULL;
 	s->cwd = arena_strdup(a, json_get_str(x->body, "cwd", ""));
 	s->workspace = arena_strdup(a, json_get_str(x->body, "workspace", ""));
@@ -425,6 +431,13 @@ static bool may_start(struct exec *e, struct exchange *x, const struct spec *s)
 	if (service_is_draining(e->service)) {
 		reply_header(x, "Retry-After", "1");
 		reply_problem(x, 503, "unavailable", "This service is stopping. Try again in a moment.");
+		return false;
+	}
+	if (!s->target[0] && workspace_is_taken(e, s->workspace)) {
+		reply_header(x, "Retry-After", "2");
+		reply_problem(
+			x, 409, "workspace_busy",
+			"A snapshot of the workspace is being made or restored, or it is being removed. Try again.");
 		return false;
 	}
 	if (command_count(e, s->user_id) >= e->running_max) {

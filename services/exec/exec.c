@@ -15,8 +15,10 @@
 #include "command.h"
 #include "policy/store.h"
 #include "roles.h"
+#include "snapshot.h"
 
 #define LANE_THREADS 4
+#define FILES_THREADS 3
 #define LANE_QUEUE 1024
 #define PRUNE_EVERY_MS (3600 * 1000)
 
@@ -61,6 +63,8 @@ static void configure(struct exec *e)
 	e->file_size_max = (uint64_t)option_int(o, "command_file_max");
 	e->pids_max = (unsigned)option_int(o, "command_pids");
 	e->running_max = (unsigned)option_int(o, "command_running_max");
+	e->workspace_max = (uint64_t)option_int(o, "workspace_max");
+	e->snapshots_max = (unsigned)option_int(o, "workspace_snapshots_max");
 	e->retention_ms = (uint64_t)option_int(o, "command_retention");
 	e->next_uid = (uid_t)option_int(o, "sandbox_uid_base");
 }
@@ -73,6 +77,7 @@ static void open_journal(struct exec *e)
 		fatal("cannot open %s: %s", e->dir, strerror(-r));
 	e->next_uid = MAX(e->next_uid, journal_greatest_uid(&e->journal) + 1);
 	e->lane = job_lane_new(service_loop(e->service), "journal", LANE_THREADS, LANE_QUEUE, NULL, NULL, NULL);
+	e->files_lane = job_lane_new(service_loop(e->service), "files", FILES_THREADS, LANE_QUEUE, NULL, NULL, NULL);
 }
 
 /* ---- Retention ---- */
@@ -81,6 +86,7 @@ struct prune {
 	struct job job;
 	struct exec *exec;
 	unsigned n;
+	int64_t before_us; /* of a sweep */
 };
 
 static void prune_run(struct job *job)
@@ -111,6 +117,31 @@ static void on_prune(struct deadline *d)
 	deadline_set(service_wheel(e->service), d, PRUNE_EVERY_MS);
 }
 
+/* What a crash left in the middle of removing, restoring and copying workspaces. Once, behind the start. */
+static void sweep_run(struct job *job)
+{
+	struct prune *p = container_of(job, struct prune, job);
+
+	journal_sweep_workspaces(&p->exec->journal, p->before_us);
+	snapshot_sweep(p->exec, p->before_us);
+}
+
+static void sweep_done(struct job *job)
+{
+	free(container_of(job, struct prune, job));
+}
+
+static void sweep(struct exec *e)
+{
+	struct prune *p = xcalloc(1, sizeof(*p));
+
+	p->job = (struct job){.run = sweep_run, .done = sweep_done};
+	p->before_us = clock_now_us();
+	p->exec = e;
+	if (job_submit(e->files_lane, &p->job) < 0)
+		free(p);
+}
+
 /* ---- The spawner, the end ---- */
 
 /* It never sends after its report: readable means gone. We end, are started again, and attach to what runs. */
@@ -136,6 +167,7 @@ static void stop(void *arg)
 	struct exec *e = arg;
 
 	terminals_cut(e);
+	job_lane_free(e->files_lane);
 	job_lane_free(e->lane);
 	deadline_clear(&e->prune);
 	commands_leave_all(e);
@@ -159,11 +191,13 @@ int exec_main(const struct options *options)
 	targets_open(&e);
 	policies_open(&e);
 	commands_attach_all(&e);
+	sweep(&e);
 	deadline_init(&e.prune, on_prune);
 	deadline_set(service_wheel(e.service), &e.prune, 1000);
 	log_event(LOG_INFO, "sandbox", "level", sandbox_level_name(e.spawner.report.level), "required",
 		  sandbox_level_name(e.wanted), NULL);
 	service_watch_lane(e.service, "journal", e.lane);
+	service_watch_lane(e.service, "files", e.files_lane);
 	service_routes(e.service, exec_routes, exec_routes_n, &e);
 	service_health_info(e.service, exec_health, &e);
 	service_on_drain(e.service, drain, &e);

@@ -15,7 +15,9 @@ struct exec {
 	struct service *service;
 	char *dir; /* DATA/exec, absolute */
 	struct journal journal;
-	struct job_lane *lane; /* for what blocks: saving, loading, listing, pruning */
+	struct job_lane *lane;        /* for what blocks: saving, loading, listing, pruning */
+	struct job_lane *files_lane;  /* for the files of workspaces, which may take long */
+	struct workspace_hold *holds; /* hash table: workspaces that are worked in (workspace.c) */
 	struct spawner spawner;
 	uv_poll_t spawner_poll;
 	enum sandbox_level wanted;
@@ -31,7 +33,8 @@ struct exec {
 
 	/* Options. */
 	uint64_t timeout_ms, timeout_max_ms, output_max, memory_max, tmp_max, file_size_max, retention_ms;
-	unsigned pids_max, running_max;
+	uint64_t workspace_max;
+	unsigned pids_max, running_max, snapshots_max;
 
 	struct {
 		struct metric *ended[COMMAND_STATUSES], *seconds, *output_bytes;
@@ -64,6 +67,26 @@ void terminals_end(struct exec *e);
 void terminals_cut(struct exec *e);
 /* recording.c */
 void commands_recording(struct exchange *x);
+/* workspaces.c */
+void workspaces_list(struct exchange *x);
+void workspaces_create(struct exchange *x);
+void workspaces_get(struct exchange *x);
+void workspaces_delete(struct exchange *x);
+/* workspace_files.c */
+void workspace_files_root(struct exchange *x);
+void workspace_files_get(struct exchange *x);
+void workspace_files_put(struct exchange *x);
+void workspace_files_delete(struct exchange *x);
+void workspace_mkdir(struct exchange *x);
+void workspace_move(struct exchange *x);
+/* workspace_archive.c */
+void workspace_archive_get(struct exchange *x);
+void workspace_archive_post(struct exchange *x);
+/* workspace_snapshots.c */
+void snapshots_list(struct exchange *x);
+void snapshots_make(struct exchange *x);
+void snapshots_restore(struct exchange *x);
+void snapshots_delete(struct exchange *x);
 /* health.c */
 void exec_make_metrics(struct exec *e);
 void exec_health(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj);

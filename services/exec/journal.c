@@ -16,6 +16,7 @@
 #include "files.h"
 #include "session.h"
 #include "spool.h"
+#include "tree.h"
 
 #define SPEC_MAX (32 << 20)
 #define RESULT_MAX (64 << 10)
@@ -39,15 +40,13 @@ static void sweep_keys(const struct journal *j)
 
 int journal_open(const char *dir, bool shared, struct journal *ret)
 {
-	struct journal j = {-1, -1, -1, -1, -1, -1, geteuid() == 0};
+	struct journal j = {-1, -1, -1, -1, -1, -1, -1, -1, geteuid() == 0};
 	const struct {
 		const char *name;
 		int *fd;
-	} folders[] = {{"commands", &j.commands_fd},
-		       {"running", &j.running_fd},
-		       {"keys", &j.keys_fd},
-		       {"users", &j.users_fd},
-		       {"workspaces", &j.workspaces_fd}};
+	} folders[] = {{"commands", &j.commands_fd},  {"running", &j.running_fd},       {"keys", &j.keys_fd},
+		       {"users", &j.users_fd},        {"workspaces", &j.workspaces_fd}, {"owners", &j.owners_fd},
+		       {"snapshots", &j.snapshots_fd}};
 	int r = 0;
 
 	j.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -68,12 +67,13 @@ int journal_open(const char *dir, bool shared, struct journal *ret)
 
 void journal_close(struct journal *j)
 {
-	int fds[] = {j->dir_fd, j->commands_fd, j->running_fd, j->keys_fd, j->users_fd, j->workspaces_fd};
+	int fds[] = {j->dir_fd,   j->commands_fd,   j->running_fd, j->keys_fd,
+		     j->users_fd, j->workspaces_fd, j->owners_fd,  j->snapshots_fd};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	*j = (struct journal){-1, -1, -1, -1, -1, -1, false};
+	*j = (struct journal){-1, -1, -1, -1, -1, -1, -1, -1, false};
 }
 
 static bool is_word(struct str s)
@@ -137,6 +137,56 @@ static int mark_user(const struct journal *j, const struct spec *spec)
 	r = make_mark(fd, spec->id);
 	close(fd);
 	return r;
+}
+
+/* ---- Whose workspaces are ---- */
+
+/* -ENOENT: nobody's yet. An empty file is what a crash left. */
+static int read_owner(const struct journal *j, const char *name, struct arena *a, const char **ret)
+{
+	struct str text;
+	int r = file_read(j->owners_fd, name, 4096, a, &text);
+
+	if (r < 0)
+		return r;
+	if (text.n < 1 || text.p[text.n - 1] != '\n')
+		return -ENOENT;
+	*ret = arena_strndup(a, text.p, text.n - 1);
+	return 0;
+}
+
+/* Whoever makes the file has it. */
+static int claim(const struct journal *j, const char *name, const char *user_id, bool any)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	const char *owner;
+	int r;
+
+	for (int tries = 0; tries < 3; tries++) {
+		r = read_owner(j, name, a, &owner);
+		if (r == 0)
+			return any || strcmp(owner, user_id) == 0 ? 0 : -EACCES;
+		if (r != -ENOENT)
+			return r;
+		r = file_create(j->owners_fd, name, str_of(arena_printf(a, "%s\n", user_id)));
+		if (r == 0)
+			return fsync(j->owners_fd) < 0 ? -errno : 0;
+		if (r != -EEXIST)
+			return r;
+		if (tries == 1)
+			unlinkat(j->owners_fd, name, 0); /* left empty by a crash */
+	}
+	return r;
+}
+
+static int claim_for(const struct journal *j, const struct spec *spec)
+{
+	char name[128];
+
+	if (!spec->workspace[0])
+		return 0;
+	snprintf(name, sizeof(name), "%s%s%s", spec->workspace, spec->target[0] ? "@" : "", spec->target);
+	return claim(j, name, spec->user_id, spec->may_use_any);
 }
 
 /* The owner of a workspace is its user for good; nobody else, also not another workspace, has that id. */
@@ -252,7 +302,9 @@ int journal_save(const struct journal *j, struct spec *spec, char ret_existing[s
 
 	if (spec->key[0] && find_key(j, spec->key, ret_existing) == 0)
 		return JOURNAL_EXISTS;
-	r = make_workspace(j, spec);
+	r = claim_for(j, spec);
+	if (r == 0)
+		r = make_workspace(j, spec);
 	if (r < 0)
 		return r;
 	r = write_folder(j, spec, spec_to_json(a, spec));
@@ -367,6 +419,109 @@ void journal_remove(const struct journal *j, const struct spec *spec)
 		close(fd);
 	unlinkat(j->commands_fd, spec->id, AT_REMOVEDIR);
 	journal_unmark(j, spec->id);
+}
+
+/* ---- Workspaces ---- */
+
+int journal_workspace(const struct journal *j, const char *name, const char *user_id)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	const char *owner = "";
+	int r = read_owner(j, name, a, &owner);
+
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (user_id && (r < 0 || strcmp(owner, user_id) != 0))
+		return -ENOENT;
+	return dir_open(j->workspaces_fd, name);
+}
+
+int journal_workspace_entry(const struct journal *j, const char *name, struct arena *a, struct workspace_entry *ret)
+{
+	struct stat st;
+
+	*ret = (struct workspace_entry){.user_id = ""};
+	snprintf(ret->name, sizeof(ret->name), "%s", name);
+	if (read_owner(j, name, a, &ret->user_id) == 0 && fstatat(j->owners_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		ret->created_us = st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+	else if (fstatat(j->workspaces_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		ret->created_us = st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+	return 0;
+}
+
+static int by_entry_name(const void *a, const void *b)
+{
+	return strcmp(((const struct workspace_entry *)a)->name, ((const struct workspace_entry *)b)->name);
+}
+
+/* All of one's own, sorted; then those that are asked for. */
+int journal_list_workspaces(const struct journal *j, const char *user_id, const char *after, size_t n, struct arena *a,
+			    struct workspace_list *ret)
+{
+	_cleanup_(buf_deinit) struct buf all = BUF_INIT;
+	int fd = dir_open(j->workspaces_fd, ".");
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct workspace_entry entry;
+	struct dirent *e;
+
+	if (!d)
+		return fd < 0 ? fd : (close(fd), -errno);
+	while ((e = readdir(d))) {
+		if (!workspace_is_valid(str_of(e->d_name)) || (after && strcmp(e->d_name, after) <= 0))
+			continue;
+		journal_workspace_entry(j, e->d_name, a, &entry);
+		if (!user_id || strcmp(entry.user_id, user_id) == 0)
+			buf_add(&all, &entry, sizeof(entry));
+	}
+	closedir(d);
+	ret->n = MIN(all.n / sizeof(entry), n);
+	ret->items = arena_alloc(a, all.n + 1);
+	if (all.n > 0) {
+		memcpy(ret->items, all.p, all.n);
+		qsort(ret->items, all.n / sizeof(entry), sizeof(entry), by_entry_name);
+	}
+	return 0;
+}
+
+int journal_make_workspace(const struct journal *j, const char *name, const char *user_id, uid_t uid)
+{
+	struct spec spec = {.user_id = user_id, .workspace = name, .target = "", .uid = uid};
+	struct stat st;
+	int r = fstatat(j->workspaces_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? -EEXIST : claim_for(j, &spec);
+
+	if (r == -EACCES)
+		r = -EEXIST;
+	return r < 0 ? r : make_workspace(j, &spec);
+}
+
+/* First it is not there any more, then it goes. */
+int journal_drop_workspace(const struct journal *j, const char *name)
+{
+	char trash[64], id[ID_SIZE];
+
+	id_new(id);
+	snprintf(trash, sizeof(trash), ".trash.%s", id);
+	if (renameat(j->workspaces_fd, name, j->workspaces_fd, trash) < 0)
+		return -errno;
+	unlinkat(j->owners_fd, name, 0);
+	if (fsync(j->workspaces_fd) < 0 || fsync(j->owners_fd) < 0)
+		return -errno;
+	return tree_erase(j->workspaces_fd, trash);
+}
+
+void journal_sweep_workspaces(const struct journal *j, int64_t before_us)
+{
+	int fd = dir_open(j->workspaces_fd, ".");
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (strncmp(e->d_name, ".trash.", 7) == 0 && id_time_us(str_of(e->d_name + 7)) < before_us)
+			tree_erase(j->workspaces_fd, e->d_name);
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
 }
 
 /* ---- Many ---- */

@@ -5,6 +5,8 @@
  *	keys/HASH       the id of the command that this user's Idempotency-Key stands for
  *	users/USER/ID   a mark for each command of a user, for lists
  *	workspaces/W/   the commands' folders; as root each is owned by a user id of its own
+ *	owners/W        the user whose workspace that is; W@T: on the target T
+ *	snapshots/W/ID/ see snapshot.h
  *
  * spec.json and the key are durable before a command counts as accepted. Blocking calls; thread-safe, for worker
  * threads. Everything returns 0 or -errno unless said otherwise. */
@@ -13,7 +15,7 @@
 #include "spec.h"
 
 struct journal {
-	int dir_fd, commands_fd, running_fd, keys_fd, users_fd, workspaces_fd;
+	int dir_fd, commands_fd, running_fd, keys_fd, users_fd, workspaces_fd, owners_fd, snapshots_fd;
 	bool is_root;
 };
 
@@ -24,7 +26,8 @@ void journal_close(struct journal *j);
 enum journal_saved { JOURNAL_SAVED, JOURNAL_EXISTS };
 /* Makes the workspace (spec->uid: the user id if it is new; changed to its owner if not) and accepts the command.
  * JOURNAL_EXISTS: the key stands for another command already; its id is in ret_existing and nothing was kept. <0:
- * -errno; -EPERM: the workspace's name is taken by something else. */
+ * -errno; -EPERM: the workspace's name is taken by something else; -EACCES: it is another user's, and
+ * spec->may_use_any is not set. */
 int journal_save(const struct journal *j, struct spec *spec, char ret_existing[static ID_SIZE]);
 
 struct journal_entry {
@@ -58,6 +61,28 @@ int journal_list_running(const struct journal *j, struct arena *a, struct id_lis
 uid_t journal_greatest_uid(const struct journal *j);
 /* Removes commands that ended and are older. Returns how many. */
 unsigned journal_prune(const struct journal *j, int64_t before_us);
+
+struct workspace_entry {
+	char name[65];
+	const char *user_id; /* "" = of a service, or from before there were owners */
+	int64_t created_us;
+};
+struct workspace_list {
+	struct workspace_entry *items;
+	size_t n;
+};
+/* Its folder: fd, or -ENOENT: it is not there, or not this user's (NULL: whoever's it is). */
+int journal_workspace(const struct journal *j, const char *name, const char *user_id);
+int journal_workspace_entry(const struct journal *j, const char *name, struct arena *a, struct workspace_entry *ret);
+/* By name, behind `after` (may be NULL), at most n; user_id NULL = of all. */
+int journal_list_workspaces(const struct journal *j, const char *user_id, const char *after, size_t n, struct arena *a,
+			    struct workspace_list *ret);
+/* A new one. -EEXIST */
+int journal_make_workspace(const struct journal *j, const char *name, const char *user_id, uid_t uid);
+/* It and all in it. */
+int journal_drop_workspace(const struct journal *j, const char *name);
+/* What a crash left of workspaces that were being removed or restored, begun before that time. */
+void journal_sweep_workspaces(const struct journal *j, int64_t before_us);
 
 /* [A-Za-z0-9_-]{1,64} */
 bool workspace_is_valid(struct str name);

@@ -53,6 +53,7 @@ struct spec {
 	const char *workspace;    /* its id, "" = an empty one of its own */
 	char **tags;              /* for lists, NULL at the end */
 	uid_t uid;                /* on the host, where exec is root */
+	bool may_use_any;         /* workspaces of others; not kept */
 	uint64_t timeout_ms, memory_max, tmp_max, output_max, file_size_max;
 	unsigned pids_max;
 	int64_t created_us;

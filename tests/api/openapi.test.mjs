@@ -205,6 +205,16 @@ describe('the contract', { timeout: 120000 }, () => {
     await call('POST', '/api/commands/{id}/signal', { id: session.id }, { signal: 'KILL' });
     await call('GET', '/api/commands/{id}?wait_ms=20000', { id: session.id });
     await call('POST', '/api/commands?wait_ms=20000', {}, { script: 'echo hello' });
+    await call('POST', '/api/workspaces', {}, { id: 'contract' });
+    const ws = { id: 'contract' };
+    await call('POST', '/api/workspaces/{id}/folders', ws, { path: 'd' });
+    await call('POST', '/api/workspaces/{id}/move', ws, { from: 'd', to: 'e' });
+    const { id: snapshot } = await call('POST', '/api/workspaces/{id}/snapshots', ws, {});
+    await call('GET', '/api/workspaces/{id}/snapshots', ws);
+    assert.equal((await p.api('POST', `/api/workspaces/contract/snapshots/${snapshot}/restore`, undefined, admin)).status, 204);
+    await call('GET', '/api/workspaces/{id}/files', ws);
+    await call('GET', '/api/workspaces/{id}', ws);
+    await call('GET', '/api/workspaces');
 
     await call('GET', '/api/auth/me');
     await call('GET', '/api/auth/setup');

@@ -1,0 +1,232 @@
+#include "snapshot.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "files.h"
+#include "tarball.h"
+
+#define META_FILE "meta.json"
+#define META_MAX 8192
+#define TREE "tree"
+
+static int open_all(struct exec *e, const char *workspace, bool make)
+{
+	return make ? dir_make(e->journal.snapshots_fd, workspace) : dir_open(e->journal.snapshots_fd, workspace);
+}
+
+static int read_one(int all, const char *id, struct arena *a, struct snapshot *ret)
+{
+	int fd = dir_open(all, id), r;
+	yyjson_val *obj;
+	struct str text;
+
+	if (fd < 0)
+		return fd;
+	r = file_read(fd, META_FILE, META_MAX, a, &text);
+	close(fd);
+	if (r < 0)
+		return r;
+	obj = yyjson_doc_get_root(json_parse(a, text.p, text.n, NULL));
+	*ret = (struct snapshot){.name = json_get_str(obj, "name", "")};
+	snprintf(ret->id, sizeof(ret->id), "%s", id);
+	ret->size =
+		(struct tree_size){(uint64_t)json_get_int(obj, "bytes", 0), (uint64_t)json_get_int(obj, "files", 0)};
+	return 0;
+}
+
+static int newest_first(const void *a, const void *b)
+{
+	return strcmp(((const struct snapshot *)b)->id, ((const struct snapshot *)a)->id);
+}
+
+int snapshot_list(struct exec *e, const char *workspace, struct arena *a, struct snapshot_list *ret)
+{
+	_cleanup_(buf_deinit) struct buf found = BUF_INIT;
+	int all = open_all(e, workspace, false), fd = all < 0 ? -1 : dir_open(all, ".");
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct snapshot s;
+	struct dirent *entry;
+
+	*ret = (struct snapshot_list){0};
+	while (d && (entry = readdir(d)))
+		if (id_is_valid(str_of(entry->d_name)) && read_one(all, entry->d_name, a, &s) == 0)
+			buf_add(&found, &s, sizeof(s));
+	if (d)
+		closedir(d);
+	if (all >= 0)
+		close(all);
+	ret->n = found.n / sizeof(s);
+	ret->items = arena_alloc(a, found.n + 1);
+	if (found.n > 0)
+		memcpy(ret->items, found.p, found.n);
+	qsort(ret->items, ret->n, sizeof(s), newest_first);
+	return 0;
+}
+
+/* What there is room for. */
+static int room_for(struct exec *e, const char *workspace, struct arena *a, struct tree_size *ret)
+{
+	struct snapshot_list list;
+	int r = snapshot_list(e, workspace, a, &list);
+
+	*ret = (struct tree_size){e->workspace_max, TARBALL_FILES_MAX};
+	if (r == 0 && list.n >= e->snapshots_max)
+		return -EMFILE;
+	for (size_t i = 0; i < list.n; i++)
+		ret->bytes -= MIN(ret->bytes, list.items[i].size.bytes);
+	return r;
+}
+
+static int write_meta(int fd, struct arena *a, const struct snapshot *s)
+{
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(a, &doc);
+
+	yyjson_mut_obj_add_str(doc, obj, "name", s->name);
+	yyjson_mut_obj_add_uint(doc, obj, "bytes", s->size.bytes);
+	yyjson_mut_obj_add_uint(doc, obj, "files", s->size.files);
+	return file_create(fd, META_FILE, json_text(a, doc));
+}
+
+static int copy_to(int from, int dir, const char *name, const struct tree_size *max, struct tree_size *ret)
+{
+	int to = dir_make(dir, name), r = to < 0 ? to : tree_copy(from, to, max, ret);
+
+	if (r == 0 && syncfs(to) < 0)
+		r = -errno;
+	if (to >= 0)
+		close(to);
+	return r;
+}
+
+int snapshot_make(struct exec *e, const char *workspace, int root, const char *name, struct snapshot *ret)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct snapshot s = {.name = name};
+	int all = open_all(e, workspace, true), fd = -1, r;
+	struct tree_size max;
+
+	id_new(s.id);
+	r = all < 0 ? all : room_for(e, workspace, a, &max);
+	if (r == 0) {
+		fd = dir_make(all, s.id);
+		r = fd < 0 ? fd : copy_to(root, fd, TREE, &max, &s.size);
+		if (r == 0)
+			r = write_meta(fd, a, &s);
+		if (r == 0 && (fsync(fd) < 0 || fsync(all) < 0 || fsync(e->journal.snapshots_fd) < 0))
+			r = -errno;
+		if (fd >= 0)
+			close(fd);
+		if (r < 0)
+			tree_erase(all, s.id);
+	}
+	if (all >= 0)
+		close(all);
+	if (r == 0)
+		*ret = s;
+	return r;
+}
+
+static int open_tree_of(int all, const char *id)
+{
+	int fd = dir_open(all, id), tree;
+
+	if (fd < 0)
+		return fd;
+	tree = faccessat(fd, META_FILE, F_OK, 0) < 0 ? -ENOENT : dir_open(fd, TREE);
+	close(fd);
+	return tree;
+}
+
+/* The copy takes the workspace's place in one step; what was there goes afterwards. */
+int snapshot_restore(struct exec *e, const char *workspace, const char *id)
+{
+	int all = open_all(e, workspace, false), tree = all < 0 ? all : open_tree_of(all, id), r = tree < 0 ? tree : 0;
+	const struct tree_size max = {UINT64_MAX, UINT64_MAX};
+	int workspaces = e->journal.workspaces_fd;
+	struct tree_size size;
+	char aside[64], now[ID_SIZE];
+
+	id_new(now);
+	snprintf(aside, sizeof(aside), ".trash.%s", now);
+	if (r == 0)
+		r = copy_to(tree, workspaces, aside, &max, &size);
+	if (r == 0 && renameat2(workspaces, aside, workspaces, workspace, RENAME_EXCHANGE) < 0)
+		r = -errno;
+	if (r == 0 && fsync(workspaces) < 0)
+		r = -errno;
+	tree_erase(workspaces, aside);
+	if (tree >= 0)
+		close(tree);
+	if (all >= 0)
+		close(all);
+	return r;
+}
+
+int snapshot_drop(struct exec *e, const char *workspace, const char *id)
+{
+	int all = open_all(e, workspace, false), tree = all < 0 ? all : open_tree_of(all, id), fd,
+	    r = tree < 0 ? tree : 0;
+
+	if (r == 0) {
+		fd = dir_open(all, id);
+		if (fd >= 0) {
+			unlinkat(fd, META_FILE, 0); /* from here on it is not there */
+			close(fd);
+		}
+		r = tree_erase(all, id);
+	}
+	if (tree >= 0)
+		close(tree);
+	if (all >= 0)
+		close(all);
+	return r;
+}
+
+int snapshot_drop_all(struct exec *e, const char *workspace)
+{
+	return tree_erase(e->journal.snapshots_fd, workspace);
+}
+
+static void sweep_workspace(int all, int64_t before_us)
+{
+	int fd = dir_open(all, ".");
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+	char meta[64];
+
+	while (d && (entry = readdir(d))) {
+		snprintf(meta, sizeof(meta), "%.40s/" META_FILE, entry->d_name);
+		if (id_is_valid(str_of(entry->d_name)) && id_time_us(str_of(entry->d_name)) < before_us &&
+		    faccessat(all, meta, F_OK, 0) < 0)
+			tree_erase(all, entry->d_name);
+	}
+	if (d)
+		closedir(d);
+}
+
+void snapshot_sweep(struct exec *e, int64_t before_us)
+{
+	int fd = dir_open(e->journal.snapshots_fd, ".");
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d))) {
+		int all = workspace_is_valid(str_of(entry->d_name)) ? dir_open(e->journal.snapshots_fd, entry->d_name)
+								    : -1;
+
+		if (all >= 0) {
+			sweep_workspace(all, before_us);
+			close(all);
+		}
+	}
+	if (d)
+		closedir(d);
+}

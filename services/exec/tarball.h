@@ -1,0 +1,16 @@
+/* Workspaces' files as tar archives, with libarchive. Blocking, for worker threads. */
+#pragma once
+
+#include "base/error.h"
+#include "tree.h"
+
+#define TARBALL_FILES_MAX 200000
+
+/* Writes what is below the folder `path` as tar, or tar.gz, into the file: files, folders, links. Returns 0 or -errno;
+ * -ENOPKG: libarchive is not installed, -EFBIG: more than max. */
+int tarball_make(int root, const char *path, bool gzip, int file, const struct tree_size *max);
+/* Unpacks a tar or tar.gz file below the folder `path`. The archive is looked through first: one with a device, a FIFO,
+ * a path or link that leads out, or more than max, is refused whole (-EBADMSG and err). Otherwise as above; *ret
+ * counts. */
+int tarball_unpack(int root, const char *path, int file, const struct tree_size *max, struct tree_size *ret,
+		   struct error *err);

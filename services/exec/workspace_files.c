@@ -1,0 +1,401 @@
+/* The files of a workspace: GET, PUT and DELETE of a path, folders listed in pages, made and moved. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "sending.h"
+
+#define UPLOAD_BLOCK (256 << 10)
+
+/* ---- GET ---- */
+
+struct reading {
+	struct sending s;
+	const char *path;
+	struct page page;
+	struct tree_item *items; /* of a folder */
+	size_t n;
+};
+
+static int get_run(struct workspace_job *w)
+{
+	struct reading *g = container_of(w, struct reading, s.w);
+	int fd = tree_open(w->root, g->path, &g->s.st);
+
+	if (fd < 0)
+		return fd;
+	if (S_ISREG(g->s.st.st_mode)) {
+		g->s.fd = fd;
+		w->keeps_root = true;
+		return 0;
+	}
+	close(fd);
+	return tree_list(w->root, g->path, g->page.after, (size_t)g->page.limit, w->x->arena, &g->items, &g->n);
+}
+
+static const char *type_name(mode_t mode)
+{
+	return S_ISREG(mode) ? "file" : S_ISDIR(mode) ? "folder" : S_ISLNK(mode) ? "link" : "other";
+}
+
+static void add_stat(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *name, const struct stat *st,
+		     const char *link)
+{
+	char text[TIME_TEXT_SIZE];
+
+	yyjson_mut_obj_add_strcpy(doc, obj, "name", name);
+	yyjson_mut_obj_add_str(doc, obj, "type", type_name(st->st_mode));
+	yyjson_mut_obj_add_uint(doc, obj, "size", S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0);
+	yyjson_mut_obj_add_strcpy(doc, obj, "mode",
+				  (char[]){(char)('0' + (st->st_mode >> 6 & 7)), (char)('0' + (st->st_mode >> 3 & 7)),
+					   (char)('0' + (st->st_mode & 7)), 0});
+	time_format(st->st_mtim.tv_sec * 1000000 + st->st_mtim.tv_nsec / 1000, text);
+	yyjson_mut_obj_add_strcpy(doc, obj, "modified_at", text);
+	json_add_str(doc, obj, "link", link);
+}
+
+static void get_done(struct workspace_job *w)
+{
+	struct reading *g = container_of(w, struct reading, s.w);
+	struct exchange *x = w->x;
+	size_t n = MIN(g->n, (size_t)g->page.limit);
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj, *items;
+
+	if (w->keeps_root) {
+		sending_start(&g->s);
+		return;
+	}
+	obj = json_new_obj(x->arena, &doc);
+	items = yyjson_mut_obj_add_arr(doc, obj, "items");
+	for (size_t i = 0; i < n; i++)
+		add_stat(doc, yyjson_mut_arr_add_obj(doc, items), g->items[i].name, &g->items[i].st, g->items[i].link);
+	json_add_str(doc, obj, "next", g->n > n ? page_cursor(x->arena, g->items[n - 1].name) : NULL);
+	reply_json(x, 200, doc);
+}
+
+static const char *last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static void get(struct exchange *x, const char *path)
+{
+	struct reading *g = arena_new_of(x->arena, struct reading);
+
+	g->path = workspace_path(x, path);
+	if (!g->path || !page_read(x, &g->page))
+		return;
+	g->s.fd = -1;
+	g->s.name = last_part(g->path);
+	g->s.type = "application/octet-stream";
+	g->s.w.run = get_run;
+	g->s.w.done = get_done;
+	g->s.w.clean = sending_clean;
+	workspace_start(x, &g->s.w, WORKSPACE_READ);
+}
+
+void workspace_files_root(struct exchange *x)
+{
+	get(x, "");
+}
+
+void workspace_files_get(struct exchange *x)
+{
+	get(x, x->params[1].p);
+}
+
+/* ---- PUT ---- */
+
+struct putting {
+	struct workspace_job w;
+	const char *path;
+	bool parents, is_new_only;
+	mode_t mode;
+	struct tree_upload up;
+	struct buf chunk; /* of the body, on its way to the file */
+	uint64_t size, max;
+	bool is_whole, was_there;
+	struct stat st;
+};
+
+static void put_next(struct putting *p);
+
+static void put_clean(struct workspace_job *w)
+{
+	struct putting *p = container_of(w, struct putting, w);
+
+	tree_upload_deinit(&p->up);
+	buf_deinit(&p->chunk);
+	w->x->on_gone = NULL;
+	if (w->x->req) {
+		w->x->req->on_body = NULL;
+		w->x->req->on_body_end = NULL;
+		http_body_resume(w->x->req);
+	}
+}
+
+static void put_on_gone(struct exchange *x)
+{
+	struct putting *p = x->data;
+
+	if (p->w.is_busy)
+		return;
+	put_clean(&p->w);
+	workspace_over(&p->w);
+}
+
+static int put_start(struct workspace_job *w)
+{
+	struct putting *p = container_of(w, struct putting, w);
+	struct stat st;
+
+	p->was_there = tree_stat(w->root, p->path, &st) == 0;
+	if (p->was_there && S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (p->was_there && p->is_new_only)
+		return -EEXIST;
+	return tree_upload_start(w->root, p->path, p->parents, &p->up);
+}
+
+static int put_write(struct workspace_job *w)
+{
+	struct putting *p = container_of(w, struct putting, w);
+
+	for (size_t at = 0; at < p->chunk.n;) {
+		ssize_t n = write(p->up.fd, p->chunk.p + at, p->chunk.n - at);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		at += (size_t)MAX(n, 0);
+	}
+	return 0;
+}
+
+static int put_finish(struct workspace_job *w)
+{
+	struct putting *p = container_of(w, struct putting, w);
+	int r = tree_upload_finish(&p->up, w->root, p->path, p->mode, !p->is_new_only);
+
+	return r < 0 ? r : tree_stat(w->root, p->path, &p->st);
+}
+
+static void put_finished(struct workspace_job *w)
+{
+	struct putting *p = container_of(w, struct putting, w);
+	struct exchange *x = w->x;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
+
+	add_stat(doc, obj, last_part(p->path), &p->st, NULL);
+	put_clean(w);
+	reply_json(x, p->was_there ? 200 : 201, doc);
+	workspace_over(w);
+}
+
+static void put_written(struct workspace_job *w)
+{
+	struct putting *p = container_of(w, struct putting, w);
+
+	buf_clear(&p->chunk);
+	put_next(p);
+}
+
+static void put_next(struct putting *p)
+{
+	if (p->w.is_busy)
+		return;
+	if (p->chunk.n >= UPLOAD_BLOCK || (p->is_whole && p->chunk.n > 0))
+		workspace_again(&p->w, put_write, put_written);
+	else if (p->is_whole)
+		workspace_again(&p->w, put_finish, put_finished);
+	else
+		http_body_resume(p->w.x->req);
+}
+
+static void put_on_body(struct http_request *r, const char *data, size_t n)
+{
+	struct exchange *x = r->owner;
+	struct putting *p = x->data;
+
+	p->size += n;
+	if (p->size > p->max) {
+		put_clean(&p->w);
+		workspace_reply_failure(x, -EFBIG, NULL);
+		workspace_over(&p->w);
+		return;
+	}
+	buf_add(&p->chunk, data, n);
+	if (p->chunk.n < UPLOAD_BLOCK)
+		return;
+	http_body_pause(r);
+	put_next(p);
+}
+
+static void put_on_body_end(struct http_request *r)
+{
+	struct exchange *x = r->owner;
+	struct putting *p = x->data;
+
+	p->is_whole = true;
+	put_next(p);
+}
+
+static void put_started(struct workspace_job *w)
+{
+	struct putting *p = container_of(w, struct putting, w);
+	struct http_request *r = w->x->req;
+
+	w->x->on_gone = put_on_gone;
+	r->on_body = put_on_body;
+	r->on_body_end = put_on_body_end;
+	http_body_resume(r);
+	(void)p;
+}
+
+/* Returns false after answering. */
+static bool read_mode(struct exchange *x, mode_t *ret)
+{
+	const char *text = http_query_get(x->arena, x->req->query, "mode");
+
+	*ret = 0644;
+	if (!text)
+		return true;
+	if (strlen(text) == 3 && strspn(text, "01234567") == 3) {
+		*ret = (mode_t)strtoul(text, NULL, 8) | 0600;
+		return true;
+	}
+	reply_problem(x, 400, "bad_request", "mode is three octal digits, such as 755.");
+	return false;
+}
+
+void workspace_files_put(struct exchange *x)
+{
+	struct exec *e = x->self;
+	struct putting *p = arena_new_of(x->arena, struct putting);
+	struct str condition = http_header_get(&x->req->headers, "If-None-Match");
+
+	p->path = workspace_path(x, x->params[1].p);
+	if (!p->path || !read_mode(x, &p->mode))
+		return;
+	p->up = (struct tree_upload){.fd = -1, .parent = -1};
+	p->parents = workspace_flag(x, "parents");
+	p->is_new_only = str_eq(condition, STR("*"));
+	p->max = e->file_size_max ? MIN(e->file_size_max, e->workspace_max) : e->workspace_max;
+	p->w.run = put_start;
+	p->w.done = put_started;
+	p->w.clean = put_clean;
+	p->w.keeps_root = true;
+	if (x->req->content_length > 0 && (uint64_t)x->req->content_length > p->max) {
+		workspace_reply_failure(x, -EFBIG, NULL);
+		return;
+	}
+	http_set_max_body(x->req, p->max + 1);
+	http_body_pause(x->req);
+	x->data = p;
+	workspace_start(x, &p->w, WORKSPACE_WRITE);
+}
+
+/* ---- DELETE, folders, moving ---- */
+
+struct changing {
+	struct workspace_job w;
+	const char *path, *to;
+	bool flag; /* recursive, parents, replace */
+	struct stat st;
+};
+
+static int delete_run(struct workspace_job *w)
+{
+	struct changing *c = container_of(w, struct changing, w);
+
+	return *c->path ? tree_remove(w->root, c->path, c->flag) : -EINVAL;
+}
+
+static void reply_gone(struct workspace_job *w)
+{
+	reply_empty(w->x, 204);
+}
+
+void workspace_files_delete(struct exchange *x)
+{
+	struct changing *c = arena_new_of(x->arena, struct changing);
+
+	c->path = workspace_path(x, x->params[1].p);
+	if (!c->path)
+		return;
+	c->flag = workspace_flag(x, "recursive");
+	c->w.run = delete_run;
+	c->w.done = reply_gone;
+	workspace_start(x, &c->w, WORKSPACE_WRITE);
+}
+
+static void reply_stat(struct workspace_job *w)
+{
+	struct changing *c = container_of(w, struct changing, w);
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(w->x->arena, &doc);
+
+	add_stat(doc, obj, last_part(c->to), &c->st, NULL);
+	reply_json(w->x, c->path ? 200 : 201, doc);
+}
+
+static int mkdir_run(struct workspace_job *w)
+{
+	struct changing *c = container_of(w, struct changing, w);
+	int r = *c->to ? tree_mkdir(w->root, c->to, c->flag) : -EEXIST;
+
+	return r < 0 ? r : tree_stat(w->root, c->to, &c->st);
+}
+
+static int move_run(struct workspace_job *w)
+{
+	struct changing *c = container_of(w, struct changing, w);
+	int r = *c->to && *c->path ? tree_move(w->root, c->path, c->to, c->flag) : -EINVAL;
+
+	return r < 0 ? r : tree_stat(w->root, c->to, &c->st);
+}
+
+void workspace_mkdir(struct exchange *x)
+{
+	static const struct json_field fields[] = {{"path", JSON_STRING, true, 1, TREE_PATH_MAX},
+						   {"parents", JSON_BOOL, false, 0, 0}};
+	struct changing *c = arena_new_of(x->arena, struct changing);
+	struct error err = {0};
+
+	if (json_check(x->body, fields, ARRAY_SIZE(fields), &err) < 0) {
+		reply_error(x, 422, &err);
+		return;
+	}
+	c->to = workspace_path(x, json_get_str(x->body, "path", NULL));
+	c->flag = json_get_bool(x->body, "parents", false);
+	c->w.run = mkdir_run;
+	c->w.done = reply_stat;
+	if (c->to)
+		workspace_start(x, &c->w, WORKSPACE_WRITE);
+}
+
+void workspace_move(struct exchange *x)
+{
+	static const struct json_field fields[] = {{"from", JSON_STRING, true, 1, TREE_PATH_MAX},
+						   {"to", JSON_STRING, true, 1, TREE_PATH_MAX},
+						   {"replace", JSON_BOOL, false, 0, 0}};
+	struct changing *c = arena_new_of(x->arena, struct changing);
+	struct error err = {0};
+
+	if (json_check(x->body, fields, ARRAY_SIZE(fields), &err) < 0) {
+		reply_error(x, 422, &err);
+		return;
+	}
+	c->path = workspace_path(x, json_get_str(x->body, "from", NULL));
+	c->to = c->path ? workspace_path(x, json_get_str(x->body, "to", NULL)) : NULL;
+	c->flag = json_get_bool(x->body, "replace", false);
+	c->w.run = move_run;
+	c->w.done = reply_stat;
+	if (c->to)
+		workspace_start(x, &c->w, WORKSPACE_WRITE);
+}
