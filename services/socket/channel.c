@@ -24,6 +24,7 @@ static void forget(struct channels *all, struct broadcast *b)
 {
 	struct channel *ch = b->channel;
 
+	ch->forgotten = b->post->number;
 	ch->n_history--;
 	ch->history_bytes -= cost(b);
 	all->bytes -= cost(b);

@@ -25,6 +25,7 @@ struct channel {
 	size_t history_bytes;
 	unsigned n_history, n_places;
 	uint64_t offset;           /* of the last event; 0: none yet */
+	uint64_t forgotten;        /* number of the last event that the history lost; 0: none */
 	struct list idle;          /* in channels.idle while nobody is in it */
 	uint64_t idle_since;       /* loop ms */
 	struct presence *presence; /* presence.c; NULL: nobody shows himself here */

@@ -49,6 +49,9 @@ static void stop(void *arg)
 	struct socket_service *s = arg;
 
 	clients_cut(s);
+	socketio_clients_cut(s->socketio);
+	if (s->protocol_test)
+		protocol_test_cut(s->protocol_test);
 	deadline_clear(&s->age);
 	deadline_clear(&s->drain);
 	presence_drop_news(s);
@@ -85,11 +88,18 @@ int socket_main(const struct options *options)
 	deadline_init(&s.age, on_age);
 	deadline_set(service_wheel(s.service), &s.age, AGE_MS);
 	service_routes(s.service, socket_routes, socket_routes_n, &s);
+	s.socketio = socketio_clients_new(&s);
+	if (strcmp(option_str(options, "socket_profile"), "protocol-test") == 0)
+		s.protocol_test = protocol_test_new(s.service);
+	else
+		service_routes(s.service, socketio_routes, socketio_routes_n, &s);
 	service_on_drain(s.service, drain, &s);
 	service_on_stop(s.service, stop, &s);
 	service_listen(s.service);
 	status = service_run(s.service);
 	seen_free(&s);
+	protocol_test_free(s.protocol_test);
+	socketio_clients_free(s.socketio);
 	channels_deinit(&s.channels);
 	arena_free(s.arena);
 	return status;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "client.h"
+#include "protocol_test.h"
+#include "socketio_clients.h"
 
 #define SOCKET_MAX_ROOMS 100       /* of one client */
 #define SOCKET_MAX_MESSAGE 16384   /* bytes from a client; a token has at most 8 KiB */
@@ -39,6 +41,8 @@ struct socket_service {
 	struct list presence_news; /* presence.c: not told yet */
 	struct seen_table *seen;   /* publish.c: keys of late */
 	uint8_t resume_key[32];
+	struct socketio_clients *socketio;
+	struct protocol_test *protocol_test; /* NULL but in that profile */
 	struct metric *delivered, *dropped, *slow, *refused_joins, *turned_away;
 };
 
@@ -74,3 +78,6 @@ unsigned publish_event(struct socket_service *s, struct str text, const struct s
 
 extern const struct route socket_routes[];
 extern const size_t socket_routes_n;
+/* Not in the profile protocol-test, which has its own at these paths. */
+extern const struct route socketio_routes[];
+extern const size_t socketio_routes_n;
