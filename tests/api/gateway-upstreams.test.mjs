@@ -466,7 +466,8 @@ describe('a server that is killed under load', { timeout: 120000 }, () => {
     await load.more(300);
     await processes[0].kill();
     await load.more(500);
-    assert.equal((await h.states('x'))[processes[0].address], 'ejected');
+    // Its time is short: it may be in again already, to be tried.
+    assert.ok((await h.upstream('x')).endpoints.find((e) => e.address === processes[0].address).ejections >= 1);
     await processes[0].start();
     await until('the server back', async () => Object.keys(load.servers).length === 3);
     await load.stop();
