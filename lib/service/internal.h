@@ -2,6 +2,7 @@
 #pragma once
 
 #include "service/keyring.h"
+#include "service/revocation.h"
 #include "service/route.h"
 #include "service/service.h"
 
@@ -19,6 +20,7 @@ struct hook {
 		void (*run)(void *arg);
 		const char *(*check)(void *arg);
 		void (*info)(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj);
+		void (*revoked)(void *arg, const struct revocation *what);
 	};
 	void *arg;
 };
@@ -36,6 +38,9 @@ struct service {
 
 	struct token_key key;
 	struct keyring *keyring;
+	struct revocations *revocations; /* NULL: people's tokens are not checked here */
+	struct revocation_feed *feed;
+	struct list on_revoked; /* struct hook, link */
 	struct router *router;
 	struct otlp *otlp;           /* NULL: spans are not exported */
 	struct list listeners;       /* struct service_listener, link */
@@ -83,6 +88,12 @@ void service_add_health(struct service *s);
 void sse_stop(struct exchange_full *f);
 /* Ends every lasting answer, so that the clients come back to another instance. */
 void sse_cut_all(struct service *s);
+/* Ends the lasting answers of those whose token is revoked or has other rights now: they may come again. */
+void sse_cut_revoked(struct service *s);
+/* revocation_feed.c */
+struct revocation_feed *revocation_feed_new(struct service *s, struct revocations *set);
+void revocation_feed_stop(struct revocation_feed *f);
+void revocation_feed_free(struct revocation_feed *f);
 /* peer.c: the address by which a role listens ("listen") or is found ("url"). Free it. */
 char *service_address(const struct service *s, const char *role, const char *which);
 void peers_free(struct service *s);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@
 #define RETRY_MIN_MS 10
 #define RETRY_MAX_MS 2000
 #define RELOAD_MIN_US 1000000
+#define FOLDER_TICK_US 20000 /* the exactness of a folder's time */
 
 struct keyring {
 	struct wheel *wheel;
@@ -28,12 +30,14 @@ struct keyring {
 	const char *audiences[3];
 	struct token_keys *keys;
 	struct token_cache *cache;
+	struct revocations *revocations; /* NULL: none */
 
 	struct http_pool *auth;
 	struct http_fetch *fetch; /* under way, or NULL */
 	struct deadline next;     /* the next fetch without anybody asking */
 	uint64_t retry_ms;
 	uint64_t fetched_us, read_us; /* monotonic, of the last start; 0 = never */
+	int64_t read_wall_us;         /* the key files', by the clock of their folder */
 	bool loaded;                  /* people's keys were there once */
 	struct list waiting;          /* struct key_wait, link: for the fetch under way */
 };
@@ -73,6 +77,7 @@ static void read_key_files(struct keyring *k)
 	struct dirent *e;
 
 	k->read_us = clock_mono_us();
+	k->read_wall_us = clock_now_us();
 	if (snprintf(dir, sizeof(dir), "%s/keys", k->data_dir) >= (int)sizeof(dir))
 		return;
 
@@ -174,6 +179,12 @@ void keyring_free(struct keyring *k)
 	free(k);
 }
 
+void keyring_set_revocations(struct keyring *k, struct revocations *r)
+{
+	k->revocations = r;
+	token_cache_set_revocations(k->cache, r);
+}
+
 struct token_keys *keyring_keys(struct keyring *k)
 {
 	return k->keys;
@@ -191,6 +202,17 @@ static bool is_due(uint64_t last_us)
 	return !last_us || clock_mono_us() - last_us >= RELOAD_MIN_US;
 }
 
+/* A service that starts for the first time has put its key there just now. */
+static bool has_new_files(const struct keyring *k)
+{
+	char dir[4096];
+	struct stat st;
+
+	if (snprintf(dir, sizeof(dir), "%s/keys", k->data_dir) >= (int)sizeof(dir) || stat(dir, &st))
+		return false;
+	return (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000 + FOLDER_TICK_US >= k->read_wall_us;
+}
+
 enum token_result keyring_check(struct keyring *k, struct str token, struct arena *a, struct identity *ret)
 {
 	int64_t now = time(NULL);
@@ -199,10 +221,12 @@ enum token_result keyring_check(struct keyring *k, struct str token, struct aren
 		return TOKEN_OK;
 
 	enum token_result r = token_check(k->keys, token, k->audiences, now, a, ret);
-	if (r == TOKEN_UNKNOWN_KEY && is_due(k->read_us)) {
+	if (r == TOKEN_UNKNOWN_KEY && (is_due(k->read_us) || has_new_files(k))) {
 		read_key_files(k);
 		r = token_check(k->keys, token, k->audiences, now, a, ret);
 	}
+	if (r == TOKEN_OK && k->revocations && !revocations_apply(k->revocations, ret, a))
+		return TOKEN_REVOKED;
 	if (r == TOKEN_OK)
 		token_cache_put(k->cache, token, ret);
 	return r;

@@ -7,7 +7,7 @@
 
 #include "io/http_client.h"
 #include "io/wheel.h"
-#include "service/token.h"
+#include "service/revocation.h"
 
 struct keyring;
 
@@ -23,6 +23,8 @@ struct keyring *keyring_new(struct wheel *wheel, const char *data_dir, const cha
 /* Cancels a fetch; those who wait never hear of it. The memory must stay until the loop has run out. */
 void keyring_stop(struct keyring *k);
 void keyring_free(struct keyring *k);
+/* What is revoked is not good any more. Outlives the keyring. */
+void keyring_set_revocations(struct keyring *k, struct revocations *r);
 struct token_keys *keyring_keys(struct keyring *k);
 /* NULL when people's keys are there, otherwise why not. */
 const char *keyring_missing(void *keyring);

@@ -149,3 +149,20 @@ void sse_cut_all(struct service *s)
 		reply_sse_end(&f->x);
 	}
 }
+
+void sse_cut_revoked(struct service *s)
+{
+	struct exchange_full *f;
+
+	/* The end of one may end others, so each round begins anew. */
+	for (bool goes_on = true; goes_on;) {
+		goes_on = false;
+		list_foreach (f, &s->sse, struct exchange_full, sse_link) {
+			if (!f->x.who.user_id || !revocations_concern(s->revocations, &f->x.who))
+				continue;
+			f->sse_cut = goes_on = true;
+			reply_sse_end(&f->x);
+			break;
+		}
+	}
+}

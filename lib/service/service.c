@@ -58,6 +58,7 @@ static void init_lists(struct service *s)
 	list_init(&s->on_drain);
 	list_init(&s->on_stop);
 	list_init(&s->sse);
+	list_init(&s->on_revoked);
 }
 
 struct service *service_new(const char *role, const struct options *options)
@@ -85,6 +86,11 @@ struct service *service_new(const char *role, const struct options *options)
 	s->keyring = keyring_new(s->wheel, service_data_dir(s), role,
 				 needs_auth_keys(role) ? service_peer(s, "auth") : NULL);
 	service_ready_check(s, "keys", keyring_missing, s->keyring);
+	if (strcmp(role, "demo")) {
+		s->revocations = revocations_new();
+		keyring_set_revocations(s->keyring, s->revocations);
+		s->feed = revocation_feed_new(s, s->revocations);
+	}
 	service_add_health(s);
 	return s;
 }
@@ -354,6 +360,7 @@ static void close_all(struct service *s)
 	struct service_listener *l;
 
 	keyring_stop(s->keyring);
+	revocation_feed_stop(s->feed);
 	list_foreach (l, &s->listeners, struct service_listener, link) {
 		http_server_free(l->server);
 		free(l);
@@ -369,6 +376,8 @@ static void close_all(struct service *s)
 static void service_free(struct service *s)
 {
 	keyring_free(s->keyring);
+	revocation_feed_free(s->feed);
+	revocations_free(s->revocations);
 	router_free(s->router);
 	metrics_free();
 	lanes_free(s);
@@ -377,6 +386,7 @@ static void service_free(struct service *s)
 	hooks_free(&s->on_leave);
 	hooks_free(&s->on_drain);
 	hooks_free(&s->on_stop);
+	hooks_free(&s->on_revoked);
 	while (s->n_arenas)
 		arena_free(s->arenas[--s->n_arenas]);
 	sodium_memzero(&s->key, sizeof(s->key));

@@ -126,7 +126,7 @@ static bool header_is_fine(yyjson_val *header, const char **ret_kid)
 	return true;
 }
 
-/* NumericDate as a whole number; a date with a fraction is nothing that our issuers write. */
+/* NumericDate, or another number, as a whole one; a fraction is nothing that our issuers write. */
 static bool get_date(yyjson_val *claims, const char *name, bool required, int64_t *ret)
 {
 	yyjson_val *v = yyjson_obj_get(claims, name);
@@ -139,7 +139,7 @@ static bool get_date(yyjson_val *claims, const char *name, bool required, int64_
 	return true;
 }
 
-static enum token_result check_dates(yyjson_val *claims, int64_t max_life, int64_t now, int64_t *ret_exp)
+static enum token_result check_dates(yyjson_val *claims, int64_t max_life, int64_t now, struct identity *ret)
 {
 	int64_t exp = 0, iat = 0, nbf = 0;
 
@@ -150,7 +150,8 @@ static enum token_result check_dates(yyjson_val *claims, int64_t max_life, int64
 		return TOKEN_MALFORMED;
 	if (now >= exp + TOKEN_SKEW || iat > now + TOKEN_SKEW || nbf > now + TOKEN_SKEW)
 		return TOKEN_EXPIRED;
-	*ret_exp = exp;
+	ret->expires_at = exp;
+	ret->issued_at = iat;
 	return TOKEN_OK;
 }
 
@@ -197,7 +198,8 @@ static enum token_result read_identity(yyjson_val *claims, bool internal, struct
 
 	id->user_id = get_string(claims, "sub");
 	if (!id->user_id || strlen(id->user_id) > 64 || !optional_string(claims, "name", &id->name) ||
-	    !optional_string(claims, "sid", &id->session_id))
+	    !optional_string(claims, "sid", &id->session_id) || !optional_string(claims, "jti", &id->token_id) ||
+	    !get_date(claims, "pe", false, &id->rights))
 		return TOKEN_MALFORMED;
 	if (internal) {
 		/* On its own behalf a service may do all; for a user, what the user may do with what is his own. */
@@ -218,7 +220,7 @@ static enum token_result check_claims(yyjson_val *claims, const char *issuer, co
 
 	if (!iss || strcmp(iss, issuer) || !audience_is_ours(get_string(claims, "aud"), internal, audiences))
 		return TOKEN_NOT_FOR_US;
-	r = check_dates(claims, internal ? TOKEN_MAX_LIFE_INTERNAL : TOKEN_MAX_LIFE, now, &id->expires_at);
+	r = check_dates(claims, internal ? TOKEN_MAX_LIFE_INTERNAL : TOKEN_MAX_LIFE, now, id);
 	return r ? r : read_identity(claims, internal, a, id);
 }
 

@@ -32,6 +32,9 @@ struct identity {
 	const char *session_id;         /* sid, may be "" */
 	const char *const *permissions; /* granted permission patterns, NULL at the end */
 	int64_t expires_at;             /* seconds since 1970 */
+	int64_t issued_at;              /* the same */
+	const char *token_id;           /* jti, may be "" */
+	int64_t rights;                 /* pe, the user's permission epoch when the token was made; 0 = not told */
 };
 
 /* "agents.*" covers "agents.write" and "agents.write.own"; "*" covers all. A granted "agents.read" covers exactly that.
@@ -66,7 +69,8 @@ enum token_result {
 	TOKEN_UNKNOWN_KEY,
 	TOKEN_BAD_SIGNATURE,
 	TOKEN_EXPIRED,
-	TOKEN_NOT_FOR_US
+	TOKEN_NOT_FOR_US,
+	TOKEN_REVOKED /* by keyring_check */
 };
 
 /* Checks a token. issuer NULL accepts "ogent" and any "ogent:<role>" whose key is known. audience must match exactly

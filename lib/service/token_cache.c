@@ -10,8 +10,9 @@
 
 /* One block: the struct, the pointers to the permissions, the token, the strings. */
 struct verdict {
-	unsigned refs; /* the cache's and one for each arena that reads the identity */
-	uint64_t used; /* value of the cache's clock at the last use */
+	unsigned refs;       /* the cache's and one for each arena that reads the identity */
+	uint64_t used;       /* value of the cache's clock at the last use */
+	uint64_t generation; /* of the revocations among which it was looked for last */
 	struct identity id;
 	struct str token;
 };
@@ -19,6 +20,7 @@ struct verdict {
 struct token_cache {
 	uint64_t key[2]; /* secret, so that nobody can aim at one set */
 	uint64_t clock;
+	struct revocations *revocations; /* NULL: none */
 	struct verdict *sets[SETS][WAYS];
 };
 
@@ -69,6 +71,24 @@ static struct verdict **set_of(struct token_cache *c, struct str token)
 	return c->sets[((uint64_t)(product >> 64) ^ (uint64_t)product) % SETS];
 }
 
+void token_cache_set_revocations(struct token_cache *c, struct revocations *r)
+{
+	c->revocations = r;
+}
+
+/* Revoked, or with other rights by now. Looks once after each change: usually this is one comparison. */
+static bool is_outdated(const struct token_cache *c, struct verdict *v)
+{
+	uint64_t generation = c->revocations ? revocations_generation(c->revocations) : 0;
+
+	if (v->generation == generation)
+		return false;
+	if (revocations_concern(c->revocations, &v->id))
+		return true;
+	v->generation = generation;
+	return false;
+}
+
 bool token_cache_get(struct token_cache *c, struct str token, int64_t now, struct arena *a, struct identity *ret)
 {
 	struct verdict **set = set_of(c, token);
@@ -78,7 +98,7 @@ bool token_cache_get(struct token_cache *c, struct str token, int64_t now, struc
 
 		if (!v || !str_eq(v->token, token))
 			continue;
-		if (now >= v->id.expires_at) {
+		if (now >= v->id.expires_at || is_outdated(c, v)) {
 			verdict_unref(v);
 			set[i] = NULL;
 			return false;
@@ -107,7 +127,8 @@ static struct verdict *verdict_new(struct str token, const struct identity *id)
 
 	while (id->permissions[n_permissions])
 		bytes += strlen(id->permissions[n_permissions++]) + 1;
-	bytes += strlen(id->user_id) + strlen(id->name) + strlen(id->service) + strlen(id->session_id) + 4;
+	bytes += strlen(id->user_id) + strlen(id->name) + strlen(id->service) + strlen(id->session_id) +
+		 strlen(id->token_id) + 5;
 
 	struct verdict *v = xmalloc(sizeof(*v) + (n_permissions + 1) * sizeof(char *) + bytes);
 	const char **permissions = (const char **)(v + 1);
@@ -116,11 +137,16 @@ static struct verdict *verdict_new(struct str token, const struct identity *id)
 	for (size_t i = 0; i < n_permissions; i++)
 		permissions[i] = put_string(&at, id->permissions[i]);
 	permissions[n_permissions] = NULL;
-	*v = (struct verdict){.refs = 1, .id = {.permissions = permissions, .expires_at = id->expires_at}};
+	*v = (struct verdict){.refs = 1,
+			      .id = {.permissions = permissions,
+				     .expires_at = id->expires_at,
+				     .issued_at = id->issued_at,
+				     .rights = id->rights}};
 	v->id.user_id = put_string(&at, id->user_id);
 	v->id.name = put_string(&at, id->name);
 	v->id.service = put_string(&at, id->service);
 	v->id.session_id = put_string(&at, id->session_id);
+	v->id.token_id = put_string(&at, id->token_id);
 	v->token = (struct str){memcpy(at, token.p, token.n), token.n};
 	return v;
 }

@@ -396,7 +396,7 @@ static void a_verdict_is_kept_until_its_token_expires(void **state)
 {
 	static const char *const permissions[] = {"agents.read", "agents.write", NULL};
 	struct token_cache *c = token_cache_new();
-	struct identity id = {"u1", "Ada", "", "s1", permissions, NOW + 10}, got;
+	struct identity id = {"u1", "Ada", "", "s1", permissions, NOW + 10, NOW, "t1", 1}, got;
 	struct arena *a = arena_new();
 
 	assert_false(token_cache_get(c, STR("abc"), NOW, a, &got));

@@ -30,8 +30,8 @@ static void read_row(struct db_stmt *st, struct arena *a, struct agent_row *ret)
 	ret->updated_at = db_col_int(st, 8);
 }
 
-/* The members of a configuration: instructions, model, tools, target, limits. One of before there were targets has no
- * target. */
+/* The members of a configuration: instructions, model, tools, target, policy, limits. One of before there were targets
+ * or policies has none. */
 static void add_config(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *config)
 {
 	yyjson_val *root = yyjson_doc_get_root(json_parse(a, config, strlen(config), NULL)), *key, *val;
@@ -41,6 +41,8 @@ static void add_config(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj
 		yyjson_mut_obj_add(obj, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, val));
 	if (!yyjson_obj_get(root, "target"))
 		json_add_str(doc, obj, "target", "local");
+	if (!yyjson_obj_get(root, "policy"))
+		json_add_str(doc, obj, "policy", NULL);
 }
 
 static void add_row(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct agent_row *row)
@@ -93,7 +95,8 @@ static const struct json_field create_fields[] = {
 	{"name", JSON_STRING, true, 1, 100},          {"slug", JSON_STRING, false, 1, 63},
 	{"description", JSON_STRING, false, 0, 1000}, {"instructions", JSON_STRING, false, 0, 100000},
 	{"model", JSON_STRING, false, 1, 200},        {"tools", JSON_ARRAY, false, 0, 8},
-	{"target", JSON_STRING, false, 1, 32},        {"limits", JSON_OBJECT},
+	{"target", JSON_STRING, false, 1, 32},        {"policy", JSON_STRING_OR_NULL, false, 1, 40},
+	{"limits", JSON_OBJECT},
 };
 
 static const struct json_field patch_fields[] = {
@@ -103,6 +106,7 @@ static const struct json_field patch_fields[] = {
 	{"model", JSON_STRING, false, 1, 200},
 	{"tools", JSON_ARRAY, false, 0, 8},
 	{"target", JSON_STRING, false, 1, 32},
+	{"policy", JSON_STRING_OR_NULL, false, 1, 40},
 	{"limits", JSON_OBJECT},
 };
 
@@ -187,6 +191,8 @@ static const char *make_config(const struct agent *agent, struct arena *a, yyjso
 	json_add_str(doc, obj, "model", json_get_str(body, "model", json_get_str(old, "model", "default")));
 	yyjson_mut_obj_add_val(doc, obj, "tools", tools ? yyjson_val_mut_copy(doc, tools) : yyjson_mut_arr(doc));
 	json_add_str(doc, obj, "target", json_get_str(body, "target", json_get_str(old, "target", target)));
+	/* Null takes it away. */
+	json_add_str(doc, obj, "policy", json_get_str(yyjson_obj_get(body, "policy") ? body : old, "policy", NULL));
 	limits = yyjson_mut_obj_add_obj(doc, obj, "limits");
 	yyjson_mut_obj_add_int(doc, limits, "max_steps", limit(body, old, "max_steps", 25));
 	yyjson_mut_obj_add_int(doc, limits, "max_seconds", limit(body, old, "max_seconds", 600));

@@ -70,7 +70,7 @@ struct run {
 	const struct chat_tool *tools[8];
 	const struct tool *tool_table[8];
 	size_t n_tools;
-	const char *command_target;
+	const char *command_target, *command_policy;
 	int64_t max_steps, max_seconds, max_output_tokens;
 	struct list messages; /* struct chat_message, in the arena */
 	int64_t message_seq;  /* the last message's place in the conversation */

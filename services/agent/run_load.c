@@ -297,6 +297,7 @@ static void take_config(struct run *run, const char *config)
 	run->instructions = json_get_str(root, "instructions", "");
 	run->model_id = json_get_str(root, "model", "default");
 	run->command_target = json_get_str(root, "target", "local");
+	run->command_policy = json_get_str(root, "policy", "");
 	run->max_steps = MIN(json_get_int(limits, "max_steps", 25), option_int(o, "run_max_steps"));
 	run->max_seconds = MIN(json_get_int(limits, "max_seconds", 600), option_int(o, "run_max_seconds"));
 	run->max_output_tokens = json_get_int(limits, "max_output_tokens", 4096);

@@ -280,6 +280,7 @@ static void start(struct run *run, struct run_call *call, const struct tool *too
 		.user_id = run->user_id,
 		.conversation_id = run->conversation_id,
 		.target = run->command_target,
+		.policy = run->command_policy,
 		.key = call_key(run, call),
 		.arguments = arguments,
 		/* Not what is left of it: a call that is begun again after a restart must be the same. */

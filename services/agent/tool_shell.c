@@ -279,7 +279,15 @@ static bool take_refusal(struct shell_call *s)
 		set_end(s, "lost", "The command service no longer knows the command.");
 		return true;
 	}
-	if (is_final && !s->message)
+	if (is_final && !s->message && strcmp(code, "policy_denied") == 0)
+		s->message = xasprintf("Denied by policy, not run: %.700s Do not try to get around it; do without, or say "
+				       "what you need it for.",
+				       detail);
+	else if (is_final && !s->message && strcmp(code, "approval_required") == 0)
+		s->message = xasprintf("Waits for a person's approval, not run: %.700s Say what it is needed for; it can "
+				       "be tried again once it is approved.",
+				       detail);
+	else if (is_final && !s->message)
 		s->message = xasprintf("The command was refused: %.300s", *detail ? detail : code);
 	if (is_final)
 		set_end(s, "error", NULL);
@@ -472,6 +480,8 @@ static struct str write_body(struct shell_call *s, struct tool_call *c, uint64_t
 	json_add_str(doc, root, "workspace", c->conversation_id);
 	if (strcmp(c->target, "local") != 0)
 		json_add_str(doc, root, "target", c->target);
+	if (c->policy && c->policy[0])
+		json_add_str(doc, root, "policy", c->policy);
 	yyjson_mut_obj_add_uint(doc, root, "timeout_ms", timeout_ms);
 	return json_text(s->arena, doc);
 }

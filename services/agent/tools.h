@@ -27,6 +27,7 @@ struct tool_call {
 	const char *request_id, *traceparent; /* for the calls that it makes */
 	const char *user_id, *conversation_id;
 	const char *target;     /* where commands run, a name that exec knows */
+	const char *policy;     /* that they must pass besides exec's own, a name that exec knows; "" = none */
 	const char *key;        /* the same call has the same key, also after a restart */
 	yyjson_val *arguments;  /* an object; lives until on_done */
 	uint64_t max_ms;        /* a run's longest time: a call need not go on longer */

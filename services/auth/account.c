@@ -30,8 +30,9 @@ static int load_names(struct db_conn *c, struct arena *a, const char *sql, const
 
 static int load_user(struct db_conn *c, struct arena *a, const char *id, struct account *ret)
 {
-	_cleanup_(db_done_p) struct db_stmt *st =
-		db_query(c, "select id, kind, name, email, disabled, created_at from users where id = ?", DB_TEXT(id));
+	_cleanup_(db_done_p) struct db_stmt *st = db_query(
+		c, "select id, kind, name, email, disabled, created_at, permission_epoch from users where id = ?",
+		DB_TEXT(id));
 	int r = db_step(c, st);
 
 	if (r == 1)
@@ -42,6 +43,7 @@ static int load_user(struct db_conn *c, struct arena *a, const char *id, struct 
 			.email = db_col_dup(st, 3, a),
 			.disabled = db_col_int(st, 4) != 0,
 			.created_at = db_col_int(st, 5),
+			.rights = db_col_int(st, 6),
 		};
 	return r;
 }

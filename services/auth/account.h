@@ -7,6 +7,7 @@ struct account {
 	const char *id, *kind, *name, *email; /* email may be NULL */
 	bool disabled;
 	int64_t created_at;
+	int64_t rights;           /* the permission epoch: rises whenever they change */
 	const char **roles;       /* names in order, NULL at the end */
 	const char **permissions; /* patterns of all roles, none twice, NULL at the end */
 };

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "feed.h"
 #include "handlers.h"
 #include "roles.h"
 #include "start.h"
@@ -89,12 +90,18 @@ static void stop(void *arg)
 	sodium_memzero(auth, sizeof(*auth));
 }
 
+static void drain(void *arg)
+{
+	feed_drain(arg);
+}
+
 int auth_main(const struct options *options)
 {
 	struct auth auth = {.service = service_new("auth", options)};
 	struct error err = {0};
 
 	configure(&auth);
+	feed_init(&auth);
 	if (start_database(&auth, &err) < 0 || start_seed(&auth, &err) < 0)
 		fatal("%s", err.message);
 	service_watch_db(auth.service, auth.db);
@@ -104,6 +111,7 @@ int auth_main(const struct options *options)
 	service_ready_check(auth.service, "database", database_missing, &auth);
 	service_ready_check(auth.service, "signing_key", signing_key_missing, &auth);
 	service_routes(auth.service, auth_routes, auth_routes_n, &auth);
+	service_on_drain(auth.service, drain, &auth);
 	service_on_stop(auth.service, stop, &auth);
 	service_listen(auth.service);
 	return service_run(auth.service);

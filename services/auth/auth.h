@@ -23,6 +23,12 @@ struct auth {
 	int64_t session_idle_us, session_max_us;
 	int64_t refresh_grace_us;
 	bool is_seeded;
+	/* feed.c */
+	struct list followers;   /* struct follower, link: services that wait for something to be revoked */
+	uint64_t follower_wakes; /* how often they were woken */
+	struct deadline follower_poll;
+	bool is_polling; /* on a database that other auth processes use too */
+	int64_t polled_newest;
 	struct {
 		struct metric *logins_granted, *logins_refused, *logins_throttled;
 		struct metric *refreshes[3]; /* by enum refresh_outcome */

@@ -16,4 +16,5 @@ route_handler auth_me;                                                        /*
 route_handler auth_local;                                                     /* local.c */
 route_handler auth_jwks;                                                      /* keys.c */
 route_handler users_list, users_create, users_get, users_patch, users_delete; /* users.c, user_changes.c */
+route_handler auth_revocations;                                               /* feed.c */
 route_handler roles_list, permissions_list;                                   /* roles.c */

@@ -2,6 +2,7 @@
  * token is the newest is the UPDATE that makes the next one: of many at once exactly one changes the row. The others
  * find themselves one behind and, within the grace time, get the same successor (its text follows from the counter). A
  * token further behind, or one behind later, has been copied: the whole family ends. */
+#include "feed.h"
 #include "handlers.h"
 #include "sessions.h"
 
@@ -119,6 +120,8 @@ static void refresh_done(struct exchange_job *job)
 	const struct auth *auth = job->x->self;
 
 	metric_add(auth->metrics.refreshes[f->outcome], 1);
+	if (f->outcome != REFRESH_GRANTED)
+		feed_wake(job->x->self);
 	if (f->outcome == REFRESH_GRANTED) {
 		session_reply(job->x, 200, &f->client, &f->grant);
 		return;

@@ -15,6 +15,7 @@ const struct route auth_routes[] = {
 	{HTTP_POST_, "/api/auth/logout", NULL, ROUTE_PUBLIC, SMALL_BODY, auth_logout},
 	{HTTP_GET_, "/api/auth/me", NULL, 0, 0, auth_me},
 	{HTTP_POST_, "/api/auth/local", NULL, PUBLIC_JSON, SMALL_BODY, auth_local},
+	{HTTP_GET_, "/revocations", NULL, ROUTE_INTERNAL, 0, auth_revocations},
 	{HTTP_GET_, "/.well-known/jwks.json", NULL, ROUTE_PUBLIC, 0, auth_jwks},
 	{HTTP_GET_, "/api/users", "users.read", 0, 0, users_list},
 	{HTTP_POST_, "/api/users", "users.manage", ROUTE_BODY_JSON, SMALL_BODY, users_create},

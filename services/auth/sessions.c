@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "feed.h"
 
 #define KEEP_US (30 * 24 * 3600 * INT64_C(1000000)) /* after its end, so that a late token still tells of a theft */
 #define SWEEP_EVERY 256                             /* new sessions, on average */
@@ -51,7 +52,7 @@ int session_revoke(struct db_conn *c, const char *session_id, const char *reason
 		db_exec(c, "update sessions set revoked_at = ?, revoked_reason = ? where id = ? and revoked_at is null",
 			DB_INT(clock_now_us()), DB_TEXT(reason), DB_TEXT(session_id));
 
-	return MIN(r, 0);
+	return r == 1 ? feed_add_session(c, session_id, reason) : (int)MIN(r, 0);
 }
 
 int session_revoke_all(struct db_conn *c, const char *user_id, const char *reason)
@@ -79,6 +80,7 @@ const char *session_access_token(const struct auth *auth, struct arena *a, const
 	json_add_str(doc, claims, "sub", account->id);
 	json_add_str(doc, claims, "name", account->name);
 	json_add_str(doc, claims, "sid", session_id);
+	yyjson_mut_obj_add_int(doc, claims, "pe", account->rights);
 	account_add_names(doc, claims, "permissions", account->permissions);
 	yyjson_mut_obj_add_int(doc, claims, "iat", now);
 	yyjson_mut_obj_add_int(doc, claims, "exp", now + auth->access_s);

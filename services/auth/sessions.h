@@ -15,7 +15,8 @@ struct session_grant {
 /* Inside a write job: a new session. Returns 0 or -errno. */
 int session_create(struct db_conn *c, const struct auth *auth, struct arena *a, const char *user_id,
 		   const struct client *client, struct session_grant *ret);
-/* Inside a write job: ends one session, or all of a user's. Returns 0 or -errno. */
+/* Inside a write job: ends one session, or all of a user's; their access tokens end with the one by itself, with all
+ * when his rights are raised too (feed_add_user). feed_wake when it is committed. Returns 0 or -errno. */
 int session_revoke(struct db_conn *c, const char *session_id, const char *reason);
 int session_revoke_all(struct db_conn *c, const char *user_id, const char *reason);
 

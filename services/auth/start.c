@@ -19,6 +19,7 @@ const struct migration auth_migrations[] = {
 	{"accounts", sql_001_accounts},
 	{"keys_and_sessions", sql_002_keys_and_sessions},
 	{"idempotency", IDEMPOTENCY_SCHEMA},
+	{"revocations", sql_004_revocations},
 };
 const size_t auth_migrations_n = ARRAY_SIZE(auth_migrations);
 

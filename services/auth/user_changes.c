@@ -1,5 +1,6 @@
 /* PATCH and DELETE /api/users/{id}. */
 #include "base/clock.h"
+#include "feed.h"
 #include "handlers.h"
 #include "new_user.h"
 #include "role_list.h"
@@ -65,17 +66,20 @@ static int begin(struct db_conn *c, struct change *p, int64_t *ret_administrator
 
 static int apply(struct db_conn *c, struct change *p)
 {
+	bool changes_rights = p->has_roles || p->disabled >= 0;
 	int64_t r = db_exec(c,
-			    "update users set name = ?, disabled = ?, permission_epoch = permission_epoch + 1, "
+			    "update users set name = ?, disabled = ?, permission_epoch = permission_epoch + ?, "
 			    "updated_at = ? where id = ?",
 			    DB_TEXT(p->name ? p->name : p->account.name),
-			    DB_INT(p->disabled >= 0 ? p->disabled : p->account.disabled), DB_INT(clock_now_us()),
-			    DB_TEXT(p->id));
+			    DB_INT(p->disabled >= 0 ? p->disabled : p->account.disabled), DB_INT(changes_rights),
+			    DB_INT(clock_now_us()), DB_TEXT(p->id));
 
 	if (r >= 0 && p->has_roles)
 		r = user_roles_set(c, p->id, p->roles.names);
 	if (r >= 0 && p->disabled == 1)
 		r = session_revoke_all(c, p->id, "user_disabled");
+	if (r >= 0 && changes_rights)
+		r = p->disabled == 1 ? feed_add_user(c, p->id, "user_disabled") : feed_add_rights(c, p->id);
 	return MIN(r, 0);
 }
 
@@ -118,6 +122,8 @@ static int delete_rows(struct db_conn *c, const char *id)
 		r = db_exec(c, "delete from user_roles where user_id = ?", DB_TEXT(id));
 	if (r >= 0)
 		r = db_exec(c, "delete from users where id = ?", DB_TEXT(id));
+	if (r >= 0)
+		r = feed_add_user(c, id, "user_deleted");
 	return MIN(r, 0);
 }
 
@@ -176,6 +182,7 @@ static void patch_done(struct exchange_job *job, int result)
 
 	if (refuse(p, result))
 		return;
+	feed_wake(job->x->self);
 	log_change(p, "user changed");
 	user_reply(job->x, 200, &p->account);
 }
@@ -186,6 +193,7 @@ static void delete_done(struct exchange_job *job, int result)
 
 	if (refuse(p, result))
 		return;
+	feed_wake(job->x->self);
 	log_change(p, "user removed");
 	reply_empty(job->x, 204);
 }

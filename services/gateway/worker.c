@@ -151,6 +151,8 @@ static void init(struct gateway_worker *w, struct gateway *g, bool has_thread)
 		has_thread ? keyring_new(w->wheel, data, "gateway", w->pools[ROLE_AUTH]) : service_keyring(g->service);
 	allowance_open(w);
 	w->upstreams = pools_new(w->loop, w->wheel, g->upstreams, (unsigned)(w - g->workers));
+	if (has_thread)
+		keyring_set_revocations(w->keyring, service_revocations(g->service));
 	uv_prepare_init(w->loop, &w->turn);
 	uv_prepare_start(&w->turn, on_turn);
 }

@@ -73,6 +73,16 @@ describe('two processes on one database', { skip: !hasMysql }, () => {
     first.admin = got.find((r) => r.status === 201).body;
   });
 
+  test('what one revokes is felt at both, and the services hear of it from either', async () => {
+    for (const [here, there] of [ask, [...ask].reverse()]) {
+      const session = await first.login({ email: first.admin.user.email, password: ADMIN.password });
+      assert.equal((await there('GET', '/api/users', undefined, session.access_token)).status, 200);
+      assert.equal((await here('POST', '/api/auth/logout', undefined, session.access_token)).status, 204);
+      const end = Date.now() + 1000;
+      while ((await there('GET', '/api/users', undefined, session.access_token)).status !== 401) assert.ok(Date.now() < end);
+    }
+  });
+
   test('fifty refreshes with one token get one successor', async () => {
     const start = await first.login({ email: first.admin.user.email, password: ADMIN.password });
     const got = await all(50, (at) => at('POST', '/api/auth/refresh', { refresh_token: start.refresh_token }));

@@ -688,6 +688,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The policies for commands
+         * @description Built in are `contained`, `guarded` and `minimal`; docs/policy.md says what is in a policy. `always` is the one of the option `command_policy`, which every command must pass.
+         */
+        get: operations["listPolicies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/policies/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What the policies say of a command, and why
+         * @description Nothing runs. With `items` many are judged at once.
+         */
+        post: operations["checkPolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/policy/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The same as `POST /api/policies/check` */
+        post: operations["checkPolicyAlias"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/policies/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Commands that wait for an approval, and approvals that are not used up */
+        get: operations["listApprovals"];
+        put?: never;
+        /**
+         * Approve a command that was asked about
+         * @description Only with a person's own token. The hash binds the command, its folder, environment, input, profile, target, workspace and user, the versions of the policies, and the contents of the files of the workspace that it names: when one of them changes, it is asked again.
+         */
+        post: operations["approveCommand"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/policies/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** A policy with its text */
+        get: operations["getPolicy"];
+        /**
+         * Store a policy, as a new version
+         * @description Its rules are checked and their examples tried first. `If-Match` with the version makes sure that nobody changed it meanwhile.
+         */
+        put: operations["putPolicy"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/policies/{name}/backtest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Which past commands a changed policy would judge otherwise */
+        post: operations["backtestPolicy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/targets": {
         parameters: {
             query?: never;
@@ -1144,6 +1264,8 @@ export interface components {
             tools: "shell"[];
             /** @description Where its commands run: a name of `GET /api/targets`. */
             target: string;
+            /** @description That its commands must pass besides the one that always applies: a name of `GET /api/policies`. */
+            policy: string | null;
             limits: components["schemas"]["Limits"];
             version: number;
             owner_id: string | null;
@@ -1161,6 +1283,7 @@ export interface components {
             tools?: "shell"[];
             /** @default local */
             target?: string;
+            policy?: string | null;
             limits?: components["schemas"]["LimitsInput"];
         };
         AgentPatch: {
@@ -1170,6 +1293,7 @@ export interface components {
             model?: string;
             tools?: "shell"[];
             target?: string;
+            policy?: string | null;
             limits?: components["schemas"]["LimitsInput"];
         };
         AgentVersion: {
@@ -1180,6 +1304,7 @@ export interface components {
             model: string;
             tools: string[];
             target: string;
+            policy: string | null;
             limits: components["schemas"]["Limits"];
             created_at: components["schemas"]["Time"];
         };
@@ -1527,6 +1652,168 @@ export interface components {
              */
             type: "execution.ended";
         };
+        /** @enum {string} */
+        Decision: "allow" | "ask" | "deny";
+        /** @description docs/policy.md explains the members. */
+        PolicyText: {
+            description?: string;
+            default: components["schemas"]["Decision"];
+            code?: components["schemas"]["Decision"];
+            untrusted?: components["schemas"]["Decision"];
+            hazard?: components["schemas"]["Decision"];
+            opaque?: components["schemas"]["Decision"];
+            invisible?: components["schemas"]["Decision"];
+            environment?: components["schemas"]["Decision"];
+            /**
+             * @default human
+             * @enum {string}
+             */
+            ask?: "human" | "deny";
+            redirect?: {
+                read?: components["schemas"]["Decision"];
+                workspace?: components["schemas"]["Decision"];
+                hidden?: components["schemas"]["Decision"];
+                outside?: components["schemas"]["Decision"];
+            };
+            limits?: {
+                bytes?: number;
+                words?: number;
+                commands?: number;
+                depth?: number;
+            };
+            rules?: {
+                id: string;
+                verdict: components["schemas"]["Decision"];
+                programs: string[];
+                subcommands?: string[];
+                reason?: string;
+                args?: {
+                    only?: string[];
+                    has?: string[];
+                    lacks?: string[];
+                    paths?: string[];
+                    max?: number;
+                };
+                examples?: {
+                    match?: string[];
+                    other?: string[];
+                };
+            }[];
+        };
+        Policy: {
+            name: string;
+            description: string;
+            /** @description 0 of one that is built in. */
+            version: number;
+            built_in: boolean;
+            always: boolean;
+            rules: number;
+            /** Format: date-time */
+            changed_at: string | null;
+            changed_by: string | null;
+            policy?: components["schemas"]["PolicyText"];
+        };
+        /** @description Either `argv` or `script`, or `items` alone. */
+        PolicyCheck: {
+            argv?: string[];
+            script?: string;
+            cwd?: string;
+            env?: {
+                [key: string]: string;
+            };
+            /** @description Judged by this one too. */
+            policy?: string;
+            /**
+             * @default sandbox
+             * @enum {string}
+             */
+            profile?: "sandbox" | "network" | "none" | "strict";
+            /** @description Its file .ogent/policy.json counts too. */
+            workspace?: string;
+            target?: string;
+            items?: Record<string, never>[];
+        };
+        Verdict: {
+            verdict: components["schemas"]["Decision"];
+            /** @description Whose rule decided. */
+            policy: string | null;
+            /** @description A rule's id, or the member of the policy that decided. */
+            rule: string | null;
+            reason: string | null;
+            /** @description The part that decided. */
+            segment: string | null;
+            /** @description It is run without a shell, from our own parse. */
+            provable: boolean;
+            /** @description Why it is not provable. */
+            opaque: string | null;
+            parts?: {
+                /** @enum {string} */
+                kind: "command" | "redirection" | "environment" | "option" | "syntax" | "limit" | "profile";
+                text: string;
+                verdict: components["schemas"]["Decision"];
+                policy: string | null;
+                rule: string | null;
+                reason: string | null;
+                /** @description The file that would run. */
+                program: string | null;
+                /** @description plain, code (runs other programs) or wrapper. */
+                class: string | null;
+                /** @description Which of the script's commands, from 0. */
+                command: number | null;
+            }[];
+            /** @description How a script was read. */
+            commands?: {
+                words: {
+                    text: string;
+                    proven: boolean;
+                }[];
+                redirects: {
+                    fd: number;
+                    kind: string;
+                    target: string;
+                }[];
+                then: string | null;
+            }[];
+        };
+        Backtest: {
+            /** @description The first 200 that changed. */
+            items: {
+                command_id: string;
+                before: components["schemas"]["Verdict"];
+                after: components["schemas"]["Verdict"];
+            }[];
+            judged: number;
+            changed: number;
+            before: {
+                allow?: number;
+                ask?: number;
+                deny?: number;
+            };
+            after: {
+                allow?: number;
+                ask?: number;
+                deny?: number;
+            };
+        };
+        Approval: {
+            hash: string;
+            /** @enum {string} */
+            status: "waiting" | "approved";
+            /** @description The command with everything that cannot be seen written out. */
+            text: string;
+            reason: string;
+            policy: string;
+            profile: string;
+            /** @description Whose command it is. */
+            user_id: string;
+            approved_by: string | null;
+            /** @description Left. */
+            uses: number;
+            /** Format: date-time */
+            created_at: string | null;
+            /** Format: date-time */
+            expires_at: string | null;
+        };
         /** @description Either `argv` or `script`. */
         CommandInput: {
             argv?: string[];
@@ -1570,6 +1857,14 @@ export interface components {
             target?: string;
             /** @description As `Idempotency-Key`. */
             key?: string;
+            /** @description A policy that it must pass besides the one that always applies. */
+            policy?: string;
+            /**
+             * @description sandbox: no network, writes in the workspace only. A weaker one always needs a person's approval.
+             * @default sandbox
+             * @enum {string}
+             */
+            profile?: "sandbox" | "network" | "none" | "strict";
         };
         Command: {
             id: string;
@@ -2754,6 +3049,8 @@ export interface operations {
                     "application/json": components["schemas"]["Command"];
                 };
             };
+            /** @description `policy_denied` or `approval_required`: the policy's verdict is in `policy`, `rule`, `reason` and `segment`; what can be approved is in `approval` (hash, text, profile). */
+            403: components["responses"]["Problem"];
             /** @description `workspace_unusable`. */
             409: components["responses"]["Problem"];
             /** @description `invalid_field`, `unknown_target`, or `idempotency_key_reused`: the key has started another command. */
@@ -3025,6 +3322,242 @@ export interface operations {
             };
             /** @description `upgrade_required`: this is a WebSocket address. */
             426: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listPolicies: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The policies. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Policy"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    checkPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PolicyCheck"];
+            };
+        };
+        responses: {
+            /** @description The verdict. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verdict"] | {
+                        items: components["schemas"]["Verdict"][];
+                        elapsed_us: number;
+                    };
+                };
+            };
+            /** @description `invalid_field` or `unknown_policy`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    checkPolicyAlias: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PolicyCheck"];
+            };
+        };
+        responses: {
+            /** @description The verdict. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verdict"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listApprovals: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The approvals. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Approval"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    approveCommand: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    hash: string;
+                    /** @default 1 */
+                    uses?: number;
+                    /**
+                     * @description Seconds.
+                     * @default 600
+                     */
+                    expires_in?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description The approval. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Approval"];
+                };
+            };
+            /** @description `invalid_field`, or `profile_unavailable`: nothing runs outside of a sandbox. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The policy. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Policy"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    putPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PolicyText"];
+            };
+        };
+        responses: {
+            /** @description A new version. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Policy"];
+                };
+            };
+            /** @description The first version. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Policy"];
+                };
+            };
+            /** @description `built_in`. */
+            409: components["responses"]["Problem"];
+            /** @description `version_mismatch`. */
+            412: components["responses"]["Problem"];
+            /** @description `invalid_policy`, `policy_too_broad` or `policy_example`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    backtestPolicy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    policy: components["schemas"]["PolicyText"];
+                    /**
+                     * @description The newest so many.
+                     * @default 1000
+                     */
+                    limit?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description The changes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backtest"];
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };

@@ -1,0 +1,429 @@
+// The policies for commands, through the gateway: verdicts, enforcement, approvals, stored policies, and a run that meets one.
+import assert from 'node:assert/strict';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+import { startPlatform } from '../lib/platform.mjs';
+import { ask, ended, eventsOf } from '../lib/runs.mjs';
+
+const GUARD = {
+  description: 'for the tests',
+  default: 'ask',
+  redirect: { workspace: 'allow', hidden: 'deny', outside: 'deny' },
+  rules: [
+    { id: 'read', verdict: 'allow', programs: ['ls', 'cat', 'echo', 'wc'], examples: { match: ['ls -l'], other: ['./ls'] } },
+    { id: 'never', verdict: 'deny', programs: ['rm'], examples: { match: ['nice rm x'] } },
+  ],
+};
+
+describe('policies', { timeout: 180000 }, () => {
+  let p, admin, bob, eve;
+
+  const member = async (name, roles = ['member']) => {
+    const login = { email: `${name}@example.org`, password: 'a quiet river under stones' };
+    const r = await p.api('POST', '/api/users', { name, roles, ...login }, admin);
+    assert.equal(r.status, 201, r.text);
+    return (await p.login(login)).access_token;
+  };
+  const check = async (body, token = bob) => {
+    const r = await p.api('POST', '/api/policies/check', body, token);
+    assert.equal(r.status, 200, r.text);
+    return r.body;
+  };
+  const post = (body, token = bob, headers = {}) => p.api('POST', '/api/commands', body, token, headers);
+  // Runs it to its end; returns {status, command, output}.
+  const run = async (body, token = bob, headers = {}) => {
+    const made = await p.api('POST', '/api/commands?wait_ms=20000', body, token, headers);
+    if (made.status >= 400) return { status: made.status, body: made.body };
+    const output = await p.api('GET', `/api/commands/${made.body.id}/output`, undefined, token);
+    return { status: 201, command: made.body, output: output.text };
+  };
+  const approve = (hash, more = {}, token = admin) => p.api('POST', '/api/policies/approvals', { hash, ...more }, token);
+  const put = (name, policy, token = admin, headers = {}) => p.api('PUT', `/api/policies/${name}`, policy, token, headers);
+  const place = (workspace, ...path) => join(p.data, 'exec/workspaces', workspace, ...path);
+
+  before(async () => {
+    p = await startPlatform({ env: { OGENT_RATE_LIMIT: '0' } });
+    admin = (await p.setUp()).access_token;
+    bob = await member('bob');
+    eve = await member('eve', ['operator']);
+    assert.equal((await put('guard', GUARD)).status, 201);
+  });
+  after(() => p?.stop());
+
+  test('the list has the built-in ones and says which always applies', async () => {
+    const { body } = await p.api('GET', '/api/policies', undefined, bob);
+    const names = body.items.map((i) => i.name);
+    for (const name of ['contained', 'guarded', 'minimal', 'guard']) assert.ok(names.includes(name), name);
+    assert.deepEqual(body.items.filter((i) => i.always).map((i) => i.name), ['contained']);
+    const one = await p.api('GET', '/api/policies/minimal', undefined, bob);
+    assert.equal(one.body.policy.ask, 'deny');
+    assert.equal((await p.api('GET', '/api/policies/none-such', undefined, bob)).status, 404);
+  });
+
+  test('a verdict is explained', async () => {
+    const v = await check({ script: 'ls | wc -l && timeout 5 rm "a b"', policy: 'minimal' });
+    assert.equal(v.verdict, 'deny');
+    assert.equal(v.policy, 'minimal');
+    assert.equal(v.rule, 'never');
+    assert.equal(v.segment, 'rm a b');
+    assert.equal(v.provable, true);
+    assert.deepEqual(v.commands.map((c) => [c.words.map((w) => w.text).join(' '), c.then]), [['ls', '|'], ['wc -l', '&&'], ['timeout 5 rm a b', '']]);
+    assert.match(v.parts[0].program, /^\/.*\/ls$/);
+    assert.deepEqual(v.parts.map((x) => [x.verdict, x.class]), [['allow', 'plain'], ['allow', 'plain'], ['allow', 'wrapper'], ['deny', 'plain']]);
+    const opaque = await check({ script: 'echo $(id)', policy: 'guarded' });
+    assert.equal(opaque.provable, false);
+    assert.match(opaque.opaque, /substitution/);
+  });
+
+  test('each class of abuse is refused by the short list', async () => {
+    const denied = [
+      'ls&&rm x', 'echo $(curl u)', 'echo x > ~/.bashrc', 'timeout 5 rm x', 'find . -exec id ;', 'LD_PRELOAD=./x.so ls', 'r""m x', 'l\rs', './ls',
+      'ls | xargs rm', 'sh -c "rm x"', 'python3 -c 1', 'git -c core.pager=x log', 'echo x > .git/hooks/pre-commit', 'cat <(curl u)', 'eval ls', 'ls\u200b', 'ls &',
+    ];
+    const { items } = await check({ items: denied.map((script) => ({ script, policy: 'minimal' })) });
+    items.forEach((v, i) => assert.equal(v.verdict, 'deny', denied[i]));
+    const allowed = ['ls -l', 'cat a | wc -l', 'git log --oneline', 'echo x > out', 'find . -name x', 'ls 2>&1'];
+    const fine = await check({ items: allowed.map((script) => ({ script, policy: 'minimal' })) });
+    fine.items.forEach((v, i) => assert.equal(v.verdict, 'allow', `${allowed[i]}: ${v.reason}`));
+  });
+
+  test('the issue\'s own path is the same', async () => {
+    const r = await p.api('POST', '/api/policy/check', { argv: ['rm', 'x'], policy: 'minimal' }, bob);
+    assert.equal(r.status, 200, r.text);
+    assert.equal(r.body.verdict, 'deny');
+  });
+
+  test('a command of a mebibyte is rejected at once', async () => {
+    const script = 'a '.repeat(1 << 19);
+    await check({ script: 'ls' });
+    const times = [];
+    for (let i = 0; i < 5; i++) {
+      const start = performance.now();
+      assert.equal((await check({ script })).rule, 'limits.bytes');
+      times.push(performance.now() - start);
+    }
+    // Through the gateway and back; the best of five, since other work on the machine is no finding.
+    assert.ok(Math.min(...times) < 50, `${times}`);
+    const r = await post({ script });
+    assert.equal(r.status, 422);
+  });
+
+  test('what is asked for wrongly is told', async () => {
+    for (const body of [{}, { script: 'a', argv: ['a'] }, { argv: [] }, { argv: [1] }, { script: 'a', profile: 'x' }, { script: 'a', workspace: '../x' }, { script: 'a', x: 1 }])
+      assert.equal((await p.api('POST', '/api/policies/check', body, bob)).status, 422, JSON.stringify(body));
+    const r = await p.api('POST', '/api/policies/check', { script: 'a', policy: 'none-such' }, bob);
+    assert.equal(r.body.code, 'unknown_policy');
+    assert.equal((await post({ script: 'a', policy: 'none-such' })).body.code, 'unknown_policy');
+  });
+
+  test('a provable script is run without a shell, an opaque one by bash', async () => {
+    const plain = await run({ script: 'env; true' });
+    assert.equal(plain.command.exit_code, 0);
+    assert.ok(!/^(SHLVL|BASH|_)=/m.test(plain.output), plain.output);
+    const shell = await run({ script: 'env; true # with a comment' });
+    assert.match(shell.output, /^SHLVL=/m);
+  });
+
+  test('a provable script does what bash would do', async () => {
+    const cases = [
+      ['echo a && echo b || echo c; echo d', 'a\nb\nd\n', 0],
+      ['false && echo b || echo c', 'c\n', 0],
+      ['false || false', '', 1],
+      ['false; true', '', 0],
+      ['true || echo a && echo b', 'b\n', 0],
+      ['printf "c\\na\\nb\\n" | sort | head -n 2', 'a\nb\n', 0],
+      ['echo one > f; echo two >> f; cat < f', 'one\ntwo\n', 0],
+      ['ls /none-such 2>err || wc -l < err', '1\n', 0],
+      ['ls /none-such 2>&1 | wc -l', '1\n', 0],
+      ['none-such-program 2>/dev/null || echo missing', 'missing\n', 0],
+      ['none-such-program 2>/dev/null', '', 127],
+      ['/etc/passwd 2>/dev/null', '', 126],
+      ['mkdir -p d/e && cd d && echo x > e/y && cd e && cat y && pwd', 'x\n/workspace/d/e\n', 0],
+      ['cd none-such 2>/dev/null || echo stays', null, 0],
+      ['echo \'$HOME `id` *\' "a  b" c\'d\'"e"', '$HOME `id` * a  b cde\n', 0],
+      ['yes | head -n 1', 'y\n', 0],
+      ['sh -c "exit 7"', '', 7],
+      ['sh -c "exit 7"; echo after', 'after\n', 0],
+      ['echo x > /dev/null', '', 0],
+      ['cat < none-such 2>/dev/null', '', 1],
+      ['echo "a\\"b\\\\c"', 'a"b\\c\n', 0],
+    ];
+    for (const [i, [script, output, code]] of cases.entries()) {
+      const r = await run({ script, workspace: `plan-${i}` });
+      if (output !== null) assert.equal(r.output.replace(/^ogent: .*\n/gm, ''), output, script);
+      assert.equal(r.command.exit_code, code, `${script}: ${r.output}`);
+    }
+  });
+
+  test('a script without #! and killed programs end as under bash', async () => {
+    const made = await run({ script: 'printf "echo from $0 $1" > s && chmod +x s && ls s'.replace('$0 $1', 'bash'), workspace: 'noexec' });
+    assert.equal(made.command.exit_code, 0, made.output);
+    assert.equal((await run({ script: './s; true', workspace: 'noexec' })).output, 'from bash\n');
+    const r = await run({ script: 'sh -c "kill -9 0"; true' });
+    assert.ok(['exited', 'signalled'].includes(r.command.status));
+    assert.equal((await run({ script: "sh -c 'exec sh -c \"kill -15 \\$PPID\"' ; echo done" })).status, 201);
+  });
+
+  test('what is denied is not run, and the answer says why', async () => {
+    const r = await post({ script: 'echo > ran; rm x', workspace: 'denied', policy: 'minimal' });
+    assert.equal(r.status, 403);
+    assert.equal(r.body.code, 'policy_denied');
+    assert.equal(r.body.rule, 'never');
+    assert.equal(r.body.segment, 'rm x');
+    assert.match(r.body.detail, /minimal.*not run.*rm x/s);
+    assert.equal((await run({ script: 'ls', workspace: 'denied' })).output, '');
+    const ok = await run({ argv: ['echo', 'a; rm x'], policy: 'minimal' });
+    assert.equal(ok.output, 'a; rm x\n');
+  });
+
+  test('environment that changes what runs, and a program of the workspace under a known name', async () => {
+    for (const env of [{ LD_PRELOAD: './x.so' }, { PATH: '/workspace:/usr/bin' }, { BASH_ENV: 'x' }, { GIT_EXTERNAL_DIFF: 'x' }])
+      assert.equal((await post({ argv: ['ls'], env, policy: 'minimal' })).status, 403, JSON.stringify(env));
+    assert.equal((await run({ argv: ['echo', 'x'], env: { GREETING: 'hello' }, policy: 'minimal' })).output, 'x\n');
+    for (const argv of [['./ls'], ['/workspace/ls'], ['/tmp/ls'], ['/proc/self/root/usr/bin/ls'], ['/usr/bin/../bin/ls']])
+      assert.equal((await post({ argv, policy: 'minimal' })).status, 403, argv[0]);
+  });
+
+  test('a link of the workspace leads no redirection out of it', async () => {
+    await run({ script: 'mkdir d', workspace: 'links' });
+    symlinkSync('/tmp', place('links', 'out'));
+    symlinkSync('/tmp/target', place('links', 'file'));
+    for (const script of ['echo x > out/y', 'echo x > file', 'cd out && echo x > y', 'echo x >> out/y']) {
+      const r = await run({ script, workspace: 'links', policy: 'guard' });
+      assert.notEqual(r.command?.exit_code, 0, `${script}: ${JSON.stringify(r)}`);
+    }
+    const fine = await run({ script: 'echo x > d/y; cat d/y', workspace: 'links', policy: 'guard' });
+    assert.equal(fine.output, 'x\n');
+  });
+
+  test('git that a rule allows runs no helper of the repository', async () => {
+    const repo = 'git init -q . && git config user.email a@b && git config user.name a && git commit -q --allow-empty -m first';
+    const made = await run({ script: repo, workspace: 'repo' });
+    assert.equal(made.command.exit_code, 0, made.output);
+    await run({ script: 'printf "#!/bin/sh\\ntouch /workspace/helped\\n" > h; chmod +x h', workspace: 'repo' });
+    for (const key of ['core.fsmonitor', 'gpg.program', 'core.pager', 'core.sshCommand'])
+      await run({ argv: ['git', 'config', key, '/workspace/h'], workspace: 'repo' });
+    await run({ script: 'git config log.showSignature true', workspace: 'repo' });
+    const log = await run({ script: 'git log --oneline', workspace: 'repo', policy: 'minimal' });
+    assert.match(log.output, /first/);
+    assert.equal((await run({ script: 'ls', workspace: 'repo' })).output, 'h\n');
+    assert.equal((await post({ argv: ['git', '-c', 'core.fsmonitor=./h', 'status'], workspace: 'repo', policy: 'minimal' })).status, 403);
+  });
+
+  test('an approval is given by a person who may, and used once', async () => {
+    const body = { argv: ['touch', 'made'], workspace: 'approved', policy: 'guard' };
+    const asked = await post(body);
+    assert.equal(asked.status, 403);
+    assert.equal(asked.body.code, 'approval_required');
+    const { hash, text } = asked.body.approval;
+    assert.equal(text, 'touch made');
+    assert.equal((await post(body)).body.approval.hash, hash, 'the same is the same');
+    assert.equal((await approve(hash, {}, bob)).status, 403, 'a member may not');
+    assert.equal((await approve('0'.repeat(64))).status, 404, 'nothing asked for it');
+    const waiting = await p.api('GET', '/api/policies/approvals', undefined, eve);
+    assert.equal(waiting.body.items.find((i) => i.hash === hash).status, 'waiting');
+    const given = await approve(hash, {}, eve);
+    assert.equal(given.status, 201, given.text);
+    assert.equal(given.body.uses, 1);
+    assert.equal((await post(body, eve)).body.code, 'approval_required', 'it is bound to who asked');
+    const first = await run(body, bob, { 'idempotency-key': 'approved-1' });
+    assert.equal(first.command.exit_code, 0);
+    assert.equal((await post(body)).body.code, 'approval_required', 'used up');
+    const replay = await post(body, bob, { 'idempotency-key': 'approved-1' });
+    assert.equal(replay.status, 200, 'the same key leads to the same command');
+    assert.equal(replay.body.id, first.command.id);
+  });
+
+  test('more uses and less time, when the person says so', async () => {
+    const body = { argv: ['touch', 'twice'], policy: 'guard' };
+    const { hash } = (await post(body)).body.approval;
+    await approve(hash, { uses: 2 });
+    assert.equal((await run(body)).status, 201);
+    assert.equal((await run(body)).status, 201);
+    assert.equal((await run(body)).status, 403);
+    const short = { argv: ['touch', 'short'], policy: 'guard' };
+    const asked = (await post(short)).body.approval;
+    await approve(asked.hash, { expires_in: 1 });
+    await new Promise((done) => setTimeout(done, 1100));
+    assert.equal((await run(short)).status, 403);
+  });
+
+  test('whatever matters changes the hash', async () => {
+    const base = { script: 'sh go.sh', workspace: 'bound', policy: 'guard' };
+    await run({ script: 'echo "echo good" > go.sh; mkdir sub', workspace: 'bound' });
+    const hash = async (more) => (await post({ ...base, ...more })).body.approval.hash;
+    const first = await hash({});
+    const others = [
+      await hash({ cwd: 'sub' }), await hash({ env: { A: 'b' } }), await hash({ stdin: 'x' }), await hash({ profile: 'network' }),
+      await hash({ workspace: 'bound2' }), await hash({ script: 'sh  go.sh' }), await hash({ script: undefined, argv: ['sh', 'go.sh'] }), await hash({ policy: 'guarded' }),
+      await hash({ stdin_open: true }),
+    ];
+    assert.equal(new Set([first, ...others]).size, others.length + 1);
+    assert.equal(await hash({ timeout_ms: 5000 }), first, 'the time-out does not matter');
+  });
+
+  test('an approved script file that changes is asked again', async () => {
+    await run({ script: 'echo "echo good" > go.sh', workspace: 'file' });
+    for (const what of [{ script: 'sh go.sh' }, { argv: ['sh', './go.sh'] }, { argv: ['sh', '/workspace/go.sh'] }, { script: 'bash -c "sh go.sh" | cat; sh go.sh' }]) {
+      const body = { ...what, workspace: 'file', policy: 'guard' };
+      await run({ script: 'echo "echo good" > go.sh', workspace: 'file' });
+      const { hash } = (await post(body)).body.approval;
+      assert.equal((await approve(hash)).status, 201);
+      await run({ script: 'echo "echo evil" > go.sh', workspace: 'file' });
+      const changed = await post(body);
+      assert.equal(changed.body.code, 'approval_required', JSON.stringify(what));
+      assert.notEqual(changed.body.approval.hash, hash);
+      await run({ script: 'echo "echo good" > go.sh', workspace: 'file' });
+      assert.match((await run(body)).output, /good/);
+    }
+  });
+
+  test('a changed policy asks again', async () => {
+    const policy = { default: 'ask' };
+    assert.equal((await put('changing', policy)).status, 201);
+    const body = { argv: ['touch', 'x'], policy: 'changing' };
+    const { hash } = (await post(body)).body.approval;
+    await approve(hash);
+    const next = await put('changing', { ...policy, description: 'another' });
+    assert.equal(next.status, 200);
+    assert.equal(next.body.version, 2);
+    assert.notEqual((await post(body)).body.approval.hash, hash);
+  });
+
+  test('what a person is to approve shows every byte', async () => {
+    const asked = await post({ argv: ['touch', 'a b', 'x\u202ey', 'c\rd', 'e\u200bf', '\u001b[2J'], policy: 'guard' });
+    assert.equal(asked.body.approval.text, 'touch "a b" "x\\u{202e}y" "c\\rd" "e\\u{200b}f" "\\u001b[2J"');
+    const script = await post({ script: 'touch x\u202ey\rz', policy: 'guard' });
+    assert.equal(script.body.approval.text, 'touch x\\u{202e}y\\x0dz');
+  });
+
+  test('a weaker sandbox is always asked about, and none at all is never given', async () => {
+    for (const policy of [undefined, 'contained', 'guard']) {
+      const r = await post({ argv: ['ls'], profile: 'network', policy });
+      assert.equal(r.body.code, 'approval_required', r.text);
+      assert.equal(r.body.approval.profile, 'network');
+    }
+    assert.equal((await post({ argv: ['ls'], profile: 'network', policy: 'minimal' })).body.code, 'policy_denied');
+    const none = await post({ argv: ['id'], profile: 'none' });
+    assert.equal(none.body.code, 'approval_required');
+    assert.equal((await approve(none.body.approval.hash)).body.code, 'profile_unavailable');
+    assert.equal((await post({ argv: ['id'], profile: 'none' })).status, 403);
+    const body = { script: 'cat /proc/net/dev' };
+    const inside = (await run(body)).output;
+    const { hash } = (await post({ ...body, profile: 'network' })).body.approval;
+    await approve(hash);
+    const outside = await run({ ...body, profile: 'network' });
+    assert.equal(outside.status, 201, JSON.stringify(outside));
+    assert.ok(!/^\s*eth|^\s*en/m.test(inside), inside);
+  });
+
+  test('a stored policy has versions and is checked before it is stored', async () => {
+    const first = await put('mine', GUARD);
+    assert.equal(first.status, 201);
+    assert.equal(first.headers.etag, '"1"');
+    assert.equal((await put('mine', GUARD, admin, { 'if-match': '"7"' })).status, 412);
+    assert.equal((await put('mine', { ...GUARD, description: 'second' }, admin, { 'if-match': '"1"' })).body.version, 2);
+    const refused = [
+      ['minimal', GUARD, 409, 'built_in'],
+      ['Bad Name', GUARD, 422, 'invalid_field'],
+      ['check', GUARD, 422, 'invalid_field'],
+      ['mine', { default: 'no' }, 422, 'invalid_policy'],
+      ['mine', { default: 'ask', rules: [{ id: 'a', verdict: 'allow', programs: ['bash'] }] }, 422, 'policy_too_broad'],
+      ['mine', { default: 'ask', rules: [{ id: 'a', verdict: 'allow', programs: ['git'] }] }, 422, 'policy_too_broad'],
+      ['mine', { default: 'ask', rules: [{ id: 'a', verdict: 'deny', programs: ['rm'], examples: { match: ['ls'] } }] }, 422, 'policy_example'],
+    ];
+    for (const [name, policy, status, code] of refused) {
+      const r = await put(encodeURIComponent(name), policy);
+      assert.equal(r.status, status, r.text);
+      assert.equal(r.body.code, code);
+    }
+    assert.equal((await put('other', GUARD, eve)).status, 403, 'an operator may not');
+    assert.equal((await p.api('GET', '/api/policies/mine', undefined, bob)).body.policy.description, 'second');
+  });
+
+  test('a backtest says which past commands would be judged otherwise', async () => {
+    await run({ script: 'rm -f backtest-one', workspace: 'past' });
+    await run({ argv: ['wc', 'backtest-two'], workspace: 'past' });
+    const stricter = { ...GUARD, rules: [...GUARD.rules, { id: 'no-wc', verdict: 'deny', programs: ['wc'] }] };
+    const r = await p.api('POST', '/api/policies/guard/backtest', { policy: stricter }, admin);
+    assert.equal(r.status, 200, r.text);
+    assert.ok(r.body.judged > 5);
+    const change = r.body.items.find((i) => i.after.segment === 'wc backtest-two');
+    assert.equal(change.before.verdict, 'allow');
+    assert.equal(change.after.verdict, 'deny');
+    assert.equal(change.after.rule, 'no-wc');
+    assert.ok(!r.body.items.some((i) => i.after.segment?.includes('backtest-one')), 'what stays as it was is not named');
+    assert.equal((await p.api('POST', '/api/policies/guard/backtest', { policy: stricter }, eve)).status, 403);
+  });
+
+  test('a file of the workspace can only tighten', async () => {
+    await run({ script: 'ls', workspace: 'own' });
+    mkdirSync(place('own', '.ogent'));
+    const file = place('own', '.ogent/policy.json');
+    writeFileSync(file, JSON.stringify({ default: 'allow', rules: [{ id: 'no-touch', verdict: 'deny', programs: ['touch'] }] }));
+    const r = await post({ script: 'touch x', workspace: 'own' });
+    assert.equal(r.body.policy, 'workspace');
+    assert.equal(r.body.rule, 'no-touch');
+    assert.equal((await run({ script: 'ls', workspace: 'own' })).status, 201);
+    assert.equal((await post({ script: 'rm x', workspace: 'own', policy: 'minimal' })).body.policy, 'minimal', 'its allow loosens nothing');
+    writeFileSync(file, '{');
+    assert.equal((await post({ script: 'ls', workspace: 'own' })).body.code, 'policy_denied');
+    rmSync(file);
+    symlinkSync('/etc/passwd', file);
+    assert.equal((await post({ script: 'ls', workspace: 'own' })).status, 403, 'a link is not followed');
+  });
+
+  test('a run that meets a policy: the model is told, and the event says so', async () => {
+    const made = await p.api('POST', '/api/agents', { name: 'Careful', model: 'default', tools: ['shell'], policy: 'minimal' }, admin);
+    assert.equal(made.status, 201, made.text);
+    assert.equal(made.body.policy, 'minimal');
+    const talk = async (text, agent) => {
+      const c = await p.api('POST', '/api/conversations', { agent_id: agent }, admin);
+      const execution = await ask(p, () => admin, c.body.id, text);
+      await ended(p, () => admin, execution.id);
+      return (await eventsOf(p, () => admin, execution.id)).find((e) => e.type === 'call.done').data;
+    };
+    const denied = await talk('run: rm x', made.body.id);
+    assert.equal(denied.status, 'error');
+    assert.match(denied.message, /Denied by policy, not run.*rm x/s);
+    const changed = await p.api('PATCH', `/api/agents/${made.body.id}`, { policy: 'guard' }, admin, { 'if-match': made.headers.etag });
+    assert.equal(changed.status, 200, changed.text);
+    assert.match((await talk('run: touch x', made.body.id)).message, /Waits for a person's approval, not run/);
+    const fine = await talk('run: echo fine', made.body.id);
+    assert.equal(fine.exit_code, 0);
+    const off = await p.api('PATCH', `/api/agents/${made.body.id}`, { policy: null }, admin, { 'if-match': changed.headers.etag });
+    assert.equal(off.body.policy, null);
+    assert.equal((await talk('run: touch x', made.body.id)).exit_code, 0);
+  });
+
+  test('stored policies and approvals outlive a restart', async () => {
+    const body = { argv: ['touch', 'later'], policy: 'guard' };
+    const { hash } = (await post(body)).body.approval;
+    await approve(hash);
+    await p.kill('SIGTERM');
+    await p.start();
+    bob = (await p.login({ email: 'bob@example.org', password: 'a quiet river under stones' })).access_token;
+    const mine = await p.api('GET', '/api/policies/mine', undefined, bob);
+    assert.equal(mine.body.version, 2);
+    assert.equal((await run(body)).status, 201);
+    assert.equal((await run(body)).status, 403);
+  });
+});
+
+test('the option command_policy is a floor that no request can lower', { timeout: 60000 }, async () => {
+  const p = await startPlatform({ env: { OGENT_RATE_LIMIT: '0', OGENT_COMMAND_POLICY: 'minimal' } });
+  try {
+    const admin = (await p.setUp()).access_token;
+    for (const policy of [undefined, 'contained', 'guarded']) {
+      const r = await p.api('POST', '/api/commands', { argv: ['rm', 'x'], policy }, admin);
+      assert.equal(r.status, 403, r.text);
+      assert.equal(r.body.policy, 'minimal');
+    }
+    const ok = await p.api('POST', '/api/commands?wait_ms=20000', { script: 'echo a | wc -l' }, admin);
+    assert.equal(ok.body.exit_code, 0, ok.text);
+  } finally {
+    await p.stop();
+  }
+});
