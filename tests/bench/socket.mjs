@@ -1,0 +1,289 @@
+// The socket service's fan-out beside a bare epoll fan-out of the same frames (fanout.c), npm's ws and socket.io, and nchan in nginx, in one run: one
+// publisher, 1,000 subscribers, 128 bytes. The load is subscribers.c. CPU time is the server process's own, from /proc/PID/task/*/schedstat; the server has
+// one CPU, the load the other. Memory: the growth of a process by 10,000 idle connections.
+
+import { execFileSync, spawn } from 'node:child_process';
+import { generateKeyPairSync, randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { signed } from '../lib/jws.mjs';
+import { freePort, ogent, request } from '../lib/platform.mjs';
+
+const SUBSCRIBERS = 1000;
+const MESSAGES = 1500;
+const WINDOW = 4;
+const IDLE = 10000;
+const SIZE = 128;
+const cpus = availableParallelism() > 1 ? ['0', '1'] : ['0', '0'];
+// What subscribers.c replaces by the time of sending.
+const MARK = '#'.repeat(18);
+
+const children = [];
+process.on('exit', () => children.forEach((c) => c.kill('SIGKILL')));
+
+function start(cpu, command, args, options = {}) {
+	const child = spawn('taskset', ['-c', cpu, command, ...args], { stdio: 'ignore', ...options });
+	children.push(child);
+	return child;
+}
+
+const line = (child) => new Promise((done) => child.stdout.once('data', (d) => done(String(d).trim())));
+
+const UPGRADE = 'Host: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
+
+// A text frame of a client, its mask all zero.
+function frame(text) {
+	const data = Buffer.from(text);
+	const head = data.length < 126 ? [0x81, 0x80 | data.length] : [0x81, 0xfe, data.length >> 8, data.length & 255];
+	return Buffer.concat([Buffer.from([...head, 0, 0, 0, 0]), data]).toString('latin1');
+}
+
+function post(path, body, headers = '') {
+	return `POST ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${headers}Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+}
+
+// A message whose frame's payload has `size` bytes: `wrap` makes the payload of a text.
+function padded(wrap, size = SIZE) {
+	const bare = wrap('').length;
+	return MARK + 'x'.repeat(Math.max(size - bare - MARK.length, 0));
+}
+
+// ---- The parties: {name, pid, port, hello, ready, publisher, publisherReady, message} ----
+
+function compile(dir, name) {
+	const program = join(dir, name);
+	execFileSync('cc', ['-O2', '-D_GNU_SOURCE', '-o', program, join(import.meta.dirname, `${name}.c`)], { stdio: 'inherit' });
+	return program;
+}
+
+async function startBare(program) {
+	const child = start(cpus[0], program, [], { stdio: ['ignore', 'pipe', 'inherit'] });
+	const port = Number(await line(child));
+	const hello = { hello: [`GET /subscribe HTTP/1.1\r\n${UPGRADE}`], ready: ['101 Switching'], publisher: [`GET /publish HTTP/1.1\r\n${UPGRADE}`] };
+	return { name: 'bare C', pid: child.pid, port, ...hello, publisherReady: ['101 Switching'], message: frame(padded((t) => t)) };
+}
+
+// A Node program that fans out what one client sends; what it writes on its output is its port.
+async function startNode(dir, name, code, party) {
+	const file = join(dir, `${name}.mjs`);
+	writeFileSync(file, code);
+	const child = start(cpus[0], process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
+	return { name, pid: child.pid, port: Number(await line(child)), ...party };
+}
+
+const module = (name) => JSON.stringify(join(import.meta.dirname, '../node_modules', name));
+
+const startWs = (dir) =>
+	startNode(
+		dir,
+		'ws',
+		`import { createRequire } from 'node:module';
+const { WebSocketServer } = createRequire(import.meta.url)(${module('ws')});
+const server = new WebSocketServer({ port: 0, host: '127.0.0.1', perMessageDeflate: false }, () => console.log(server.address().port));
+server.on('connection', (one, req) => {
+	if (req.url === '/publish') one.on('message', (data) => { for (const c of server.clients) if (c !== one) c.send(data, { binary: false }); });
+});`,
+		{
+			hello: [`GET /subscribe HTTP/1.1\r\n${UPGRADE}`],
+			ready: ['101 Switching'],
+			publisher: [`GET /publish HTTP/1.1\r\n${UPGRADE}`],
+			publisherReady: ['101 Switching'],
+			message: frame(padded((t) => t)),
+		},
+	);
+
+const SOCKETIO = `GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n${UPGRADE}`;
+const startSocketIo = (dir) =>
+	startNode(
+		dir,
+		'socket.io',
+		`import { createRequire } from 'node:module';
+import http from 'node:http';
+const { Server } = createRequire(import.meta.url)(${module('socket.io')});
+const server = http.createServer().listen(0, '127.0.0.1', () => console.log(server.address().port));
+const io = new Server(server);
+io.on('connection', (one) => one.on('publish', (event) => one.broadcast.emit('event', event)));`,
+		{
+			hello: [SOCKETIO, frame('40')],
+			ready: ['"sid"', '40{'],
+			publisher: [SOCKETIO, frame('40')],
+			publisherReady: ['"sid"', '40{'],
+			message: frame(`42["publish","${padded((t) => `42["event","${t}"]`)}"]`),
+		},
+	);
+
+async function startNchan(dir) {
+	const port = await freePort();
+	const at = join(dir, 'nchan');
+	mkdirSync(at);
+	const temp = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((n) => `${n}_temp_path ${at}/${n};`).join(' ');
+	writeFileSync(
+		join(at, 'conf'),
+		`load_module /usr/lib/nginx/modules/ngx_nchan_module.so;
+daemon off; user root; worker_processes 1; worker_rlimit_nofile 20000; pid ${at}/pid; error_log ${at}/error.log;
+events { worker_connections 16000; }
+http { ${temp} access_log off; keepalive_requests 100000000;
+server { listen 127.0.0.1:${port} backlog=4096;
+location /sub { nchan_subscriber websocket; nchan_channel_id one; nchan_websocket_ping_interval 0; }
+location /pub { nchan_publisher http; nchan_channel_id one; nchan_message_buffer_length 100; } } }
+`,
+	);
+	const child = start(cpus[0], 'nginx', ['-p', at, '-e', join(at, 'error.log'), '-c', join(at, 'conf')]);
+	for (let pids = ''; !pids; await sleep(10)) {
+		pids = await request({ host: '127.0.0.1', port }, 'GET', '/pub').then(() => execFileSync('pgrep', ['-P', String(child.pid)], { encoding: 'utf8' }), () => '');
+		if (pids) child.workerPid = Number(pids.trim().split('\n')[0]);
+	}
+	return {
+		name: 'nchan',
+		pid: child.workerPid,
+		port,
+		hello: [`GET /sub HTTP/1.1\r\n${UPGRADE}`],
+		ready: ['101 Switching'],
+		message: post('/pub', padded((t) => t)),
+	};
+}
+
+// Auth's part: the keys.
+async function startKeys(publicKey) {
+	const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'bench', use: 'sig', alg: 'EdDSA' };
+	const server = http.createServer((req, res) => {
+		res.setHeader('content-type', 'application/json');
+		res.end(req.url === '/.well-known/jwks.json' ? JSON.stringify({ keys: [jwk] }) : '{}');
+	});
+	await new Promise((done) => server.listen(0, '127.0.0.1', done));
+	server.unref();
+	return server.address().port;
+}
+
+async function startOgent(dir, name, env = {}) {
+	const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+	const keys = await startKeys(publicKey);
+	const now = Math.floor(Date.now() / 1000);
+	const claims = { iss: 'ogent', aud: 'ogent-api', sub: randomUUID(), sid: randomUUID(), name: 'Bench', permissions: ['*'], iat: now, exp: now + 7200 };
+	const token = signed(privateKey, { alg: 'EdDSA', typ: 'at+jwt', kid: 'bench' }, claims);
+	const port = await freePort();
+	const data = join(dir, name);
+	mkdirSync(data);
+	const child = start(cpus[0], ogent, ['socket'], {
+		env: {
+			PATH: process.env.PATH,
+			OGENT_DATA: data,
+			OGENT_SOCKET_LISTEN: `127.0.0.1:${port}`,
+			OGENT_AUTH_URL: `http://127.0.0.1:${keys}`,
+			OGENT_SOCKET_USER_CONNECTIONS: '100000',
+			OGENT_SOCKET_ACCEPT_RATE: '0',
+			OGENT_LOG_LEVEL: 'warn',
+			...env,
+		},
+		stdio: ['ignore', 'inherit', 'inherit'],
+	});
+	while ((await request({ host: '127.0.0.1', port }, 'GET', '/readyz').catch(() => null))?.status !== 200) await sleep(10);
+	const wrap = (t) => `{"type":"event","room":"channel:bench","offset":1000,"event":{"t":"${t}"}}`;
+	return {
+		name: 'ogent',
+		pid: child.pid,
+		port,
+		hello: [`GET /ws HTTP/1.1\r\n${UPGRADE}`, frame(JSON.stringify({ type: 'auth', token })), frame('{"type":"join","room":"channel:bench","id":1}')],
+		ready: ['101 Switching', '"ready"', '"id":1}'],
+		message: post('/api/publish', `{"events":[{"rooms":["channel:bench"],"event":{"t":"${padded(wrap)}"}}]}`, `Authorization: Bearer ${token}\r\n`),
+	};
+}
+
+// ---- Measuring ----
+
+function cpuUs(pid) {
+	const tasks = readdirSync(`/proc/${pid}/task`);
+	return tasks.reduce((sum, t) => sum + Number(readFileSync(`/proc/${pid}/task/${t}/schedstat`, 'utf8').split(' ')[0]), 0) / 1000;
+}
+
+function rssBytes(pid) {
+	return Number(readFileSync(`/proc/${pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)[1]) * 1024;
+}
+
+let files = 0;
+function file(dir, text) {
+	const name = join(dir, `load-${++files}`);
+	writeFileSync(name, Buffer.from(text, 'latin1'));
+	return name;
+}
+
+const parts = (dir, list) => file(dir, list.join('\n----\n'));
+const lines = (dir, list) => file(dir, list.join('\n'));
+
+// One run against a party: µs of its CPU per delivery, deliveries per second, p50 and p99 in ms.
+async function fanOut(dir, load, party) {
+	// A publisher over HTTP has nothing to say before.
+	const publisher = party.publisher ?? ['GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'];
+	const args = [party.port, SUBSCRIBERS, parts(dir, party.hello), lines(dir, party.ready), parts(dir, publisher), lines(dir, party.publisherReady ?? ['HTTP/1.1 ']), file(dir, party.message), MESSAGES, WINDOW];
+	const child = start(cpus[1], load, args.map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
+	if ((await line(child)) !== 'ready') throw new Error(`${party.name}: the subscribers are not ready`);
+	const before = cpuUs(party.pid);
+	child.stdin.write('\n');
+	const text = await line(child);
+	const [deliveries, seconds, p50, p99] = text.split(' ').map(Number);
+	if (deliveries !== SUBSCRIBERS * MESSAGES) throw new Error(`${party.name}: ${text}`);
+	return { cpu: (cpuUs(party.pid) - before) / deliveries, perSecond: deliveries / seconds, p50, p99 };
+}
+
+async function idleBytes(dir, load, party, hello, ready) {
+	const before = rssBytes(party.pid);
+	const child = start(cpus[1], load, [party.port, IDLE, parts(dir, hello), lines(dir, ready)].map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
+	if ((await line(child)) !== 'ready') throw new Error(`${party.name}: the connections are not there`);
+	const bytes = (rssBytes(party.pid) - before) / IDLE;
+	child.stdin.end();
+	await new Promise((done) => child.on('close', done));
+	return bytes;
+}
+
+// Each figure of one round is taken from the same run of a party.
+function shared(run) {
+	const taken = new Set();
+	let last;
+	return (figure, pick) => async () => {
+		if (!last || taken.has(figure)) {
+			last = await run();
+			taken.clear();
+		}
+		taken.add(figure);
+		return pick(last);
+	};
+}
+
+export async function figures() {
+	const dir = mkdtempSync(join(tmpdir(), 'ogent-bench-socket-'));
+	const load = compile(dir, 'subscribers');
+	const parties = { bare: await startBare(compile(dir, 'fanout')), ws: await startWs(dir), socketio: await startSocketIo(dir), nchan: await startNchan(dir), ogent: await startOgent(dir, 'data') };
+	const run = Object.fromEntries(Object.entries(parties).map(([name, p]) => [name, shared(() => fanOut(dir, load, p))]));
+	const figure = (name, unit, own, peer, pick, more) => {
+		const of = (who) => run[who](`${name} ${who}`, pick);
+		return { name: `socket.fanout.${name}`, unit, sample: of(own), peer: { name: parties[peer].name, sample: of(peer) }, ...more };
+	};
+	const idle = async (hello, ready, env) => {
+		const party = await startOgent(dir, `idle-${++files}`, env);
+		const bytes = await idleBytes(dir, load, party, hello(party), ready(party));
+		process.kill(party.pid, 'SIGKILL');
+		return bytes;
+	};
+	const cpu = (r) => r.cpu;
+	const perSecond = (r) => r.perSecond;
+	return {
+		figures: [
+			figure('ws.cpu_per_delivery', 'us', 'ogent', 'bare', cpu),
+			figure('ws.cpu_per_delivery_npm_ws', 'us', 'ogent', 'ws', cpu, { rounds: 3 }),
+			figure('ws.cpu_per_delivery_socket_io', 'us', 'ogent', 'socketio', cpu, { rounds: 3 }),
+			figure('ws.cpu_per_delivery_nchan', 'us', 'ogent', 'nchan', cpu, { rounds: 3 }),
+			figure('ws.per_second', '1/s', 'ogent', 'bare', perSecond),
+			figure('p50', 'ms', 'ogent', 'bare', (r) => r.p50),
+			figure('p99', 'ms', 'ogent', 'bare', (r) => r.p99),
+			{ name: 'socket.idle_bytes', unit: 'bytes', rounds: 1, sample: () => idle((p) => p.hello.slice(0, 1), (p) => p.ready.slice(0, 1)) },
+			{ name: 'socket.idle_bytes_two_channels', unit: 'bytes', rounds: 1, sample: () => idle((p) => p.hello, (p) => p.ready) },
+		],
+		close: async () => {
+			for (const c of children) c.kill('SIGKILL');
+			rmSync(dir, { recursive: true, force: true });
+		},
+	};
+}
