@@ -13,8 +13,8 @@
 
 /* Who he is and what he may: the strings of one token. */
 struct grants {
-	const char *user_id, *name, *session_id;
-	int64_t expires_at;
+	const char *user_id, *name, *session_id, *token_id;
+	int64_t issued_at, expires_at, epoch; /* epoch: of his rights */
 	unsigned n;
 	const char *permissions[];
 };
@@ -52,6 +52,9 @@ void client_write_grants(const struct client *s, yyjson_mut_doc *doc, yyjson_mut
 	json_add_str(doc, obj, "u", g->user_id);
 	json_add_str(doc, obj, "n", g->name);
 	json_add_str(doc, obj, "s", g->session_id);
+	json_add_str(doc, obj, "t", g->token_id);
+	yyjson_mut_obj_add_int(doc, obj, "r", g->epoch);
+	yyjson_mut_obj_add_int(doc, obj, "i", g->issued_at);
 	yyjson_mut_obj_add_int(doc, obj, "e", g->expires_at);
 	list = yyjson_mut_obj_add_arr(doc, obj, "p");
 	for (unsigned i = 0; i < g->n; i++)
@@ -104,6 +107,14 @@ static void user_enter(struct client *s)
 	list_append(&u->clients, &s->of_user);
 }
 
+static void user_drop(struct socket_service *socket, struct user *u)
+{
+	if (--u->n_clients > 0)
+		return;
+	HASH_DEL(socket->users, u);
+	free(u);
+}
+
 static void user_leave(struct client *s)
 {
 	struct user *u = s->user;
@@ -112,10 +123,7 @@ static void user_leave(struct client *s)
 		return;
 	s->user = NULL;
 	list_remove(&s->of_user);
-	if (--u->n_clients > 0)
-		return;
-	HASH_DEL(s->socket->users, u);
-	free(u);
+	user_drop(s->socket, u);
 }
 
 /* ---- The token ---- */
@@ -130,7 +138,8 @@ static char *copy(char **at, const char *s)
 
 static struct grants *grants_new(const struct identity *who)
 {
-	size_t n = 0, size = strlen(who->user_id) + strlen(who->name) + strlen(who->session_id) + 3;
+	const char *token_id = who->token_id ? who->token_id : "";
+	size_t n = 0, size = strlen(who->user_id) + strlen(who->name) + strlen(who->session_id) + strlen(token_id) + 4;
 	struct grants *g;
 	char *at;
 
@@ -143,6 +152,9 @@ static struct grants *grants_new(const struct identity *who)
 	g->user_id = copy(&at, who->user_id);
 	g->name = copy(&at, who->name);
 	g->session_id = copy(&at, who->session_id);
+	g->token_id = copy(&at, token_id);
+	g->epoch = who->rights;
+	g->issued_at = who->issued_at;
 	for (size_t i = 0; i < n; i++)
 		g->permissions[i] = copy(&at, who->permissions[i]);
 	return g;
@@ -194,6 +206,66 @@ void client_accept(struct client *s, const struct identity *who)
 	s->transport->signed_in(s, false);
 	client_check_places(s);
 }
+
+/* ---- What is revoked while he is here ---- */
+
+static void take_rights(struct client *s, const struct revocation *what)
+{
+	struct grants *old = s->grants;
+	struct identity now = {.user_id = old->user_id,
+			       .name = old->name,
+			       .session_id = old->session_id,
+			       .token_id = old->token_id,
+			       .issued_at = old->issued_at,
+			       .expires_at = old->expires_at,
+			       .rights = what->rights,
+			       .permissions = what->permissions};
+
+	s->grants = grants_new(&now);
+	free(old);
+	if (s->state == CLIENT_OPEN)
+		client_check_places(s);
+}
+
+static void revoke_user(struct socket_service *socket, const struct revocation *what)
+{
+	struct client *s;
+	struct user *u;
+
+	HASH_FIND_STR(socket->users, what->subject, u);
+	if (!u)
+		return;
+	u->n_clients++; /* it stays while its clients go */
+	list_foreach (s, &u->clients, struct client, of_user) {
+		if (s->grants->epoch >= what->rights)
+			continue;
+		if (what->permissions)
+			take_rights(s, what);
+		else
+			client_end(s, CLOSE_UNAUTHORIZED, "the account is disabled");
+	}
+	user_drop(socket, u);
+}
+
+void clients_revoke(void *arg, const struct revocation *what)
+{
+	struct socket_service *socket = arg;
+	struct client *s;
+
+	arena_reset(socket->arena);
+	if (what->kind == REVOKED_USER) {
+		revoke_user(socket, what);
+		return;
+	}
+	list_foreach (s, &socket->clients, struct client, link) {
+		const struct grants *g = s->grants;
+
+		if (g && strcmp(what->kind == REVOKED_SESSION ? g->session_id : g->token_id, what->subject) == 0)
+			client_end(s, CLOSE_UNAUTHORIZED, "signed out");
+	}
+}
+
+/* ---- Checking a token ---- */
 
 static void on_keys(struct key_wait *w);
 

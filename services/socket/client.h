@@ -14,6 +14,7 @@
 #include "base/id.h"
 #include "channel.h"
 #include "service/keyring.h"
+#include "service/revocation.h"
 #include "service/service.h"
 
 struct socket_service;
@@ -99,6 +100,8 @@ void client_send_error(struct client *s, const char *code, const char *message, 
 /* All clients: in stages over some seconds, each with a hint when to come back; or at once. */
 void clients_drain(struct socket_service *socket);
 void clients_cut(struct socket_service *socket);
+/* revocation_on_change: ends those concerned, or gives them the rights they have now. arg: the socket service. */
+void clients_revoke(void *arg, const struct revocation *what);
 /* Within how long n clients should come back. */
 unsigned clients_spread_ms(unsigned n);
 

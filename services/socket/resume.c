@@ -1,8 +1,8 @@
 /* Coming back cheaply: a token that says who the client is and where it was, sealed with a key made of this service's
  * own, so that it is good after a restart and at every instance with the same secrets, and nobody has to be asked.
  *
- * base64url(JSON).base64url(HMAC-SHA-512/256 of that). {"u" user, "n" name, "s" session, "e" expires at, "p"
- * permissions, "c" marks of the channels}. */
+ * base64url(JSON).base64url(HMAC-SHA-512/256 of that). {"u" user, "n" name, "s" session, "t" token, "r" epoch of the
+ * rights, "e" expires at, "p" permissions, "c" marks of the channels}. */
 #include <sodium.h>
 #include <stdlib.h>
 
@@ -85,9 +85,16 @@ void client_resume(struct client *s, struct str token)
 	who = (struct identity){.user_id = json_get_str(obj, "u", ""),
 				.name = json_get_str(obj, "n", ""),
 				.session_id = json_get_str(obj, "s", ""),
+				.token_id = json_get_str(obj, "t", ""),
+				.rights = json_get_int(obj, "r", 0),
+				.issued_at = json_get_int(obj, "i", 0),
 				.service = "",
 				.expires_at = json_get_int(obj, "e", 0),
 				.permissions = read_permissions(s->socket->arena, json_get_arr(obj, "p"))};
+	if (!revocations_apply(service_revocations(s->socket->service), &who, s->socket->arena)) {
+		client_send_error(s, "not_resumed", "This was revoked. Sign in again.", NULL);
+		return;
+	}
 	client_remember_places(s, json_get_str(obj, "c", ""));
 	client_accept(s, &who);
 }

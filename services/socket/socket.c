@@ -93,6 +93,7 @@ int socket_main(const struct options *options)
 		s.protocol_test = protocol_test_new(s.service);
 	else
 		service_routes(s.service, socketio_routes, socketio_routes_n, &s);
+	revocation_on_change(s.service, clients_revoke, &s);
 	service_on_drain(s.service, drain, &s);
 	service_on_stop(s.service, stop, &s);
 	service_listen(s.service);

@@ -432,19 +432,43 @@ describe('channels', { timeout: 240000 }, () => {
     await stranger.closed;
   });
 
-  test('a right that is gone with the next token is dropped at once', async () => {
+  test('a right that is taken away is dropped at once, without a new token', async () => {
     const room = fresh();
     const live = await open('speaker');
-    await live.join(room);
+    const { resume } = await live.join(room);
     const changed = await p.api('PATCH', `/api/users/${id.speaker}`, { roles: ['viewer'] }, admin);
     assert.equal(changed.status, 200, changed.text);
-    const next = (await p.login(USERS.speaker)).access_token;
-    live.send({ type: 'auth', token: next });
     const dropped = await live.next((m) => m.type === 'dropped', { from: 0 });
     assert.equal(dropped.room, room);
     await publish(room, { n: 1 });
     await live.settled();
     assert.deepEqual(numbers(live, room), []);
+    assert.equal((await live.ask({ type: 'join', room })).code, 'forbidden');
+    // Who comes back with what he had before has the rights of now.
+    const again = new Live(p.where());
+    opened.add(again);
+    await again.opened;
+    again.send({ type: 'resume', token: resume });
+    await again.next((m) => m.type === 'ready', { from: 0 });
+    assert.equal((await again.ask({ type: 'join', room })).code, 'forbidden');
+  });
+
+  test('who signs out elsewhere, or is disabled, is closed with 4401, and cannot resume', async () => {
+    const session = (await p.login(USERS.member)).access_token;
+    const live = await open(session);
+    const listens = await listen(p.where(), `/api/channels/${fresh()}/events`, session);
+    assert.equal((await p.api('POST', '/api/auth/logout', {}, session)).status < 300, true);
+    assert.equal((await live.closed).code, 4401);
+    await listens.ended;
+    const back = new Live(p.where());
+    await back.opened;
+    back.send({ type: 'resume', token: live.ready.resume });
+    assert.equal((await back.next((m) => m.type === 'error', { from: 0 })).code, 'not_resumed');
+    await back.close();
+    const other = await open('viewer');
+    const disabled = await p.api('PATCH', `/api/users/${id.viewer}`, { disabled: true }, admin);
+    assert.equal(disabled.status, 200, disabled.text);
+    assert.equal((await other.closed).code, 4401);
   });
 
   test('connections are told in the close reason when to come back', async () => {
