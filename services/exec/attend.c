@@ -111,6 +111,9 @@ static void leader_exited(struct attendant *a, const struct init_message *m)
 {
 	a->result.max_rss_kib = m->max_rss_kib;
 	a->result.cpu_ms = m->cpu_us / 1000;
+	a->result.system_ms = m->system_us / 1000;
+	a->result.read_bytes = m->read_bytes;
+	a->result.write_bytes = m->write_bytes;
 	a->is_alone = m->is_alone;
 	if (command_status_is_end(a->result.status))
 		return;
@@ -639,9 +642,16 @@ static void judge(struct attendant *a, const struct rusage *usage)
 	struct result *r = &a->result;
 
 	r->ended_us = clock_now_us();
-	if (!a->is_alone)
+	if (!a->is_alone) {
 		r->cpu_ms = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000 +
 			    (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) / 1000;
+		r->system_ms = (uint64_t)usage->ru_stime.tv_sec * 1000 + (uint64_t)usage->ru_stime.tv_usec / 1000;
+		r->read_bytes = (uint64_t)usage->ru_inblock * 512;
+		r->write_bytes = (uint64_t)usage->ru_oublock * 512;
+	}
+	r->memory_kills = cgroup_oom_kills(&a->sandbox.cgroup);
+	r->pids_peak = cgroup_pids_peak(&a->sandbox.cgroup);
+	r->forks_refused = cgroup_forks_refused(&a->sandbox.cgroup);
 	judge_memory(a);
 	if (r->status == COMMAND_SIGNALLED && !r->reason[0])
 		set_reason(a, "Killed by signal %d (%s).", r->signal, strsignal(r->signal));

@@ -393,6 +393,47 @@ static void add_usage(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct res
 	usage = yyjson_mut_obj_add_obj(doc, obj, "usage");
 	yyjson_mut_obj_add_uint(doc, usage, "cpu_ms", r->cpu_ms);
 	yyjson_mut_obj_add_uint(doc, usage, "max_rss_kib", r->max_rss_kib);
+	yyjson_mut_obj_add_uint(doc, usage, "cpu_user_ms", r->cpu_ms - MIN(r->cpu_ms, r->system_ms));
+	yyjson_mut_obj_add_uint(doc, usage, "cpu_system_ms", r->system_ms);
+	yyjson_mut_obj_add_uint(doc, usage, "read_bytes", r->read_bytes);
+	yyjson_mut_obj_add_uint(doc, usage, "write_bytes", r->write_bytes);
+	if (r->pids_peak)
+		yyjson_mut_obj_add_uint(doc, usage, "pids_peak", r->pids_peak);
+	else
+		yyjson_mut_obj_add_null(doc, usage, "pids_peak");
+}
+
+static void add_denial(yyjson_mut_doc *doc, yyjson_mut_val *arr, const char *layer, const char *what, unsigned count)
+{
+	yyjson_mut_val *obj = yyjson_mut_arr_add_obj(doc, arr);
+
+	yyjson_mut_obj_add_str(doc, obj, "layer", layer);
+	yyjson_mut_obj_add_str(doc, obj, "what", what);
+	yyjson_mut_obj_add_uint(doc, obj, "count", count);
+}
+
+/* By a signal, also of a shell's child, which the shell's exit code tells. */
+static bool died_of(const struct result *r, int sig)
+{
+	return r->signal == sig || r->exit_code == 128 + sig;
+}
+
+/* What the sandbox refused, as far as it can be known from outside: a call that only fails is seen by the command
+ * alone. */
+static void add_denials(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct result *r)
+{
+	yyjson_mut_val *arr = yyjson_mut_obj_add_arr(doc, obj, "denials");
+
+	if (!r)
+		return;
+	if (died_of(r, SIGSYS))
+		add_denial(doc, arr, "seccomp", "system_call", 1);
+	if (died_of(r, SIGXFSZ))
+		add_denial(doc, arr, "rlimits", "file_size", 1);
+	if (r->forks_refused)
+		add_denial(doc, arr, "cgroup", "processes", r->forks_refused);
+	if (r->memory_kills)
+		add_denial(doc, arr, "cgroup", "memory", r->memory_kills);
 }
 
 static void add_int_or_null(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *name, bool has, int64_t n)
@@ -428,6 +469,7 @@ void command_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct spe
 	json_add_str(doc, obj, "user_id", nonempty(s->user_id));
 	add_session(doc, obj, s);
 	add_usage(doc, obj, r);
+	add_denials(doc, obj, r);
 }
 
 void command_add_live(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct command *c)

@@ -148,6 +148,12 @@ struct str result_to_json(struct arena *a, const struct result *r)
 	yyjson_mut_obj_add_sint(doc, obj, "ended_us", r->ended_us);
 	yyjson_mut_obj_add_uint(doc, obj, "cpu_ms", r->cpu_ms);
 	yyjson_mut_obj_add_uint(doc, obj, "max_rss_kib", r->max_rss_kib);
+	yyjson_mut_obj_add_uint(doc, obj, "system_ms", r->system_ms);
+	yyjson_mut_obj_add_uint(doc, obj, "read_bytes", r->read_bytes);
+	yyjson_mut_obj_add_uint(doc, obj, "write_bytes", r->write_bytes);
+	yyjson_mut_obj_add_uint(doc, obj, "pids_peak", r->pids_peak);
+	yyjson_mut_obj_add_uint(doc, obj, "forks_refused", r->forks_refused);
+	yyjson_mut_obj_add_uint(doc, obj, "memory_kills", r->memory_kills);
 	return json_text(a, doc);
 }
 
@@ -170,6 +176,12 @@ int result_from_json(struct arena *a, struct str text, struct result *ret)
 		.ended_us = json_get_int(obj, "ended_us", 0),
 		.cpu_ms = get_u64(obj, "cpu_ms"),
 		.max_rss_kib = get_u64(obj, "max_rss_kib"),
+		.system_ms = get_u64(obj, "system_ms"),
+		.read_bytes = get_u64(obj, "read_bytes"),
+		.write_bytes = get_u64(obj, "write_bytes"),
+		.pids_peak = (unsigned)get_u64(obj, "pids_peak"),
+		.forks_refused = (unsigned)get_u64(obj, "forks_refused"),
+		.memory_kills = (unsigned)get_u64(obj, "memory_kills"),
 	};
 	strncpy(ret->reason, json_get_str(obj, "reason", ""), sizeof(ret->reason) - 1);
 	return 0;

@@ -67,6 +67,8 @@ struct result {
 	uint64_t output_bytes, truncated_bytes;
 	int64_t started_us, ended_us; /* 0 = never */
 	uint64_t cpu_ms, max_rss_kib;
+	uint64_t system_ms, read_bytes, write_bytes;     /* of cpu_ms; of disks */
+	unsigned pids_peak, forks_refused, memory_kills; /* 0 = none, or not known */
 };
 
 struct str spec_to_json(struct arena *a, const struct spec *spec);

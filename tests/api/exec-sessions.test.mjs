@@ -279,6 +279,21 @@ test('a waiting command says so in its stream', async () => {
   assert.deepEqual(seen, ['started', 'output', 'waiting', 'output', 'ended']);
 });
 
+test('a result tells what was used and what was refused', async () => {
+  const done = async (script) => (await api('POST', '', { script, wait_ms: 60000 })).body;
+  const busy = await done('i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; head -c 2000000 /dev/urandom > f; sync f; true');
+  assert.ok(busy.usage.cpu_user_ms > 0 && busy.usage.cpu_ms >= busy.usage.cpu_user_ms);
+  assert.equal(busy.usage.cpu_user_ms + busy.usage.cpu_system_ms, busy.usage.cpu_ms);
+  assert.ok(busy.usage.pids_peak === null || busy.usage.pids_peak >= 2);
+  assert.deepEqual(busy.denials, []);
+  const foreign = await done('kill -SYS $$');
+  assert.deepEqual(foreign.denials, [{ layer: 'seccomp', what: 'system_call', count: 1 }]);
+  const { sandbox } = (await exec.api('GET', '/healthz')).body;
+  if (!sandbox.layers.cgroup.ok) return;
+  const forks = await done('for i in $(seq 1 400); do sleep 2 & done 2>/dev/null; wait');
+  assert.equal(forks.denials[0].what, 'processes', JSON.stringify(forks));
+});
+
 test('nothing is left behind', () => {
   const text = readFileSync(join('/proc', String(exec.child.pid), 'status'), 'utf8');
   assert.ok(Number(/VmRSS:\s+(\d+)/.exec(text)[1]) < 200 * 1024);

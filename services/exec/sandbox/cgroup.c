@@ -431,6 +431,25 @@ static uint64_t number_after(const char *text, const char *name)
 	return p ? strtoull(p + strlen(name), NULL, 10) : 0;
 }
 
+unsigned cgroup_forks_refused(const struct cgroup *c)
+{
+	char text[256];
+
+	if (c->pids_fd < 0 || read_at(c->pids_fd, "pids.events", text, sizeof(text)) < 0)
+		return 0;
+	return (unsigned)number_after(text, "max ");
+}
+
+/* Linux 6.1. */
+unsigned cgroup_pids_peak(const struct cgroup *c)
+{
+	char text[64];
+
+	if (c->pids_fd < 0 || read_at(c->pids_fd, "pids.peak", text, sizeof(text)) < 0)
+		return 0;
+	return (unsigned)strtoul(text, NULL, 10);
+}
+
 unsigned cgroup_oom_kills(const struct cgroup *c)
 {
 	char text[1024];

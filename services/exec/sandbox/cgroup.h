@@ -44,6 +44,9 @@ int cgroup_limit(const struct cgroup *c, uint64_t memory_max, unsigned pids_max)
 bool cgroup_kill(const struct cgroup *c);
 /* How often the memory limit killed a process. */
 unsigned cgroup_oom_kills(const struct cgroup *c);
+/* How often a process was refused for their number, and the most there were at once; 0 = none, or not known. */
+unsigned cgroup_forks_refused(const struct cgroup *c);
+unsigned cgroup_pids_peak(const struct cgroup *c);
 /* Peak memory in bytes, 0 = not known. */
 uint64_t cgroup_memory_peak(const struct cgroup *c);
 /* In the child: enters the version 1 groups. Only system calls. Returns 0 or -errno. */

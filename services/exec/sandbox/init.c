@@ -247,6 +247,9 @@ static void say_exit(int status)
 	m.max_rss_kib = (uint64_t)all.ru_maxrss;
 	m.cpu_us = (uint64_t)(all.ru_utime.tv_sec + all.ru_stime.tv_sec) * 1000000 +
 		   (uint64_t)(all.ru_utime.tv_usec + all.ru_stime.tv_usec);
+	m.system_us = (uint64_t)all.ru_stime.tv_sec * 1000000 + (uint64_t)all.ru_stime.tv_usec;
+	m.read_bytes = (uint64_t)all.ru_inblock * 512;
+	m.write_bytes = (uint64_t)all.ru_oublock * 512;
 	say(&m);
 }
 

@@ -29,7 +29,8 @@ int limits_set(const struct sandbox_host *host, uint64_t memory_max, uint64_t fi
 	/* Per process, and of private memory only: weaker than the cgroup, and all there is without one. */
 	rlim_t memory = by_cgroup ? RLIM_INFINITY : memory_max;
 	/* The kernel counts processes per user and user namespace; the init is one of them. */
-	rlim_t pids = pids_max + 1;
+	/* Where a cgroup limits them too, that decides, because it counts what it refuses. */
+	rlim_t pids = pids_max + (by_cgroup ? 64 : 1);
 	const struct {
 		const char *name;
 		int resource;

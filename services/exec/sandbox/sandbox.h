@@ -151,8 +151,9 @@ struct init_message {
 	uint32_t layer; /* enum sandbox_layer */
 	int32_t err;    /* positive errno */
 	int32_t wait_status;
-	uint64_t max_rss_kib, cpu_us; /* of all that ended inside */
-	uint32_t is_alone;            /* no other process is left inside */
+	uint64_t max_rss_kib, cpu_us;                /* of all that ended inside */
+	uint64_t system_us, read_bytes, write_bytes; /* of cpu_us; of disks; the same */
+	uint32_t is_alone;                           /* no other process is left inside */
 	char what[60];
 };
 
