@@ -103,6 +103,8 @@ const char *http_query_get(struct arena *a, struct str query, const char *name);
 enum http_range { HTTP_RANGE_NONE, HTTP_RANGE_OK, HTTP_RANGE_UNSATISFIABLE };
 enum http_range http_range_parse(struct str value, uint64_t size, uint64_t *ret_first, uint64_t *ret_n);
 
+struct networks;
+
 /* Limits of one listener. */
 struct http_limits {
 	size_t max_target;        /* request line's target, bytes; default 8 KiB */
@@ -114,5 +116,7 @@ struct http_limits {
 	uint64_t idle_ms;         /* keep-alive; default 75 s */
 	size_t max_queue;         /* bytes of answers that a connection's client has not taken; 0 = STREAM_HIGH_WATER */
 	unsigned max_connections; /* default 20,000; above it a connection is closed at once */
+	/* Whose connections begin with a PROXY header (proxy_header.h); NULL: nobody's. Outlives the listener. */
+	const struct networks *proxies;
 };
 extern const struct http_limits http_limits_default;

@@ -1,9 +1,12 @@
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "io/http_server_internal.h"
+#include "io/networks.h"
+#include "io/proxy_header.h"
 
 #define FRESH_MS 500               /* for the first request of a connection that came when draining started */
 #define MAX_WAITING_IN (16 * 1024) /* bytes that came and cannot be parsed yet; above it we do not read */
@@ -347,11 +350,8 @@ static void run(struct http_conn *c)
 	settle(c);
 }
 
-static void on_data(void *owner, const char *data, size_t n)
+static void take_data(struct http_conn *c, const char *data, size_t n)
 {
-	struct http_conn *c = owner;
-
-	c->last_in = now_ms(c);
 	if (c->in.n > 0) {
 		buf_add(&c->in, data, n);
 		run(c);
@@ -360,6 +360,49 @@ static void on_data(void *owner, const char *data, size_t n)
 	size_t taken = flow(c, data, n);
 	buf_add(&c->in, data + taken, n - taken);
 	settle(c);
+}
+
+static void set_peer(struct http_conn *c, const struct in6_addr *address)
+{
+	char text[INET6_ADDRSTRLEN];
+	bool is_v4 = IN6_IS_ADDR_V4MAPPED(address);
+
+	if (inet_ntop(is_v4 ? AF_INET : AF_INET6, address->s6_addr + (is_v4 ? 12 : 0), text, sizeof(text)))
+		stream_set_peer(c->stream, text);
+}
+
+/* Until the proxy's header is whole, nothing is a request. */
+static void take_proxy_header(struct http_conn *c, const char *data, size_t n)
+{
+	struct proxy_header header;
+	struct buf got;
+	int length;
+
+	buf_add(&c->in, data, n);
+	length = proxy_header_parse(c->in.p, c->in.n, &header);
+	if (length < 0)
+		http_conn_cut(c, length);
+	if (length <= 0)
+		return;
+	c->awaits_proxy = false;
+	if (header.has_source)
+		set_peer(c, &header.source);
+	got = c->in;
+	c->in = BUF_INIT;
+	if (got.n > (size_t)length)
+		take_data(c, got.p + length, got.n - (size_t)length);
+	buf_deinit(&got);
+}
+
+static void on_data(void *owner, const char *data, size_t n)
+{
+	struct http_conn *c = owner;
+
+	c->last_in = now_ms(c);
+	if (c->awaits_proxy)
+		take_proxy_header(c, data, n);
+	else
+		take_data(c, data, n);
 }
 
 /* A client that only finished sending still gets its answer, but not one without an end. */
@@ -373,7 +416,7 @@ static void on_end(void *owner, int err)
 	struct http_conn *c = owner;
 
 	c->has_ended = true;
-	if (has_left(c, err))
+	if (c->awaits_proxy || has_left(c, err))
 		http_conn_cut(c, err < 0 ? err : -ECONNRESET);
 	else
 		run(c);
@@ -430,6 +473,15 @@ void http_conn_drain(struct http_conn *c)
 		deadline_set(c->server->wheel, &c->deadline, FRESH_MS);
 }
 
+static bool is_proxy(const struct networks *proxies, const char *peer)
+{
+	struct in6_addr address;
+
+	if (!proxies)
+		return false;
+	return ip_parse(str_of(peer), &address) ? proxies->has_unix : networks_contain(proxies, &address);
+}
+
 void http_conn_start(struct http_server *s, struct stream *stream)
 {
 	struct http_conn *c = xcalloc(1, sizeof(*c));
@@ -437,6 +489,7 @@ void http_conn_start(struct http_server *s, struct stream *stream)
 	c->server = s;
 	c->stream = stream;
 	c->since = c->last_in = uv_now(s->loop);
+	c->awaits_proxy = is_proxy(s->limits.proxies, stream_peer(stream));
 	list_append(&s->conns, &c->link);
 	s->n_conns++;
 	later_init(&c->turn, on_turn);

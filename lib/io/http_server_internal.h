@@ -72,6 +72,7 @@ struct http_conn {
 	bool has_ended;       /* the client finished sending */
 	bool has_served;      /* a request was answered */
 	bool is_upgraded;
+	bool awaits_proxy;   /* the PROXY header has not come whole; the bytes are in `in` */
 	bool has_skipped_cr; /* of an empty line before the request */
 	bool has_skipped_line;
 	struct later turn;

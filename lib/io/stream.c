@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -424,6 +425,11 @@ bool stream_is_quiet(const struct stream *s)
 const char *stream_peer(const struct stream *s)
 {
 	return s->peer;
+}
+
+void stream_set_peer(struct stream *s, const char *peer)
+{
+	snprintf(s->peer, sizeof(s->peer), "%s", peer);
 }
 
 struct stream *stream_new(uv_loop_t *loop, struct wheel *wheel, bool is_unix)

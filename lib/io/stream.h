@@ -57,6 +57,8 @@ void stream_abort(struct stream *s);
 bool stream_peer_is_gone(struct stream *s);
 /* The peer's address as text without the port, "unix" for a Unix socket. */
 const char *stream_peer(const struct stream *s);
+/* What stream_peer says from now on: whom a proxy speaks for. */
+void stream_set_peer(struct stream *s, const char *peer);
 
 /* Listening. address: "127.0.0.1:8420", "[::1]:0", "unix:/path" (made 0600; a stale socket file is replaced). */
 struct listener;

@@ -168,6 +168,8 @@ static void listen_on(struct gateway_worker *w, const char *address, bool is_sha
 	limits.header_ms = (uint64_t)option_int(options, "header_timeout");
 	limits.body_idle_ms = (uint64_t)option_int(options, "body_timeout");
 	limits.idle_ms = (uint64_t)option_int(options, "keepalive_timeout");
+	if (option_bool(options, "proxy_protocol"))
+		limits.proxies = &w->gateway->proxies;
 	r = is_shared ? http_server_open_shared(w->loop, w->wheel, address, is_first, &limits, front_on_request, w,
 						&w->listener)
 		      : http_server_open(w->loop, w->wheel, address, &limits, front_on_request, w, &w->listener);
