@@ -156,7 +156,9 @@ static void ask(struct revocation_feed *f)
 	char target[64];
 
 	arena_reset(f->arena);
-	snprintf(target, sizeof(target), "/revocations?after=%" PRId64 "&wait_ms=%d", f->number, WAIT_MS);
+	/* The first answer comes at once: the service is not ready before. */
+	snprintf(target, sizeof(target), "/revocations?after=%" PRId64 "&wait_ms=%d", f->number,
+		 f->heard_us ? WAIT_MS : 0);
 	f->fetch =
 		http_fetch(f->auth, "GET", target, service_peer_headers(f->service, "auth", "", NULL, NULL, f->arena),
 			   NULL, (struct str){0}, ANSWER_MAX, ANSWER_MS, on_answer, f);
