@@ -32,6 +32,7 @@ int cmd_status(const struct command *self, int argc, char **argv);
 int cmd_login(const struct command *self, int argc, char **argv);
 int cmd_chat(const struct command *self, int argc, char **argv);
 int cmd_run(const struct command *self, int argc, char **argv);
+int cmd_policy(const struct command *self, int argc, char **argv);
 int cmd_agents(const struct command *self, int argc, char **argv);
 int cmd_history(const struct command *self, int argc, char **argv);
 int cmd_backup(const struct command *self, int argc, char **argv);

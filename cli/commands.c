@@ -40,6 +40,12 @@ const struct command commands[] = {
 	 "\nWithout -- this runs one role: commands in the sandbox.\n",
 	 cmd_exec},
 	{"agents", "[--json]", "list the agents", PLACE_HELP, cmd_agents},
+	{"policy", "check [--policy NAME] [--json] 'COMMAND' | list [--json]",
+	 "say what the policies make of a command, or list them",
+	 "check judges a command line without running it, by the policy that always applies and the one named, and "
+	 "says\nwhy. It exits with 0 when it would run by itself, 1 when not. list marks the one that always applies "
+	 "with *.\n" PLACE_HELP,
+	 cmd_policy},
 	{"history", "[--limit N] [--json] [ID]", "list past runs, or show one",
 	 "With an ID: its message, the commands with their output, and the answer.\n" PLACE_HELP, cmd_history},
 	{"status", "[--json]", "show the roles, the sandbox and the model of the platform running here",

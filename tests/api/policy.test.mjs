@@ -1,10 +1,11 @@
 // The policies for commands, through the gateway: verdicts, enforcement, approvals, stored policies, and a run that meets one.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { startPlatform } from '../lib/platform.mjs';
+import { ogent, startPlatform } from '../lib/platform.mjs';
 import { ask, ended, eventsOf } from '../lib/runs.mjs';
 
 const GUARD = {
@@ -396,6 +397,17 @@ describe('policies', { timeout: 180000 }, () => {
     const off = await p.api('PATCH', `/api/agents/${made.body.id}`, { policy: null }, admin, { 'if-match': changed.headers.etag });
     assert.equal(off.body.policy, null);
     assert.equal((await talk('run: touch x', made.body.id)).exit_code, 0);
+  });
+
+  test('ogent policy says what would happen to a command', () => {
+    const cli = (...args) => spawnSync(ogent, ['policy', ...args], { env: { ...process.env, OGENT_DATA: p.data }, encoding: 'utf8' });
+    const denied = cli('check', '--policy', 'minimal', 'ls | rm x');
+    assert.equal(denied.status, 1, denied.stderr);
+    assert.match(denied.stdout, /^deny: .*minimal, rule never/);
+    assert.equal(cli('check', 'ls | rm x').status, 0);
+    assert.equal(JSON.parse(cli('check', '--json', '--policy', 'guarded', 'make').stdout).verdict, 'ask');
+    assert.match(cli('list').stdout, /^contained +\* /m);
+    assert.equal(cli('check').status, 2);
   });
 
   test('stored policies and approvals outlive a restart', async () => {

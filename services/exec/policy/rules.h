@@ -1,5 +1,5 @@
-/* A policy: what is decided for which kind of thing, and rules on programs. A JSON object (docs/policy.md has all of
- * it, docs/policy.schema.json the shape); what is wrong in it is told when it is loaded, and its examples are tried
+/* A policy: what is decided for which kind of thing, and rules on programs. A JSON object (docs/policy.md;
+ * PolicyText in docs/openapi.yaml is its shape); what is wrong in it is told when it is loaded, and its examples are tried
  * then. Immutable once loaded, so any thread may judge by it. */
 #pragma once
 
