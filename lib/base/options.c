@@ -78,6 +78,8 @@ static const struct option_def defs[] = {
 	{"ollama_url", OPTION_URL, "http://127.0.0.1:11434", "OLLAMA_HOST", 0, 0, NULL, "Address of Ollama"},
 	{"sandbox_level", OPTION_STRING, "standard", NULL, 0, 0, "strict|standard|landlock",
 	 "Weakest sandbox in which commands may run; below it none runs"},
+	{"sandbox_pool", OPTION_INT, "2", NULL, 0, 64, NULL,
+	 "Sandboxes made ahead while commands are asked for; let go after a minute without; 0 = none"},
 	{"command_timeout", OPTION_MS, "2m", NULL, 100, 86400000, NULL,
 	 "Longest run of one command, unless asked otherwise"},
 	{"command_timeout_max", OPTION_MS, "1h", NULL, 100, 7ll * 86400000, NULL, "Longest run that can be asked for"},

@@ -589,6 +589,29 @@ int attendant_open(struct attendant *a, const struct sandbox_frame *frame, struc
 	return sandbox_open(a->host, frame, &a->sandbox, err);
 }
 
+int attendant_await(struct attendant *a)
+{
+	struct init_message m;
+	int r = sandbox_receive(a->host, &a->sandbox, &m);
+
+	if (r == -EAGAIN)
+		return 0;
+	if (r > 0 && m.event == INIT_READY)
+		a->is_ready = true;
+	return r < 0 ? r : a->is_ready ? 0 : -EIO;
+}
+
+/* One that was made ahead and does not fit, or was killed meanwhile. */
+static void leave_unfit(struct attendant *a)
+{
+	struct pollfd p = {.fd = a->sandbox.pidfd, .events = POLLIN};
+
+	if (a->sandbox.init <= 0 || (a->network == a->sandbox.frame.network && poll(&p, 1, 0) == 0))
+		return;
+	sandbox_deinit(a->host, &a->sandbox);
+	a->is_ready = false;
+}
+
 int attendant_start(struct attendant *a, const char *dir)
 {
 	const struct sandbox_frame frame = {.name = a->spec->id,
@@ -597,8 +620,10 @@ int attendant_start(struct attendant *a, const char *dir)
 					    .pids_max = a->spec->pids_max,
 					    .network = a->network};
 	struct error err = {0};
-	int r = a->sandbox.init > 0 ? 0 : attendant_open(a, &frame, &err);
+	int r;
 
+	leave_unfit(a);
+	r = a->sandbox.init > 0 ? 0 : attendant_open(a, &frame, &err);
 	enter(a, ATTEND_SETUP, SETUP_MS);
 	if (r == 0) {
 		r = describe(a, dir);

@@ -59,6 +59,8 @@ struct attendant {
 void attendant_init(struct attendant *a, struct arena *arena);
 /* Begins to make the sandbox ahead, before there is a spec. 0 or -errno with the reason in err. */
 int attendant_open(struct attendant *a, const struct sandbox_frame *frame, struct error *err);
+/* What the sandbox being made says, until a->is_ready. 0 or -errno. */
+int attendant_await(struct attendant *a);
 /* Makes everything ready, also the sandbox if there is none yet; `dir` (absolute) has the folder workspaces/. On
  * failure it has ended with a reason. */
 int attendant_start(struct attendant *a, const char *dir);

@@ -164,6 +164,13 @@ void command_end_as(struct command *c, enum command_status status, int64_t start
 
 /* ---- At its target ---- */
 
+/* `started` is written before a command runs and not synced: it tells of every death of processes, but after the
+ * machine's own it may be gone. */
+static bool may_have_run(const struct spec *spec)
+{
+	return !spec->target[0] && spec->boot[0] && strcmp(spec->boot, spec_boot_id()) != 0;
+}
+
 bool command_settle(struct command *c)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
@@ -180,6 +187,9 @@ bool command_settle(struct command *c)
 				       ? "exec ended and with it the connection to the target, which then kills the "
 					 "command; it may have run in part."
 				       : "Its supervisor died; the command may have run in part.");
+	else if (journal_is_accepted(&c->exec->journal, &c->spec) && may_have_run(&entry.spec))
+		command_end_as(c, COMMAND_LOST, 0, entry.total,
+			       "The machine stopped while the command was about to start; it may have run in part.");
 	else if (journal_is_accepted(&c->exec->journal, &c->spec))
 		return false;
 	else {

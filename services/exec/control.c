@@ -1,7 +1,50 @@
 #include "control.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
+
+int spawn_send(int fd, const void *data, size_t n, int passed)
+{
+	union {
+		struct cmsghdr align;
+		char data[CMSG_SPACE(sizeof(int))];
+	} extra = {0};
+	struct iovec iov = {(void *)(uintptr_t)data, n};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *c;
+
+	if (passed >= 0) {
+		m.msg_control = &extra;
+		m.msg_controllen = sizeof(extra);
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &passed, sizeof(int));
+	}
+	return sendmsg(fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+ssize_t spawn_receive(int fd, void *data, size_t n, int flags, int *ret_passed)
+{
+	union {
+		struct cmsghdr align;
+		char data[CMSG_SPACE(sizeof(int))];
+	} extra;
+	struct iovec iov = {data, n};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = sizeof(extra)};
+	ssize_t r;
+
+	do
+		r = recvmsg(fd, &m, MSG_CMSG_CLOEXEC | flags);
+	while (r < 0 && errno == EINTR);
+	*ret_passed = -1;
+	for (struct cmsghdr *c = r > 0 ? CMSG_FIRSTHDR(&m) : NULL; c; c = CMSG_NXTHDR(&m, c))
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+			memcpy(ret_passed, CMSG_DATA(c), sizeof(int));
+	return r;
+}
 #include <sys/uio.h>
 
 /* A peer that closes with a message of ours unread leaves an error in the socket, in front of what it sent before: the

@@ -4,10 +4,20 @@
 
 #include "base/id.h"
 
-/* exec to the spawner, with one descriptor (SCM_RIGHTS): the supervisor's end of a control connection. */
+/* exec to the spawner, or to a supervisor that waits, with one descriptor (SCM_RIGHTS): the supervisor's end of a
+ * control connection. To the spawner without a descriptor: one more supervisor that waits. */
 struct spawn_request {
 	char id[ID_SIZE];
 };
+
+/* A supervisor that waits to exec, with a connection on which it takes its request; without one: err. */
+struct spawn_offer {
+	int32_t err;
+};
+
+/* One message with a descriptor (-1 = none). 0 or -errno; the number of bytes, or -1 with errno. */
+int spawn_send(int fd, const void *data, size_t n, int passed);
+ssize_t spawn_receive(int fd, void *data, size_t n, int flags, int *ret_passed);
 
 /* Supervisor to exec. After the end, the connection is closed. A connection that closes without an end: look for the
  * result, else the command is lost. */

@@ -21,6 +21,7 @@
 #define FILES_THREADS 3
 #define LANE_QUEUE 1024
 #define PRUNE_EVERY_MS (3600 * 1000)
+#define POOL_IDLE_MS (60 * 1000)
 
 /* DATA/exec, made if missing; commands see paths below it, so it is absolute. */
 static char *make_folder(const struct options *o)
@@ -44,7 +45,11 @@ static void forget(void *options)
 
 static void start_spawner(struct exec *e, const struct options *o)
 {
-	int r = spawner_start(e->dir, forget, (void *)(uintptr_t)o, &e->spawner);
+	const struct spawner_pool pool = {.size = (unsigned)option_int(o, "sandbox_pool"),
+					  .frame = {.memory_max = (uint64_t)option_int(o, "command_memory"),
+						    .tmp_max = (uint64_t)option_int(o, "command_tmp_max"),
+						    .pids_max = (unsigned)option_int(o, "command_pids")}};
+	int r = spawner_start(e->dir, &pool, forget, (void *)(uintptr_t)o, &e->spawner);
 
 	if (r < 0)
 		fatal("cannot start the spawner: %s", strerror(-r));
@@ -144,10 +149,25 @@ static void sweep(struct exec *e)
 
 /* ---- The spawner, the end ---- */
 
-/* It never sends after its report: readable means gone. We end, are started again, and attach to what runs. */
+/* Without it we end, are started again, and attach to what runs. */
 static void on_spawner(uv_poll_t *poll, int status, int events)
 {
-	fatal("the spawner died");
+	struct exec *e = container_of(poll, struct exec, spawner_poll);
+
+	if (spawner_receive(&e->spawner) < 0)
+		fatal("the spawner died");
+}
+
+/* Nobody has asked for a command for a while. */
+static void on_pool_idle(struct deadline *d)
+{
+	spawner_empty(&container_of(d, struct exec, pool_idle)->spawner);
+}
+
+int exec_ask_spawner(struct exec *e, const char *id, int *ret_control)
+{
+	deadline_set(service_wheel(e->service), &e->pool_idle, POOL_IDLE_MS);
+	return spawner_ask(&e->spawner, id, ret_control);
 }
 
 static void watch_spawner(struct exec *e)
@@ -170,6 +190,7 @@ static void stop(void *arg)
 	job_lane_free(e->files_lane);
 	job_lane_free(e->lane);
 	deadline_clear(&e->prune);
+	deadline_clear(&e->pool_idle);
 	commands_leave_all(e);
 	targets_close(e);
 	policies_close(e);
@@ -190,6 +211,7 @@ int exec_main(const struct options *options)
 	watch_spawner(&e);
 	targets_open(&e);
 	policies_open(&e);
+	deadline_init(&e.pool_idle, on_pool_idle);
 	commands_attach_all(&e);
 	sweep(&e);
 	deadline_init(&e.prune, on_prune);

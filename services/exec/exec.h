@@ -23,6 +23,7 @@ struct exec {
 	enum sandbox_level wanted;
 	uid_t next_uid;
 	struct deadline prune;
+	struct deadline pool_idle;
 
 	struct list terminals; /* struct terminal (terminal.c), link */
 	struct list targets;   /* struct target, link; the local one first */
@@ -44,6 +45,8 @@ struct exec {
 extern const struct route exec_routes[];
 extern const size_t exec_routes_n;
 
+/* exec.c. As spawner_ask; the pool is kept for a minute from here on. */
+int exec_ask_spawner(struct exec *e, const char *id, int *ret_control);
 /* create.c */
 void commands_create(struct exchange *x);
 /* commands.c */

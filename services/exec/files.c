@@ -35,6 +35,11 @@ int file_create(int dir_fd, const char *name, struct str text)
 	return put(dir_fd, name, O_EXCL, true, text);
 }
 
+int file_mark(int dir_fd, const char *name, struct str text)
+{
+	return put(dir_fd, name, O_EXCL, false, text);
+}
+
 int file_reserve(int dir_fd, const char *name, size_t size)
 {
 	char temporary[64];

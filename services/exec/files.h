@@ -5,6 +5,8 @@
 
 /* Makes name with the text: O_EXCL, synced, not yet its folder. Returns 0 or -errno. */
 int file_create(int dir_fd, const char *name, struct str text);
+/* The same, not synced. */
+int file_mark(int dir_fd, const char *name, struct str text);
 /* Writes name.tmp and renames it to name: it appears whole or not at all. file_sync makes it durable. */
 int file_replace(int dir_fd, const char *name, struct str text);
 /* Room for a later file_replace of at most size bytes, which then cannot fail for want of it. Returns 0 or -errno. */

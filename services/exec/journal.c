@@ -307,6 +307,7 @@ int journal_save(const struct journal *j, struct spec *spec, char ret_existing[s
 		r = make_workspace(j, spec);
 	if (r < 0)
 		return r;
+	spec->boot = spec_boot_id();
 	r = write_folder(j, spec, spec_to_json(a, spec));
 	if (r == 0 && spec->key[0])
 		r = link_key(j, spec);

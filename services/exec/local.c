@@ -108,7 +108,7 @@ static void ask_spawner(struct local_run *l)
 		return;
 	}
 	l->is_asked = true;
-	r = spawner_ask(&c->exec->spawner, c->spec.id, &control);
+	r = exec_ask_spawner(c->exec, c->spec.id, &control);
 	if (r < 0)
 		command_end_as(c, COMMAND_ERROR, 0, 0, "Its supervisor could not be started: %s.", strerror(-r));
 	else

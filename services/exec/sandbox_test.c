@@ -25,7 +25,7 @@ static char tag[32]; /* seconds that only sleeps of this run sleep */
 
 static int open_bench(void **state)
 {
-	bench = bench_new(as_user, true);
+	bench = bench_new_with(as_user, true, as_user ? 0 : 2);
 	snprintf(tag, sizeof(tag), "5318.%d", getpid());
 	assert_true(bench->spawner.report.level >= SANDBOX_STANDARD);
 	return 0;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "control.h"
 #include "supervisor.h"
+
+#define EXEC_FD 3
+#define FILL_AFTER_MS 3
+#define LOST_US 10000000
 
 /* ---- In the spawner ---- */
 
@@ -36,36 +42,14 @@ static void wipe_environment(void)
 
 static void settle(int fd)
 {
-	dup3(fd, 3, O_CLOEXEC);
-	syscall(SYS_close_range, 4, ~0u, 0);
+	dup3(fd, EXEC_FD, O_CLOEXEC);
+	syscall(SYS_close_range, EXEC_FD + 1, ~0u, 0);
 	signal(SIGINT, SIG_IGN); /* Ctrl-C goes to the whole group; exec decides */
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGCHLD, SIG_IGN); /* supervisors are reaped by the kernel */
 	prctl(PR_SET_NAME, "ogent-spawner", 0, 0, 0);
-}
-
-/* Returns the number of bytes; the descriptor that came with them in *ret_fd, or -1. */
-static ssize_t receive(int fd, struct spawn_request *req, int *ret_fd)
-{
-	union {
-		struct cmsghdr align;
-		char data[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct iovec iov = {req, sizeof(*req)};
-	struct msghdr m = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
-	ssize_t n;
-
-	do
-		n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	*ret_fd = -1;
-	for (struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL; c; c = CMSG_NXTHDR(&m, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-			memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
-	return n;
 }
 
 static void start_supervisor(const struct sandbox_host *host, const char *exec_dir, const struct spawn_request *req,
@@ -82,24 +66,70 @@ static void start_supervisor(const struct sandbox_host *host, const char *exec_d
 	}
 }
 
-static NORETURN void spawner_main(const char *exec_dir)
+/* Those that wait are made when the command that took the last one has had its start. */
+struct filling {
+	unsigned wanted;
+	uint64_t at_us;
+};
+
+static void fill(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
+		 struct filling *f)
 {
-	static struct sandbox_host host;
+	if (!f->wanted || clock_mono_us() < f->at_us)
+		return;
+	f->wanted--;
+	f->at_us = clock_mono_us();
+	if (fork() == 0)
+		command_supervise_ahead(host, exec_dir, frame, EXEC_FD);
+}
+
+static int milliseconds(const struct filling *f)
+{
+	uint64_t now = clock_mono_us();
+
+	if (!f->wanted)
+		return -1;
+	return now >= f->at_us ? 0 : (int)((f->at_us - now + 999) / 1000);
+}
+
+/* Returns false when exec is gone. */
+static bool serve(const struct sandbox_host *host, const char *exec_dir, struct filling *f)
+{
 	struct spawn_request req;
 	int control;
-	ssize_t n;
+	ssize_t n = spawn_receive(EXEC_FD, &req, sizeof(req), MSG_DONTWAIT, &control);
+
+	if (n < 0)
+		return errno == EAGAIN;
+	if (n == 0)
+		return false;
+	req.id[sizeof(req.id) - 1] = 0;
+	if (control < 0) {
+		f->wanted++;
+		f->at_us = MAX(f->at_us, clock_mono_us() + FILL_AFTER_MS * 1000);
+		return true;
+	}
+	if (n == sizeof(req))
+		start_supervisor(host, exec_dir, &req, control);
+	close(control);
+	return true;
+}
+
+static NORETURN void spawner_main(const char *exec_dir, const struct sandbox_frame *frame)
+{
+	static struct sandbox_host host;
+	struct filling filling = {0};
+	struct pollfd p = {.fd = EXEC_FD, .events = POLLIN};
 
 	signal(SIGCHLD, SIG_DFL); /* the probe reaps its own */
 	sandbox_host_probe(&host, exec_dir);
 	signal(SIGCHLD, SIG_IGN);
-	if (send(3, &host.report, sizeof(host.report), MSG_NOSIGNAL) < 0)
+	if (send(EXEC_FD, &host.report, sizeof(host.report), MSG_NOSIGNAL) < 0)
 		_exit(1);
-	while ((n = receive(3, &req, &control)) > 0) {
-		req.id[sizeof(req.id) - 1] = 0;
-		if (n == sizeof(req) && control >= 0)
-			start_supervisor(&host, exec_dir, &req, control);
-		if (control >= 0)
-			close(control);
+	for (;;) {
+		if (poll(&p, 1, milliseconds(&filling)) > 0 && !serve(&host, exec_dir, &filling))
+			break;
+		fill(&host, exec_dir, frame, &filling);
 	}
 	sandbox_host_deinit(&host);
 	_exit(0);
@@ -107,7 +137,8 @@ static NORETURN void spawner_main(const char *exec_dir)
 
 /* ---- In exec ---- */
 
-int spawner_start(const char *exec_dir, void (*forget)(void *arg), void *arg, struct spawner *ret)
+int spawner_start(const char *exec_dir, const struct spawner_pool *pool, void (*forget)(void *arg), void *arg,
+		  struct spawner *ret)
 {
 	int pair[2];
 	ssize_t n;
@@ -121,14 +152,14 @@ int spawner_start(const char *exec_dir, void (*forget)(void *arg), void *arg, st
 			forget(arg);
 		wipe_environment();
 		settle(pair[1]);
-		spawner_main(exec_dir);
+		spawner_main(exec_dir, &pool->frame);
 	}
 	close(pair[1]);
 	if (pid < 0) {
 		close(pair[0]);
 		return -EAGAIN;
 	}
-	*ret = (struct spawner){.pid = pid, .fd = pair[0]};
+	*ret = (struct spawner){.pid = pid, .fd = pair[0], .size = MIN(pool->size, SPAWNER_POOL_MAX)};
 	do
 		n = recv(ret->fd, &ret->report, sizeof(ret->report), 0);
 	while (n < 0 && errno == EINTR);
@@ -139,23 +170,65 @@ int spawner_start(const char *exec_dir, void (*forget)(void *arg), void *arg, st
 	return 0;
 }
 
-static int send_request(int fd, const char *id, int control)
+/* ---- The pool, as exec sees it ---- */
+
+int spawner_receive(struct spawner *s)
 {
-	union {
-		struct cmsghdr align;
-		char data[CMSG_SPACE(sizeof(int))];
-	} extra = {0};
+	struct spawn_offer offer;
+	int fd;
+
+	for (;;) {
+		ssize_t n = spawn_receive(s->fd, &offer, sizeof(offer), MSG_DONTWAIT, &fd);
+
+		if (n < 0 && errno == EAGAIN)
+			return 0;
+		if (n <= 0)
+			return -EPIPE;
+		s->coming -= s->coming > 0;
+		if (fd >= 0 && s->waiting < s->size)
+			s->idle[s->waiting++] = fd;
+		else if (fd >= 0)
+			close(fd);
+	}
+}
+
+/* Asks for what is missing. One that died on its way is never offered: after a while nobody waits for it. */
+static void top_up(struct spawner *s)
+{
+	struct spawn_request more = {0};
+	uint64_t now = clock_mono_us();
+
+	if (now - s->asked_us > LOST_US)
+		s->coming = 0;
+	while (s->waiting + s->coming < s->size && spawn_send(s->fd, &more, sizeof(more), -1) == 0) {
+		s->coming++;
+		s->asked_us = now;
+	}
+}
+
+void spawner_empty(struct spawner *s)
+{
+	while (s->waiting > 0)
+		close(s->idle[--s->waiting]);
+}
+
+static int send_request(struct spawner *s, const char *id, int control)
+{
 	struct spawn_request req = {0};
-	struct iovec iov = {&req, sizeof(req)};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = sizeof(extra)};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	int r = -EPIPE;
 
 	strncpy(req.id, id, sizeof(req.id) - 1);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &control, sizeof(int));
-	return sendmsg(fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	spawner_receive(s);
+	while (r < 0 && s->waiting > 0) {
+		int fd = s->idle[--s->waiting];
+
+		r = spawn_send(fd, &req, sizeof(req), control);
+		close(fd);
+	}
+	if (r < 0)
+		r = spawn_send(s->fd, &req, sizeof(req), control);
+	top_up(s);
+	return r;
 }
 
 int spawner_ask(struct spawner *s, const char *id, int *ret_control)
@@ -165,7 +238,7 @@ int spawner_ask(struct spawner *s, const char *id, int *ret_control)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	fcntl(pair[0], F_SETFL, O_NONBLOCK);
-	r = send_request(s->fd, id, pair[1]);
+	r = send_request(s, id, pair[1]);
 	close(pair[1]);
 	if (r < 0)
 		close(pair[0]);
@@ -176,6 +249,7 @@ int spawner_ask(struct spawner *s, const char *id, int *ret_control)
 
 void spawner_deinit(struct spawner *s)
 {
+	spawner_empty(s);
 	if (s->fd >= 0)
 		close(s->fd);
 	if (s->pid > 0)

@@ -1,19 +1,38 @@
 /* A small process that is forked from exec before anything else exists in it, and forks the supervisors: so that
- * starting a command never copies a big process, and no thread's lock is in the copy. It ends when exec does. */
+ * starting a command never copies a big process, and no thread's lock is in the copy. It ends when exec does.
+ *
+ * The pool: supervisors with a sandbox made ahead, which wait for one command each. They are made when a command is
+ * asked for, so that there are none while nobody uses them, and offer themselves to exec, which asks them directly. */
 #pragma once
 
 #include "sandbox/sandbox.h"
+
+#define SPAWNER_POOL_MAX 64
+
+struct spawner_pool {
+	unsigned size;              /* at most SPAWNER_POOL_MAX; 0 = none */
+	struct sandbox_frame frame; /* without a name: what most commands will want */
+};
 
 struct spawner {
 	pid_t pid;
 	int fd; /* SOCK_SEQPACKET; end of file: the spawner died */
 	struct sandbox_report report;
+	unsigned size, waiting, coming; /* of the pool; there, and asked for */
+	uint64_t asked_us;
+	int idle[SPAWNER_POOL_MAX]; /* connections to those that wait */
 };
 
 /* Before any thread exists. exec_dir: absolute path of the exec folder. forget (may be NULL) runs in the child, to
  * wipe what it must not hold. Returns after the spawner has probed the sandbox: 0 or -errno. */
-int spawner_start(const char *exec_dir, void (*forget)(void *arg), void *arg, struct spawner *ret);
-/* Starts the supervisor of a command. *ret_control: connection to it, non-blocking, the caller's. 0 or -errno. */
+int spawner_start(const char *exec_dir, const struct spawner_pool *pool, void (*forget)(void *arg), void *arg,
+		  struct spawner *ret);
+/* After fd became readable: takes offers. 0, or -EPIPE: the spawner is gone. */
+int spawner_receive(struct spawner *s);
+/* Starts the supervisor of a command, one that waits if there is one, and lets the pool be filled again. *ret_control:
+ * connection to it, non-blocking, the caller's. 0 or -errno. */
 int spawner_ask(struct spawner *s, const char *id, int *ret_control);
-/* Ends it and waits. Supervisors live on. */
+/* Lets go of all that wait. */
+void spawner_empty(struct spawner *s);
+/* Ends it and waits. Supervisors with a command live on. */
 void spawner_deinit(struct spawner *s);

@@ -1,7 +1,9 @@
 #include "spec.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 
@@ -28,6 +30,19 @@ static void add_strings(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *na
 	for (; *items; items++)
 		yyjson_mut_arr_add_str(doc, arr, *items);
 	yyjson_mut_obj_add_val(doc, obj, name, arr);
+}
+
+const char *spec_boot_id(void)
+{
+	static _Thread_local char id[40];
+	int fd = id[0] ? -1 : open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return id;
+	if (read(fd, id, 36) != 36)
+		id[0] = 0;
+	close(fd);
+	return id;
 }
 
 struct str spec_to_json(struct arena *a, const struct spec *s)
@@ -66,6 +81,7 @@ struct str spec_to_json(struct arena *a, const struct spec *s)
 	yyjson_mut_obj_add_uint(doc, obj, "file_size_max", s->file_size_max);
 	yyjson_mut_obj_add_uint(doc, obj, "pids_max", s->pids_max);
 	yyjson_mut_obj_add_sint(doc, obj, "created_us", s->created_us);
+	yyjson_mut_obj_add_str(doc, obj, "boot", s->boot ? s->boot : "");
 	return json_text(a, doc);
 }
 
@@ -125,6 +141,7 @@ int spec_from_json(struct arena *a, struct str text, struct spec *ret)
 	s.file_size_max = get_u64(obj, "file_size_max");
 	s.pids_max = (unsigned)get_u64(obj, "pids_max");
 	s.created_us = json_get_int(obj, "created_us", 0);
+	s.boot = json_get_str(obj, "boot", "");
 	if ((!s.argv || !s.argv[0]) && !s.script)
 		return -EBADMSG;
 	if (!s.env || s.timeout_ms == 0 || s.memory_max == 0 || s.pids_max == 0 || s.output_max == 0)

@@ -57,6 +57,7 @@ struct spec {
 	uint64_t timeout_ms, memory_max, tmp_max, output_max, file_size_max;
 	unsigned pids_max;
 	int64_t created_us;
+	const char *boot; /* the machine's start in which it was accepted (boot_id), "" = not known */
 };
 
 struct result {
@@ -71,6 +72,8 @@ struct result {
 	unsigned pids_peak, forks_refused, memory_kills; /* 0 = none, or not known */
 };
 
+/* Of the machine's start; another after each. "" = not known. */
+const char *spec_boot_id(void);
 struct str spec_to_json(struct arena *a, const struct spec *spec);
 /* Returns 0 or -EBADMSG. */
 int spec_from_json(struct arena *a, struct str text, struct spec *ret);

@@ -26,6 +26,8 @@
 #include "spool.h"
 
 #define MAX_PEERS 4
+#define CONTROL_FD 3 /* the first connection */
+#define AHEAD_MS 30000
 #define SPEC_MAX (32 << 20)
 
 /* A connection to exec; two at once while a new exec takes over. */
@@ -147,15 +149,14 @@ static int listen_control(int dir_fd)
 
 /* ---- The command ---- */
 
-/* On record before the leader runs, while the sandbox builds itself. */
+/* On record before the leader runs. Not synced: if the machine itself dies, a command that was accepted before it and
+ * has no result counts as lost, with or without this (command_settle). */
 static int record_start(struct supervisor *s)
 {
 	char text[32];
-	int r;
 
 	snprintf(text, sizeof(text), "%lld", (long long)clock_now_us());
-	r = file_create(s->dir_fd, STARTED_FILE, str_of(text));
-	return r == 0 && fsync(s->dir_fd) < 0 ? -errno : r;
+	return file_mark(s->dir_fd, STARTED_FILE, str_of(text));
 }
 
 /* Since the leader's start. */
@@ -291,10 +292,24 @@ static void settle_process(const struct sandbox_host *host, int keep)
 	signal(SIGPIPE, SIG_IGN);
 	for (int i = 0; i < 3; i++)
 		dup2(null, i);
-	dup3(keep, 3, O_CLOEXEC);
-	syscall(SYS_close_range, 4, SANDBOX_FIRST_FD - 1, 0);
+	dup3(keep, CONTROL_FD, O_CLOEXEC);
+	syscall(SYS_close_range, CONTROL_FD + 1, SANDBOX_FIRST_FD - 1, 0);
 	syscall(SYS_close_range, last + 1, ~0u, 0);
 	prctl(PR_SET_NAME, "ogent-command", 0, 0, 0);
+	if (!host->namespaces)
+		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+static void init(struct supervisor *s, const struct sandbox_host *host, int keep)
+{
+	*s = (struct supervisor){.arena = arena_new(), .dir_fd = -1, .listen_fd = -1};
+	attendant_init(&s->attendant, s->arena);
+	s->attendant.host = host;
+	s->attendant.spec = &s->spec;
+	s->attendant.on_output = on_output;
+	for (size_t i = 0; i < MAX_PEERS; i++)
+		s->peers[i].fd = -1;
+	settle_process(host, keep);
 }
 
 /* Takes the command's folder for itself, or leaves it to who has it. */
@@ -322,31 +337,30 @@ static int load(struct supervisor *s)
 	return r;
 }
 
-static NORETURN void give_up(int control, enum control_event_type type, int err)
+static NORETURN void give_up(struct supervisor *s, enum control_event_type type, int err)
 {
 	struct control_event e = {.type = type, .err = err};
 
-	send(control, &e, sizeof(e), MSG_NOSIGNAL);
+	send(CONTROL_FD, &e, sizeof(e), MSG_NOSIGNAL);
+	sandbox_deinit(s->attendant.host, &s->attendant.sandbox);
 	_exit(1);
 }
 
-/* Everything before the sandbox: the folder, the spec, the socket. */
-static void prepare(struct supervisor *s, const char *exec_dir, const char *id, int control)
+/* Everything before the sandbox: the folder, the spec. */
+static void prepare(struct supervisor *s, const char *exec_dir, const char *id)
 {
 	int r = take_folder(s, exec_dir, id);
 
 	if (r < 0)
-		give_up(control, r == -EWOULDBLOCK ? CONTROL_TAKEN : CONTROL_FAILED, r);
+		give_up(s, r == -EWOULDBLOCK ? CONTROL_TAKEN : CONTROL_FAILED, r);
 	r = load(s);
 	if (r < 0)
-		give_up(control, CONTROL_FAILED, r);
-	s->listen_fd = listen_control(s->dir_fd);
-	if (s->listen_fd < 0)
-		give_up(control, CONTROL_FAILED, s->listen_fd);
-	fcntl(control, F_SETFL, O_NONBLOCK);
-	peer_add(s, control);
+		give_up(s, CONTROL_FAILED, r);
+	fcntl(CONTROL_FD, F_SETFL, O_NONBLOCK);
+	peer_add(s, CONTROL_FD);
 }
 
+/* The socket comes when the command is on its way: whoever looks for it before sees the lock and looks again. */
 static void start(struct supervisor *s, const char *exec_dir)
 {
 	int r;
@@ -359,30 +373,83 @@ static void start(struct supervisor *s, const char *exec_dir)
 		attendant_fail(&s->attendant,
 			       arena_printf(s->arena, "The command could not be recorded: %s.", strerror(-r)));
 	attendant_go(&s->attendant);
+	s->listen_fd = listen_control(s->dir_fd);
+	if (s->listen_fd < 0)
+		attendant_fail(&s->attendant, arena_printf(s->arena, "The command could not be reached: %s.",
+							   strerror(-s->listen_fd)));
+}
+
+static NORETURN void supervise(struct supervisor *s, const char *exec_dir, const char *id)
+{
+	prepare(s, exec_dir, id);
+	spool_writer_init(&s->spool, s->dir_fd, s->spec.output_max);
+	session_init(&s->session, s->dir_fd);
+	start(s, exec_dir);
+	loop(s);
+	attendant_finish(&s->attendant);
+	judge_output(s);
+	publish(s);
+	attendant_deinit(&s->attendant, exec_dir);
+	_exit(0);
 }
 
 void command_supervise(const struct sandbox_host *host, const char *exec_dir, const char *id, int control)
 {
-	struct supervisor s = {.arena = arena_new(), .dir_fd = -1};
+	static struct supervisor s;
 
-	attendant_init(&s.attendant, s.arena);
-	s.attendant.host = host;
-	s.attendant.spec = &s.spec;
-	s.attendant.on_output = on_output;
-	settle_process(host, control);
-	control = 3;
-	if (!host->namespaces)
-		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	for (size_t i = 0; i < MAX_PEERS; i++)
-		s.peers[i].fd = -1;
-	prepare(&s, exec_dir, id, control);
-	spool_writer_init(&s.spool, s.dir_fd, s.spec.output_max);
-	session_init(&s.session, s.dir_fd);
-	start(&s, exec_dir);
-	loop(&s);
-	attendant_finish(&s.attendant);
-	judge_output(&s);
-	publish(&s);
-	attendant_deinit(&s.attendant, exec_dir);
+	init(&s, host, control);
+	supervise(&s, exec_dir, id);
+}
+
+/* ---- Ahead of a command ---- */
+
+/* Until its sandbox waits for the command. */
+static int make_ahead(struct attendant *a, const struct sandbox_frame *frame)
+{
+	struct error err;
+	int r = attendant_open(a, frame, &err);
+
+	while (r == 0 && !a->is_ready) {
+		struct pollfd p = {.fd = a->sandbox.control, .events = POLLIN};
+
+		r = poll(&p, 1, AHEAD_MS) > 0 ? attendant_await(a) : -ETIMEDOUT;
+	}
+	return r;
+}
+
+static NORETURN void leave_pool(struct attendant *a)
+{
+	sandbox_deinit(a->host, &a->sandbox);
 	_exit(0);
+}
+
+void command_supervise_ahead(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
+			     int exec)
+{
+	static struct supervisor s;
+	struct spawn_request req;
+	struct sandbox_frame own = *frame;
+	struct spawn_offer offer = {0};
+	int pair[2], control;
+	ssize_t n;
+
+	init(&s, host, exec);
+	own.name = arena_printf(s.arena, "pool-%d", (int)getpid());
+	offer.err = make_ahead(&s.attendant, &own);
+	if (offer.err == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		offer.err = -errno;
+	if (spawn_send(CONTROL_FD, &offer, sizeof(offer), offer.err ? -1 : pair[1]) < 0 || offer.err)
+		leave_pool(&s.attendant);
+	close(pair[1]);
+	close(CONTROL_FD);
+	n = spawn_receive(pair[0], &req, sizeof(req), 0, &control); /* exec closes what it does not want any more */
+	if (n != sizeof(req) || control < 0)
+		leave_pool(&s.attendant);
+	close(pair[0]);
+	if (control != CONTROL_FD) {
+		dup3(control, CONTROL_FD, O_CLOEXEC);
+		close(control);
+	}
+	req.id[sizeof(req.id) - 1] = 0;
+	supervise(&s, exec_dir, req.id);
 }

@@ -37,6 +37,8 @@ struct bench *bench_new_with(bool as_user, bool namespaces, unsigned pool)
 {
 	struct bench *b = xcalloc(1, sizeof(*b));
 	static const char *const dirs[] = {"commands", "running", "workspaces"};
+	struct spawner_pool ahead = {.size = pool,
+				     .frame = {.memory_max = 256 << 20, .tmp_max = 64 << 20, .pids_max = 64}};
 
 	if (as_user && geteuid() == 0) {
 		assert_int_equal(setgroups(0, NULL), 0);
@@ -51,7 +53,7 @@ struct bench *bench_new_with(bool as_user, bool namespaces, unsigned pool)
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		assert_int_equal(mkdirat(b->dir_fd, dirs[i], 0700), 0);
 	b->arena = arena_new();
-	assert_int_equal(spawner_start(b->dir, NULL, NULL, &b->spawner), 0);
+	assert_int_equal(spawner_start(b->dir, &ahead, NULL, NULL, &b->spawner), 0);
 	return b;
 }
 

@@ -121,8 +121,8 @@ static bool may_be_young(const char *name)
 	int64_t made_us = id_time_us(str_of(name));
 	int pid;
 
-	/* Another process that finds out what this machine allows. */
-	if (sscanf(name, "probe-%d", &pid) == 1 && pid > 0)
+	/* Another process that finds out what this machine allows; a supervisor with what it made ahead. */
+	if ((sscanf(name, "probe-%d", &pid) == 1 || sscanf(name, "pool-%d", &pid) == 1) && pid > 0)
 		return kill(pid, 0) == 0 || errno == EPERM;
 	return made_us && clock_now_us() - made_us < LEFT_OVER_US;
 }
