@@ -15,6 +15,7 @@
 #include "command.h"
 #include "policy/store.h"
 #include "roles.h"
+#include "service/revocation.h"
 #include "snapshot.h"
 
 #define LANE_THREADS 4
@@ -223,6 +224,7 @@ int exec_main(const struct options *options)
 	service_routes(e.service, exec_routes, exec_routes_n, &e);
 	service_health_info(e.service, exec_health, &e);
 	service_on_drain(e.service, drain, &e);
+	revocation_on_change(e.service, terminals_revoke, &e);
 	service_on_stop(e.service, stop, &e);
 	service_listen(e.service);
 	status = service_run(e.service);

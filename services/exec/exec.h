@@ -66,6 +66,9 @@ int tty_size_read(yyjson_val *obj, struct tty_size *ret, struct error *err);
 /* terminal.c */
 void commands_terminal(struct exchange *x);
 void terminals_end(struct exec *e);
+struct revocation;
+/* For revocation_on_change; arg: struct exec. */
+void terminals_revoke(void *arg, const struct revocation *what);
 /* Without waiting for their closing. */
 void terminals_cut(struct exec *e);
 /* recording.c */

@@ -12,6 +12,7 @@
 #include "io/ws.h"
 #include "lookup.h"
 #include "service/keyring.h"
+#include "service/revocation.h"
 #include "spool.h"
 
 #define AUTH_MS 10000
@@ -39,8 +40,9 @@ struct terminal {
 	struct arena *arena;      /* of the message that is handled */
 	struct deadline deadline; /* for the token, then its expiry */
 	struct key_wait key_wait;
-	char *token, *user_id;
-	bool may_read_any, may_write_any;
+	char *token;
+	struct identity who; /* in who_arena */
+	struct arena *who_arena;
 	unsigned refs; /* the connection's, the job's */
 
 	char id[ID_SIZE];
@@ -69,9 +71,9 @@ static void terminal_unref(struct terminal *t)
 		return;
 	arena_free(t->arena);
 	arena_free(t->entry_arena);
+	arena_free(t->who_arena);
 	buf_deinit(&t->input);
 	free(t->token);
-	free(t->user_id);
 	free(t);
 }
 
@@ -357,16 +359,28 @@ static void on_end(struct watcher *w)
 	pump(t);
 }
 
+static void set_rights(struct terminal *t, const struct spec *spec)
+{
+	bool is_own = strcmp(t->who.user_id, spec->user_id) == 0;
+
+	t->may_write = identity_may(&t->who, is_own ? "commands.run" : "commands.run_any");
+}
+
+static bool may_look(const struct terminal *t, const struct spec *spec)
+{
+	bool is_own = strcmp(t->who.user_id, spec->user_id) == 0;
+
+	return identity_may(&t->who, is_own ? "commands.read" : "commands.read_any");
+}
+
 static void attach(struct terminal *t, const struct spec *spec)
 {
-	bool is_own = strcmp(t->user_id, spec->user_id) == 0;
-
-	if (!is_own && !t->may_read_any) {
+	if (!may_look(t, spec)) {
 		end(t, CLOSE_NOT_FOUND, "there is no such command, or it is not yours");
 		return;
 	}
 	t->dir_fd = journal_folder(&t->exec->journal, t->id);
-	t->may_write = is_own || t->may_write_any;
+	set_rights(t, spec);
 	t->state = TERMINAL_OPEN;
 	send_ready(t);
 	if (t->command && t->command->is_waiting)
@@ -436,11 +450,45 @@ static void on_deadline(struct deadline *d)
 	end(t, CLOSE_UNAUTHORIZED, t->state == TERMINAL_SIGNING_IN ? "no token came in time" : "the token expired");
 }
 
+static const char *const *copy_list(struct arena *a, const char *const *list)
+{
+	const char **copy;
+	size_t n = 0;
+
+	while (list && list[n])
+		n++;
+	copy = arena_alloc(a, (n + 1) * sizeof(*copy));
+	for (size_t i = 0; i < n; i++)
+		copy[i] = arena_strdup(a, list[i]);
+	return copy;
+}
+
+/* For as long as the connection lives. */
+static void keep_identity(struct terminal *t, const struct identity *who)
+{
+	struct arena *a = arena_new();
+	struct identity kept = *who;
+
+	kept.user_id = arena_strdup(a, who->user_id);
+	kept.name = kept.service = "";
+	kept.session_id = arena_strdup(a, who->session_id ? who->session_id : "");
+	kept.token_id = arena_strdup(a, who->token_id ? who->token_id : "");
+	kept.permissions = copy_list(a, who->permissions);
+	arena_free(t->who_arena);
+	t->who_arena = a;
+	t->who = kept;
+}
+
+static const struct spec *spec_of(const struct terminal *t)
+{
+	return t->command ? &t->command->spec : &t->entry.spec;
+}
+
 static void accept_identity(struct terminal *t, const struct identity *who)
 {
 	int64_t left_ms = who->expires_at * 1000 - clock_now_us() / 1000;
 
-	if (who->service[0] || !who->user_id[0] || (t->user_id && strcmp(t->user_id, who->user_id) != 0)) {
+	if (who->service[0] || !who->user_id[0] || (t->who_arena && strcmp(t->who.user_id, who->user_id) != 0)) {
 		end(t, CLOSE_UNAUTHORIZED, "the token is somebody else's");
 		return;
 	}
@@ -448,14 +496,31 @@ static void accept_identity(struct terminal *t, const struct identity *who)
 		end(t, CLOSE_UNAUTHORIZED, "this needs the permission commands.read");
 		return;
 	}
-	t->may_read_any = identity_may(who, "commands.read_any");
-	t->may_write_any = identity_may(who, "commands.run_any");
+	keep_identity(t, who);
 	deadline_set(service_wheel(t->exec->service), &t->deadline, (uint64_t)MAX(left_ms, 0));
 	if (t->state == TERMINAL_SIGNING_IN) {
-		t->user_id = xstrdup(who->user_id);
 		find(t);
-	} else {
-		send_type(t, "renewed");
+		return;
+	}
+	if (t->state == TERMINAL_OPEN)
+		set_rights(t, spec_of(t));
+	send_type(t, "renewed");
+}
+
+/* His session has ended, or his rights have changed: both hold at once. */
+void terminals_revoke(void *arg, const struct revocation *what)
+{
+	struct exec *e = arg;
+	struct revocations *set = service_revocations(e->service);
+	struct terminal *t;
+
+	list_foreach (t, &e->terminals, struct terminal, link) {
+		if (t->state == TERMINAL_ENDING || !t->who_arena || !revocations_concern(set, &t->who))
+			continue;
+		if (!revocations_apply(set, &t->who, t->who_arena) || !identity_may(&t->who, "commands.read"))
+			end(t, CLOSE_UNAUTHORIZED, "the session was ended");
+		else if (t->state == TERMINAL_OPEN)
+			set_rights(t, spec_of(t));
 	}
 }
 

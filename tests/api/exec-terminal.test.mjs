@@ -184,6 +184,18 @@ test('without a token, with a wrong one, for somebody else: closed with a reason
   await api('POST', `/${id}/cancel`);
 });
 
+test('the end of a session ends its terminals', async () => {
+  const login = { email: 'rita@example.org', password: 'a quiet river under stones' };
+  await auth.api('POST', '/api/users', { name: 'rita', roles: ['member'], ...login }, admin);
+  const { access_token: token } = await auth.login(login);
+  const { body } = await exec.api('POST', '/api/commands', { script: 'read x', tty: { rows: 24, cols: 80 } }, token);
+  const t = new Terminal(body.id, { token });
+  await t.message('ready');
+  assert.equal((await auth.api('POST', '/api/auth/logout', undefined, token)).status, 204);
+  assert.equal((await t.closed).code, 4401);
+  await exec.api('POST', `/api/commands/${body.id}/cancel`, undefined, admin);
+});
+
 test('a command without a terminal is followed and fed too, and one that has ended is shown', async () => {
   const id = await start({ argv: ['cat'], tty: undefined, stdin_open: true });
   const t = new Terminal(id);
