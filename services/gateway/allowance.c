@@ -19,6 +19,7 @@ static const struct limited_path {
 	{HTTP_POST_, "/api/conversations/{}/messages", "messages", false},
 	{HTTP_POST_, "/api/executions/{}/cancel", "stop", true},
 	{HTTP_POST_, "/api/commands/{}/cancel", "stop", true},
+	{HTTP_POST_, "/api/commands/{}/signal", "stop", true},
 	{HTTP_POST_, "/api/auth/logout", "stop", true},
 };
 
@@ -76,15 +77,14 @@ static void find_claims(struct visit *v)
 {
 	const struct limit_rules *rules = &v->gateway->limits;
 	const struct limited_path *path = find(v->r);
-	const struct limit_rule *own = path ? limit_rules_find(rules, str_of(path->limit)) : NULL;
 
-	if (!own && v->path && v->path->rate_limit)
-		own = limit_rules_find(rules, str_of(v->path->rate_limit));
-
-	if (own)
-		claim(v, own);
-	if (!own || !path || !path->is_alone)
-		claim(v, rules->by_default);
+	if (path)
+		claim(v, limit_rules_find(rules, str_of(path->limit)));
+	if (path && path->is_alone && v->n_claims)
+		return;
+	if (v->path && v->path->rate_limit)
+		claim(v, limit_rules_find(rules, str_of(v->path->rate_limit)));
+	claim(v, rules->by_default);
 }
 
 static uint64_t seconds_up(uint64_t us)

@@ -1,10 +1,12 @@
 // What auth revokes is felt in every service within a second, however good the token still looks.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { freePort, request, startPlatform, startRole } from '../lib/platform.mjs';
+import { ADMIN, freePort, request, startPlatform, startRole } from '../lib/platform.mjs';
 import { Live } from '../lib/live.mjs';
 import { events } from '../lib/sse.mjs';
 
@@ -201,5 +203,34 @@ describe('a token that is revoked', { timeout: 120000 }, () => {
     assert.equal((await request(auth, 'GET', '/revocations')).status, 401);
     assert.equal((await request(auth, 'GET', '/revocations', { token: admin })).status, 403);
     assert.equal((await p.api('GET', '/revocations', undefined, admin)).status, 404);
+  });
+});
+
+const onSqlite = process.env.OGENT_TEST_AUTH_DB ? () => {} : describe;
+
+onSqlite('a service that follows', { timeout: 60000 }, () => {
+  test('notices that the numbers went back, as after a backup was restored', async () => {
+    const auth = await startRole('auth', { env: { OGENT_LOG_FORMAT: 'json' } });
+    const exec = await startRole('exec', { data: auth.data });
+    const admin = await auth.setUp();
+    const end = async () => {
+      const session = await auth.login(ADMIN);
+      assert.equal((await exec.api('GET', '/api/commands', undefined, session.access_token)).status, 200);
+      assert.equal((await auth.api('POST', '/api/auth/logout', undefined, session.access_token)).status, 204);
+      const limit = Date.now() + LIMIT_MS;
+      while ((await exec.api('GET', '/api/commands', undefined, session.access_token)).status !== 401) assert.ok(Date.now() < limit);
+      return session.access_token;
+    };
+    const tokens = [await end(), await end(), await end()];
+    await auth.kill('SIGTERM');
+    execFileSync('sqlite3', [join(auth.data, 'db/ogent_auth.db'), 'delete from revocations; update revocation_counter set newest = 0']);
+    await auth.start();
+    await sleep(1000); // it has found auth again
+    tokens.push(await end());
+    // What was known stays known.
+    for (const token of tokens) assert.equal((await exec.api('GET', '/api/commands', undefined, token)).status, 401);
+    assert.equal((await exec.api('GET', '/api/commands', undefined, admin.access_token)).status, 200);
+    await exec.stop();
+    await auth.stop();
   });
 });
