@@ -87,7 +87,9 @@ void engine_close(struct engine_session *s)
 		engine_finish(s);
 		return;
 	}
-	engine_probe_end(s);
+	/* A client that is moving has let its last poll go and takes nothing by polling any more. */
+	if (!s->polling->is_probed)
+		engine_probe_end(s);
 	polling_send(s, &(struct engine_packet){.type = ENGINE_CLOSE});
 	s->state = ENGINE_SESSION_CLOSING;
 	deadline_set(service_wheel(s->engine->service), &s->deadline, CLOSING_MS);

@@ -120,7 +120,7 @@ static void move(struct engine_session *s)
 	ws_set_owner(s->ws, &session_events, s);
 	send_waiting(s, buf_str(&payload));
 	buf_deinit(&payload);
-	if (is_above)
+	if (is_above && s->state == ENGINE_SESSION_OPEN)
 		s->engine->events->on_drain(s->owner);
 }
 
@@ -133,8 +133,10 @@ static void on_probe_message(void *owner, enum ws_opcode op, const char *data, s
 		s->polling->is_probed = true;
 		ws_send(s->polling->probe, WS_TEXT, "3probe", 6);
 		polling_release(s);
-	} else if (op == WS_TEXT && str_is(text, "5") && s->state == ENGINE_SESSION_OPEN) {
+	} else if (op == WS_TEXT && str_is(text, "5")) {
 		move(s);
+		if (s->state == ENGINE_SESSION_CLOSING)
+			engine_finish(s);
 	} else {
 		engine_probe_end(s);
 	}
