@@ -205,12 +205,12 @@ describe('Socket.IO', { timeout: 240000 }, () => {
 
   test('the server asks for a new token before the old one ends; whoever does not bring one is told and disconnected', async () => {
     const soon = () => withTimes(member, { iat: Math.floor(Date.now() / 1000), exp: Math.floor(Date.now() / 1000) + 3 });
-    const renews = await connected({ token: soon() }, { reconnection: false });
-    const lets = await connected({ token: soon() }, { reconnection: false });
-    const ended = once(lets, 'ended');
-    const gone = once(lets, 'disconnect');
+    const renews = open({ token: soon() }, { reconnection: false });
     renews.on('token_expiring', (m, ack) => ack({ token: member }));
     await once(renews, 'renewed');
+    const lets = open({ token: soon() }, { reconnection: false });
+    const gone = once(lets, 'disconnect');
+    const ended = once(lets, 'ended');
     const [how] = await ended;
     assert.equal(how.code, 'unauthorized');
     assert.match(how.message, /expired/);
