@@ -35,13 +35,10 @@ static void make_metrics(struct gateway *g)
 
 		g->requests[i] = metric_histogram("ogent_gateway_request_seconds",
 						  "Time from head to answer, by the role that serves it", labels);
-		if (i != ROLE_COUNT) {
-			g->waits[i] =
-				metric_histogram("ogent_gateway_upstream_wait_seconds",
-						 "Time until a request went out on a connection to a server", labels);
-			g->first_bytes[i] = metric_histogram("ogent_gateway_upstream_first_byte_seconds",
-							     "Time from then until its answer began", labels);
-		}
+		g->waits[i] = metric_histogram("ogent_gateway_upstream_wait_seconds",
+					       "Time until a request went out on a connection to a server", labels);
+		g->first_bytes[i] = metric_histogram("ogent_gateway_upstream_first_byte_seconds",
+						     "Time from then until its answer began", labels);
 		free(labels);
 		make_answers(g->answers[i], role);
 	}
