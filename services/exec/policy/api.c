@@ -9,6 +9,7 @@
 #include "target.h"
 
 #define CHECK_ITEMS_MAX 256
+#define CHECK_BYTES_MAX (256 << 10)
 #define BACKTEST_MAX 5000
 #define BACKTEST_SHOWN 200
 
@@ -302,7 +303,7 @@ static int check_many(struct exchange *x, yyjson_val *items, yyjson_mut_doc *doc
 	yyjson_mut_val *arr = yyjson_mut_obj_add_arr(doc, obj, "items");
 	uint64_t start = clock_mono_us();
 	yyjson_val *item;
-	size_t i, max;
+	size_t i, max, bytes = 0;
 
 	if (!yyjson_is_arr(items) || yyjson_arr_size(items) > CHECK_ITEMS_MAX || yyjson_obj_size(x->body) != 1)
 		return invalid(err, "items is a list of at most 256 checks and stands alone.");
@@ -310,6 +311,9 @@ static int check_many(struct exchange *x, yyjson_val *items, yyjson_mut_doc *doc
 	{
 		if (!yyjson_is_obj(item))
 			return invalid(err, "items is a list of objects.");
+		bytes += yyjson_get_len(yyjson_obj_get(item, "script"));
+		if (bytes > CHECK_BYTES_MAX)
+			return invalid(err, "The scripts of items have more than 256 KiB together.");
 		if (check_one(x->self, x->arena, item, doc, yyjson_mut_arr_add_obj(doc, arr), err) < 0)
 			return -EINVAL;
 	}

@@ -31,6 +31,7 @@ struct approval *approval_find(struct exec *e, const char *hash)
 
 /* ---- The disk ---- */
 
+/* What waits may be lost with the machine: it is asked again. */
 static int save(struct exec *e, const struct approval *ap)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
@@ -51,7 +52,7 @@ static int save(struct exec *e, const struct approval *ap)
 	yyjson_mut_obj_add_uint(doc, obj, "uses", ap->uses);
 	file_name(ap->hash, name);
 	r = file_replace(e->policies->approvals_fd, name, json_text(a, doc));
-	return r < 0 ? r : file_sync(e->policies->approvals_fd, name);
+	return r < 0 || !ap->approved_by[0] ? r : file_sync(e->policies->approvals_fd, name);
 }
 
 static struct approval *append(struct policies *ps, const struct approval *ap)

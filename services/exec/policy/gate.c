@@ -243,10 +243,11 @@ static void ask(struct exec *e, struct exchange *x, const struct verdict *v, con
 
 /* git's helpers, which a repository's settings can name, for a git that a rule allowed. */
 static const char *const git_settings[][2] = {
-	{"core.fsmonitor", "false"},  {"core.hooksPath", "/dev/null"},   {"core.pager", "cat"},
-	{"core.sshCommand", "false"}, {"log.showSignature", "false"},    {"gpg.program", "false"},
-	{"gpg.ssh.program", "false"}, {"gpg.x509.program", "false"},     {"core.alternateRefsCommand", "false"},
-	{"credential.helper", ""},    {"uploadpack.packObjectsHook", ""}};
+	{"core.fsmonitor", "false"},       {"core.hooksPath", "/dev/null"},  {"core.pager", "cat"},
+	{"core.sshCommand", "false"},      {"log.showSignature", "false"},   {"gpg.program", "false"},
+	{"gpg.ssh.program", "false"},      {"gpg.x509.program", "false"},    {"core.alternateRefsCommand", "false"},
+	{"credential.helper", ""},         {"diff.ignoreSubmodules", "all"}, {"submodule.recurse", "false"},
+	{"uploadpack.packObjectsHook", ""}};
 
 static void quiet_git(struct arena *a, struct spec *s)
 {

@@ -16,6 +16,7 @@ struct judging {
 	const struct policy_request *req;
 	struct verdict *out;
 	struct script_limits limits; /* the smallest of all */
+	bool is_open;                /* all of them are */
 	bool cwd_is_outside, cwd_is_hidden;
 	int command; /* that is being judged */
 	unsigned depth;
@@ -485,7 +486,8 @@ static void judge_script_command(struct judging *j, const struct script_command 
 		judge_env(j, c->assignments[i].text);
 	for (unsigned i = 0; i < c->n_redirects; i++)
 		judge_redirect(j, &c->redirects[i]);
-	if (c->n_words == 0 || c->is_keyword) {
+	/* A long here document, of which nothing more can come. */
+	if (c->n_words == 0 || c->is_keyword || (j->is_open && j->out->n >= VERDICT_PARTS_MAX)) {
 		keep_words(j, args, c->n_words);
 		return;
 	}
@@ -507,7 +509,8 @@ static void judge_script(struct judging *j, struct str text, struct script *ret)
 	bool is_top = j->depth == 0;
 
 	script_parse(j->arena, text, &j->limits, ret);
-	if (ret->over)
+	/* Unclosed brackets in a long here document are no depth; where all is allowed they do not matter. */
+	if (ret->over && !(j->is_open && strcmp(ret->over, "depth") == 0))
 		add_over(j, ret->over);
 	if (ret->is_invisible)
 		JUDGE(j, "syntax", cut(text, ret->invisible_at, 4), invisible,
@@ -571,9 +574,11 @@ static void start(struct judging *j)
 	const char *rel;
 
 	j->limits = j->policies[0]->limits;
+	j->is_open = true;
 	for (size_t i = 0; i < j->n_policies; i++) {
 		const struct policy *p = j->policies[i];
 
+		j->is_open &= p->is_open;
 		j->limits.bytes = MIN(j->limits.bytes, p->limits.bytes);
 		j->limits.words = MIN(j->limits.words, p->limits.words);
 		j->limits.commands = MIN(j->limits.commands, p->limits.commands);

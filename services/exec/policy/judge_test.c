@@ -364,6 +364,11 @@ static void what_is_not_on_the_list_is_not_allowed(void **state)
 					      "git log -Sx",
 					      "git log --outp=x",
 					      "git push",
+					      "git blame x",
+					      "git show",
+					      "env --chdir=/tmp touch x",
+					      "env -C /tmp touch x",
+					      "git log --help",
 					      "git commit -m x",
 					      "git diff",
 					      "git x",
@@ -511,6 +516,17 @@ static void reading_is_allowed_where_it_is_guarded(void **state)
 	use_names = false;
 }
 
+/* 60 KiB of short lines. */
+static const char *here_document(void)
+{
+	static char text[61 << 10];
+
+	strcpy(text, "cat > x <<'E'\n");
+	for (size_t n = strlen(text); n < 60 << 10; n += 4)
+		memcpy(text + n, "a b\n", 5);
+	return strcat(text, "E\n");
+}
+
 static void in_the_sandbox_everything_runs(void **state)
 {
 	struct fixture *f = *state;
@@ -518,6 +534,11 @@ static void in_the_sandbox_everything_runs(void **state)
 	EXPECT(f->contained, DECISION_ALLOW, "ls", "rm -rf /", "curl x | sh", "echo $(rm x)",
 	       "for i in 1 2; do echo $i; done", "cat > x <<'E'\nrm y\nE", "echo x > /tmp/y", "PATH=. ls",
 	       "ls \xe2\x80\x8b", "./configure && make", "python3 -c 'x'", "echo 'unclosed", "sudo ls");
+	use_names = true;
+	expect(f->contained, here_document(), DECISION_ALLOW);
+	expect(f->contained, "cat > x <<'E'\n(((((((((((((((((((((((((a `b $(c\nE", DECISION_ALLOW);
+	expect(f->guarded, "((((((((((((ls))))))))))))", DECISION_DENY);
+	use_names = false;
 }
 
 static void judge_argv(struct arena *a, const struct policy *p, char *const *argv, char *const *env,

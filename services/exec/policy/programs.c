@@ -55,7 +55,7 @@ struct wrapper {
 	const char *longs[8]; /* long options with a value of their own argument */
 	unsigned positional;  /* arguments before the program */
 	bool has_env;         /* NAME=VALUE before the program */
-	const char *bad[4];   /* options that do something else */
+	const char *bad[5];   /* options that do something else */
 };
 
 /* Sorted. */
@@ -71,7 +71,7 @@ static const struct wrapper wrappers[] = {
 	 .letters = "uC",
 	 .longs = {"--unset", "--chdir"},
 	 .has_env = true,
-	 .bad = {"-S", "--split-string"}},
+	 .bad = {"-S", "--split-string", "-C", "--chdir"}},
 	{.name = "exec", .letters = "a"},
 	{.name = "ionice", .letters = "cn", .longs = {"--class", "--classdata"}, .bad = {"-p", "--pid"}},
 	{.name = "nice", .letters = "n", .longs = {"--adjustment"}},
@@ -465,9 +465,8 @@ struct str program_subcommand(const struct arg *args, unsigned n)
 
 bool program_git_reads(struct str subcommand)
 {
-	static const char *const reads[] = {"log",      "status",   "show",       "diff",       "rev-parse", "rev-list",
-					    "ls-files", "ls-tree",  "describe",   "shortlog",   "blame",     "version",
-					    "show-ref", "name-rev", "merge-base", "whatchanged"};
+	static const char *const reads[] = {"log",      "status",   "rev-parse", "rev-list", "ls-files", "ls-tree",
+					    "describe", "shortlog", "version",   "show-ref", "name-rev", "merge-base"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(reads); i++)
 		if (str_is(subcommand, reads[i]))
@@ -478,9 +477,19 @@ bool program_git_reads(struct str subcommand)
 /* Before the subcommand everything can redirect git to other settings; behind it a few options run or write. */
 static void look_into_git(const struct arg *args, unsigned n, struct program_inside *ret)
 {
-	static const char *const bad[] = {"--output",      "--ext-diff",     "--textconv", "--show-signature",
-					  "--upload-pack", "--receive-pack", "--exec",     "--open-files-in-pager",
-					  "--parseopt",    "--no-index",     NULL};
+	static const char *const bad[] = {"--output",
+					  "--ext-diff",
+					  "--textconv",
+					  "--show-signature",
+					  "--upload-pack",
+					  "--receive-pack",
+					  "--exec",
+					  "--open-files-in-pager",
+					  "--parseopt",
+					  "--help",
+					  "--submodule",
+					  "--no-index",
+					  NULL};
 	/* Patches are made by programs that the repository's settings name. */
 	static const char *const patches[] = {"-p",
 					      "-u",

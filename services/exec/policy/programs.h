@@ -39,7 +39,7 @@ void program_look_inside(const struct arg *args, unsigned n, unsigned from, stru
 
 /* The subcommand of git (and of programs like it): the first argument that is no option. Empty: none. */
 struct str program_subcommand(const struct arg *args, unsigned n);
-/* Subcommands of git that a rule may allow: they read. */
+/* Subcommands of git that a rule may allow: they read, and make no patches, for which a repository names programs. */
 bool program_git_reads(struct str subcommand);
 
 /* Whether the argument is this option: "-o" (in any cluster), "--output" (or an abbreviation, or with =value), "-name"

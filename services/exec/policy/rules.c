@@ -10,6 +10,7 @@
 
 #define LIST_MAX 200
 #define ITEM_MAX 256
+#define EXAMPLES_MAX 1000
 
 static const char *const decision_names[] = {"allow", "ask", "deny"};
 
@@ -95,11 +96,11 @@ static int check_members(yyjson_val *obj, const char *const *known, const char *
 static int read_limits(yyjson_val *obj, struct script_limits *ret, struct error *err)
 {
 	static const char *const known[] = {"bytes", "words", "commands", "depth", NULL};
-	static const struct script_limits most = {64 << 10, 32 << 10, 4096, 16};
+	static const struct script_limits most = {64 << 10, 64 << 10, 32 << 10, 16};
 	yyjson_val *limits = yyjson_obj_get(obj, "limits");
 	int64_t values[4];
 
-	*ret = (struct script_limits){64 << 10, 32 << 10, 4096, 8};
+	*ret = (struct script_limits){64 << 10, 64 << 10, 32 << 10, 8};
 	if (!limits)
 		return 0;
 	if (check_members(limits, known, "limits", err) < 0)
@@ -111,8 +112,7 @@ static int read_limits(yyjson_val *obj, struct script_limits *ret, struct error 
 	for (int i = 0; i < 4; i++)
 		if (values[i] < 1 ||
 		    values[i] > ((const int64_t[]){most.bytes, most.words, most.commands, most.depth})[i])
-			return invalid(err, "limits",
-				       "bytes 1 to 65536, words to 32768, commands to 4096, depth to 16");
+			return invalid(err, "limits", "bytes and words 1 to 65536, commands to 32768, depth to 16");
 	*ret = (struct script_limits){(unsigned)values[0], (unsigned)values[1], (unsigned)values[2],
 				      (unsigned)values[3]};
 	return 0;
@@ -256,7 +256,7 @@ static int try_examples(yyjson_val *root, const struct policy *p, struct error *
 {
 	static const char *const known[] = {"match", "other", NULL};
 	yyjson_val *rule, *item;
-	size_t i, max, k, n;
+	size_t i, max, k, n, count = 0;
 
 	yyjson_arr_foreach(yyjson_obj_get(root, "rules"), i, max, rule)
 	{
@@ -273,6 +273,8 @@ static int try_examples(yyjson_val *root, const struct policy *p, struct error *
 				return -EINVAL;
 			yyjson_arr_foreach(yyjson_obj_get(examples, known[which]), k, n, item)
 			{
+				if (++count > EXAMPLES_MAX)
+					return invalid(err, "examples", "are more than 1000 in all");
 				if (try_example(p, &p->rules[i], list[k], which == 0, err) < 0)
 					return -EINVAL;
 			}
@@ -309,7 +311,10 @@ static int read_policy(yyjson_val *root, struct policy *p, struct error *err)
 		return -EINVAL;
 	if (read_limits(root, &p->limits, err) < 0 || read_redirect(root, p, err) < 0 || read_rules(root, p, err) < 0)
 		return -EINVAL;
-	return try_examples(root, p, err);
+	p->is_open = p->n_rules == 0 && !p->standard && !p->code && !p->untrusted && !p->hazard && !p->opaque &&
+		     !p->invisible && !p->environment && !p->read && !p->workspace && !p->hidden && !p->outside;
+	/* The workspace's is read with every command, and anybody's. */
+	return strcmp(p->name, "workspace") == 0 ? 0 : try_examples(root, p, err);
 }
 
 struct policy *policy_load(const char *name, struct str json, struct error *err)

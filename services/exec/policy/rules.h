@@ -1,6 +1,6 @@
 /* A policy: what is decided for which kind of thing, and rules on programs. A JSON object (docs/policy.md;
- * PolicyText in docs/openapi.yaml is its shape); what is wrong in it is told when it is loaded, and its examples are tried
- * then. Immutable once loaded, so any thread may judge by it. */
+ * PolicyText in docs/openapi.yaml is its shape); what is wrong in it is told when it is loaded, and its examples are
+ * tried then. Immutable once loaded, so any thread may judge by it. */
 #pragma once
 
 #include "base/error.h"
@@ -41,6 +41,7 @@ struct policy {
 	enum decision invisible;                        /* … for characters that cannot be seen */
 	enum decision environment;                      /* a variable that changes what runs */
 	enum decision read, workspace, hidden, outside; /* redirections */
+	bool is_open;                                   /* nothing of it can be stricter than allow */
 	bool ask_is_deny;                               /* nobody is there to be asked */
 	struct script_limits limits;
 	struct rule *rules;

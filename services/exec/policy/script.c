@@ -99,6 +99,16 @@ static void over(struct parser *p, const char *limit)
 	p->at = p->n;
 }
 
+/* Deeper it is read flat, so that nobody's brackets use up our stack. */
+static bool is_too_deep(struct parser *p)
+{
+	if (p->depth < p->limits->depth)
+		return false;
+	if (!p->out->over)
+		p->out->over = "depth";
+	return true;
+}
+
 static char peek(const struct parser *p, unsigned ahead)
 {
 	return p->at + ahead < p->n ? p->p[p->at + ahead] : 0;
@@ -188,7 +198,8 @@ static void substitution(struct parser *p, struct building *b, unsigned skip, ch
 	p->word.is_proven = false;
 	word_end(p, b);
 	p->at += skip;
-	read_list(p, closing);
+	if (!is_too_deep(p))
+		read_list(p, closing);
 	word_begin(p);
 	p->word.is_proven = false;
 }
@@ -606,7 +617,8 @@ static void read_bracket(struct parser *p, struct building *b)
 	if (!is_empty(b))
 		command_end(p, b, SCRIPT_SEQ);
 	p->at++;
-	read_list(p, ')');
+	if (!is_too_deep(p))
+		read_list(p, ')');
 	b->previous = SCRIPT_SEQ;
 }
 
@@ -614,9 +626,7 @@ static void read_list(struct parser *p, char closing)
 {
 	struct building b = {.closing = closing, .c.at = p->at};
 
-	if (p->depth++ >= p->limits->depth)
-		over(p, "depth");
-	p->depth -= closing == 0;
+	p->depth += closing != 0;
 	while (p->at < p->n) {
 		char c = p->p[p->at];
 

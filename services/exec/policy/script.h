@@ -48,7 +48,7 @@ struct script {
 	unsigned opaque_at; /* byte */
 	bool is_invisible;  /* has control or invisible characters or is no UTF-8 */
 	unsigned invisible_at;
-	const char *over; /* the limit that it is over; the rest was not read */
+	const char *over; /* the limit that it is over; the rest was not read (of "depth": read flat) */
 };
 
 /* Never fails; text is copied into the arena where needed. Linear in its length. */

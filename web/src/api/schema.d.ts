@@ -808,6 +808,220 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/workspaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Workspaces
+         * @description One's own; everybody's with commands.read_any.
+         */
+        get: operations["listWorkspaces"];
+        put?: never;
+        /**
+         * A new workspace
+         * @description A command that names one makes it too.
+         */
+        post: operations["createWorkspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** A workspace, and what is in it by size */
+        get: operations["getWorkspace"];
+        put?: never;
+        post?: never;
+        /** Remove a workspace with its files and snapshots */
+        delete: operations["deleteWorkspace"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** The files at the top of a workspace */
+        get: operations["listWorkspaceFiles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/files/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /**
+         * A file, or the list of a folder
+         * @description The path follows. It is resolved beneath the workspace and through no link.
+         */
+        get: operations["getWorkspaceFile"];
+        /**
+         * Write a file
+         * @description The body is the file. It appears whole or not at all, and belongs to the workspace.
+         */
+        put: operations["putWorkspaceFile"];
+        post?: never;
+        /** Remove a file or a folder */
+        delete: operations["deleteWorkspaceFile"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/folders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a folder */
+        post: operations["makeWorkspaceFolder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Move or rename a file or a folder */
+        post: operations["moveWorkspaceFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** A folder as an archive */
+        get: operations["getWorkspaceArchive"];
+        put?: never;
+        /**
+         * Unpack an archive into a folder
+         * @description The body is a tar or tar.gz. Files that are there are replaced.
+         */
+        post: operations["unpackWorkspaceArchive"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/snapshots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** Snapshots of a workspace, newest first */
+        get: operations["listSnapshots"];
+        put?: never;
+        /**
+         * Keep the workspace as it is now
+         * @description Refused while commands run in it, so that it is of one moment; commands and changes wait until it is made. Blocks are shared where the file system can.
+         */
+        post: operations["makeSnapshot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/snapshots/{snapshot}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                snapshot: components["parameters"]["SnapshotId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a snapshot */
+        delete: operations["deleteSnapshot"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/snapshots/{snapshot}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                snapshot: components["parameters"]["SnapshotId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make the workspace what it was */
+        post: operations["restoreSnapshot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/targets": {
         parameters: {
             query?: never;
@@ -897,17 +1111,27 @@ export interface paths {
     };
     "/socket.io/": {
         parameters: {
-            query?: never;
+            query: {
+                EIO: "4";
+                transport: "polling" | "websocket";
+                /** @description The session, as the open packet named it. */
+                sid?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** The place of Socket.IO, not there yet */
+        /**
+         * Live events by Socket.IO
+         * @description Engine.IO 4 and Socket.IO 5, for an unmodified socket.io-client: the access token in `auth.token`. Without `sid` a session begins, with it a poll waits for packets, or, with `Upgrade: websocket`, the session moves. Events and requests are in docs/socket.md.
+         */
         get: operations["connectSocketIo"];
-        put?: never;
-        /** The place of Socket.IO, not there yet */
+        /** Refused, as Engine.IO does */
+        put: operations["putSocketIo"];
+        /** Packets of a Socket.IO session that polls */
         post: operations["postSocketIo"];
-        delete?: never;
+        /** Refused, as Engine.IO does */
+        delete: operations["deleteSocketIo"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1897,8 +2121,50 @@ export interface components {
             output?: components["schemas"]["ShortOutput"];
             usage: null | {
                 cpu_ms?: number;
+                cpu_user_ms?: number;
+                cpu_system_ms?: number;
                 max_rss_kib?: number;
+                pids_peak?: number | null;
+                read_bytes?: number;
+                write_bytes?: number;
             };
+            /** @description What the sandbox refused, where that can be seen from outside: a call that only fails is seen by the command alone. */
+            denials?: {
+                /** @enum {string} */
+                layer: "seccomp" | "rlimits" | "cgroup";
+                /** @enum {string} */
+                what: "system_call" | "file_size" | "processes" | "memory";
+                count: number;
+            }[];
+        };
+        Workspace: {
+            id: string;
+            /** @description Whose it is. */
+            user_id: string | null;
+            created_at: components["schemas"]["Time"];
+            running_commands: number;
+            /** @description Of its files; only of one workspace, `null` with more than a million files. */
+            bytes?: number | null;
+            files?: number | null;
+            snapshots?: number;
+        };
+        FileItem: {
+            name: string;
+            /** @enum {string} */
+            type: "file" | "folder" | "link" | "other";
+            size: number;
+            /** @description Permissions, three octal digits. */
+            mode: string;
+            modified_at: components["schemas"]["Time"];
+            /** @description What a link says. */
+            link: string | null;
+        };
+        Snapshot: {
+            id: string;
+            name: string | null;
+            created_at: components["schemas"]["Time"];
+            bytes: number;
+            files: number;
         };
         TerminalSize: {
             rows: number;
@@ -1964,6 +2230,18 @@ export interface components {
         };
     };
     responses: {
+        /** @description What is wrong, in the words of Engine.IO. */
+        EngineRefusal: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": {
+                    code: number;
+                    message: string;
+                };
+            };
+        };
         /** @description A problem document. */
         Problem: {
             headers: {
@@ -1995,6 +2273,7 @@ export interface components {
         };
     };
     parameters: {
+        SnapshotId: string;
         /** @description In the stream: `base64` for the exact bytes of output. */
         Encoding: "utf8" | "base64";
         /** @description Longest time to wait with the answer. */
@@ -3049,9 +3328,9 @@ export interface operations {
                     "application/json": components["schemas"]["Command"];
                 };
             };
-            /** @description `policy_denied` or `approval_required`: the policy's verdict is in `policy`, `rule`, `reason` and `segment`; what can be approved is in `approval` (hash, text, profile). */
+            /** @description `policy_denied` or `approval_required`: the policy's verdict is in `policy`, `rule`, `reason` and `segment`; what can be approved is in `approval` (hash, text, profile). `workspace_forbidden`: the workspace is another user's. */
             403: components["responses"]["Problem"];
-            /** @description `workspace_unusable`. */
+            /** @description `workspace_unusable`, or `workspace_busy`: a snapshot is being made or restored. */
             409: components["responses"]["Problem"];
             /** @description `invalid_field`, `unknown_target`, or `idempotency_key_reused`: the key has started another command. */
             422: components["responses"]["Problem"];
@@ -3561,6 +3840,496 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    listWorkspaces: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of workspaces by name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Workspace"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createWorkspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description A new id when absent. */
+                    id?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The workspace. */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
+            };
+            /** @description `already_exists`. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getWorkspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The workspace. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Workspace"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteWorkspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `workspace_busy`: commands, uploads or snapshots are under way in it. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listWorkspaceFiles: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page by name. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["FileItem"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getWorkspaceFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bytes of a file; of a folder a page of its items, with `limit` and `after`. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["FileItem"][];
+                    };
+                };
+            };
+            /** @description The part that Range asked for. */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description `link_in_path`, `not_a_folder`, or `not_a_file`: a FIFO, socket or device. */
+            409: components["responses"]["Problem"];
+            /** @description `bad_range`. */
+            416: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    putWorkspaceFile: {
+        parameters: {
+            query?: {
+                /** @description Makes the folders that are missing. */
+                parents?: "0" | "1";
+                mode?: string;
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description It was replaced. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileItem"];
+                };
+            };
+            /** @description It is new. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileItem"];
+                };
+            };
+            /** @description `link_in_path`, `is_a_folder`, `workspace_busy`, or with `If-None-Match: *` `already_exists`. */
+            409: components["responses"]["Problem"];
+            /** @description `too_large` (options command_file_max, workspace_max). */
+            413: components["responses"]["Problem"];
+            /** @description `storage_full`. */
+            507: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteWorkspaceFile: {
+        parameters: {
+            query?: {
+                /** @description A folder with all in it. */
+                recursive?: "0" | "1";
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_empty`, `link_in_path`, `workspace_busy`. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    makeWorkspaceFolder: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    path: string;
+                    /** @default false */
+                    parents?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description The folder. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileItem"];
+                };
+            };
+            /** @description `already_exists`, `link_in_path`, `workspace_busy`. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    moveWorkspaceFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    from: string;
+                    to: string;
+                    /** @default false */
+                    replace?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description It */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileItem"];
+                };
+            };
+            /** @description `already_exists`, `link_in_path`, `workspace_busy`. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getWorkspaceArchive: {
+        parameters: {
+            query?: {
+                /** @description A folder in the workspace, the whole when absent. */
+                path?: string;
+                format?: "tar" | "tar.gz";
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Files, folders and links; nothing else. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": string;
+                    "application/gzip": string;
+                };
+            };
+            /** @description `too_large` (option workspace_max). */
+            413: components["responses"]["Problem"];
+            /** @description `no_archives`: libarchive is not installed. */
+            501: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    unpackWorkspaceArchive: {
+        parameters: {
+            query?: {
+                /** @description A folder in the workspace, the whole when absent. */
+                path?: string;
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description What was unpacked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        files: number;
+                        bytes: number;
+                    };
+                };
+            };
+            /** @description `link_in_path`, `is_a_folder`, `workspace_busy`. */
+            409: components["responses"]["Problem"];
+            /** @description `too_large`. */
+            413: components["responses"]["Problem"];
+            /** @description `bad_archive`: no tar or tar.gz, or one with devices, or with paths or links that lead out. Nothing of it was unpacked. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listSnapshots: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Snapshot"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    makeSnapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    name?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The snapshot. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            /** @description `workspace_busy`, or `too_many` (option workspace_snapshots_max). */
+            409: components["responses"]["Problem"];
+            /** @description `too_large`: with the other snapshots it would have more bytes than the option workspace_max. */
+            413: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteSnapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                snapshot: components["parameters"]["SnapshotId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `workspace_busy`: commands, uploads or snapshots are under way in it. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    restoreSnapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                snapshot: components["parameters"]["SnapshotId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done, in one step. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `workspace_busy`: commands, uploads or snapshots are under way in it. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     listTargets: {
         parameters: {
             query?: never;
@@ -3666,28 +4435,103 @@ export interface operations {
     };
     connectSocketIo: {
         parameters: {
-            query?: never;
+            query: {
+                EIO: "4";
+                transport: "polling" | "websocket";
+                /** @description The session, as the open packet named it. */
+                sid?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description `not_implemented`: use /ws. */
-            501: components["responses"]["Problem"];
+            /** @description Switching to WebSocket. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Packets, separated by U+001E. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            400: components["responses"]["EngineRefusal"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    putSocketIo: {
+        parameters: {
+            query: {
+                EIO: "4";
+                transport: "polling" | "websocket";
+                /** @description The session, as the open packet named it. */
+                sid?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            400: components["responses"]["EngineRefusal"];
         };
     };
     postSocketIo: {
         parameters: {
-            query?: never;
+            query: {
+                EIO: "4";
+                transport: "polling" | "websocket";
+                /** @description The session, as the open packet named it. */
+                sid?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/plain": string;
+            };
+        };
+        responses: {
+            /** @description `ok` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            400: components["responses"]["EngineRefusal"];
+            /** @description The packets are more than maxPayload. */
+            413: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteSocketIo: {
+        parameters: {
+            query: {
+                EIO: "4";
+                transport: "polling" | "websocket";
+                /** @description The session, as the open packet named it. */
+                sid?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description `not_implemented`: use /ws. */
-            501: components["responses"]["Problem"];
+            400: components["responses"]["EngineRefusal"];
         };
     };
     listGatewayRoutes: {
