@@ -286,6 +286,22 @@ static void measure_kill(size_t rounds)
 	bench_free(b);
 }
 
+/* Into the spool, with nobody who reads it. */
+static void measure_output(size_t megabytes)
+{
+	struct bench *b = bench_new_with(false, true, 0);
+	char *argv[] = {ARG("/usr/bin/head"), ARG("-c"), xasprintf("%zu", megabytes * 1000000), ARG("/dev/zero"), NULL};
+	struct trial t = trial_argv(b, argv);
+	uint64_t at = clock_mono_us();
+
+	trial_start(&t);
+	trial_wait(&t);
+	if (t.result.output_bytes != megabytes * 1000000)
+		exit(1);
+	printf("{\"name\":\"output\",\"mb_per_second\":%.1f}\n", (double)megabytes * 1000 / ms_since(at));
+	bench_free(b);
+}
+
 static size_t number(const char *text)
 {
 	return strtoul(text, NULL, 10);
@@ -299,14 +315,16 @@ int main(int argc, char **argv)
 		measure_starts(number(argv[2]), argv + 3, (size_t)argc - 3);
 	else if (strcmp(what, "rate") == 0 && argc == 5)
 		measure_rate(number(argv[2]), MIN(number(argv[3]), 64), number(argv[4]));
+	else if (strcmp(what, "output") == 0)
+		measure_output(number(argv[2]));
 	else if (strcmp(what, "live") == 0)
 		measure_live(number(argv[2]));
 	else if (strcmp(what, "kill") == 0)
 		measure_kill(number(argv[2]));
 	else
-		return fprintf(stderr,
-			       "usage: bench-exec starts ROUNDS [NAME=COMMAND]… | rate COMMANDS WIDTH POOL | live N | "
-			       "kill ROUNDS\n"),
+		return fprintf(stderr, "usage: bench-exec starts ROUNDS [NAME=COMMAND]… | rate COMMANDS WIDTH POOL | "
+				       "output MEGABYTES | live N | "
+				       "kill ROUNDS\n"),
 		       2;
 	return 0;
 }

@@ -1,0 +1,164 @@
+// Command execution: starts cold and warm beside posix_spawn, bubblewrap, crun and ssh; sustained commands; output; kill; memory.
+// What is taken below HTTP is measured by exec_spawn.c (build/services/exec/bench-exec), all of it in turn in one process.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { ogent, startPlatform } from '../lib/platform.mjs';
+import { Sshd } from '../lib/sshd.mjs';
+
+const helper = join(dirname(ogent), 'services/exec/bench-exec');
+const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
+const isRoot = process.getuid() === 0;
+
+// All that a machine shows of itself inside our sandbox, shown by bubblewrap too.
+const dirs = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
+const files = ['alternatives', 'ld.so.cache', 'ld.so.conf', 'ld.so.conf.d', 'ssl/certs', 'ssl/openssl.cnf', 'localtime', 'protocols', 'services'];
+
+function bubblewrap(workspace) {
+  const places = dirs
+    .filter((d) => existsSync(`/${d}`))
+    .map((d) => (lstatSync(`/${d}`).isSymbolicLink() ? `--symlink ${readlinkSync(`/${d}`)} /${d}` : `--ro-bind /${d} /${d}`));
+  const etc = files.filter((f) => existsSync(`/etc/${f}`)).map((f) => `--ro-bind /etc/${f} /etc/${f}`);
+  return [
+    '/usr/bin/bwrap --unshare-all --die-with-parent --new-session --clearenv --cap-drop ALL --uid 1000 --gid 1000 --hostname ogent',
+    ...places, ...etc, '--proc /proc --dev /dev --tmpfs /tmp --tmpfs /dev/shm', `--bind ${workspace} /workspace --chdir /workspace`,
+    '--remount-ro / --add-seccomp-fd 20 --add-seccomp-fd 21 /bin/true',
+  ].join(' ');
+}
+
+// An OCI bundle on the host's own root, read-only. Not every machine lets crun run: then it is said, and left out.
+function crun(dir) {
+  if (!isRoot || !existsSync('/usr/bin/crun')) return null;
+  mkdirSync(dir);
+  execFileSync('/usr/bin/crun', ['spec'], { cwd: dir });
+  const config = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8'));
+  Object.assign(config.process, { terminal: false, args: ['/bin/true'] });
+  config.root = { path: '/', readonly: true };
+  writeFileSync(join(dir, 'config.json'), JSON.stringify(config));
+  for (const manager of ['cgroupfs', 'disabled']) {
+    const command = `/usr/bin/crun --cgroup-manager=${manager} run --bundle ${dir} ogent-bench-${process.pid}`;
+    const [program, ...args] = command.split(' ');
+    const r = spawnSync(program, args, { encoding: 'utf8', timeout: 20000 });
+    if (r.status === 0) return command;
+    console.error(`bench: crun does not run here with --cgroup-manager=${manager}: ${r.stderr.trim()}`);
+  }
+  return null;
+}
+
+// A kept connection: what each further command costs.
+async function ssh(dir) {
+  const sshd = new Sshd({ command: '/bin/true' });
+  await sshd.start();
+  const options = `-F none -p ${sshd.port} -i ${sshd.identity} -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no -o LogLevel=ERROR`;
+  const socket = join(dir, 'ssh');
+  execFileSync('/usr/bin/ssh', [...options.split(' '), '-M', '-S', socket, '-o', 'ControlPersist=600', '-fN', `${sshd.user}@127.0.0.1`], { stdio: 'ignore' });
+  return {
+    command: `/usr/bin/ssh -F none -S ${socket} ${sshd.user}@127.0.0.1 true`,
+    async close() {
+      spawnSync('/usr/bin/ssh', ['-F', 'none', '-S', socket, '-O', 'exit', '127.0.0.1'], { stdio: 'ignore' });
+      await sshd.stop();
+    },
+  };
+}
+
+// {name: figures} of one run of the helper.
+function below(...args) {
+  const out = execFileSync(helper, args.map(String), { encoding: 'utf8', maxBuffer: 1 << 24 });
+  return Object.fromEntries(out.trim().split('\n').map((l) => JSON.parse(l)).map((f) => [f.name, f]));
+}
+
+function send(where, method, path, token, body, onData) {
+  const payload = body && JSON.stringify(body);
+  return new Promise((done, fail) => {
+    const headers = { authorization: `Bearer ${token}`, ...(payload && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }) };
+    const r = http.request({ ...where, method, path, headers, agent }, (res) => {
+      let text = '';
+      res.on('data', onData ?? ((d) => (text += d)));
+      res.on('end', () => done({ status: res.statusCode, text }));
+    });
+    r.on('error', fail);
+    r.end(payload);
+  });
+}
+
+// Streamed to its end; `onData` sees the event stream.
+async function command(where, token, body, onData) {
+  const r = await send(where, 'POST', '/api/commands?stream=1', token, { timeout_ms: 60000, ...body }, onData);
+  if (r.status >= 300) throw new Error(`${r.status} ${r.text}`);
+  return r.text;
+}
+
+async function perSecond(where, token, n, width) {
+  let left = n;
+  const t = performance.now();
+  const worker = async () => {
+    while (left-- > 0) await command(where, token, { argv: ['/bin/true'], workspace: 'bench' });
+  };
+  await Promise.all(Array.from({ length: width }, worker));
+  return n / ((performance.now() - t) / 1000);
+}
+
+// Megabytes of output a second, through to this client.
+async function throughput(where, token, megabytes) {
+  let bytes = 0;
+  const t = performance.now();
+  await command(where, token, { argv: ['head', '-c', String(megabytes * 1e6), '/dev/zero'] }, (d) => (bytes += d.length));
+  return megabytes / ((performance.now() - t) / 1000);
+}
+
+async function firstByte(where, token) {
+  const t = performance.now();
+  let at;
+  await command(where, token, { argv: ['/bin/echo', 'first-byte'] }, (d) => (at ??= d.includes('first-byte\\n') ? performance.now() - t : undefined));
+  return at;
+}
+
+// The most that exec itself had in memory while ten commands wrote as fast as they could.
+async function floodMib(p, where, token) {
+  const role = JSON.parse(execFileSync(ogent, ['status', '--json'], { env: { ...process.env, OGENT_DATA: p.data }, encoding: 'utf8' })).roles.find((r) => r.role === 'exec');
+  const rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${role.pid}/status`, 'utf8'))[1]) / 1024;
+  let most = rss();
+  const timer = setInterval(() => (most = Math.max(most, rss())), 50);
+  await Promise.all(Array.from({ length: 10 }, () => command(where, token, { argv: ['yes'], timeout_ms: 5000 }, () => {})));
+  clearInterval(timer);
+  return most;
+}
+
+export async function figures() {
+  const dir = mkdtempSync(join(tmpdir(), 'ogent-bench-exec-'));
+  mkdirSync(join(dir, 'w'));
+  const p = await startPlatform({ env: { OGENT_RATE_LIMIT: '0', OGENT_LOG_LEVEL: 'warn', OGENT_COMMAND_RUNNING_MAX: '100' } });
+  const where = p.where();
+  const token = await p.localToken();
+  const oci = crun(join(dir, 'bundle'));
+  const shell = await ssh(dir);
+  const peers = [`bubblewrap=${bubblewrap(join(dir, 'w'))}`, `ssh=${shell.command}`, ...(oci ? [`crun=${oci}`] : [])];
+  // The first figure of a round runs the helper, the others take from it.
+  let round;
+  const starts = () => (round = below('starts', 30, ...peers));
+  const figure = (name, unit, sample, more) => ({ name: `exec.${name}`, unit, sample, ...more });
+  return {
+    figures: [
+      figure('cold', 'ms', () => starts().cold.p50, { peer: { name: 'bubblewrap', sample: () => round.bubblewrap.p50 }, rounds: 3 }),
+      ...(oci ? [figure('cold_crun', 'ms', () => (round ?? starts()).cold.p50, { peer: { name: 'crun', sample: () => round.crun.p50 }, rounds: 3 })] : []),
+      figure('cold_ssh', 'ms', () => (round ?? starts()).cold.p50, { peer: { name: 'ssh, kept connection', sample: () => round.ssh.p50 }, rounds: 3 }),
+      figure('warm', 'ms', () => (round ?? starts()).warm.p50, { peer: { name: 'posix_spawn', sample: () => round.posix_spawn.p50 }, rounds: 3 }),
+      figure('warm_p95', 'ms', () => (round ?? starts()).warm.p95, { rounds: 3 }),
+      figure('commands_per_second', '1/s', () => perSecond(where, token, 400, 8), { rounds: 3 }),
+      figure('spawner_per_second', '1/s', () => below('rate', 400, 4, 4).rate.per_second, { rounds: 3 }),
+      figure('first_byte', 'ms', () => firstByte(where, token), { rounds: 20 }),
+      figure('stdout_throughput', 'MB/s', () => throughput(where, token, 200), { rounds: 3 }),
+      figure('stdout_spool', 'MB/s', () => below('output', 1000).output.mb_per_second, { rounds: 3 }),
+      figure('kill_ms', 'ms', () => below('kill', 10).kill.p50, { rounds: 3 }),
+      figure('sandbox_kib', 'KiB', () => below('live', 500).live.kib, { rounds: 1 }),
+      figure('flood_rss', 'MiB', () => floodMib(p, where, token), { rounds: 1 }),
+    ],
+    close: async () => {
+      await shell.close();
+      await p.stop();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
