@@ -155,7 +155,10 @@ void proxy_end_streams(struct gateway_worker *w);
 /* tunnel.c: joins the two streams until one ends. */
 void tunnel_start(struct gateway_worker *w, struct stream *client, struct str early_client, struct stream *upstream,
 		  struct str early_upstream);
+/* Tells the clients that the gateway goes away, and closes in order. */
 void tunnels_close(struct gateway_worker *w);
+/* At once. */
+void tunnels_cut(struct gateway_worker *w);
 /* ready.c */
 void ready_start(struct visit *v);
 void ready_cancel(struct visit *v);

@@ -80,3 +80,15 @@ void tunnels_close(struct gateway_worker *w)
 		relay_close(t->relay);
 	}
 }
+
+void tunnels_cut(struct gateway_worker *w)
+{
+	struct tunnel *t;
+
+	list_foreach (t, &w->tunnels, struct tunnel, link) {
+		relay_close(t->relay);
+		for (unsigned i = 0; i < 2; i++)
+			if (relay_side(t->relay, i))
+				stream_close(relay_side(t->relay, i), false);
+	}
+}

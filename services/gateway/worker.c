@@ -90,7 +90,7 @@ static void close_all(void *worker)
 	uv_close((uv_handle_t *)&w->turn, NULL);
 	http_server_free(w->listener);
 	w->listener = NULL;
-	tunnels_close(w);
+	tunnels_cut(w);
 	if (w->thread) {
 		keyring_stop(w->keyring);
 		for (size_t i = 0; i < ROLE_COUNT; i++)

@@ -20,6 +20,7 @@ async function startRoleServer() {
 	const state = { delay: 0, streams: new Set(), paused: 0 };
 	const server = http.createServer((req, res) => {
 		if (req.url.startsWith('/.well-known/')) return res.end(JWKS);
+		if (req.url.startsWith('/revocations')) return res.writeHead(404).end();
 		if (req.url.endsWith('/big')) return res.end(BIG);
 		if (req.url.endsWith('/events')) {
 			res.writeHead(200, { 'content-type': 'text/event-stream' });

@@ -136,6 +136,7 @@ async function startNode() {
 		req.on('error', () => {});
 		req.on('end', () => {
 			if (req.url.startsWith('/.well-known/')) return res.end(JWKS);
+			if (req.url.startsWith('/revocations')) return res.writeHead(404).end();
 			seen.push({ method: req.method, url: req.url, headers: req.headers, raw: req.rawHeaders, body: Buffer.concat(chunks).toString('latin1'), trailers: req.trailers });
 			if (req.url.endsWith('/empty')) return res.writeHead(204).end();
 			if (req.url.endsWith('/same')) return res.writeHead(304, { etag: '"1"' }).end();
@@ -164,7 +165,7 @@ async function startNginx() {
 		`daemon off; master_process off; pid ${dir}/pid; error_log ${dir}/error.log; events { }
 http { ${temp} access_log off; underscores_in_headers on; ignore_invalid_headers off;
 server { listen 127.0.0.1:${port}; location / { return 200 "hello"; }
-location /.well-known/ { default_type application/json; return 200 '${JWKS}'; } } }
+location /revocations { return 404; } location /.well-known/ { default_type application/json; return 200 '${JWKS}'; } } }
 `,
 	);
 	const child = spawn('nginx', ['-p', dir, '-e', join(dir, 'error.log'), '-c', join(dir, 'conf')], { stdio: 'ignore' });
@@ -180,8 +181,8 @@ async function startGateway(port, env = {}) {
 	return { stop: () => gateway.stop(), gateway, where: { host: '127.0.0.1', port: listen } };
 }
 
-// What the tap holds of requests of ours; the gateway asks for keys by itself.
-const forwarded = (tap) => tap.bytes.replace(/GET \/\.well-known\/jwks\.json HTTP\/1\.1\r\n.*?\r\n\r\n/gs, '');
+// What the tap holds of requests of ours; the gateway asks for keys and revocations by itself.
+const forwarded = (tap) => tap.bytes.replace(/GET \/(?:\.well-known\/jwks\.json|revocations\S*) HTTP\/1\.1\r\n.*?\r\n\r\n/gs, '');
 
 // One plain reading: no field but for what every server understands alike.
 function assertPlain(text) {
@@ -389,6 +390,7 @@ describe('answers that are broken', { timeout: 120000 }, () => {
 			s.on('error', () => {});
 			s.on('data', (d) => {
 				if (String(d).includes('jwks')) return s.end(`HTTP/1.1 200 OK\r\nContent-Length: ${JWKS.length}\r\n\r\n${JWKS}`);
+				if (String(d).startsWith('GET /revocations')) return s.end('HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n');
 				if (isBroken) again++;
 				isBroken = how !== '';
 				s.write(Buffer.from(answer, 'latin1'));

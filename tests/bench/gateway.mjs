@@ -56,8 +56,9 @@ async function startBackend(program) {
 async function startKeys(publicKey) {
 	const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'bench', use: 'sig', alg: 'EdDSA' };
 	const server = http.createServer((req, res) => {
+		res.statusCode = req.url === '/.well-known/jwks.json' ? 200 : 404;
 		res.setHeader('content-type', 'application/json');
-		res.end(req.url === '/.well-known/jwks.json' ? JSON.stringify({ keys: [jwk] }) : '{}');
+		res.end(JSON.stringify({ keys: [jwk] }));
 	});
 	await new Promise((done) => server.listen(0, '127.0.0.1', done));
 	server.unref();
