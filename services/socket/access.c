@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/encode.h"
 #include "base/id.h"
+#include "cluster.h"
 #include "presence.h"
 #include "socket.h"
 #include "window.h"
@@ -29,7 +30,9 @@ struct join {
 	const char *room;
 	struct wish wish;
 	yyjson_val *id;
-	bool is_check; /* he is in it already */
+	bool is_check;            /* he is in it already */
+	struct cluster_wait wait; /* until the channel's place is known; not in use while link.next is NULL */
+	struct channel *channel;
 };
 
 enum access { ACCESS_YES, ACCESS_NO, ACCESS_ASK };
@@ -107,10 +110,14 @@ static struct place *enter(struct client *s, const char *room)
 
 static void leave(struct client *s, struct place *p)
 {
+	struct channel *ch = p->channel;
+
 	presence_leave(p);
 	window_free(p->window);
 	s->n_places--;
 	place_free(&s->socket->channels, p, socket_now(s->socket));
+	if (ch->n_places == 0)
+		cluster_close(ch);
 }
 
 static void set_up(struct place *p, const struct wish *wish, uint64_t start)
@@ -124,7 +131,7 @@ static void set_up(struct place *p, const struct wish *wish, uint64_t start)
 
 /* The reply comes before any event. Whoever is in it already and joins again gets his place told, and no event twice.
  */
-static void join_now(struct client *s, const char *room, const struct wish *wish, yyjson_val *id)
+static void enter_now(struct client *s, const char *room, const struct wish *wish, yyjson_val *id)
 {
 	bool is_new = !place_find(&s->places, room), recovered;
 	struct place *p = enter(s, room);
@@ -142,13 +149,46 @@ static void join_now(struct client *s, const char *room, const struct wish *wish
 		send_missed(s, ch, wish->offset);
 }
 
+static struct join *join_new(struct client *s, const char *room, const struct wish *wish, yyjson_val *id);
+static void join_free(struct join *j);
+
+static void on_known(struct cluster_wait *w)
+{
+	struct join *j = container_of(w, struct join, wait);
+
+	arena_reset(j->s->socket->arena);
+	enter_now(j->s, j->room, &j->wish, j->id);
+	join_free(j);
+}
+
+/* Now, or as soon as it is known where the channel stands. */
+static void join_now(struct client *s, const char *room, const struct wish *wish, yyjson_val *id)
+{
+	struct cluster *cluster = s->socket->cluster;
+	struct channel *ch = cluster ? channel_get(&s->socket->channels, str_of(room), socket_now(s->socket)) : NULL;
+	struct join *j;
+
+	if (!cluster || cluster_open(cluster, ch)) {
+		enter_now(s, room, wish, id);
+		return;
+	}
+	j = join_new(s, room, wish, id);
+	j->channel = ch;
+	cluster_wait(ch, &j->wait, on_known);
+}
+
 struct place *client_join_own(struct client *s)
 {
 	char room[CHANNEL_NAME_MAX + 1];
 
+	struct place *p;
+
 	if (snprintf(room, sizeof(room), "user:%s", client_user(s)) >= (int)sizeof(room))
 		return NULL;
-	return enter(s, room);
+	p = enter(s, room);
+	if (s->socket->cluster)
+		cluster_open(s->socket->cluster, p->channel);
+	return p;
 }
 
 void client_leave_all(struct client *s)
@@ -337,6 +377,15 @@ static void ask(struct join *j, const struct room_kind *kind, const char *of)
 
 static void forget(struct join *j)
 {
+	struct channel *ch = j->channel;
+
+	if (ch) {
+		cluster_wait_cancel(&j->wait);
+		join_free(j);
+		if (ch->n_places == 0)
+			cluster_close(ch);
+		return;
+	}
 	list_remove(&j->link);
 	j->s->n_joins--;
 	j->s = NULL;

@@ -32,8 +32,10 @@ struct post *post_new(uint64_t number, struct str text, const struct str *channe
 
 void post_unref(struct post *e)
 {
-	if (e && --e->refs == 0)
-		free(e);
+	if (!e || --e->refs > 0)
+		return;
+	free(e->id);
+	free(e);
 }
 
 struct broadcast *broadcast_new(struct post *e, unsigned index, uint64_t now)

@@ -2,6 +2,8 @@
  * each and shared by all who get it. */
 #pragma once
 
+#include <uthash.h>
+
 #include "base/list.h"
 #include "io/ws.h"
 
@@ -12,6 +14,12 @@ struct post {
 	unsigned refs;
 	unsigned n_in;
 	uint64_t number; /* of this process; rises from 1 */
+	/* cluster.c: by its id, which is the same at all nodes. */
+	UT_hash_handle hh;
+	struct list in_recent;
+	char *id;     /* NULL: there is one node */
+	bool is_seen; /* it came from Redis */
+	bool is_told; /* this node's clients got it while Redis was away */
 	size_t n;
 	struct posting {
 		const char *channel; /* its name; in the event's memory */

@@ -1,5 +1,6 @@
 #include "channel.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
@@ -54,7 +55,7 @@ void channels_age(struct channels *all, uint64_t now)
 	       (all->bytes > all->limits.total || now - b->at >= all->limits.ms))
 		forget(all, b);
 	while ((ch = list_first(&all->idle, struct channel, idle)) &&
-	       (now - ch->idle_since >= all->limits.ms || HASH_COUNT(all->by_name) > MAX_CHANNELS))
+	       (now - ch->idle_since >= all->limits.ms || HASH_COUNT(all->by_name) > MAX_CHANNELS) && !ch->cluster)
 		channel_free(all, ch);
 }
 
@@ -172,6 +173,17 @@ void channel_remember(struct channels *all, struct channel *ch, struct broadcast
 		forget(all, list_first(&ch->history, struct broadcast, in_channel));
 	if (ch->n_places == 0)
 		become_idle(all, ch, b->at);
+}
+
+void channel_jump(struct channels *all, struct channel *ch, const char *epoch, uint64_t offset)
+{
+	struct broadcast *b;
+
+	while ((b = list_first(&ch->history, struct broadcast, in_channel)))
+		forget(all, b);
+	if (epoch != ch->epoch)
+		snprintf(ch->epoch, sizeof(ch->epoch), "%s", epoch);
+	ch->offset = offset;
 }
 
 bool channel_has_since(const struct channel *ch, const char *epoch, uint64_t offset)

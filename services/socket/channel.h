@@ -24,11 +24,13 @@ struct channel {
 	struct list history; /* struct broadcast, oldest first */
 	size_t history_bytes;
 	unsigned n_history, n_places;
-	uint64_t offset;           /* of the last event; 0: none yet */
-	uint64_t forgotten;        /* number of the last event that the history lost; 0: none */
-	struct list idle;          /* in channels.idle while nobody is in it */
-	uint64_t idle_since;       /* loop ms */
-	struct presence *presence; /* presence.c; NULL: nobody shows himself here */
+	uint64_t offset;                 /* of the last event; 0: none yet */
+	uint64_t forgotten;              /* number of the last event that the history lost; 0: none */
+	struct list idle;                /* in channels.idle while nobody is in it */
+	uint64_t idle_since;             /* loop ms */
+	struct cluster_channel *cluster; /* cluster.c; NULL: it is not followed in Redis */
+	bool is_known;                   /* epoch and offset are those of Redis */
+	struct presence *presence;       /* presence.c; NULL: nobody shows himself here */
 	char epoch[EPOCH_SIZE];
 	uint8_t policy; /* enum slow_policy */
 	char name[];
@@ -77,5 +79,7 @@ struct place *place_find(const struct list *of_client, const char *name);
 
 /* The next offset of the channel for the broadcast, which is remembered. Takes no reference from the caller. */
 void channel_remember(struct channels *all, struct channel *ch, struct broadcast *b);
+/* What is remembered is dropped; the next event has offset + 1. */
+void channel_jump(struct channels *all, struct channel *ch, const char *epoch, uint64_t offset);
 /* Whether the history has everything after `offset` of `epoch`. */
 bool channel_has_since(const struct channel *ch, const char *epoch, uint64_t offset);

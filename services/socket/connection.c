@@ -55,7 +55,7 @@ static void signed_in(struct client *s, bool is_first)
 
 		json_add_str(doc, obj, "connection", s->id);
 		json_add_str(doc, obj, "user", client_user(s));
-		if (own) {
+		if (own && (!s->socket->cluster || own->channel->is_known)) {
 			json_add_str(doc, obj, "room", own->channel->name);
 			json_add_str(doc, obj, "epoch", own->channel->epoch);
 			yyjson_mut_obj_add_uint(doc, obj, "offset", own->channel->offset);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "cluster.h"
 #include "socket.h"
 
 /* A user on one node. */
@@ -16,6 +17,7 @@ struct here {
 
 struct presence {
 	struct list here; /* struct here */
+	bool is_swept;
 };
 
 /* A user came or went. */
@@ -74,16 +76,21 @@ static void announce(struct socket_service *s, const struct channel *ch, const c
 	later_set(service_wheel(s->service), &s->presence_turn);
 }
 
+static void drop_if_empty(struct channel *ch)
+{
+	if (ch->presence->is_swept || !list_is_empty(&ch->presence->here))
+		return;
+	free(ch->presence);
+	ch->presence = NULL;
+}
+
 static void here_free(struct socket_service *s, struct channel *ch, struct here *h)
 {
 	list_remove(&h->link);
 	if (s && !find(ch, NULL, h->user))
 		announce(s, ch, h->user, h->name, false);
 	free(h);
-	if (!list_is_empty(&ch->presence->here))
-		return;
-	free(ch->presence);
-	ch->presence = NULL;
+	drop_if_empty(ch);
 }
 
 void presence_set(struct socket_service *s, struct channel *ch, const char *node, const char *user, const char *name,
@@ -113,6 +120,7 @@ static void change(struct place *p, int by)
 
 	p->is_present = by > 0;
 	presence_set(s, p->channel, "", user, name, n);
+	cluster_tell_presence(s->cluster, p->channel, user, name, n);
 }
 
 void presence_enter(struct place *p)
@@ -177,6 +185,26 @@ void presence_forget(struct socket_service *s, struct channel *ch, const char *n
 
 	while ((h = next_of(ch, node)))
 		here_free(s, ch, h);
+}
+
+void presence_sweep(struct socket_service *s, struct channel *ch, bool (*is_alive)(void *arg, const char *node),
+		    void *alive_arg, void (*drop)(void *arg, struct channel *ch, const char *node, const char *user),
+		    void *drop_arg)
+{
+	struct presence *all = ch->presence;
+	struct here *h;
+
+	if (!all)
+		return;
+	all->is_swept = true; /* it stays while we are in it */
+	list_foreach (h, &all->here, struct here, link) {
+		if (!h->node[0] || is_alive(alive_arg, h->node))
+			continue;
+		drop(drop_arg, ch, h->node, h->user);
+		here_free(s, ch, h);
+	}
+	all->is_swept = false;
+	drop_if_empty(ch);
 }
 
 void presence_free(struct channel *ch)

@@ -14,6 +14,10 @@ void presence_set(struct socket_service *s, struct channel *ch, const char *node
 		  unsigned n);
 /* Another node is gone. node NULL: all but this one. */
 void presence_forget(struct socket_service *s, struct channel *ch, const char *node);
+/* Forgets those of other nodes for which is_alive says no; `drop` is called for each first. */
+void presence_sweep(struct socket_service *s, struct channel *ch, bool (*is_alive)(void *arg, const char *node),
+		    void *alive_arg, void (*drop)(void *arg, struct channel *ch, const char *node, const char *user),
+		    void *drop_arg);
 /* Calls `fn` for each user of this node. */
 void presence_each_own(struct channel *ch,
 		       void (*fn)(void *arg, struct channel *ch, const char *user, const char *name, unsigned n),

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "cluster.h"
 #include "socket.h"
 #include "window.h"
 
@@ -68,7 +69,20 @@ static bool was_seen(struct socket_service *s, const char *publisher, const char
 
 /* ---- Giving it out ---- */
 
-static unsigned give_all(struct channel *ch, struct broadcast *b)
+/* Whether an event of several channels comes to him by one that is named before this one. */
+static bool comes_before(const struct client *c, const struct broadcast *b)
+{
+	for (unsigned i = 0; i < b->index; i++) {
+		const struct posting *in = &b->post->in[i];
+		const struct place *p = in->offset ? place_find(&c->places, in->channel) : NULL;
+
+		if (p && in->offset > p->start)
+			return true;
+	}
+	return false;
+}
+
+unsigned publish_to(struct channel *ch, struct broadcast *b)
 {
 	uint64_t number = b->post->number;
 	struct place *p;
@@ -77,7 +91,7 @@ static unsigned give_all(struct channel *ch, struct broadcast *b)
 	list_foreach (p, &ch->places, struct place, in_channel) {
 		struct client *c = p->client;
 
-		if (c->last_event == number)
+		if (c->last_event == number || comes_before(c, b))
 			continue;
 		c->last_event = number;
 		n++;
@@ -93,6 +107,9 @@ static unsigned give_all(struct channel *ch, struct broadcast *b)
 unsigned publish_event(struct socket_service *s, struct str text, const struct str *channels, unsigned n_channels,
 		       struct post **ret)
 {
+	if (s->cluster)
+		return cluster_publish(s->cluster, text, channels, n_channels);
+
 	struct post *e = post_new(++s->n_events, text, channels, n_channels);
 	struct broadcast *posts[MAX_ROOMS];
 	uint64_t now = socket_now(s);
@@ -105,7 +122,7 @@ unsigned publish_event(struct socket_service *s, struct str text, const struct s
 	for (unsigned i = 0; i < n_channels; i++) {
 		struct channel *ch = channel_find(&s->channels, channels[i]);
 
-		delivered += give_all(ch, posts[i]);
+		delivered += publish_to(ch, posts[i]);
 		broadcast_unref(posts[i]);
 	}
 	if (ret)

@@ -1,5 +1,6 @@
 #include "socket.h"
 
+#include "cluster.h"
 #include "presence.h"
 #include "roles.h"
 
@@ -55,6 +56,8 @@ static void stop(void *arg)
 	deadline_clear(&s->age);
 	deadline_clear(&s->drain);
 	presence_drop_news(s);
+	cluster_free(s->cluster);
+	s->cluster = NULL;
 }
 
 static void read_options(struct socket_service *s, const struct options *o)
@@ -87,6 +90,7 @@ int socket_main(const struct options *options)
 	add_metrics(&s);
 	deadline_init(&s.age, on_age);
 	deadline_set(service_wheel(s.service), &s.age, AGE_MS);
+	s.cluster = cluster_new(&s, option_str(options, "redis_url"));
 	service_routes(s.service, socket_routes, socket_routes_n, &s);
 	s.socketio = socketio_clients_new(&s);
 	if (strcmp(option_str(options, "socket_profile"), "protocol-test") == 0)

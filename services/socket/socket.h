@@ -39,6 +39,7 @@ struct socket_service {
 	struct deadline drain;
 	struct later presence_turn;
 	struct list presence_news; /* presence.c: not told yet */
+	struct cluster *cluster;   /* the other nodes; NULL: there are none */
 	struct seen_table *seen;   /* publish.c: keys of late */
 	uint8_t resume_key[32];
 	struct socketio_clients *socketio;
@@ -69,6 +70,8 @@ void resume_key(struct socket_service *s);
 /* ---- publish.c ---- */
 
 route_handler socket_publish;
+/* Gives one event to whoever is in the channel. Returns how many got it. */
+unsigned publish_to(struct channel *ch, struct broadcast *b);
 void seen_free(struct socket_service *s);
 /* Publishes a JSON object's text in these channels. Returns how many clients got it. */
 unsigned publish_event(struct socket_service *s, struct str text, const struct str *channels, unsigned n_channels,
