@@ -36,6 +36,8 @@ static const struct option_def defs[] = {
 	{"trusted_proxies", OPTION_NETWORKS, "", NULL, 0, 0, NULL,
 	 "Addresses or networks, separated by commas, whose X-Forwarded-* headers are believed; unix: any on a Unix "
 	 "socket"},
+	{"proxy_header", OPTION_STRING, "x-forwarded-for", NULL, 0, 0, "x-forwarded-for|forwarded",
+	 "Which header trusted_proxies write: X-Forwarded-For (with -Proto and -Host) or Forwarded (RFC 7239)"},
 	{"proxy_protocol", OPTION_BOOL, "false", NULL, 0, 0, NULL,
 	 "Whether trusted_proxies begin each connection with a header of the PROXY protocol, version 1 or 2"},
 	{"metrics_listen", OPTION_ADDRESS, "", NULL, 0, 0, NULL,

@@ -72,10 +72,14 @@ static bool passes_to_role(const struct http_header *h, const struct gateway_rou
 		!has_prefix(name, STR("x-forwarded-")));
 }
 
-static struct str forwarded(const struct http_request *r, const struct client *client, const char *name, struct str def)
+/* told: what Forwarded says, where that counts. */
+static struct str forwarded(const struct http_request *r, const struct client *client, const char *name,
+			    struct str told, struct str def)
 {
-	struct str v = client->is_trusted ? http_header_get(&r->headers, name) : (struct str){0};
+	struct str v = {0};
 
+	if (client->is_trusted)
+		v = client->has_forwarded ? told : http_header_get(&r->headers, name);
 	return v.n ? v : def;
 }
 
@@ -94,9 +98,10 @@ void fields_for_upstream(const struct http_request *r, const struct gateway_rout
 	fields_add(ret, STR("X-Request-Id"), str_of(f->request_id));
 	fields_add(ret, STR("traceparent"), str_of(f->traceparent));
 	fields_add(ret, STR("X-Forwarded-For"), str_of(f->client->address));
-	fields_add(ret, STR("X-Forwarded-Proto"), forwarded(r, f->client, "X-Forwarded-Proto", STR("http")));
+	fields_add(ret, STR("X-Forwarded-Proto"),
+		   forwarded(r, f->client, "X-Forwarded-Proto", f->client->proto, STR("http")));
 	fields_add(ret, STR("X-Forwarded-Host"),
-		   forwarded(r, f->client, "X-Forwarded-Host", http_field_get(h, FIELD_HOST)));
+		   forwarded(r, f->client, "X-Forwarded-Host", f->client->host, http_field_get(h, FIELD_HOST)));
 }
 
 static bool has(const struct http_headers *h, size_t n, struct str name)

@@ -52,7 +52,7 @@ static const struct http_headers *pass(const char *path, const char *trusted)
 	struct request_fields f = {"the-request-id", "the-trace", &client, false};
 
 	assert_int_equal(networks_parse(&networks, trusted, "", NULL), 0);
-	visitor_find(&request, &networks, &client);
+	visitor_find(&request, &networks, false, &client);
 	out.n = 0;
 	fields_for_upstream(&request, route_of(path), &f, &out);
 	return &out;
@@ -158,20 +158,20 @@ static void one_ipv6_network_is_one_client(void **state)
 	struct client a, b, c;
 
 	request.peer = "[2001:db8:1:2:3:4:5:6]:80";
-	visitor_find(&request, &none, &a);
+	visitor_find(&request, &none, false, &a);
 	request.peer = "[2001:db8:1:2::9]:81";
-	visitor_find(&request, &none, &b);
+	visitor_find(&request, &none, false, &b);
 	request.peer = "[2001:db8:1:3::9]:81";
-	visitor_find(&request, &none, &c);
+	visitor_find(&request, &none, false, &c);
 	assert_true(str_eq(a.key, b.key));
 	assert_false(str_eq(a.key, c.key));
 	request.peer = "10.0.0.1:80";
-	visitor_find(&request, &none, &a);
+	visitor_find(&request, &none, false, &a);
 	request.peer = "10.0.0.2:80";
-	visitor_find(&request, &none, &b);
+	visitor_find(&request, &none, false, &b);
 	assert_false(str_eq(a.key, b.key));
 	request.peer = "unix";
-	visitor_find(&request, &none, &a);
+	visitor_find(&request, &none, false, &a);
 	assert_string_equal(a.address, "unix");
 }
 

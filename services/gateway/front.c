@@ -427,7 +427,7 @@ void front_on_request(void *worker, struct http_request *r)
 	begin_trace(v);
 	own = find_route(v);
 	v->is_health = own && own->is_health;
-	visitor_find(r, &v->gateway->proxies, &v->client);
+	visitor_find(r, &v->gateway->proxies, v->gateway->by_forwarded, &v->client);
 	bearer = request_bearer(&r->headers, &v->token);
 	if (v->is_preflight)
 		admit(v, ADMIT);

@@ -1,6 +1,7 @@
 #include "gateway.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "roles.h"
@@ -58,6 +59,7 @@ void gateway_init(struct gateway *g, const struct options *options)
 	struct error err = {0};
 
 	*g = (struct gateway){.service = service_new("gateway", options)};
+	g->by_forwarded = !strcmp(option_str(options, "proxy_header"), "forwarded");
 	if (networks_parse(&g->proxies, option_str(options, "trusted_proxies"), "trusted_proxies", &err))
 		fatal("%s", err.message);
 	allowance_init(g, options);

@@ -55,6 +55,7 @@ struct gateway {
 	struct limit_rules limits;
 	struct limit_table *limit_table; /* has locks of its own */
 	struct networks proxies;         /* option trusted_proxies */
+	bool by_forwarded;               /* they write Forwarded (option proxy_header) */
 	/* Metrics are changed from any thread. */
 	/* Seconds by role, by what is answered here, and by upstreams that are no roles. */
 	struct metric *requests[ROLE_COUNT + 2];

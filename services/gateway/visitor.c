@@ -1,5 +1,7 @@
 #include "visitor.h"
 
+#include "forwarded.h"
+
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -54,7 +56,52 @@ static void follow_proxies(const struct http_request *r, const struct networks *
 	}
 }
 
-void visitor_find(const struct http_request *r, const struct networks *trusted, struct client *ret)
+static bool is_host(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] <= ' ' || s.p[i] > '~' || memchr("/?#@\\,;", s.p[i], 7))
+			return false;
+	return s.n;
+}
+
+/* The same with the elements of Forwarded. False: go no further. */
+static bool follow_elements(const struct forwarded *list, int n, const struct networks *trusted, struct client *c)
+{
+	while (n-- > 0) {
+		const struct forwarded *f = &list[n];
+		struct in6_addr address;
+
+		if (ip_parse(f->client, &address))
+			return false;
+		set_client(c, &address);
+		if (str_ieq(f->proto, STR("http")) || str_ieq(f->proto, STR("https")))
+			c->proto = f->proto;
+		if (is_host(f->host))
+			c->host = f->host;
+		if (!networks_contain(trusted, &address))
+			return false;
+	}
+	return true;
+}
+
+static void follow_forwarded(const struct http_request *r, const struct networks *trusted, struct client *c)
+{
+	struct forwarded list[FORWARDED_MAX];
+	bool goes_on = true;
+
+	c->has_forwarded = true;
+	for (size_t i = r->headers.n; i > 0 && goes_on; i--) {
+		const struct http_header *h = &r->headers.items[i - 1];
+
+		if (str_ieq(h->name, STR("Forwarded"))) {
+			int n = forwarded_parse(h->value, list);
+
+			goes_on = n > 0 && follow_elements(list, n, trusted, c);
+		}
+	}
+}
+
+void visitor_find(const struct http_request *r, const struct networks *trusted, bool by_forwarded, struct client *ret)
 {
 	struct in6_addr address;
 
@@ -65,6 +112,8 @@ void visitor_find(const struct http_request *r, const struct networks *trusted, 
 		set_client(ret, &address);
 		ret->is_trusted = networks_contain(trusted, &address);
 	}
-	if (ret->is_trusted)
+	if (ret->is_trusted && by_forwarded)
+		follow_forwarded(r, trusted, ret);
+	else if (ret->is_trusted)
 		follow_proxies(r, trusted, ret);
 }
