@@ -215,6 +215,7 @@ static const struct json_field fields[] = {
 	{"record_stdin", JSON_BOOL, false, 0, 0},    {"tty", JSON_OBJECT, false, 0, 0},
 	{"policy", JSON_STRING, false, 1, 40},       {"profile", JSON_STRING, false, 1, 16},
 	{"tags", JSON_ARRAY, false, 0, 0},           {"wait_ms", JSON_INT, false, 0, WAIT_MS_MAX},
+	{"hosts", JSON_ARRAY, false, 0, EGRESS_RULES_MAX},
 };
 
 static int invalid(struct error *err, const char *text)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "egress/hosts.h"
 
 static const char *const status_names[] = {"queued",    "running", "exited", "signalled", "timeout",
 					   "cancelled", "oom",     "lost",   "error"};
@@ -73,6 +74,7 @@ struct str spec_to_json(struct arena *a, const struct spec *s)
 		add_strings(doc, obj, "tags", s->tags);
 	yyjson_mut_obj_add_str(doc, obj, "target", s->target);
 	yyjson_mut_obj_add_str(doc, obj, "workspace", s->workspace);
+	hosts_add_json(doc, obj, "hosts", s->hosts);
 	yyjson_mut_obj_add_uint(doc, obj, "uid", s->uid);
 	yyjson_mut_obj_add_uint(doc, obj, "timeout_ms", s->timeout_ms);
 	yyjson_mut_obj_add_uint(doc, obj, "memory_max", s->memory_max);
@@ -112,6 +114,7 @@ int spec_from_json(struct arena *a, struct str text, struct spec *ret)
 	yyjson_doc *doc = json_parse(a, text.p, text.n, &err);
 	yyjson_val *obj = yyjson_doc_get_root(doc);
 	const char *id = json_get_str(obj, "id", "");
+	struct egress_rules *hosts;
 	struct spec s = {0};
 
 	if (!yyjson_is_obj(obj) || !id_is_valid(str_of(id)))
@@ -123,6 +126,9 @@ int spec_from_json(struct arena *a, struct str text, struct spec *ret)
 	s.argv = get_strings(a, obj, "argv");
 	s.plan = get_strings(a, obj, "plan");
 	s.network = json_get_bool(obj, "network", false);
+	if (hosts_read(a, yyjson_obj_get(obj, "hosts"), "hosts", &hosts, &err) < 0)
+		return -EBADMSG;
+	s.hosts = hosts;
 	s.script = json_get_str(obj, "script", NULL);
 	s.cwd = json_get_str(obj, "cwd", "");
 	s.env = get_strings(a, obj, "env");

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "base/str.h"
+#include "egress/rules.h"
 #include "pty.h"
 
 #define SPEC_FILE "spec.json"
@@ -49,6 +50,7 @@ struct spec {
 	bool has_input;           /* stdin stays open for more */
 	bool keeps_input;         /* what is typed goes into the recording */
 	struct tty_size tty;      /* a terminal of that size; rows 0 = none */
+	const struct egress_rules *hosts; /* that it may reach; NULL = none */
 	const char *target;       /* its name, "" = this machine */
 	const char *workspace;    /* its id, "" = an empty one of its own */
 	char **tags;              /* for lists, NULL at the end */

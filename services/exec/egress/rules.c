@@ -101,6 +101,18 @@ static int parse_rule(struct str text, struct egress_rule *ret)
 	return ret->is_below && is_address(ret->host) ? -EINVAL : 0;
 }
 
+int egress_rules_add(struct egress_rules *r, struct str item, const char *what, struct error *err)
+{
+	if (r->n == EGRESS_RULES_MAX)
+		return error_set(err, "invalid_field", "%s: name at most %d hosts.", what, EGRESS_RULES_MAX);
+	if (parse_rule(item, &r->items[r->n]))
+		return error_set(err, "invalid_field",
+				 "%s: \"%.*s\" is no host; write example.org, *.example.org or example.org:8443.", what,
+				 (int)MIN(item.n, 100u), item.p);
+	r->n++;
+	return 0;
+}
+
 int egress_rules_parse(struct egress_rules *r, const char *text, const char *what, struct error *err)
 {
 	struct str rest = str_of(text);
@@ -109,15 +121,8 @@ int egress_rules_parse(struct egress_rules *r, const char *text, const char *wha
 	while (rest.p) {
 		struct str item = str_trim(str_cut(&rest, ','));
 
-		if (!item.n)
-			continue;
-		if (r->n == EGRESS_RULES_MAX)
-			return error_set(err, "invalid_field", "%s: name at most %d hosts.", what, EGRESS_RULES_MAX);
-		if (parse_rule(item, &r->items[r->n++]))
-			return error_set(err, "invalid_field",
-					 "%s: \"%.*s\" is no host; write example.org, *.example.org or "
-					 "example.org:8443.",
-					 what, (int)MIN(item.n, 100u), item.p);
+		if (item.n && egress_rules_add(r, item, what, err))
+			return -EINVAL;
 	}
 	return 0;
 }

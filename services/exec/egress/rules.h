@@ -25,6 +25,8 @@ struct egress_rules {
 int egress_name(struct str text, char ret[static EGRESS_NAME_SIZE]);
 /* "example.org, *.example.org, files.example.org:8443, *:443", from `what` for errors. Returns 0 or -EINVAL. */
 int egress_rules_parse(struct egress_rules *r, const char *text, const char *what, struct error *err);
+/* One of them. Returns 0 or -EINVAL. */
+int egress_rules_add(struct egress_rules *r, struct str item, const char *what, struct error *err);
 /* host: in its one form. An address is allowed only by a rule that names it. */
 bool egress_allows(const struct egress_rules *r, const char *host, uint16_t port);
 /* Whether `r` allows everything that `asked` allows; the first that it does not in *ret_missing. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "egress/hosts.h"
 #include "policy/store.h"
 #include "target.h"
 
@@ -208,10 +209,15 @@ void verdict_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct ver
 /* ---- The check ---- */
 
 static const struct json_field check_fields[] = {
-	{"argv", JSON_ARRAY, false, 1, 0},        {"script", JSON_STRING, false, 1, 0},
-	{"cwd", JSON_STRING, false, 0, 4000},     {"env", JSON_OBJECT, false, 0, 0},
-	{"policy", JSON_STRING, false, 1, 40},    {"profile", JSON_STRING, false, 1, 16},
-	{"workspace", JSON_STRING, false, 1, 64}, {"target", JSON_STRING, false, 1, 32},
+	{"argv", JSON_ARRAY, false, 1, 0},
+	{"script", JSON_STRING, false, 1, 0},
+	{"cwd", JSON_STRING, false, 0, 4000},
+	{"env", JSON_OBJECT, false, 0, 0},
+	{"policy", JSON_STRING, false, 1, 40},
+	{"profile", JSON_STRING, false, 1, 16},
+	{"workspace", JSON_STRING, false, 1, 64},
+	{"target", JSON_STRING, false, 1, 32},
+	{"hosts", JSON_ARRAY, false, 0, EGRESS_RULES_MAX},
 };
 
 static int invalid(struct error *err, const char *text)
@@ -257,6 +263,7 @@ static int read_check(struct exec *e, struct arena *a, yyjson_val *body, struct 
 	yyjson_val *script = yyjson_obj_get(body, "script"), *argv = yyjson_obj_get(body, "argv");
 	const char *target = json_get_str(body, "target", TARGET_LOCAL),
 		   *workspace = json_get_str(body, "workspace", "");
+	struct egress_rules *hosts;
 	int r = json_check(body, check_fields, ARRAY_SIZE(check_fields), err);
 
 	if (r < 0)
@@ -271,7 +278,10 @@ static int read_check(struct exec *e, struct arena *a, yyjson_val *body, struct 
 		return invalid(err, "profile is sandbox or network.");
 	if (workspace[0] && !workspace_is_valid(str_of(workspace)))
 		return invalid(err, "workspace has letters, digits, '-' and '_' only, at most 64.");
-	r = argv ? read_strings(a, argv, &req->argv, err) : 0;
+	r = hosts_read(a, yyjson_obj_get(body, "hosts"), "hosts", &hosts, err);
+	req->hosts = hosts;
+	if (r == 0 && argv)
+		r = read_strings(a, argv, &req->argv, err);
 	if (r == 0)
 		r = read_env(a, yyjson_obj_get(body, "env"), &req->env, err);
 	if (r == 0)
@@ -355,6 +365,7 @@ static void judge_past(struct arena *a, const struct policy *p, const struct spe
 				     .cwd = s->cwd,
 				     .env = s->env,
 				     .profile = s->network ? PROFILE_NETWORK : PROFILE_SANDBOX,
+				     .hosts = s->hosts,
 				     .is_remote = s->target[0]};
 
 	if (s->script)

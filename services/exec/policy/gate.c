@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/encode.h"
+#include "egress/hosts.h"
 #include "policy/plan.h"
 #include "policy/store.h"
 #include "target.h"
@@ -129,6 +130,12 @@ static void hash_request(const struct exec *e, struct arena *a, const struct spe
 	add(&b, "ogent-approval-1 user", str_of(s->user_id));
 	add(&b, "policies", str_of(set->names));
 	add(&b, "profile", str_of(profile_name(profile)));
+	for (size_t i = 0; s->hosts && i < s->hosts->n; i++) {
+		char host[EGRESS_NAME_SIZE + 16];
+
+		egress_rule_format(&s->hosts->items[i], host, sizeof(host));
+		add(&b, "host", str_of(host));
+	}
 	add(&b, "target", str_of(s->target));
 	add(&b, "workspace", str_of(s->workspace));
 	add(&b, "cwd", str_of(s->cwd));
@@ -279,6 +286,58 @@ static bool read_profile(struct exchange *x, enum profile *ret)
 	return false;
 }
 
+static bool all_cover(const struct applied *set, const struct egress_rule *rule)
+{
+	struct egress_rules one = {.n = 1};
+	const struct egress_rule *missing;
+
+	one.items[0] = *rule;
+	for (size_t i = 0; i < set->n; i++)
+		if (set->policies[i]->hosts && !egress_covers(set->policies[i]->hosts, &one, &missing))
+			return false;
+	return true;
+}
+
+/* What every command may reach without asking for it: the hosts of the policy that it named, or of the one for all, as
+ * far as no other forbids them. */
+static const struct egress_rules *standing_hosts(struct arena *a, const struct applied *set)
+{
+	const struct policy *from = NULL;
+	struct egress_rules *ret;
+
+	for (size_t i = 0; i < set->n; i++)
+		if (set->policies[i]->hosts && !set->policies[i]->is_workspaces)
+			from = set->policies[i];
+	if (!from)
+		return NULL;
+	ret = arena_alloc(a, sizeof(*ret));
+	ret->n = 0;
+	for (size_t i = 0; i < from->hosts->n; i++)
+		if (all_cover(set, &from->hosts->items[i]))
+			ret->items[ret->n++] = from->hosts->items[i];
+	return ret->n ? ret : NULL;
+}
+
+static bool read_hosts(struct exchange *x, struct arena *a, const struct applied *set, struct spec *s)
+{
+	yyjson_val *arr = yyjson_obj_get(x->body, "hosts");
+	struct egress_rules *asked = NULL;
+	struct error err = {0};
+
+	if (hosts_read(a, arr, "hosts", &asked, &err) < 0) {
+		reply_error(x, 422, &err);
+		return false;
+	}
+	if (asked && s->target[0]) {
+		reply_problem(x, 501, "not_on_this_target",
+			      "Hosts can be opened on this machine only; the option exec_ssh_network gives a target "
+			      "its own network.");
+		return false;
+	}
+	s->hosts = arr ? asked : s->target[0] ? NULL : standing_hosts(a, set);
+	return true;
+}
+
 static bool apply(struct exec *e, struct exchange *x, const struct spec *s, struct applied *ret)
 {
 	const char *name = json_get_str(x->body, "policy", "");
@@ -320,8 +379,9 @@ bool policy_gate(struct exec *e, struct exchange *x, struct arena *a, struct spe
 	struct applied set;
 	struct verdict v;
 
-	if (!read_profile(x, &req.profile) || !apply(e, x, s, &set))
+	if (!read_profile(x, &req.profile) || !apply(e, x, s, &set) || !read_hosts(x, a, &set, s))
 		return false;
+	req.hosts = s->hosts;
 	if (s->script)
 		req.script = str_of(s->script);
 	policy_judge(x->arena, (const struct policy *const *)set.policies, set.n, &req, &v);

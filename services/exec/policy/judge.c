@@ -569,6 +569,48 @@ static void judge_profile(struct judging *j)
 	add_part(j, part);
 }
 
+/* One host that the command wants to reach. Only policies that speak of the network open it, and those of a workspace
+ * do not; where nobody speaks, it is a person's decision as every way out of the sandbox. */
+static void judge_host(struct judging *j, const struct egress_rules *one)
+{
+	static const struct opinion way_out = {DECISION_ASK, "network",
+					       "A way out of the sandbox is a person's decision."};
+	char text[EGRESS_NAME_SIZE + 16];
+	struct part part = {.kind = "host"};
+	const struct egress_rule *missing;
+	bool has = false, is_spoken_of = false;
+
+	egress_rule_format(&one->items[0], text, sizeof(text));
+	part.text = shown(j, str_of(text));
+	for (size_t i = 0; i < j->n_policies; i++) {
+		const struct policy *p = j->policies[i];
+
+		if (!p->hosts)
+			continue;
+		is_spoken_of |= !p->is_workspaces;
+		take(p,
+		     egress_covers(p->hosts, one, &missing)
+			     ? (struct opinion){DECISION_ALLOW, "network.hosts", "It is among the policy's hosts."}
+			     : (struct opinion){p->other_hosts, "network.others",
+						"It is not among the policy's hosts."},
+		     &part, &has);
+	}
+	for (size_t i = 0; i < j->n_policies && !is_spoken_of; i++)
+		take(j->policies[i], way_out, &part, &has);
+	add_part(j, part);
+}
+
+static void judge_hosts(struct judging *j)
+{
+	struct egress_rules *one = j->req->hosts ? arena_new_of(j->arena, struct egress_rules) : NULL;
+
+	for (size_t i = 0; j->req->hosts && i < j->req->hosts->n; i++) {
+		one->n = 1;
+		one->items[0] = j->req->hosts->items[i];
+		judge_host(j, one);
+	}
+}
+
 static void start(struct judging *j)
 {
 	const char *rel;
@@ -598,6 +640,7 @@ void policy_judge(struct arena *a, const struct policy *const *policies, size_t 
 	*ret = (struct verdict){.parts = arena_alloc(a, VERDICT_PARTS_MAX * sizeof(struct part))};
 	start(&j);
 	judge_profile(&j);
+	judge_hosts(&j);
 	for (char *const *e = req->env; e && *e; e++)
 		judge_env(&j, str_of(*e));
 	ret->is_script = req->script.p;

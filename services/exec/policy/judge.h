@@ -21,13 +21,14 @@ struct policy_request {
 	const char *cwd;   /* as asked; "" = the workspace */
 	char *const *env;  /* NAME=VALUE; NULL = none */
 	enum profile profile;
-	bool is_remote; /* on another host: its folders cannot be looked at */
+	const struct egress_rules *hosts; /* that it wants to reach; NULL = none */
+	bool is_remote;                   /* on another host: its folders cannot be looked at */
 };
 
 /* One thing that was looked at. */
 struct part {
 	enum decision decision;
-	const char *kind; /* command, redirection, environment, option, syntax, limit, profile */
+	const char *kind; /* command, redirection, environment, option, syntax, limit, profile, host */
 	const char *text; /* shown as text_show does */
 	const char *policy, *rule, *reason;
 	const char *program; /* as resolved; NULL = not found */

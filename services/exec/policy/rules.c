@@ -1,4 +1,5 @@
 #include "policy/rules.h"
+#include "egress/hosts.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -130,6 +131,22 @@ static int read_redirect(yyjson_val *obj, struct policy *p, struct error *err)
 	    read_decision(r, "hidden", MAX(p->standard, p->workspace), &p->hidden, err) < 0 ||
 	    read_decision(r, "outside", p->standard, &p->outside, err) < 0)
 		return -EINVAL;
+	return 0;
+}
+
+static int read_network(yyjson_val *root, struct policy *p, struct error *err)
+{
+	static const char *const known[] = {"hosts", "others", NULL};
+	yyjson_val *network = yyjson_obj_get(root, "network");
+	struct egress_rules *hosts;
+
+	if (!network)
+		return 0;
+	if (check_members(network, known, "network", err) < 0 ||
+	    read_decision(network, "others", DECISION_DENY, &p->other_hosts, err) < 0 ||
+	    hosts_read(p->arena, yyjson_obj_get(network, "hosts"), "network.hosts", &hosts, err) < 0)
+		return -EINVAL;
+	p->hosts = hosts ? hosts : arena_new_of(p->arena, struct egress_rules);
 	return 0;
 }
 
@@ -289,7 +306,7 @@ static int read_policy(yyjson_val *root, struct policy *p, struct error *err)
 {
 	static const char *const known[] = {"description", "default",   "code",        "untrusted", "hazard",
 					    "opaque",      "invisible", "environment", "redirect",  "ask",
-					    "limits",      "rules",     "$schema",     NULL};
+					    "limits",      "network",   "rules",       "$schema",   NULL};
 	const char *ask = json_get_str(root, "ask", "human");
 
 	if (check_members(root, known, "policy", err) < 0)
@@ -309,7 +326,8 @@ static int read_policy(yyjson_val *root, struct policy *p, struct error *err)
 	    read_decision(root, "invisible", p->opaque, &p->invisible, err) < 0 ||
 	    read_decision(root, "environment", p->code, &p->environment, err) < 0)
 		return -EINVAL;
-	if (read_limits(root, &p->limits, err) < 0 || read_redirect(root, p, err) < 0 || read_rules(root, p, err) < 0)
+	if (read_limits(root, &p->limits, err) < 0 || read_redirect(root, p, err) < 0 ||
+	    read_network(root, p, err) < 0 || read_rules(root, p, err) < 0)
 		return -EINVAL;
 	p->is_open = p->n_rules == 0 && !p->standard && !p->code && !p->untrusted && !p->hazard && !p->opaque &&
 		     !p->invisible && !p->environment && !p->read && !p->workspace && !p->hidden && !p->outside;

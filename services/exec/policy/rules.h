@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "egress/rules.h"
 #include "policy/script.h"
 
 /* In rising order of strictness. */
@@ -42,6 +43,9 @@ struct policy {
 	enum decision environment;                      /* a variable that changes what runs */
 	enum decision read, workspace, hidden, outside; /* redirections */
 	bool is_open;                                   /* nothing of it can be stricter than allow */
+	const struct egress_rules *hosts;               /* that commands may reach; NULL: it does not speak of it */
+	enum decision other_hosts;                      /* for those that are not among them */
+	bool is_workspaces;                             /* from a file of the workspace: it can forbid only */
 	bool ask_is_deny;                               /* nobody is there to be asked */
 	struct script_limits limits;
 	struct rule *rules;

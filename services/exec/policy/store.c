@@ -240,6 +240,7 @@ static int add_workspace(struct exec *e, struct arena *a, const char *workspace,
 		error_prefix(err, "The workspace's " WORKSPACE_FILE " is not valid");
 		return -EINVAL;
 	}
+	p->is_workspaces = true;
 	add(set, a, p);
 	policy_unref(p);
 	return 0;
