@@ -100,6 +100,12 @@ static const struct option_def defs[] = {
 	 "As root: the first of the host's user ids that workspaces get"},
 	{"command_memory", OPTION_BYTES, "1G", NULL, 1 << 20, 0, NULL, "Most memory of one command's processes"},
 	{"command_pids", OPTION_INT, "256", NULL, 1, 100000, NULL, "Most processes of one command"},
+	{"exec_network_inner", OPTION_STRING, "", NULL, 0, 0, NULL,
+	 "Addresses and networks, separated by commas, that commands may reach by an allowed name although they are "
+	 "not public"},
+	{"exec_network_dns", OPTION_STRING, "", NULL, 0, 0, NULL,
+	 "Name servers for the hosts of commands, as 10.0.0.2 or 127.0.0.1:5353, separated by commas; empty: the "
+	 "system's"},
 	{"exec_ssh_target", OPTION_SSH, "", NULL, 0, 0, NULL,
 	 "Other hosts for commands: ssh://USER@HOST[:PORT], or several as NAME=ssh://..., separated by commas"},
 	{"exec_ssh_identity", OPTION_STRING, "", NULL, 0, 0, NULL,

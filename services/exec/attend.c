@@ -153,7 +153,8 @@ static void on_init_message(struct attendant *a)
 		return;
 	}
 	switch ((enum init_event)m.event) {
-	case INIT_USERNS: break;
+	case INIT_USERNS:
+	case INIT_PROXY: break;
 	case INIT_READY:
 		a->is_ready = true;
 		go_if_due(a);
@@ -523,6 +524,14 @@ static bool has_name(char *const *env, const char *assignment)
 	return false;
 }
 
+#define PROXY_URL "http://127.0.0.1:3128"
+_Static_assert(SANDBOX_PROXY_PORT == 3128, "PROXY_URL has the port");
+
+/* How programs find the way out. */
+static const char *const proxy_variables[] = {
+	"http_proxy=" PROXY_URL,  "https_proxy=" PROXY_URL,           "HTTP_PROXY=" PROXY_URL,
+	"HTTPS_PROXY=" PROXY_URL, "no_proxy=localhost,127.0.0.1,::1", "NO_PROXY=localhost,127.0.0.1,::1"};
+
 /* The command's variables and, where it names none, a few that programs expect. Nothing of ours. */
 static char **environment(struct attendant *a, const char *home)
 {
@@ -539,11 +548,14 @@ static char **environment(struct attendant *a, const char *home)
 
 	while (a->spec->env[n])
 		n++;
-	env = arena_alloc(a->arena, (n + ARRAY_SIZE(defaults) + 1) * sizeof(*env));
+	env = arena_alloc(a->arena, (n + ARRAY_SIZE(defaults) + ARRAY_SIZE(proxy_variables) + 1) * sizeof(*env));
 	memcpy(env, a->spec->env, n * sizeof(*env));
 	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
 		if (!has_name(a->spec->env, defaults[i]))
 			env[n++] = arena_strdup(a->arena, defaults[i]);
+	for (size_t i = 0; a->spec->hosts && i < ARRAY_SIZE(proxy_variables); i++)
+		if (!has_name(a->spec->env, proxy_variables[i]))
+			env[n++] = arena_strdup(a->arena, proxy_variables[i]);
 	return env;
 }
 
@@ -579,6 +591,7 @@ static int describe(struct attendant *a, const char *dir)
 		.tmp_max = a->spec->tmp_max,
 		.file_size_max = a->spec->file_size_max,
 		.pids_max = a->spec->pids_max,
+		.has_proxy = a->spec->hosts,
 		.stdio = {-1, -1, -1},
 	};
 	return make_stdio(a, a->command.stdio);

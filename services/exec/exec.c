@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "command.h"
+#include "io/networks.h"
 #include "policy/store.h"
 #include "roles.h"
 #include "service/revocation.h"
@@ -59,6 +60,8 @@ static void start_spawner(struct exec *e, const struct options *o)
 static void configure(struct exec *e)
 {
 	const struct options *o = service_options(e->service);
+	struct networks inner;
+	struct error err = {0};
 
 	e->wanted = sandbox_level_of(option_str(o, "sandbox_level"));
 	e->timeout_ms = (uint64_t)option_int(o, "command_timeout");
@@ -68,6 +71,10 @@ static void configure(struct exec *e)
 	e->tmp_max = (uint64_t)option_int(o, "command_tmp_max");
 	e->file_size_max = (uint64_t)option_int(o, "command_file_max");
 	e->pids_max = (unsigned)option_int(o, "command_pids");
+	e->network_inner = option_str(o, "exec_network_inner");
+	e->network_dns = option_str(o, "exec_network_dns");
+	if (networks_parse(&inner, e->network_inner, "exec_network_inner", &err) < 0)
+		fatal("%s", err.message);
 	e->running_max = (unsigned)option_int(o, "command_running_max");
 	e->workspace_max = (uint64_t)option_int(o, "workspace_max");
 	e->snapshots_max = (unsigned)option_int(o, "workspace_snapshots_max");

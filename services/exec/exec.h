@@ -36,6 +36,7 @@ struct exec {
 	uint64_t timeout_ms, timeout_max_ms, output_max, memory_max, tmp_max, file_size_max, retention_ms;
 	uint64_t workspace_max;
 	unsigned pids_max, running_max, snapshots_max;
+	const char *network_inner, *network_dns;
 
 	struct {
 		struct metric *ended[COMMAND_STATUSES], *seconds, *output_bytes;
@@ -63,6 +64,8 @@ void commands_resize(struct exchange *x);
 /* -EINVAL: none that can be sent. */
 int command_signal_number(const char *name);
 int tty_size_read(yyjson_val *obj, struct tty_size *ret, struct error *err);
+/* network.c */
+void commands_network(struct exchange *x);
 /* terminal.c */
 void commands_terminal(struct exchange *x);
 void terminals_end(struct exec *e);

@@ -15,6 +15,7 @@ const struct route exec_routes[] = {
 	{HTTP_POST_, "/api/commands/{id}/stdin", "commands.run", ROUTE_STREAM, 0, commands_stdin},
 	{HTTP_POST_, "/api/commands/{id}/signal", "commands.run", ROUTE_BODY_JSON, 1024, commands_signal},
 	{HTTP_POST_, "/api/commands/{id}/resize", "commands.run", ROUTE_BODY_JSON, 1024, commands_resize},
+	{HTTP_GET_, "/api/commands/{id}/network", "commands.read", 0, 0, commands_network},
 	{HTTP_GET_, "/api/commands/{id}/recording", "commands.read", 0, 0, commands_recording},
 	/* The token may come in the first message: a browser cannot send it otherwise. */
 	{HTTP_GET_, "/api/commands/{id}/terminal", NULL, ROUTE_PUBLIC, 0, commands_terminal},

@@ -75,6 +75,10 @@ struct str spec_to_json(struct arena *a, const struct spec *s)
 	yyjson_mut_obj_add_str(doc, obj, "target", s->target);
 	yyjson_mut_obj_add_str(doc, obj, "workspace", s->workspace);
 	hosts_add_json(doc, obj, "hosts", s->hosts);
+	if (s->hosts) {
+		yyjson_mut_obj_add_str(doc, obj, "inner", s->inner);
+		yyjson_mut_obj_add_str(doc, obj, "dns", s->dns);
+	}
 	yyjson_mut_obj_add_uint(doc, obj, "uid", s->uid);
 	yyjson_mut_obj_add_uint(doc, obj, "timeout_ms", s->timeout_ms);
 	yyjson_mut_obj_add_uint(doc, obj, "memory_max", s->memory_max);
@@ -129,6 +133,8 @@ int spec_from_json(struct arena *a, struct str text, struct spec *ret)
 	if (hosts_read(a, yyjson_obj_get(obj, "hosts"), "hosts", &hosts, &err) < 0)
 		return -EBADMSG;
 	s.hosts = hosts;
+	s.inner = json_get_str(obj, "inner", "");
+	s.dns = json_get_str(obj, "dns", "");
 	s.script = json_get_str(obj, "script", NULL);
 	s.cwd = json_get_str(obj, "cwd", "");
 	s.env = get_strings(a, obj, "env");

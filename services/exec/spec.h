@@ -12,6 +12,7 @@
 
 #define SPEC_FILE "spec.json"
 #define RESULT_FILE "result.json"
+#define NETWORK_FILE "network.jsonl" /* a line for each connection, with spec.hosts */
 #define STARTED_FILE "started" /* made before the leader runs: from then on it may have run. Holds the time in us. */
 
 enum command_status {
@@ -51,11 +52,12 @@ struct spec {
 	bool keeps_input;         /* what is typed goes into the recording */
 	struct tty_size tty;      /* a terminal of that size; rows 0 = none */
 	const struct egress_rules *hosts; /* that it may reach; NULL = none */
-	const char *target;       /* its name, "" = this machine */
-	const char *workspace;    /* its id, "" = an empty one of its own */
-	char **tags;              /* for lists, NULL at the end */
-	uid_t uid;                /* on the host, where exec is root */
-	bool may_use_any;         /* workspaces of others; not kept */
+	const char *inner, *dns;          /* with hosts: options exec_network_inner and exec_network_dns */
+	const char *target;               /* its name, "" = this machine */
+	const char *workspace;            /* its id, "" = an empty one of its own */
+	char **tags;                      /* for lists, NULL at the end */
+	uid_t uid;                        /* on the host, where exec is root */
+	bool may_use_any;                 /* workspaces of others; not kept */
 	uint64_t timeout_ms, memory_max, tmp_max, output_max, file_size_max;
 	unsigned pids_max;
 	int64_t created_us;

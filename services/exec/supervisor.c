@@ -20,11 +20,13 @@
 #include "attend.h"
 #include "base/clock.h"
 #include "control.h"
+#include "egress/proxy.h"
 #include "files.h"
 #include "session.h"
 #include "spec.h"
 #include "spool.h"
 
+#define LAST_WORDS_MS 200 /* for the log of the way out */
 #define MAX_PEERS 4
 #define CONTROL_FD 3 /* the first connection */
 #define AHEAD_MS 30000
@@ -45,6 +47,7 @@ struct supervisor {
 	struct arena *arena;
 	struct spec spec;
 	struct attendant attendant;
+	pid_t way_out; /* the process that serves the command's hosts, 0 = none */
 	struct spool_writer spool;
 	struct session session;
 	int dir_fd;  /* the command's folder, locked */
@@ -217,6 +220,55 @@ static void on_peer(struct supervisor *s, struct peer *p)
 	on_request(s, p, &m, data, MAX((size_t)n, sizeof(m)) - sizeof(m));
 }
 
+/* ---- The way out ---- */
+
+/* The way out is a process of its own, as the command's user, with nothing of ours but its socket and its log. */
+static NORETURN void serve_hosts(struct supervisor *s)
+{
+	struct egress_config config = {.allowed = *s->spec.hosts, .uid = s->attendant.host->is_root ? s->spec.uid : 0};
+	int log = openat(s->dir_fd, NETWORK_FILE, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+
+	config.dns_servers = s->spec.dns[0] ? s->spec.dns : NULL;
+	networks_parse(&config.inner, s->spec.inner, "", NULL);
+	config.listen_fd = 3;
+	config.log_fd = log < 0 ? -1 : 4;
+	log = log < 0 ? -1 : fcntl(log, F_DUPFD, 5);
+	dup2(s->attendant.sandbox.proxy_fd, 3);
+	dup2(log, 4);
+	syscall(SYS_close_range, log < 0 ? 4 : 5, ~0u, 0);
+	egress_main(&config);
+}
+
+static void open_way_out(struct supervisor *s)
+{
+	int *fd = &s->attendant.sandbox.proxy_fd;
+	pid_t pid;
+
+	if (*fd < 0)
+		return;
+	pid = fork();
+	if (pid == 0)
+		serve_hosts(s);
+	s->way_out = MAX(pid, 0);
+	if (pid < 0)
+		attendant_fail(&s->attendant, "The way out could not be started: there are too many processes.");
+	close_fd(fd);
+}
+
+static void close_way_out(struct supervisor *s)
+{
+	if (s->way_out <= 0)
+		return;
+	kill(s->way_out, SIGTERM);
+	for (unsigned ms = 0; ms < LAST_WORDS_MS; ms++) {
+		if (waitpid(s->way_out, NULL, WNOHANG) != 0)
+			return;
+		usleep(1000);
+	}
+	kill(s->way_out, SIGKILL);
+	waitpid(s->way_out, NULL, 0);
+}
+
 /* ---- The loop ---- */
 
 enum { FD_LISTEN = ATTEND_FDS, FD_PEERS, FD_COUNT = FD_PEERS + MAX_PEERS };
@@ -231,6 +283,7 @@ static void wait_for_something(struct supervisor *s)
 	if (poll(p, FD_COUNT, attendant_milliseconds(&s->attendant)) < 0)
 		return;
 	attendant_handle(&s->attendant, p);
+	open_way_out(s);
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		if (p[FD_PEERS + i].revents)
 			on_peer(s, &s->peers[i]);
@@ -386,6 +439,7 @@ static NORETURN void supervise(struct supervisor *s, const char *exec_dir, const
 	session_init(&s->session, s->dir_fd);
 	start(s, exec_dir);
 	loop(s);
+	close_way_out(s);
 	attendant_finish(&s->attendant);
 	judge_output(s);
 	publish(s);

@@ -1,6 +1,7 @@
 #include "egress/proxy.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,6 +167,7 @@ static void start_relay(struct client *c, struct stream *upstream)
 		stream_write(c->stream, established.p, established.n);
 	else
 		stream_write(upstream, c->request.head.p, c->request.head.n);
+	c->bytes[0] = c->request.head.n;
 	c->relay = relay_start(c->egress->wheel, (struct stream *const[2]){c->stream, upstream},
 			       (const struct str[2]){rest, {0}}, IDLE_MS, 0, &events, c);
 }
@@ -438,17 +440,37 @@ void egress_free(struct egress *e)
 
 /* ---- The process ---- */
 
+/* What is still open is logged as it is now. */
+static void on_term(uv_signal_t *s, int signum)
+{
+	struct egress *e = s->data;
+	struct client *c;
+
+	list_foreach (c, &e->clients, struct client, link)
+		log_client(c);
+	_exit(0);
+}
+
 NORETURN void egress_main(const struct egress_config *config)
 {
 	uv_loop_t loop;
 	struct error err = {0};
 	struct egress *e;
+	uv_signal_t term;
 
+	if (config->uid && (setgroups(0, NULL) < 0 || setresgid(config->uid, config->uid, config->uid) < 0 ||
+			    setresuid(config->uid, config->uid, config->uid) < 0))
+		_exit(1);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	prctl(PR_SET_NAME, "ogent-egress", 0, 0, 0);
 	signal(SIGPIPE, SIG_IGN);
 	if (uv_loop_init(&loop) || egress_new(&loop, wheel_new(&loop), config, &e, &err))
 		_exit(1);
+	term.data = e;
+	uv_signal_init(&loop, &term);
+	uv_signal_start(&term, on_term, SIGTERM);
 	uv_run(&loop, UV_RUN_DEFAULT);
 	_exit(0);
 }

@@ -13,6 +13,7 @@ struct egress;
 struct egress_config {
 	struct egress_rules allowed;
 	struct networks inner;   /* addresses that are not public and may be reached all the same */
+	uid_t uid;               /* that egress_main becomes; 0 = it stays who it is */
 	const char *dns_servers; /* NULL: the system's */
 	int listen_fd;           /* TCP, listening, non-blocking */
 	int log_fd;              /* a line of JSON for each connection is appended; -1 = none */
@@ -26,5 +27,5 @@ int egress_new(uv_loop_t *loop, struct wheel *wheel, const struct egress_config 
 	       struct error *err);
 /* Cuts all connections. */
 void egress_free(struct egress *e);
-/* The same as a process: serves until it is killed, and ends with its parent. */
+/* The same as a process: serves until SIGTERM, when it logs what is still open, and ends with its parent. */
 NORETURN void egress_main(const struct egress_config *config);

@@ -13,6 +13,7 @@
 
 #include "base/encode.h"
 #include "egress/hosts.h"
+#include "io/cares_api.h"
 #include "policy/plan.h"
 #include "policy/store.h"
 #include "target.h"
@@ -318,7 +319,7 @@ static const struct egress_rules *standing_hosts(struct arena *a, const struct a
 	return ret->n ? ret : NULL;
 }
 
-static bool read_hosts(struct exchange *x, struct arena *a, const struct applied *set, struct spec *s)
+static bool read_hosts(struct exec *e, struct exchange *x, struct arena *a, const struct applied *set, struct spec *s)
 {
 	yyjson_val *arr = yyjson_obj_get(x->body, "hosts");
 	struct egress_rules *asked = NULL;
@@ -335,7 +336,20 @@ static bool read_hosts(struct exchange *x, struct arena *a, const struct applied
 		return false;
 	}
 	s->hosts = arr ? asked : s->target[0] ? NULL : standing_hosts(a, set);
-	return true;
+	s->inner = e->network_inner;
+	s->dns = e->network_dns;
+	if (!s->hosts)
+		return true;
+	if (!e->spawner.report.layers[LAYER_NETNS].ok)
+		reply_problem(x, 503, "sandbox_unavailable",
+			      "Hosts can be opened only where commands have a network of their own: %s",
+			      e->spawner.report.layers[LAYER_NETNS].detail);
+	else if (!cares_api_load())
+		reply_problem(x, 503, "unavailable",
+			      "Hosts can be opened only with the library c-ares. Install it (libc-ares2).");
+	else
+		return true;
+	return false;
 }
 
 static bool apply(struct exec *e, struct exchange *x, const struct spec *s, struct applied *ret)
@@ -379,7 +393,7 @@ bool policy_gate(struct exec *e, struct exchange *x, struct arena *a, struct spe
 	struct applied set;
 	struct verdict v;
 
-	if (!read_profile(x, &req.profile) || !apply(e, x, s, &set) || !read_hosts(x, a, &set, s))
+	if (!read_profile(x, &req.profile) || !apply(e, x, s, &set) || !read_hosts(e, x, a, &set, s))
 		return false;
 	req.hosts = s->hosts;
 	if (s->script)

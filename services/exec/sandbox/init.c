@@ -198,6 +198,29 @@ static int own_order(const struct sandbox_order *o)
 	return 0;
 }
 
+/* The way out is served from outside; here is only its socket, which nobody inside keeps. */
+static void hand_out_proxy(void)
+{
+	union {
+		struct cmsghdr align;
+		char data[CMSG_SPACE(sizeof(int))];
+	} extra = {0};
+	struct init_message here = {.event = INIT_PROXY};
+	struct iovec iov = {&here, sizeof(here)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = sizeof(extra)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	const char *what = "";
+	int fd = net_proxy_listen(&what);
+
+	require(LAYER_NETNS, fd, what);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	require(LAYER_NETNS, sendmsg(FD_CONTROL, &m, MSG_NOSIGNAL) < 0 ? -errno : 0, "handing out the way out");
+	close(fd);
+}
+
 static NORETURN void leader_main(const struct init_args *a)
 {
 	struct init_message m = {.event = INIT_EXEC_FAILED};
@@ -210,6 +233,8 @@ static NORETURN void leader_main(const struct init_args *a)
 	umask(022);
 	if (await_order() < 0)
 		_exit(1);
+	if (o->has_proxy)
+		hand_out_proxy();
 	take_on(a, true);
 	if (!a->host->namespaces)
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* the change of user cleared it */

@@ -40,6 +40,8 @@ int mounts_workspace(const struct sandbox_host *host, const struct sandbox *s, c
 
 /* The loopback interface up; there is no other. */
 int net_enter(const char **what);
+/* In the leader: the socket on which the way out listens. fd or -errno. */
+int net_proxy_listen(const char **what);
 
 /* ---- limits.c ---- */
 
@@ -74,6 +76,7 @@ struct sandbox_order {
 	uid_t uid;
 	uint64_t memory_max, file_size_max;
 	unsigned pids_max;
+	bool has_proxy;
 	char *workspace, *cwd; /* workspace: where it is inside */
 	char **argv, **envp;
 	size_t used;

@@ -144,10 +144,29 @@ static int on_userns(const struct sandbox_host *host, struct sandbox *s)
 	return host->owns_userns ? step(s) : 0;
 }
 
+/* As recv; a descriptor that comes with the message is the way out's. */
+static ssize_t receive(struct sandbox *s, struct init_message *ret)
+{
+	union {
+		struct cmsghdr align;
+		char data[CMSG_SPACE(sizeof(int))];
+	} extra;
+	struct iovec iov = {ret, sizeof(*ret)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = sizeof(extra)};
+	ssize_t n = recvmsg(s->control, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL;
+
+	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int))) {
+		close_fd(&s->proxy_fd);
+		memcpy(&s->proxy_fd, CMSG_DATA(c), sizeof(int));
+	}
+	return n;
+}
+
 int sandbox_receive(const struct sandbox_host *host, struct sandbox *s, struct init_message *ret)
 {
 	for (;;) {
-		ssize_t n = recv(s->control, ret, sizeof(*ret), MSG_DONTWAIT);
+		ssize_t n = receive(s, ret);
 		int r;
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -205,6 +224,7 @@ static int write_order(const struct sandbox_host *host, struct sandbox_order *o,
 	o->memory_max = spec->memory_max;
 	o->file_size_max = spec->file_size_max;
 	o->pids_max = spec->pids_max;
+	o->has_proxy = spec->has_proxy && host->namespaces;
 	o->workspace = order_string(o, host->namespaces ? "/workspace" : spec->workspace);
 	o->cwd = order_string(o, spec->cwd);
 	o->argv = order_strings(o, spec->argv);
@@ -347,6 +367,7 @@ void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s)
 	close_fd(&s->uid_map);
 	close_fd(&s->gid_map);
 	close_fd(&s->mounts_fd);
+	close_fd(&s->proxy_fd);
 	if (s->order)
 		munmap(s->order, ORDER_SIZE);
 	cgroup_deinit(&s->cgroup);

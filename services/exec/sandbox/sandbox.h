@@ -71,6 +71,8 @@ struct sandbox_report {
 	struct sandbox_layer_state layers[LAYER_COUNT];
 };
 
+#define SANDBOX_PROXY_PORT 3128 /* on 127.0.0.1 inside, with sandbox_spec.has_proxy */
+
 #define SANDBOX_MAX_PLACES 24
 
 /* One thing of the host that is shown inside. */
@@ -133,13 +135,15 @@ struct sandbox_spec {
 	uint64_t tmp_max;       /* bytes of /tmp */
 	uint64_t file_size_max; /* bytes of one file; 0 = no limit */
 	unsigned pids_max;
-	int stdio[3]; /* the command's ends */
+	bool has_proxy; /* with a network namespace only: INIT_PROXY brings the socket on which a way out is to listen */
+	int stdio[3];   /* the command's ends */
 };
 
 enum init_event {
 	INIT_FAILED = 1,  /* a layer did not come up: layer, err, what */
 	INIT_USERNS,      /* its user namespace is there; sandbox_receive keeps this to itself */
 	INIT_READY,       /* all layers are up; waits for sandbox_go */
+	INIT_PROXY,       /* sandbox.proxy_fd is there, listening; it is the owner's to close */
 	INIT_EXEC_FAILED, /* the leader could not start: err; an exit follows */
 	INIT_CWD_FAILED,  /* the working directory: err */
 	INIT_EXITED,      /* the leader ended: wait_status, max_rss_kib, cpu_us, is_alone */
@@ -166,6 +170,7 @@ struct sandbox {
 	int order_fd;                /* to the leader */
 	int uid_map, gid_map;        /* files of the user namespace, until it has its ids; -1 = none */
 	int mounts_fd;               /* its mount namespace; -1 = none */
+	int proxy_fd;                /* see INIT_PROXY; -1 = none */
 	struct sandbox_frame frame;  /* name: the cgroup's copy */
 	struct sandbox_order *order; /* memory that the leader sees too */
 	struct cgroup cgroup;
@@ -179,6 +184,7 @@ struct sandbox {
 			  .uid_map = -1,   \
 			  .gid_map = -1,   \
 			  .mounts_fd = -1, \
+			  .proxy_fd = -1,  \
 			  .cgroup = CGROUP_INIT})
 
 /* Begins to make one. Returns 0, or -errno with what failed in err. */

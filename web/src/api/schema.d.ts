@@ -638,6 +638,25 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/commands/{id}/network": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** The hosts that a command may reach, and its connections */
+        get: operations["getCommandNetwork"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/commands/{id}/recording": {
         parameters: {
             query?: never;
@@ -1947,6 +1966,7 @@ export interface components {
             };
             /** @description Judged by this one too. */
             policy?: string;
+            hosts?: string[];
             /**
              * @default sandbox
              * @enum {string}
@@ -2083,12 +2103,35 @@ export interface components {
             key?: string;
             /** @description A policy that it must pass besides the one that always applies. */
             policy?: string;
+            /** @description Hosts that it may reach over the proxy inside: `example.org`, `*.example.org`, with `:port` for another than 80 and 443. What the policies do not open needs a person's approval. When absent, those that the policy opens. */
+            hosts?: string[];
             /**
              * @description sandbox: no network, writes in the workspace only. A weaker one always needs a person's approval.
              * @default sandbox
              * @enum {string}
              */
             profile?: "sandbox" | "network" | "none" | "strict";
+        };
+        CommandNetwork: {
+            hosts: string[];
+            /** @description Later connections are not in the list; it ends at 1 MiB. */
+            is_cut: boolean;
+            connections: {
+                /** Format: date-time */
+                at: string;
+                host: string;
+                port: number;
+                /** @description What was connected to. */
+                address: string;
+                /** @enum {string} */
+                verdict: "allowed" | "denied" | "failed";
+                /** @description Of a refusal: `host` (not allowed), `name` (none), `address` (not public), `request`; of a failure: `unknown_host`, `dns`, `connect`; of an end: `idle`, `broken`. */
+                reason: string;
+                /** @description Bytes to the host. */
+                sent: number;
+                received: number;
+                ms: number;
+            }[];
         };
         Command: {
             id: string;
@@ -3553,6 +3596,29 @@ export interface operations {
             };
             /** @description `command_ended`, `no_terminal`. */
             409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getCommandNetwork: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The hosts and connections. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandNetwork"];
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };
