@@ -1,11 +1,13 @@
 // The policies for commands, through the gateway: verdicts, enforcement, approvals, stored policies, and a run that meets one.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createPrivateKey } from 'node:crypto';
+import { mkdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { ogent, startPlatform } from '../lib/platform.mjs';
+import { claimsOf, signed } from '../lib/jws.mjs';
+import { ogent, request, startPlatform } from '../lib/platform.mjs';
 import { ask, ended, eventsOf } from '../lib/runs.mjs';
 
 const GUARD = {
@@ -237,6 +239,21 @@ describe('policies', { timeout: 180000 }, () => {
     assert.equal(replay.body.id, first.command.id);
   });
 
+  test('no service approves, not even for a person who may', async () => {
+    const { hash } = (await post({ argv: ['touch', 'by-a-service'], policy: 'guard' })).body.approval;
+    const jwk = JSON.parse(p.secret('agent.key'));
+    const now = Math.floor(Date.now() / 1000);
+    for (const sub of [claimsOf(admin).sub, '']) {
+      const claims = { iss: 'ogent:agent', aud: 'exec', sub, iat: now, exp: now + 50 };
+      const token = signed(createPrivateKey({ key: jwk, format: 'jwk' }), { alg: 'EdDSA', kid: jwk.kid, typ: 'at+jwt' }, claims);
+      const exec = p.roles().find(([role]) => role === 'exec')[1];
+      assert.equal((await request(exec, 'GET', '/api/policies', { token })).status, 200);
+      const r = await request(exec, 'POST', '/api/policies/approvals', { token, body: { hash } });
+      assert.equal(r.status, 403, r.text);
+      assert.match(r.body.detail, /person/);
+    }
+  });
+
   test('more uses and less time, when the person says so', async () => {
     const body = { argv: ['touch', 'twice'], policy: 'guard' };
     const { hash } = (await post(body)).body.approval;
@@ -311,13 +328,15 @@ describe('policies', { timeout: 180000 }, () => {
     assert.equal(none.body.code, 'approval_required');
     assert.equal((await approve(none.body.approval.hash)).body.code, 'profile_unavailable');
     assert.equal((await post({ argv: ['id'], profile: 'none' })).status, 403);
-    const body = { script: 'cat /proc/net/dev' };
+    const body = { argv: ['readlink', '/proc/self/ns/net'] };
+    const host = readlinkSync('/proc/self/ns/net') + '\n';
     const inside = (await run(body)).output;
     const { hash } = (await post({ ...body, profile: 'network' })).body.approval;
     await approve(hash);
     const outside = await run({ ...body, profile: 'network' });
     assert.equal(outside.status, 201, JSON.stringify(outside));
-    assert.ok(!/^\s*eth|^\s*en/m.test(inside), inside);
+    assert.equal(outside.output, host);
+    assert.notEqual(inside, host);
   });
 
   test('a stored policy has versions and is checked before it is stored', async () => {

@@ -3,7 +3,7 @@
 //
 // Whole files that are left out: those that start and kill processes of their own with options, files or peers of the test's
 // (agent_faults, agent_models, agent_tls, auth-gateway, backup, cli, demo-model, exec, exec-ssh, exec-ssh-keys, exec-user, limits, metrics,
-// operations, proxy_protocol, revocation, ssh-target, traces), and tests/e2e/story.test.mjs, which kills the platform under its page and looks into /workspace;
+// operations, policy, proxy_protocol, revocation, ssh-target, traces), and tests/e2e/story.test.mjs, which kills the platform under its page and looks into /workspace;
 // ten.test.mjs has the story of a browser for these containers.
 
 import { spawn } from 'node:child_process';

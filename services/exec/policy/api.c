@@ -106,6 +106,10 @@ void policies_replace(struct exchange *x)
 	struct error err = {0};
 	int r;
 
+	if (x->who.service[0]) {
+		reply_problem(x, 403, "forbidden", "Only a person changes a policy.");
+		return;
+	}
 	if (!policy_name_is_valid(name) || strcmp(name, "workspace") == 0) {
 		reply_problem(x, 422, "invalid_field", "A policy's name has a-z, 0-9, '-' and '_', at most %d.",
 			      POLICY_NAME_MAX);
