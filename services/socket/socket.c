@@ -1,10 +1,13 @@
 #include "socket.h"
 
+#include <sys/resource.h>
+
 #include "cluster.h"
 #include "presence.h"
 #include "roles.h"
 
 #define AGE_MS 1000
+#define SPARE_FILES 100 /* besides connections */
 
 static double count_connections(void *arg)
 {
@@ -76,6 +79,21 @@ static void read_options(struct socket_service *s, const struct options *o)
 	s->origins = option_str(o, "socket_origins");
 }
 
+/* A connection is a file: as many as the system lets us have. */
+static void raise_files(const struct socket_service *s)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	if (files.rlim_cur < (rlim_t)s->max_clients + SPARE_FILES)
+		log_warn("socket_connections is %u, but only %llu files may be open: raise the limit (ulimit -n, "
+			 "LimitNOFILE)",
+			 s->max_clients, (unsigned long long)files.rlim_cur);
+}
+
 int socket_main(const struct options *options)
 {
 	struct socket_service s = {.service = service_new("socket", options), .arena = arena_new()};
@@ -87,6 +105,7 @@ int socket_main(const struct options *options)
 	deadline_init(&s.drain, NULL);
 	resume_key(&s);
 	read_options(&s, options);
+	raise_files(&s);
 	add_metrics(&s);
 	deadline_init(&s.age, on_age);
 	deadline_set(service_wheel(s.service), &s.age, AGE_MS);
