@@ -62,7 +62,8 @@ static const struct option_def defs[] = {
 	ROLE_OPTIONS(socket),
 	ROLE_OPTIONS(demo),
 	{"socket_profile", OPTION_STRING, "production", NULL, 0, 0, "production|protocol-test",
-	 "protocol-test: the socket role echoes, without tokens, for the public suites of Engine.IO and Socket.IO; only on "
+	 "protocol-test: the socket role echoes, without tokens, for the public suites of Engine.IO and Socket.IO; "
+	 "only on "
 	 "an address of this machine"},
 	{"auth_db_url", OPTION_DATABASE, "", NULL, 0, 0, "sqlite|mysql|mariadb",
 	 "Database of the auth role; empty: sqlite:<data>/db/ogent_auth.db"},
