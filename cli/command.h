@@ -38,6 +38,7 @@ int cmd_history(const struct command *self, int argc, char **argv);
 int cmd_backup(const struct command *self, int argc, char **argv);
 int cmd_restore(const struct command *self, int argc, char **argv);
 int cmd_config(const struct command *self, int argc, char **argv);
+int cmd_doctor(const struct command *self, int argc, char **argv);
 int cmd_role(const struct command *self, int argc, char **argv);
 int cmd_exec(const struct command *self, int argc, char **argv);
 int cmd_healthcheck(const struct command *self, int argc, char **argv);

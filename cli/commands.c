@@ -50,6 +50,12 @@ const struct command commands[] = {
 	 "With an ID: its message, the commands with their output, and the answer.\n" PLACE_HELP, cmd_history},
 	{"status", "[--json]", "show the roles, the sandbox and the model of the platform running here",
 	 "Exits with 0 when every role is ready, 1 when one is not, 3 when nothing runs.\n", cmd_status},
+	{"doctor", "[--level strict|standard|landlock] [--json]",
+	 "show each layer of the sandbox and how to get what is missing",
+	 "Tries it out on this machine, as the user who asks. Nothing needs to run. Exits with 0 when commands would "
+	 "run "
+	 "at\nthat level (the option sandbox_level unless told), 1 when not.\n",
+	 cmd_doctor},
 	{"login", "URL", "store a login for a platform elsewhere",
 	 "Asks for e-mail and password, or takes a token from OGENT_TOKEN. What it stores is readable only by you, in\n"
 	 "$XDG_CONFIG_HOME/ogent/login.json (~/.config/ogent/login.json).\n",

@@ -89,6 +89,14 @@ finish_tests() {
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }
 
+# Descriptors, processes, mounts, cgroups: as many afterwards as before.
+run_leak_test() {
+	for how in "" --pool --as-user; do
+		# shellcheck disable=SC2086
+		OGENT_TEST_RUNS=${1:-10000} build/services/exec/test-exec-supervisor $how || die "something leaks (${how:-cold})"
+	done
+}
+
 run_tsan() {
 	build_in build-tsan -Db_sanitize=thread -Db_lundef=false
 	meson test -C build-tsan --no-rebuild --suite unit --print-errorlogs --num-processes 2
