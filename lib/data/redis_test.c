@@ -105,7 +105,7 @@ static void describe(const struct redis_value *v, struct buf *out)
 		assert_true(redis_integer(v, &n));
 		buf_printf(out, "%lld", (long long)n);
 		break;
-	case REDIS_IS_ERROR: buf_add_char(out, '!'); /* fall through */
+	case REDIS_IS_ERROR: buf_printf(out, "!%.*s", STR_ARG(redis_text(v))); break;
 	case REDIS_IS_TEXT: buf_add(out, redis_text(v).p, redis_text(v).n); break;
 	case REDIS_IS_LIST:
 		buf_add_char(out, '[');
