@@ -92,6 +92,8 @@ void sse_cut_all(struct service *s);
 void sse_cut_revoked(struct service *s);
 /* revocation_feed.c */
 struct revocation_feed *revocation_feed_new(struct service *s, struct revocations *set);
+/* When the service listens: auth asks itself. */
+void revocation_feed_start(struct revocation_feed *f);
 void revocation_feed_stop(struct revocation_feed *f);
 void revocation_feed_free(struct revocation_feed *f);
 /* peer.c: the address by which a role listens ("listen") or is found ("url"). Free it. */

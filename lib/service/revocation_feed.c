@@ -247,8 +247,13 @@ struct revocation_feed *revocation_feed_new(struct service *s, struct revocation
 			metric_count, f);
 	service_health_info(s, add_health, f);
 	service_ready_check(s, "revocations", not_heard, f);
-	ask(f);
 	return f;
+}
+
+void revocation_feed_start(struct revocation_feed *f)
+{
+	if (f)
+		ask(f);
 }
 
 void revocation_feed_stop(struct revocation_feed *f)

@@ -401,6 +401,7 @@ int service_run(struct service *s)
 	uv_signal_start(&s->term, on_signal, SIGTERM);
 	uv_signal_start(&s->interrupt, on_signal, SIGINT);
 	s->state = SERVICE_RUNNING;
+	revocation_feed_start(s->feed);
 	notify_ready(s->manager);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 
