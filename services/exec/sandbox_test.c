@@ -172,6 +172,32 @@ static void the_root_is_small_and_read_only(void **state)
 	assert_null(strstr(t.output.p, "sys"));
 }
 
+/* As root the first process begins as the host's root: it must not stay that, and the host's /proc must be gone. */
+static void the_first_process_keeps_nothing(void **state)
+{
+	struct trial t =
+		trial_run(bench, "until grep -q '^CapPrm:[[:space:]]0*$' /proc/1/status; do sleep 0.01; done; "
+				 "grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp:)' /proc/1/status | tr -s "
+				 "'\\t ' ' ' | grep -vE ': ?(0+|1000 1000 1000 1000|1|2| ?(65534 ?)*)$'; ls -A /run "
+				 "/var/tmp; grep -c ' - proc ' /proc/self/mountinfo");
+
+	expect_output(&t, "/run:\n\n/var/tmp:\n1\n");
+}
+
+static void nothing_is_left_for_the_next_command(void **state)
+{
+	static const char script[] =
+		"ls -A /tmp /dev/shm; touch /tmp/left /dev/shm/left; (sleep 30 &); ls -d /proc/[0-9]* | "
+		"wc -l";
+
+	for (int i = 0; i < 6; i++) {
+		struct trial t = trial_run(bench, script);
+
+		assert_null(strstr(t.output.p, "left"));
+		assert_true(t.output.n > 0 && atoi(t.output.p + t.output.n - 2) < 8);
+	}
+}
+
 static void three_places_are_writable(void **state)
 {
 	struct trial t =
@@ -354,6 +380,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(terminals_cannot_be_typed_into),
 		cmocka_unit_test(foreign_call_tables_end_the_process),
 		cmocka_unit_test(the_root_is_small_and_read_only),
+		cmocka_unit_test(the_first_process_keeps_nothing),
+		cmocka_unit_test(nothing_is_left_for_the_next_command),
 		cmocka_unit_test(three_places_are_writable),
 		cmocka_unit_test(secrets_of_the_host_are_not_there),
 		cmocka_unit_test(only_three_descriptors_are_open),
