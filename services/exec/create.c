@@ -207,14 +207,22 @@ static void wait_for(struct exchange *x, struct command *c, const char *request_
 /* ---- What is asked ---- */
 
 static const struct json_field fields[] = {
-	{"argv", JSON_ARRAY, false, 1, 0},           {"script", JSON_STRING, false, 1, SCRIPT_MAX},
-	{"cwd", JSON_STRING, false, 0, 4000},        {"env", JSON_OBJECT, false, 0, 0},
-	{"stdin", JSON_STRING, false, 0, INPUT_MAX}, {"timeout_ms", JSON_INT, false, 1, 0},
-	{"workspace", JSON_STRING, false, 1, 64},    {"key", JSON_STRING, false, 1, 255},
-	{"target", JSON_STRING, false, 1, 32},       {"stdin_open", JSON_BOOL, false, 0, 0},
-	{"record_stdin", JSON_BOOL, false, 0, 0},    {"tty", JSON_OBJECT, false, 0, 0},
-	{"policy", JSON_STRING, false, 1, 40},       {"profile", JSON_STRING, false, 1, 16},
-	{"tags", JSON_ARRAY, false, 0, 0},           {"wait_ms", JSON_INT, false, 0, WAIT_MS_MAX},
+	{"argv", JSON_ARRAY, false, 1, 0},
+	{"script", JSON_STRING, false, 1, SCRIPT_MAX},
+	{"cwd", JSON_STRING, false, 0, 4000},
+	{"env", JSON_OBJECT, false, 0, 0},
+	{"stdin", JSON_STRING, false, 0, INPUT_MAX},
+	{"timeout_ms", JSON_INT, false, 1, 0},
+	{"workspace", JSON_STRING, false, 1, 64},
+	{"key", JSON_STRING, false, 1, 255},
+	{"target", JSON_STRING, false, 1, 32},
+	{"stdin_open", JSON_BOOL, false, 0, 0},
+	{"record_stdin", JSON_BOOL, false, 0, 0},
+	{"tty", JSON_OBJECT, false, 0, 0},
+	{"policy", JSON_STRING, false, 1, 40},
+	{"profile", JSON_STRING, false, 1, 16},
+	{"tags", JSON_ARRAY, false, 0, 0},
+	{"wait_ms", JSON_INT, false, 0, WAIT_MS_MAX},
 	{"hosts", JSON_ARRAY, false, 0, EGRESS_RULES_MAX},
 };
 

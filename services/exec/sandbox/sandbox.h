@@ -135,7 +135,8 @@ struct sandbox_spec {
 	uint64_t tmp_max;       /* bytes of /tmp */
 	uint64_t file_size_max; /* bytes of one file; 0 = no limit */
 	unsigned pids_max;
-	bool has_proxy; /* with a network namespace only: INIT_PROXY brings the socket on which a way out is to listen */
+	bool has_proxy; /* with a network namespace only: INIT_PROXY brings the socket on which a way out is to listen
+			 */
 	int stdio[3];   /* the command's ends */
 };
 
