@@ -200,8 +200,14 @@ static bool may_use_any(const struct identity *who, enum workspace_use use)
 
 void workspace_start(struct exchange *x, struct workspace_job *w, enum workspace_use use)
 {
+	const char *target = http_query_get(x->arena, x->req->query, "target");
 	struct exec *e = x->self;
 
+	if (target && *target && strcmp(target, TARGET_LOCAL) != 0) {
+		reply_problem(x, 501, "not_on_this_target",
+			      "Files are those of this machine's workspaces. On a target over SSH, use a command.");
+		return;
+	}
 	w->x = x;
 	w->exec = e;
 	w->use = use;

@@ -179,6 +179,13 @@ test('links that a command made lead nowhere, for reading, writing, listing, mov
   assert.deepEqual(readdirSync(outside), ['secret']);
 });
 
+test('files of a target over SSH are told as not there', async () => {
+  await make('target-1');
+  for (const [method, path] of [['GET', '/target-1/files'], ['GET', '/target-1/archive'], ['POST', '/target-1/snapshots'], ['GET', '/target-1']])
+    refused(await api(method, `${path}?target=ssh`), 501, 'not_on_this_target');
+  assert.equal((await api('GET', '/target-1/files?target=local')).status, 200);
+});
+
 test('FIFOs and sockets are not opened', async () => {
   await make('fifo-1');
   await run('fifo-1', 'mkfifo pipe');
