@@ -29,13 +29,13 @@ export function newId() {
   return `${h.slice(0, 8)}-${h.slice(8, 12)}-${h.slice(12, 16)}-${h.slice(16, 20)}-${h.slice(20, 32)}`;
 }
 
-export function run({ argv, script, env = [], cwd = '', workspace = '', input = '', level = 'landlock', shape = 0, network = false, timeout = 20000, memory = 512 << 20, version = 1, pids = 64, fileSize = 0, id = newId() }) {
+export function run({ argv, script, env = [], cwd = '', workspace = '', input = '', level = 'landlock', shape = 0, network = false, timeout = 20000, memory = 512 << 20, version = 2, pids = 64, fileSize = 0, id = newId() }) {
   return frame('R', Buffer.concat([
     u32(version), text(id), u32(LEVEL[level]), u32(shape), u32(network ? 1 : 0), u64(timeout), u64(memory), u64(64 << 20), u64(fileSize), u32(pids),
     text(workspace), text(cwd), u32(script === undefined ? 0 : 1), texts(script === undefined ? argv : [script]), texts(env), text(input),
   ]));
 }
-export const probe = (version = 1) => frame('P', u32(version));
+export const probe = (version = 2) => frame('P', u32(version));
 
 class Reader {
   constructor(b) {

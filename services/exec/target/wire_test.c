@@ -107,6 +107,25 @@ static void a_script_is_one_text(void **state)
 }
 
 /* Whatever is cut off, and whatever byte is changed, the reader neither reads on nor crashes; cut is never whole. */
+static void a_plan_goes_in_the_place_of_its_script(void **state)
+{
+	char *env[] = {NULL}, *plan[] = {TEXT(""), TEXT(""), TEXT("C."), TEXT("Wls"), NULL};
+	struct buf bytes = BUF_INIT;
+	struct target_request req = request_of(NULL, env), got;
+	struct frame_reader r;
+
+	req.spec.script = "ls";
+	req.spec.plan = plan;
+	wire_add_run(&bytes, &req);
+	assert_int_equal(wire_read_run(arena, only_frame(&r, true, &bytes).data, &got), 0);
+	assert_null(got.spec.argv);
+	assert_string_equal(got.spec.plan[0], "");
+	assert_string_equal(got.spec.plan[3], "Wls");
+	assert_null(got.spec.plan[4]);
+	frame_reader_deinit(&r);
+	buf_deinit(&bytes);
+}
+
 static void a_cut_or_changed_request_is_refused_or_another_one(void **state)
 {
 	char *argv[] = {TEXT("true"), NULL}, *env[] = {TEXT("A=b"), NULL};
@@ -174,12 +193,12 @@ static void a_request_that_makes_no_sense_is_refused(void **state)
 
 static void another_version_is_told_apart(void **state)
 {
-	assert_int_equal(wire_read_probe(STR("\0\0\0\1")), 0);
-	assert_int_equal(wire_read_probe(STR("\0\0\0\2")), -EPROTO);
-	assert_int_equal(wire_read_probe(STR("\0\0\0\1x")), -EBADMSG);
-	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\2")), -EPROTO);
-	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\1")), 0);
-	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent_target\0\0\0\1")), -EBADMSG);
+	assert_int_equal(wire_read_probe(STR("\0\0\0\2")), 0);
+	assert_int_equal(wire_read_probe(STR("\0\0\0\3")), -EPROTO);
+	assert_int_equal(wire_read_probe(STR("\0\0\0\2x")), -EBADMSG);
+	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\3")), -EPROTO);
+	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\2")), 0);
+	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent_target\0\0\0\2")), -EBADMSG);
 }
 
 static void a_report_and_an_end_arrive_as_they_were(void **state)
@@ -288,6 +307,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_arrives_as_it_was_with_every_byte_but_nul),
 		cmocka_unit_test(a_script_is_one_text),
+		cmocka_unit_test(a_plan_goes_in_the_place_of_its_script),
 		cmocka_unit_test(a_cut_or_changed_request_is_refused_or_another_one),
 		cmocka_unit_test(a_request_that_makes_no_sense_is_refused),
 		cmocka_unit_test(another_version_is_told_apart),
