@@ -7,7 +7,6 @@
 #include "roles.h"
 
 #define AGE_MS 1000
-#define SPARE_FILES 100 /* besides connections */
 
 static double count_connections(void *arg)
 {
@@ -88,7 +87,7 @@ static void raise_files(const struct socket_service *s)
 		return;
 	files.rlim_cur = files.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &files);
-	if (files.rlim_cur < (rlim_t)s->max_clients + SPARE_FILES)
+	if (files.rlim_cur < (rlim_t)s->max_clients)
 		log_warn("socket_connections is %u, but only %llu files may be open: raise the limit (ulimit -n, "
 			 "LimitNOFILE)",
 			 s->max_clients, (unsigned long long)files.rlim_cur);
