@@ -92,10 +92,14 @@ static bool may_change(const struct exchange *x, const struct agent_row *row)
 /* ---- What a client sends ---- */
 
 static const struct json_field create_fields[] = {
-	{"name", JSON_STRING, true, 1, 100},          {"slug", JSON_STRING, false, 1, 63},
-	{"description", JSON_STRING, false, 0, 1000}, {"instructions", JSON_STRING, false, 0, 100000},
-	{"model", JSON_STRING, false, 1, 200},        {"tools", JSON_ARRAY, false, 0, 8},
-	{"target", JSON_STRING, false, 1, 32},        {"policy", JSON_STRING_OR_NULL, false, 1, 40},
+	{"name", JSON_STRING, true, 1, 100},
+	{"slug", JSON_STRING, false, 1, 63},
+	{"description", JSON_STRING, false, 0, 1000},
+	{"instructions", JSON_STRING, false, 0, 100000},
+	{"model", JSON_STRING, false, 1, 200},
+	{"tools", JSON_ARRAY, false, 0, 8},
+	{"target", JSON_STRING, false, 1, 32},
+	{"policy", JSON_STRING_OR_NULL, false, 1, 40},
 	{"limits", JSON_OBJECT},
 };
 

@@ -280,13 +280,15 @@ static bool take_refusal(struct shell_call *s)
 		return true;
 	}
 	if (is_final && !s->message && strcmp(code, "policy_denied") == 0)
-		s->message = xasprintf("Denied by policy, not run: %.700s Do not try to get around it; do without, or say "
-				       "what you need it for.",
-				       detail);
+		s->message =
+			xasprintf("Denied by policy, not run: %.700s Do not try to get around it; do without, or say "
+				  "what you need it for.",
+				  detail);
 	else if (is_final && !s->message && strcmp(code, "approval_required") == 0)
-		s->message = xasprintf("Waits for a person's approval, not run: %.700s Say what it is needed for; it can "
-				       "be tried again once it is approved.",
-				       detail);
+		s->message =
+			xasprintf("Waits for a person's approval, not run: %.700s Say what it is needed for; it can "
+				  "be tried again once it is approved.",
+				  detail);
 	else if (is_final && !s->message)
 		s->message = xasprintf("The command was refused: %.300s", *detail ? detail : code);
 	if (is_final)

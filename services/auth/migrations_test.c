@@ -30,12 +30,11 @@ static const char *const samples[] = {
 	"line', "
 	"'00', 1)",
 
-	"insert into idempotency_keys (user_id, idem_key, request_hash, status, response, created_at) values ('u1', "
-	"'key', "
-	"'00', 201, '{}', 1)",
+	"insert into idempotency_keys (user_id, idem_key, request_hash, status, response, created_at) "
+	"values ('u1', 'key', '00', 201, '{}', 1)",
 
-	"insert into revocations (number, kind, subject, rights, permissions, reason, revoked_at) values (1, 'user', "
-	"'u1', 2, '[]', 'rights_changed', 1)",
+	"insert into revocations (number, kind, subject, rights, permissions, reason, revoked_at) "
+	"values (1, 'user', 'u1', 2, '[]', 'rights_changed', 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

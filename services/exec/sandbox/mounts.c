@@ -226,7 +226,7 @@ static int mount_tmpfs(const char *to, uint64_t size, unsigned long flags, const
  * fs/namespace.c). */
 static int keep_outer_proc(const struct sandbox_host *host)
 {
-	return host->proc && host->owns_userns ? bind_path("/proc", 0, OUTER_PROC + 1) : 0;
+	return host->proc && host->owns_userns ? bind_path("/proc", 0, &OUTER_PROC[1]) : 0;
 }
 
 static int mount_proc(const struct sandbox_host *host)
