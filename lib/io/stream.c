@@ -25,6 +25,13 @@ enum stream_state {
 	STREAM_CLOSING,   /* waits for libuv's close callback */
 };
 
+/* What the kernel did not take at once; apart from the stream, since most never need it. */
+struct unsent {
+	uv_write_t write;
+	struct stream *stream;
+	struct out_queue queue;
+};
+
 struct stream {
 	union {
 		uv_handle_t handle;
@@ -37,7 +44,7 @@ struct stream {
 	void *owner;
 	enum stream_state state;
 	bool is_unix, is_reading;
-	bool is_writing;    /* a uv_write is under way with the queue that is not `current` */
+	bool is_writing;    /* a uv_write is under way with the queue of `unsent` */
 	bool is_above;      /* said so to the owner: he waits for on_drain */
 	bool want_shutdown; /* once everything is written */
 	bool has_ended;     /* the peer's end or an error was seen */
@@ -45,12 +52,10 @@ struct stream {
 	bool is_broken;     /* nothing can be written any more */
 	int end_err;        /* for an on_end that is put off */
 	size_t high_water;
-	unsigned current; /* the queue that collects */
-	struct out_queue out[2];
+	struct out_queue out;     /* collects */
+	struct unsent *unsent;    /* NULL: the kernel has always taken everything at once */
 	struct later turn;        /* flush, and the on_end that is put off */
 	struct deadline deadline; /* of flushing and lingering */
-	uv_write_t write;
-	uv_shutdown_t shutdown;
 	char peer[INET6_ADDRSTRLEN];
 };
 
@@ -59,7 +64,7 @@ static void linger(struct stream *s);
 
 static struct out_queue *queue(struct stream *s)
 {
-	return &s->out[s->current];
+	return &s->out;
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -68,8 +73,10 @@ static void on_closed(uv_handle_t *handle)
 
 	if (s->events && s->events->on_close)
 		s->events->on_close(s->owner);
-	out_queue_deinit(&s->out[0]);
-	out_queue_deinit(&s->out[1]);
+	out_queue_deinit(&s->out);
+	if (s->unsent)
+		out_queue_deinit(&s->unsent->queue);
+	free(s->unsent);
 	free(s);
 }
 
@@ -96,8 +103,18 @@ static void fail(struct stream *s, int err)
 
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
-	(void)req;
 	(void)status; /* a peer that is gone shows by reading */
+	free(req);
+}
+
+static int shutdown_stream(struct stream *s)
+{
+	uv_shutdown_t *req = xmalloc(sizeof(*req));
+	int r = uv_shutdown(req, &s->u.stream, on_shutdown);
+
+	if (r < 0)
+		free(req);
+	return r;
 }
 
 /* Everything is written: what was waiting for that happens. */
@@ -107,7 +124,7 @@ static void on_all_written(struct stream *s)
 		linger(s);
 	} else if (s->want_shutdown) {
 		s->want_shutdown = false;
-		uv_shutdown(&s->shutdown, &s->u.stream, on_shutdown);
+		shutdown_stream(s);
 	}
 }
 
@@ -122,10 +139,10 @@ static void tell_drained(struct stream *s)
 
 static void on_written(uv_write_t *req, int status)
 {
-	struct stream *s = container_of(req, struct stream, write);
+	struct stream *s = container_of(req, struct unsent, write)->stream;
 
 	s->is_writing = false;
-	out_queue_clear(&s->out[!s->current]);
+	out_queue_clear(&s->unsent->queue);
 	if (s->state == STREAM_CLOSING)
 		return;
 	if (status < 0) {
@@ -146,7 +163,11 @@ static void write_rest(struct stream *s)
 	int r;
 
 	n = out_queue_front(q, bufs, n);
-	r = uv_write(&s->write, &s->u.stream, bufs, n, on_written);
+	if (!s->unsent) {
+		s->unsent = xcalloc(1, sizeof(*s->unsent));
+		s->unsent->stream = s;
+	}
+	r = uv_write(&s->unsent->write, &s->u.stream, bufs, n, on_written);
 	if (bufs != few)
 		free(bufs);
 	if (r < 0) {
@@ -154,7 +175,11 @@ static void write_rest(struct stream *s)
 		return;
 	}
 	s->is_writing = true;
-	s->current = !s->current;
+
+	struct out_queue empty = s->unsent->queue;
+
+	s->unsent->queue = *q;
+	*q = empty;
 }
 
 static void flush(struct stream *s)
@@ -272,7 +297,18 @@ void stream_set_high_water(struct stream *s, size_t bytes)
 
 size_t stream_queued(const struct stream *s)
 {
-	return s->out[s->current].total + (s->is_writing ? uv_stream_get_write_queue_size(&s->u.stream) : 0);
+	return s->out.total + (s->is_writing ? uv_stream_get_write_queue_size(&s->u.stream) : 0);
+}
+
+void stream_trim(struct stream *s)
+{
+	if (s->out.total > 0 || s->is_writing)
+		return;
+	out_queue_deinit(&s->out);
+	if (s->unsent)
+		out_queue_deinit(&s->unsent->queue);
+	free(s->unsent);
+	s->unsent = NULL;
 }
 
 void stream_shutdown(struct stream *s)
@@ -368,7 +404,7 @@ static void on_deadline(struct deadline *d)
 static void linger(struct stream *s)
 {
 	s->state = STREAM_LINGERING;
-	if (s->has_ended || uv_shutdown(&s->shutdown, &s->u.stream, on_shutdown) < 0) {
+	if (s->has_ended || shutdown_stream(s) < 0) {
 		close_now(s);
 		return;
 	}
