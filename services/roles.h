@@ -10,6 +10,6 @@ int exec_main(const struct options *options);
 int socket_main(const struct options *options);
 int demo_main(const struct options *options);
 
-/* Prints what this machine gives exec's sandbox, each layer with how to get it if it is missing. level: NULL = the option
- * sandbox_level. Returns whether commands would run. */
+/* Prints what this machine gives exec's sandbox, each layer with how to get it if it is missing. level: NULL = the
+ * option sandbox_level. Returns whether commands would run. */
 bool exec_doctor(const struct options *options, const char *level, bool is_json);

@@ -279,7 +279,8 @@ int wire_read_run(struct arena *a, struct str data, struct target_request *ret)
 	what = get_texts(&r, a);
 	s->env = get_texts(&r, a);
 	s->input = get_bytes(&r);
-	if (ended(&r) < 0 || !what[0] || (is_script && what[1]) || (!is_script && !what[0][0] && (!what[1] || !what[2])) || !makes_sense(s, &req))
+	if (ended(&r) < 0 || !what[0] || (is_script && what[1]) ||
+	    (!is_script && !what[0][0] && (!what[1] || !what[2])) || !makes_sense(s, &req))
 		return -EBADMSG;
 	s->plan = what[0][0] ? NULL : what;
 	s->script = is_script ? what[0] : s->plan ? "" : NULL;
