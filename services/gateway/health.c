@@ -12,8 +12,8 @@
 #define ANSWER_MAX 65536
 
 struct check {
-	struct list link; /* in health.checks */
-	struct health *health;
+	struct list link;          /* in health.checks */
+	struct health *health;     /* NULL: nobody wants the answer any more */
 	struct endpoint *endpoint; /* referenced */
 	struct http_pool *pool;
 	struct http_fetch *fetch; /* under way, or NULL */
@@ -31,12 +31,20 @@ struct health {
 
 static void check_free(struct check *c)
 {
-	if (c->fetch)
-		http_fetch_cancel(c->fetch);
-	list_remove(&c->link);
 	http_pool_free(c->pool);
 	endpoint_unref(c->endpoint);
 	free(c);
+}
+
+/* Its memory waits for the end of the question that is under way. */
+static void check_stop(struct check *c)
+{
+	list_remove(&c->link);
+	c->health = NULL;
+	if (c->fetch)
+		http_fetch_cancel(c->fetch);
+	else
+		check_free(c);
 }
 
 static void tell(const struct check *c, bool is_down)
@@ -73,7 +81,9 @@ static void on_fetched(void *arg, int err, int status, struct str body)
 	struct check *c = arg;
 
 	c->fetch = NULL;
-	if (err != -ECANCELED)
+	if (!c->health)
+		check_free(c);
+	else if (err != -ECANCELED)
 		judge(c, !err && status >= 200 && status < 400);
 }
 
@@ -130,7 +140,7 @@ static void compare(struct health *h)
 	pthread_mutex_unlock(&u->lock);
 	list_foreach (c, &h->checks, struct check, link)
 		if (!c->is_seen)
-			check_free(c);
+			check_stop(c);
 }
 
 static void on_next(struct deadline *at)
@@ -166,7 +176,7 @@ void health_free(struct health *h)
 	if (!h)
 		return;
 	list_foreach (c, &h->checks, struct check, link)
-		check_free(c);
+		check_stop(c);
 	deadline_clear(&h->next);
 	free(h);
 }
