@@ -1,43 +1,28 @@
 // Hosts that a command may reach: by policy or approval, by name, at addresses that were looked at. dnsmasq answers for the names.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { readFileSync, readdirSync, statSync } from 'node:fs';
 import http from 'node:http';
-import dgram from 'node:dgram';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { Dnsmasq } from '../lib/dnsmasq.mjs';
 import { startRole } from '../lib/platform.mjs';
 
-let auth, exec, admin, bob, origin, port, dns, place;
-
-const freePort = () =>
-  new Promise((done) => {
-    const s = dgram.createSocket('udp4').bind(0, '127.0.0.1', () => {
-      const { port: found } = s.address();
-      s.close(() => done(found));
-    });
-  });
-
-async function startNames() {
-  const at = await freePort();
-  place = mkdtempSync(join(tmpdir(), 'ogent-names-'));
-  writeFileSync(join(place, 'conf'), `port=${at}\nlisten-address=127.0.0.1\nbind-interfaces\nno-resolv\nno-hosts\nuser=root\npid-file=\n` +
-    'address=/good.test/127.0.0.1\naddress=/evilgood.test/127.0.0.1\naddress=/inner.test/10.9.8.7\naddress=/meta.test/169.254.169.254\n' +
-    'host-record=mixed.test,127.0.0.1\nhost-record=mixed.test,10.9.8.7\nlocal=/test/\n');
-  dns = spawn('/usr/sbin/dnsmasq', ['--keep-in-foreground', `--conf-file=${join(place, 'conf')}`], { stdio: ['ignore', 'ignore', 'inherit'] });
-  return at;
-}
+let auth, exec, admin, bob, origin, port, dns;
 
 before(async () => {
-  const names = await startNames();
+  dns = await Dnsmasq.start([
+    ...['good.test/127.0.0.1', 'evilgood.test/127.0.0.1', 'inner.test/10.9.8.7', 'meta.test/169.254.169.254'].map((a) => `address=/${a}`),
+    'host-record=mixed.test,127.0.0.1',
+    'host-record=mixed.test,10.9.8.7',
+  ]);
   origin = http.createServer((req, res) => res.end(`${req.method} ${req.headers.host} ${req.url}`));
   await new Promise((done) => origin.listen(0, '127.0.0.1', done));
   ({ port } = origin.address());
   auth = await startRole('auth');
-  exec = await startRole('exec', { data: auth.data, env: { OGENT_EXEC_NETWORK_DNS: `127.0.0.1:${names}`, OGENT_EXEC_NETWORK_INNER: '127.0.0.1' } });
+  exec = await startRole('exec', { data: auth.data, env: { OGENT_EXEC_NETWORK_DNS: dns.address, OGENT_EXEC_NETWORK_INNER: '127.0.0.1' } });
   admin = (await auth.setUp()).access_token;
   const login = { email: 'bob@example.org', password: 'a quiet river under stones' };
   assert.equal((await auth.api('POST', '/api/users', { name: 'Bob', roles: ['member'], ...login }, admin)).status, 201);
@@ -53,8 +38,7 @@ after(async () => {
   await exec?.stop();
   await auth?.stop();
   origin?.close();
-  dns?.kill();
-  if (place) rmSync(place, { recursive: true, force: true });
+  await dns?.stop();
 });
 
 const run = (body, token = bob) => exec.api('POST', '/api/commands?output=8192', { wait_ms: 60000, ...body }, token);

@@ -4,6 +4,9 @@
 #include "policy/judge.h"
 #include "policy/plan.h"
 
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
 static struct policy *minimal;
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
