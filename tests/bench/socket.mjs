@@ -4,7 +4,7 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { generateKeyPairSync, randomUUID } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,6 +14,8 @@ import { freePort, ogent, request } from '../lib/platform.mjs';
 
 const SUBSCRIBERS = 1000;
 const MESSAGES = 1500;
+// The peers that need several times as long per delivery get fewer messages and rounds.
+const SLOW = { messages: 400, rounds: 3 };
 const WINDOW = 4;
 const IDLE = 10000;
 const SIZE = 128;
@@ -51,7 +53,7 @@ function padded(wrap, size = SIZE) {
 	return MARK + 'x'.repeat(Math.max(size - bare - MARK.length, 0));
 }
 
-// ---- The parties: {name, pid, port, hello, ready, publisher, publisherReady, message} ----
+// ---- The parties: {pid, port, hello, ready, publisher, publisherReady, message, messages?} ----
 
 function compile(dir, name) {
 	const program = join(dir, name);
@@ -63,7 +65,7 @@ async function startBare(program) {
 	const child = start(cpus[0], program, [], { stdio: ['ignore', 'pipe', 'inherit'] });
 	const port = Number(await line(child));
 	const hello = { hello: [`GET /subscribe HTTP/1.1\r\n${UPGRADE}`], ready: ['101 Switching'], publisher: [`GET /publish HTTP/1.1\r\n${UPGRADE}`] };
-	return { name: 'bare C', pid: child.pid, port, ...hello, publisherReady: ['101 Switching'], message: frame(padded((t) => t)) };
+	return { pid: child.pid, port, ...hello, publisherReady: ['101 Switching'], message: frame(padded((t) => t)) };
 }
 
 // A Node program that fans out what one client sends; what it writes on its output is its port.
@@ -71,7 +73,7 @@ async function startNode(dir, name, code, party) {
 	const file = join(dir, `${name}.mjs`);
 	writeFileSync(file, code);
 	const child = start(cpus[0], process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
-	return { name, pid: child.pid, port: Number(await line(child)), ...party };
+	return { pid: child.pid, port: Number(await line(child)), messages: SLOW.messages, ...party };
 }
 
 const module = (name) => JSON.stringify(join(import.meta.dirname, '../node_modules', name));
@@ -137,9 +139,9 @@ location /pub { nchan_publisher http; nchan_channel_id one; nchan_message_buffer
 		if (pids) child.workerPid = Number(pids.trim().split('\n')[0]);
 	}
 	return {
-		name: 'nchan',
 		pid: child.workerPid,
 		port,
+		messages: SLOW.messages,
 		hello: [`GET /sub HTTP/1.1\r\n${UPGRADE}`],
 		ready: ['101 Switching'],
 		message: post('/pub', padded((t) => t)),
@@ -150,8 +152,9 @@ location /pub { nchan_publisher http; nchan_channel_id one; nchan_message_buffer
 async function startKeys(publicKey) {
 	const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'bench', use: 'sig', alg: 'EdDSA' };
 	const server = http.createServer((req, res) => {
+		res.statusCode = req.url === '/.well-known/jwks.json' ? 200 : 404;
 		res.setHeader('content-type', 'application/json');
-		res.end(req.url === '/.well-known/jwks.json' ? JSON.stringify({ keys: [jwk] }) : '{}');
+		res.end(JSON.stringify({ keys: [jwk] }));
 	});
 	await new Promise((done) => server.listen(0, '127.0.0.1', done));
 	server.unref();
@@ -183,12 +186,26 @@ async function startOgent(dir, name, env = {}) {
 	while ((await request({ host: '127.0.0.1', port }, 'GET', '/readyz').catch(() => null))?.status !== 200) await sleep(10);
 	const wrap = (t) => `{"type":"event","room":"channel:bench","offset":1000,"event":{"t":"${t}"}}`;
 	return {
-		name: 'ogent',
 		pid: child.pid,
 		port,
+		token,
 		hello: [`GET /ws HTTP/1.1\r\n${UPGRADE}`, frame(JSON.stringify({ type: 'auth', token })), frame('{"type":"join","room":"channel:bench","id":1}')],
 		ready: ['101 Switching', '"ready"', '"id":1}'],
-		message: post('/api/publish', `{"events":[{"rooms":["channel:bench"],"event":{"t":"${padded(wrap)}"}}]}`, `Authorization: Bearer ${token}\r\n`),
+		message: published(wrap, token),
+	};
+}
+
+const published = (wrap, token) => post('/api/publish', `{"events":[{"rooms":["channel:bench"],"event":{"t":"${padded(wrap)}"}}]}`, `Authorization: Bearer ${token}\r\n`);
+
+// The same service with clients of Socket.IO.
+async function startOgentSocketIo(dir, name) {
+	const party = await startOgent(dir, name);
+	const wrap = (t) => `42["event",{"type":"event","room":"channel:bench","offset":1000,"event":{"t":"${t}"}},"1000"]`;
+	return {
+		...party,
+		hello: [SOCKETIO, frame(`40${JSON.stringify({ token: party.token })}`), frame('420["join",{"room":"channel:bench"}]')],
+		ready: ['"sid"', '40{', '430['],
+		message: published(wrap, party.token),
 	};
 }
 
@@ -217,21 +234,22 @@ const lines = (dir, list) => file(dir, list.join('\n'));
 async function fanOut(dir, load, party) {
 	// A publisher over HTTP has nothing to say before.
 	const publisher = party.publisher ?? ['GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'];
-	const args = [party.port, SUBSCRIBERS, parts(dir, party.hello), lines(dir, party.ready), parts(dir, publisher), lines(dir, party.publisherReady ?? ['HTTP/1.1 ']), file(dir, party.message), MESSAGES, WINDOW];
+	const messages = party.messages ?? MESSAGES;
+	const args = [party.port, SUBSCRIBERS, parts(dir, party.hello), lines(dir, party.ready), parts(dir, publisher), lines(dir, party.publisherReady ?? ['HTTP/1.1 ']), file(dir, party.message), messages, WINDOW];
 	const child = start(cpus[1], load, args.map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
-	if ((await line(child)) !== 'ready') throw new Error(`${party.name}: the subscribers are not ready`);
+	if ((await line(child)) !== 'ready') throw new Error('the subscribers are not ready');
 	const before = cpuUs(party.pid);
 	child.stdin.write('\n');
 	const text = await line(child);
 	const [deliveries, seconds, p50, p99] = text.split(' ').map(Number);
-	if (deliveries !== SUBSCRIBERS * MESSAGES) throw new Error(`${party.name}: ${text}`);
+	if (deliveries !== SUBSCRIBERS * messages) throw new Error(`not all was delivered: ${text}`);
 	return { cpu: (cpuUs(party.pid) - before) / deliveries, perSecond: deliveries / seconds, p50, p99 };
 }
 
 async function idleBytes(dir, load, party, hello, ready) {
 	const before = rssBytes(party.pid);
 	const child = start(cpus[1], load, [party.port, IDLE, parts(dir, hello), lines(dir, ready)].map(String), { stdio: ['pipe', 'pipe', 'inherit'] });
-	if ((await line(child)) !== 'ready') throw new Error(`${party.name}: the connections are not there`);
+	if ((await line(child)) !== 'ready') throw new Error('the connections are not there');
 	const bytes = (rssBytes(party.pid) - before) / IDLE;
 	child.stdin.end();
 	await new Promise((done) => child.on('close', done));
@@ -252,14 +270,45 @@ function shared(run) {
 	};
 }
 
+// A party that is started at its first run.
+function lazily(dir, load, start) {
+	let party;
+	return async () => fanOut(dir, load, (party ??= await start()));
+}
+
+// What is not installed is left out, and said.
+function isHere(name, files, hint) {
+	const missing = files.find((f) => !existsSync(f));
+	if (missing) console.error(`bench: the figures beside ${name} are left out: there is no ${missing} (${hint})`);
+	return !missing;
+}
+
+const moduleFile = (name) => join(import.meta.dirname, '../node_modules', name, 'package.json');
+
 export async function figures() {
 	const dir = mkdtempSync(join(tmpdir(), 'ogent-bench-socket-'));
 	const load = compile(dir, 'subscribers');
-	const parties = { bare: await startBare(compile(dir, 'fanout')), ws: await startWs(dir), socketio: await startSocketIo(dir), nchan: await startNchan(dir), ogent: await startOgent(dir, 'data') };
-	const run = Object.fromEntries(Object.entries(parties).map(([name, p]) => [name, shared(() => fanOut(dir, load, p))]));
+	const bare = compile(dir, 'fanout');
+	const once = (start) => async () => {
+		const party = await start(dir, `once-${++files}`);
+		try {
+			return await fanOut(dir, load, party);
+		} finally {
+			process.kill(party.pid, 'SIGKILL');
+		}
+	};
+	const run = {
+		'bare C': shared(lazily(dir, load, () => startBare(bare))),
+		ws: shared(lazily(dir, load, () => startWs(dir))),
+		'socket.io': shared(lazily(dir, load, () => startSocketIo(dir))),
+		nchan: shared(lazily(dir, load, () => startNchan(dir))),
+		ogent: shared(lazily(dir, load, () => startOgent(dir, 'data'))),
+		// Anew each time: those who left without a word would stay in the channel for a while, as they may come back.
+		'ogent, Socket.IO': shared(once(startOgentSocketIo)),
+	};
 	const figure = (name, unit, own, peer, pick, more) => {
 		const of = (who) => run[who](`${name} ${who}`, pick);
-		return { name: `socket.fanout.${name}`, unit, sample: of(own), peer: { name: parties[peer].name, sample: of(peer) }, ...more };
+		return { name: `socket.fanout.${name}`, unit, sample: of(own), peer: { name: peer, sample: of(peer) }, ...more };
 	};
 	const idle = async (hello, ready, env) => {
 		const party = await startOgent(dir, `idle-${++files}`, env);
@@ -269,18 +318,22 @@ export async function figures() {
 	};
 	const cpu = (r) => r.cpu;
 	const perSecond = (r) => r.perSecond;
+	const slow = { rounds: SLOW.rounds };
+	const install = 'npm ci in tests/';
 	return {
 		figures: [
-			figure('ws.cpu_per_delivery', 'us', 'ogent', 'bare', cpu),
-			figure('ws.cpu_per_delivery_npm_ws', 'us', 'ogent', 'ws', cpu, { rounds: 3 }),
-			figure('ws.cpu_per_delivery_socket_io', 'us', 'ogent', 'socketio', cpu, { rounds: 3 }),
-			figure('ws.cpu_per_delivery_nchan', 'us', 'ogent', 'nchan', cpu, { rounds: 3 }),
-			figure('ws.per_second', '1/s', 'ogent', 'bare', perSecond),
-			figure('p50', 'ms', 'ogent', 'bare', (r) => r.p50),
-			figure('p99', 'ms', 'ogent', 'bare', (r) => r.p99),
+			figure('ws.cpu_per_delivery', 'us', 'ogent', 'bare C', cpu),
+			figure('socketio.cpu_per_delivery', 'us', 'ogent, Socket.IO', 'bare C', cpu),
+			isHere('ws', [moduleFile('ws')], install) && figure('ws.cpu_per_delivery_npm_ws', 'us', 'ogent', 'ws', cpu, slow),
+			isHere('socket.io', [moduleFile('socket.io')], install) && figure('socketio.cpu_per_delivery_socket_io', 'us', 'ogent, Socket.IO', 'socket.io', cpu, slow),
+			isHere('nchan', ['/usr/sbin/nginx', '/usr/lib/nginx/modules/ngx_nchan_module.so'], 'package libnginx-mod-nchan') &&
+				figure('ws.cpu_per_delivery_nchan', 'us', 'ogent', 'nchan', cpu, slow),
+			figure('ws.per_second', '1/s', 'ogent', 'bare C', perSecond),
+			figure('p50', 'ms', 'ogent', 'bare C', (r) => r.p50),
+			figure('p99', 'ms', 'ogent', 'bare C', (r) => r.p99),
 			{ name: 'socket.idle_bytes', unit: 'bytes', rounds: 1, sample: () => idle((p) => p.hello.slice(0, 1), (p) => p.ready.slice(0, 1)) },
 			{ name: 'socket.idle_bytes_two_channels', unit: 'bytes', rounds: 1, sample: () => idle((p) => p.hello, (p) => p.ready) },
-		],
+		].filter(Boolean),
 		close: async () => {
 			for (const c of children) c.kill('SIGKILL');
 			rmSync(dir, { recursive: true, force: true });
