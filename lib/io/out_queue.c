@@ -6,6 +6,11 @@
 
 #define KEEP_BYTES 4096 /* of an empty queue's memory */
 #define KEEP_PIECES 8
+#define KEEP_QUEUES 4096    /* that nobody has: a broadcast's subscribers need one each for a turn */
+#define KEEP_WITH_BYTES 256 /* of them */
+
+static _Thread_local struct out_queue *unused;
+static _Thread_local unsigned n_unused;
 
 static void release(struct out_piece *p)
 {
@@ -79,15 +84,13 @@ void out_queue_consume(struct out_queue *q, size_t n)
 		else
 			q->start += n;
 	}
-	if (q->first == q->end)
-		out_queue_clear(q);
 }
 
-void out_queue_clear(struct out_queue *q)
+static void clear(struct out_queue *q)
 {
 	while (q->first < q->end)
 		release(&q->pieces[q->first++]);
-	if (q->bytes.cap > KEEP_BYTES)
+	if (q->bytes.cap > KEEP_BYTES || n_unused >= KEEP_WITH_BYTES)
 		buf_deinit(&q->bytes);
 	else
 		buf_clear(&q->bytes);
@@ -100,11 +103,40 @@ void out_queue_clear(struct out_queue *q)
 	q->start = q->total = 0;
 }
 
-void out_queue_deinit(struct out_queue *q)
+static void queue_free(struct out_queue *q)
 {
-	out_queue_clear(q);
 	buf_deinit(&q->bytes);
 	free(q->pieces);
-	q->pieces = NULL;
-	q->cap = 0;
+	free(q);
+}
+
+struct out_queue *out_queue_take(void)
+{
+	struct out_queue *q = unused;
+
+	if (!q)
+		return xcalloc(1, sizeof(*q));
+	unused = q->next;
+	n_unused--;
+	return q;
+}
+
+void out_queue_give(struct out_queue *q)
+{
+	if (!q)
+		return;
+	clear(q);
+	if (n_unused >= KEEP_QUEUES) {
+		queue_free(q);
+		return;
+	}
+	q->next = unused;
+	unused = q;
+	n_unused++;
+}
+
+void out_queue_thread_end(void)
+{
+	while (unused)
+		queue_free(out_queue_take());
 }

@@ -16,6 +16,8 @@
 #define FLUSH_MS 5000
 #define LINGER_MS 2000
 #define READ_SIZE (64 * 1024)
+#define JOINED 4096    /* several pieces that are together no longer than this are copied into one */
+#define KEEP_WRITES 64 /* requests to libuv that nobody has */
 
 /* What the stream does besides reading and writing. */
 enum stream_state {
@@ -23,13 +25,6 @@ enum stream_state {
 	STREAM_FLUSHING,  /* stream_close was called: waits for the queue to be written */
 	STREAM_LINGERING, /* our side has ended: waits for the peer's end */
 	STREAM_CLOSING,   /* waits for libuv's close callback */
-};
-
-/* What the kernel did not take at once; apart from the stream, since most never need it. */
-struct unsent {
-	uv_write_t write;
-	struct stream *stream;
-	struct out_queue queue;
 };
 
 struct stream {
@@ -44,7 +39,7 @@ struct stream {
 	void *owner;
 	enum stream_state state;
 	bool is_unix, is_reading;
-	bool is_writing;    /* a uv_write is under way with the queue of `unsent` */
+	bool is_writing;    /* a uv_write is under way with what was queued before */
 	bool is_above;      /* said so to the owner: he waits for on_drain */
 	bool want_shutdown; /* once everything is written */
 	bool has_ended;     /* the peer's end or an error was seen */
@@ -52,8 +47,7 @@ struct stream {
 	bool is_broken;     /* nothing can be written any more */
 	int end_err;        /* for an on_end that is put off */
 	size_t high_water;
-	struct out_queue out;     /* collects */
-	struct unsent *unsent;    /* NULL: the kernel has always taken everything at once */
+	struct out_queue *out;    /* what is to be written; NULL: nothing */
 	struct later turn;        /* flush, and the on_end that is put off */
 	struct deadline deadline; /* of flushing and lingering */
 	char peer[INET6_ADDRSTRLEN];
@@ -62,9 +56,52 @@ struct stream {
 static void flush(struct stream *s);
 static void linger(struct stream *s);
 
+/* What the kernel did not take at once. */
+struct rest {
+	uv_write_t req;
+	struct stream *stream;
+	struct out_queue *queue;
+	struct rest *next; /* of those that nobody has */
+};
+
+static _Thread_local struct rest *unused_rests;
+static _Thread_local unsigned n_unused_rests;
+
+static struct rest *rest_take(void)
+{
+	struct rest *r = unused_rests;
+
+	if (!r)
+		return xmalloc(sizeof(*r));
+	unused_rests = r->next;
+	n_unused_rests--;
+	return r;
+}
+
+static void rest_give(struct rest *r)
+{
+	if (n_unused_rests >= KEEP_WRITES) {
+		free(r);
+		return;
+	}
+	r->next = unused_rests;
+	unused_rests = r;
+	n_unused_rests++;
+}
+
 static struct out_queue *queue(struct stream *s)
 {
-	return &s->out;
+	if (!s->out)
+		s->out = out_queue_take();
+	return s->out;
+}
+
+static void drop_queue(struct stream *s)
+{
+	struct out_queue *q = s->out;
+
+	s->out = NULL;
+	out_queue_give(q);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -73,10 +110,7 @@ static void on_closed(uv_handle_t *handle)
 
 	if (s->events && s->events->on_close)
 		s->events->on_close(s->owner);
-	out_queue_deinit(&s->out);
-	if (s->unsent)
-		out_queue_deinit(&s->unsent->queue);
-	free(s->unsent);
+	drop_queue(s);
 	free(s);
 }
 
@@ -85,7 +119,7 @@ static void close_now(struct stream *s)
 	s->state = STREAM_CLOSING;
 	later_clear(&s->turn);
 	deadline_clear(&s->deadline);
-	out_queue_clear(queue(s));
+	drop_queue(s);
 	uv_close(&s->u.handle, on_closed);
 }
 
@@ -95,7 +129,7 @@ static void fail(struct stream *s, int err)
 	s->is_broken = true;
 	s->has_ended = true;
 	s->end_err = err;
-	out_queue_clear(queue(s));
+	drop_queue(s);
 	uv_read_stop(&s->u.stream);
 	s->is_reading = false;
 	later_set(s->wheel, &s->turn);
@@ -103,11 +137,10 @@ static void fail(struct stream *s, int err)
 
 static void on_shutdown(uv_shutdown_t *req, int status)
 {
-	(void)status; /* a peer that is gone shows by reading */
-	free(req);
+	free(req); /* a peer that is gone shows by reading */
 }
 
-static int shutdown_stream(struct stream *s)
+static int end_our_side(struct stream *s)
 {
 	uv_shutdown_t *req = xmalloc(sizeof(*req));
 	int r = uv_shutdown(req, &s->u.stream, on_shutdown);
@@ -124,7 +157,7 @@ static void on_all_written(struct stream *s)
 		linger(s);
 	} else if (s->want_shutdown) {
 		s->want_shutdown = false;
-		shutdown_stream(s);
+		end_our_side(s);
 	}
 }
 
@@ -139,10 +172,12 @@ static void tell_drained(struct stream *s)
 
 static void on_written(uv_write_t *req, int status)
 {
-	struct stream *s = container_of(req, struct unsent, write)->stream;
+	struct rest *rest = container_of(req, struct rest, req);
+	struct stream *s = rest->stream;
 
 	s->is_writing = false;
-	out_queue_clear(&s->unsent->queue);
+	out_queue_give(rest->queue);
+	rest_give(rest);
 	if (s->state == STREAM_CLOSING)
 		return;
 	if (status < 0) {
@@ -154,52 +189,65 @@ static void on_written(uv_write_t *req, int status)
 	tell_drained(s);
 }
 
-/* Gives the kernel what it does not take now; the other queue collects meanwhile. */
+/* Gives the kernel what it does not take now; another queue collects meanwhile. */
 static void write_rest(struct stream *s)
 {
-	struct out_queue *q = queue(s);
+	struct out_queue *q = s->out;
 	unsigned n = q->end - q->first;
 	uv_buf_t few[MAX_PIECES], *bufs = n <= MAX_PIECES ? few : xmalloc(n * sizeof(*bufs));
+	struct rest *rest = rest_take();
 	int r;
 
 	n = out_queue_front(q, bufs, n);
-	if (!s->unsent) {
-		s->unsent = xcalloc(1, sizeof(*s->unsent));
-		s->unsent->stream = s;
-	}
-	r = uv_write(&s->unsent->write, &s->u.stream, bufs, n, on_written);
+	rest->stream = s;
+	rest->queue = q;
+	r = uv_write(&rest->req, &s->u.stream, bufs, n, on_written);
 	if (bufs != few)
 		free(bufs);
 	if (r < 0) {
+		rest_give(rest);
 		fail(s, r);
 		return;
 	}
 	s->is_writing = true;
+	s->out = NULL;
+}
 
-	struct out_queue empty = s->unsent->queue;
+/* Offers the kernel the front of the queue. One short copy costs less than a list of pieces does. */
+static int offer(struct stream *s, const struct out_queue *q, size_t *ret_offered)
+{
+	uv_buf_t bufs[MAX_PIECES];
+	unsigned n = out_queue_front(q, bufs, MAX_PIECES);
+	char joined[JOINED];
+	size_t at = 0;
 
-	s->unsent->queue = *q;
-	*q = empty;
+	for (unsigned i = 0; i < n; i++) {
+		if (n > 1 && q->total <= JOINED)
+			memcpy(joined + at, bufs[i].base, bufs[i].len);
+		at += bufs[i].len;
+	}
+	*ret_offered = at;
+	if (n > 1 && q->total <= JOINED) {
+		bufs[0] = uv_buf_init(joined, (unsigned)at);
+		n = 1;
+	}
+	return uv_try_write(&s->u.stream, bufs, n);
 }
 
 static void flush(struct stream *s)
 {
-	struct out_queue *q = queue(s);
-	uv_buf_t bufs[MAX_PIECES];
+	struct out_queue *q = s->out;
+	size_t offered;
 
 	if (s->is_writing || s->is_broken)
 		return;
-	while (q->total > 0) {
-		unsigned n = out_queue_front(q, bufs, MAX_PIECES);
-		size_t offered = 0;
-		int r = uv_try_write(&s->u.stream, bufs, n);
+	while (q && q->total > 0) {
+		int r = offer(s, q, &offered);
 
 		if (r < 0 && r != UV_EAGAIN) {
 			fail(s, r);
 			return;
 		}
-		for (unsigned i = 0; i < n; i++)
-			offered += bufs[i].len;
 		if (r > 0)
 			out_queue_consume(q, (size_t)r);
 		if (r < 0 || (size_t)r < offered) {
@@ -207,6 +255,7 @@ static void flush(struct stream *s)
 			return;
 		}
 	}
+	drop_queue(s);
 	on_all_written(s);
 }
 
@@ -229,7 +278,7 @@ static void on_turn(struct later *l)
 
 static bool after_write(struct stream *s)
 {
-	if (queue(s)->total > 0 && !s->is_writing)
+	if (s->out && !s->is_writing)
 		later_set(s->wheel, &s->turn);
 	if (stream_queued(s) > s->high_water)
 		s->is_above = true;
@@ -264,8 +313,9 @@ bool stream_writev(struct stream *s, const struct str *parts, unsigned n)
 			taken = write_direct(s, parts, n);
 		if (s->is_broken)
 			return true;
+		total -= taken;
 	}
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < n && total > 0; i++) {
 		size_t skip = MIN(taken, parts[i].n);
 
 		out_queue_add(queue(s), parts[i].p + skip, parts[i].n - skip);
@@ -297,18 +347,7 @@ void stream_set_high_water(struct stream *s, size_t bytes)
 
 size_t stream_queued(const struct stream *s)
 {
-	return s->out.total + (s->is_writing ? uv_stream_get_write_queue_size(&s->u.stream) : 0);
-}
-
-void stream_trim(struct stream *s)
-{
-	if (s->out.total > 0 || s->is_writing)
-		return;
-	out_queue_deinit(&s->out);
-	if (s->unsent)
-		out_queue_deinit(&s->unsent->queue);
-	free(s->unsent);
-	s->unsent = NULL;
+	return (s->out ? s->out->total : 0) + (s->is_writing ? uv_stream_get_write_queue_size(&s->u.stream) : 0);
 }
 
 void stream_shutdown(struct stream *s)
@@ -333,6 +372,14 @@ void stream_thread_end(void)
 {
 	free(read_buffer);
 	read_buffer = NULL;
+	while (unused_rests) {
+		struct rest *r = unused_rests;
+
+		unused_rests = r->next;
+		free(r);
+	}
+	n_unused_rests = 0;
+	out_queue_thread_end();
 }
 
 static void on_end(struct stream *s, ssize_t n)
@@ -347,7 +394,7 @@ static void on_end(struct stream *s, ssize_t n)
 	}
 	if (n != UV_EOF) {
 		s->is_broken = true;
-		out_queue_clear(queue(s));
+		drop_queue(s);
 	}
 	if (s->has_told_end)
 		return;
@@ -404,7 +451,7 @@ static void on_deadline(struct deadline *d)
 static void linger(struct stream *s)
 {
 	s->state = STREAM_LINGERING;
-	if (s->has_ended || shutdown_stream(s) < 0) {
+	if (s->has_ended || end_our_side(s) < 0) {
 		close_now(s);
 		return;
 	}

@@ -44,8 +44,6 @@ size_t stream_queued(const struct stream *s);
 /* Whether the kernel holds neither bytes nor an end of file for us: the last look before a pooled connection is used
  * again, for what the loop has not seen yet. */
 bool stream_is_quiet(const struct stream *s);
-/* Gives back the memory that an empty queue keeps for the next write: for one of many that are idle. */
-void stream_trim(struct stream *s);
 /* Sends what is queued, then ends our side. */
 void stream_shutdown(struct stream *s);
 /* Drops what is queued (flush = false) or writes it out first, for at most 5 s, and then waits up to 2 s for the peer

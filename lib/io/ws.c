@@ -220,7 +220,6 @@ static void on_expire(struct deadline *d)
 		end(c, false);
 	} else if (c->is_awaiting) {
 		c->is_awaiting = false;
-		stream_trim(c->stream);
 		deadline_set(c->wheel, d, c->ping_ms - c->pong_ms);
 	} else {
 		c->is_awaiting = true;
@@ -236,7 +235,6 @@ static void on_early(struct later *l)
 	struct buf early = c->early;
 
 	c->early = BUF_INIT;
-	stream_trim(c->stream); /* the handshake is out */
 	stream_resume(c->stream);
 	if (early.n > 0)
 		on_data(c, early.p, early.n);
@@ -378,12 +376,6 @@ bool ws_send_shared(struct ws_conn *c, struct ws_shared *f)
 		f = shared_for(f, c->window);
 	ws_shared_ref(f);
 	return stream_write_shared(c->stream, f->bytes, f->n, release_shared, f);
-}
-
-void ws_trim(struct ws_conn *c)
-{
-	if (c->state == WS_OPEN)
-		stream_trim(c->stream);
 }
 
 size_t ws_queued(const struct ws_conn *c)

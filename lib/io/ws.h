@@ -84,8 +84,6 @@ void ws_set_owner(struct ws_conn *c, const struct ws_events *events, void *owner
 /* Both return false above the stream's high-water mark; once it is closing they do nothing and return true. */
 bool ws_send(struct ws_conn *c, enum ws_opcode op, const void *data, size_t n);
 bool ws_send_shared(struct ws_conn *c, struct ws_shared *f);
-/* Gives back memory that is kept for the next frame; pings do so by themselves. */
-void ws_trim(struct ws_conn *c);
 size_t ws_queued(const struct ws_conn *c);
 /* Starts the closing handshake; on_close follows, after 5 s in any case. No more
  * messages come. reason may be NULL; at most 123 bytes of it are sent. */

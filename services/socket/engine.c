@@ -207,11 +207,8 @@ void engine_take(struct engine_session *s, const struct engine_packet *p)
 	case ENGINE_MESSAGE: s->engine->events->on_message(s->owner, p->is_binary, p->data); break;
 	case ENGINE_CLOSE: polling_release(s); __attribute__((fallthrough));
 	case ENGINE_PING: engine_finish(s); break; /* only the server pings */
-	case ENGINE_PONG:
-		if (s->ws)
-			ws_trim(s->ws);
-		break;
 	case ENGINE_OPEN:
+	case ENGINE_PONG:
 	case ENGINE_UPGRADE:
 	case ENGINE_NOOP: break;
 	}
