@@ -171,6 +171,39 @@ static void a_slow_reader_holds_the_writer_up_and_gets_every_byte_in_order(void 
 	assert_true(stream_write(stream, "x", 1));
 }
 
+static void short_pieces_fill_the_kernel_and_arrive_whole_and_in_order(void **state)
+{
+	static char all[2000000];
+	size_t written = 0, read_by_peer = 0;
+	unsigned n_shared = 0;
+
+	for (size_t i = 0; i < sizeof(all); i++)
+		all[i] = byte_at(i);
+	for (unsigned i = 0; stream_queued(stream) < 50000; i++) {
+		size_t n = 1 + i % 200;
+
+		if (i % 3) {
+			stream_write_shared(stream, all + written, n, release, NULL);
+			n_shared++;
+		} else {
+			stream_write(stream, all + written, n);
+		}
+		written += n;
+		if (i % 97 < i / 97 % 97) /* few or many pieces in a turn */
+			turns(1);
+		assert_true(written < sizeof(all) - 200);
+	}
+	while (read_by_peer < written) {
+		struct str data = peer_read();
+
+		assert_memory_equal(data.p, all + read_by_peer, data.n);
+		read_by_peer += data.n;
+		turns(1);
+	}
+	assert_int_equal(stream_queued(stream), 0);
+	assert_int_equal(n_released, n_shared);
+}
+
 static void the_peers_end_comes_once(void **state)
 {
 	stream_resume(stream);
@@ -352,6 +385,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(writes_of_a_turn_go_out_together, setup, teardown),
 		cmocka_unit_test_setup_teardown(reading_starts_paused_and_can_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_slow_reader_holds_the_writer_up_and_gets_every_byte_in_order, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(short_pieces_fill_the_kernel_and_arrive_whole_and_in_order, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(the_peers_end_comes_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_write_to_nobody_ends_with_an_error_later, setup, teardown),
