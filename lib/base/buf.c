@@ -11,7 +11,7 @@ void buf_deinit(struct buf *b)
 	*b = BUF_INIT;
 }
 
-void buf_reserve(struct buf *b, size_t more)
+void buf_reserve_slow(struct buf *b, size_t more)
 {
 	size_t need;
 

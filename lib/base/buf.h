@@ -14,8 +14,14 @@ struct buf {
 #define BUF_INIT ((struct buf){0})
 
 void buf_deinit(struct buf *b);
-void buf_reserve(struct buf *b, size_t more);
-/* With room for it this is in line: lines and heads are made of many small pieces. */
+/* With room for it this and buf_add are in line: lines and heads are made of many small pieces. */
+void buf_reserve_slow(struct buf *b, size_t more);
+static inline void buf_reserve(struct buf *b, size_t more)
+{
+	if (more >= b->cap - b->n)
+		buf_reserve_slow(b, more);
+}
+
 void buf_add_slow(struct buf *b, const void *data, size_t n);
 static inline void buf_add(struct buf *b, const void *data, size_t n)
 {

@@ -1,5 +1,6 @@
 #include "base/id.h"
 
+#include <endian.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdatomic.h>
@@ -55,14 +56,21 @@ static void id_random(uint8_t *ret, size_t n)
 	memcpy(ret, pool + randombytes_SEEDBYTES + pool_left, n);
 }
 
-/* Lower case. hex_encode takes the same time for every value, which an id does not need, and more of it. */
-static char *put_hex(char *to, const uint8_t *b, size_t n)
+#define EVERY(byte) (UINT64_MAX / 255 * (byte))
+
+/* Lower case, the digits of four bytes at once. hex_encode takes the same time for every value, which an id does not
+ * need, and more of it. */
+static void put_hex(char *to, const uint8_t *b, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		*to++ = "0123456789abcdef"[b[i] >> 4];
-		*to++ = "0123456789abcdef"[b[i] & 15];
+	for (size_t i = 0; i < n; i += 4) {
+		uint64_t x = b[i] | (uint64_t)b[i + 1] << 16 | (uint64_t)b[i + 2] << 32 | (uint64_t)b[i + 3] << 48;
+		uint64_t letters;
+
+		x = (x >> 4 & UINT64_C(0x000f000f000f000f)) | (x & UINT64_C(0x000f000f000f000f)) << 8;
+		letters = (x + EVERY(6)) >> 4 & EVERY(1);
+		x = htole64(x + EVERY('0') + letters * ('a' - '9' - 1));
+		memcpy(to + 2 * i, &x, sizeof(x));
 	}
-	return to;
 }
 
 void id_hex(char ret[static 17])
@@ -71,7 +79,8 @@ void id_hex(char ret[static 17])
 
 	id_random(random, sizeof(random));
 	random[7] |= 1;
-	*put_hex(ret, random, sizeof(random)) = '\0';
+	put_hex(ret, random, sizeof(random));
+	ret[2 * sizeof(random)] = '\0';
 }
 
 /* RFC 9562 section 6.2, method 1: 48 bits of milliseconds and a 12-bit counter that starts at a random place in its
@@ -94,7 +103,7 @@ static uint64_t next_stamp(uint16_t seed)
 void id_new(char ret_id[static ID_SIZE])
 {
 	uint8_t b[16], random[10];
-	char *at = ret_id;
+	char hex[32];
 
 	id_random(random, sizeof(random));
 	uint64_t stamp = next_stamp((uint16_t)(random[0] << 8 | random[1]));
@@ -105,29 +114,29 @@ void id_new(char ret_id[static ID_SIZE])
 	memcpy(b + 8, random + 2, 8);
 	b[8] = (uint8_t)(0x80 | (b[8] & 0x3f));
 
-	for (size_t i = 0; i < sizeof(b); i++) {
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*at++ = '-';
-		at = put_hex(at, b + i, 1);
-	}
-	*at = '\0';
+	put_hex(hex, b, sizeof(b));
+	memcpy(ret_id, hex, 8);
+	memcpy(ret_id + 9, hex + 8, 4);
+	memcpy(ret_id + 14, hex + 12, 4);
+	memcpy(ret_id + 19, hex + 16, 4);
+	memcpy(ret_id + 24, hex + 20, 12);
+	ret_id[8] = ret_id[13] = ret_id[18] = ret_id[23] = '-';
+	ret_id[36] = '\0';
 }
 
 bool id_is_valid(struct str s)
 {
+	static const bool is_digit[256] = {['0' ... '9'] = true, ['a' ... 'f'] = true};
+
 	if (s.n != ID_SIZE - 1)
 		return false;
 	if (s.p[8] != '-' || s.p[13] != '-' || s.p[18] != '-' || s.p[23] != '-')
 		return false;
 
-	unsigned dashes = 0, odd = 0;
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-
-		dashes += c == '-';
-		odd |= (unsigned char)(c - '0') > 9 && (unsigned char)(c - 'a') > 5 && c != '-';
-	}
-	return !odd && dashes == 4;
+	size_t digits = 0;
+	for (size_t i = 0; i < s.n; i++)
+		digits += is_digit[(unsigned char)s.p[i]];
+	return digits == ID_SIZE - 1 - 4;
 }
 
 int64_t id_time_us(struct str id)

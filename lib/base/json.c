@@ -453,37 +453,30 @@ static void quote_char(struct buf *b, unsigned char c)
 
 #define EVERY(byte) (0x0101010101010101u * (byte))
 
-/* The high bit of each byte of x that is 0, and perhaps of bytes above such a one. */
-static uint64_t zeros(uint64_t x)
-{
-	return (x - EVERY(1)) & ~x & EVERY(0x80);
-}
-
-/* Eight bytes looked at together: this runs over every value of every log line. */
-static bool eight_are_plain(const char *p)
+/* Not 0 when one of eight bytes does not stand for itself: above 0x7e, below 0x20, or one of the two that JSON escapes.
+ * A byte sets its highest bit, or that of one behind it. */
+static uint64_t odd_bytes(const char *p)
 {
 	uint64_t x;
 
 	memcpy(&x, p, 8);
-	/* Above 0x7e; below 0x20; the two that JSON escapes. */
-	return !(((x & EVERY(0x80)) | ((x + EVERY(1)) & EVERY(0x80))) | ((x - EVERY(0x20)) & ~x & EVERY(0x80)) |
-		 zeros(x ^ EVERY('"')) | zeros(x ^ EVERY('\\')));
+	return (x | (x + EVERY(1)) | (x - EVERY(0x20)) | ((x ^ EVERY('"')) - EVERY(1)) |
+		((x ^ EVERY('\\')) - EVERY(1))) &
+	       EVERY(0x80);
 }
 
-/* Whether the text stands for itself: printable ASCII without quote and backslash. */
+/* Whether the text stands for itself: printable ASCII without quote and backslash. This runs over every value of every
+ * log line. */
 static bool is_plain(struct str s)
 {
-	unsigned odd = 0;
-	size_t i = 0;
+	char few[8] = "        ";
+	uint64_t odd = 0;
 
-	for (; i + 8 <= s.n && !odd; i += 8)
-		odd = !eight_are_plain(s.p + i);
-	for (; i < s.n && !odd; i++) {
-		unsigned char c = s.p[i];
-
-		odd = (c < 0x20) | (c > 0x7e) | (c == '"') | (c == '\\');
-	}
-	return !odd;
+	if (s.n < sizeof(few))
+		return !s.n || !odd_bytes(memcpy(few, s.p, s.n));
+	for (size_t i = 0; i + 8 < s.n; i += 8)
+		odd |= odd_bytes(s.p + i);
+	return !(odd | odd_bytes(s.p + s.n - 8)); /* some of them a second time */
 }
 
 void json_quote(struct buf *b, struct str s)

@@ -194,6 +194,29 @@ static void what_is_written_is_always_valid(void **state)
 	assert_string_equal(json_val_text(arena, json_get_obj(v, "raw")).p, "{\"x\":1}");
 }
 
+static void what_needs_an_escape_is_found_at_every_place(void **state)
+{
+	struct buf b = BUF_INIT;
+
+	for (size_t n = 1; n <= 26; n++) {
+		char text[32];
+
+		memset(text, 'a', sizeof(text));
+		buf_clear(&b);
+		json_quote(&b, (struct str){text, n});
+		assert_int_equal(b.n, n + 2);
+		for (size_t i = 0; i < n; i++) {
+			text[i] = '"';
+			buf_clear(&b);
+			json_quote(&b, (struct str){text, n});
+			assert_int_equal(b.n, n + 3);
+			assert_memory_equal(b.p + 1 + i, "\\\"", 2);
+			text[i] = 'a';
+		}
+	}
+	buf_deinit(&b);
+}
+
 static void a_quoted_string_reads_back_as_it_was(void **state)
 {
 	struct buf b = BUF_INIT;
@@ -224,6 +247,7 @@ int main(void)
 		TEST(a_body_is_checked_against_its_fields),
 		TEST(what_is_written_is_always_valid),
 		TEST(a_quoted_string_reads_back_as_it_was),
+		TEST(what_needs_an_escape_is_found_at_every_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,15 +94,20 @@ static bool needs_quotes(struct str s)
 
 static void add_name(struct buf *line, struct str name)
 {
+	char *at;
+
 	if (!self.json) {
 		buf_add_char(line, ' ');
 		add_plain(line, name);
 		buf_add_char(line, '=');
 		return;
 	}
-	buf_add(line, ",\"", 2); /* names are ours and need no escapes */
-	buf_add(line, name.p, name.n);
-	buf_add(line, "\":", 2);
+	buf_reserve(line, name.n + 4);
+	at = line->p + line->n;
+	memcpy(at, ",\"", 2); /* names are ours and need no escapes */
+	memcpy(at + 2, name.p, name.n);
+	memcpy(at + 2 + name.n, "\":", 3);
+	line->n += name.n + 4;
 }
 
 static void add_quoted(struct buf *line, struct str value)
@@ -250,27 +255,39 @@ void log_text(struct buf *line, struct str name, struct str value)
 		add_quoted(line, value);
 }
 
+/* Decimal digits in front of `end`. Returns the first. */
+static char *put_digits(char *end, uint64_t n)
+{
+	do
+		*--end = (char)('0' + n % 10);
+	while (n /= 10);
+	return end;
+}
+
+/* A number is a text in JSON. `at` has a byte of room in front of it, and one behind `end`. */
+static void add_number(struct buf *line, struct str name, char *at, char *end)
+{
+	add_name(line, name);
+	if (self.json) {
+		*--at = '"';
+		*end++ = '"';
+	}
+	buf_add(line, at, (size_t)(end - at));
+}
+
 void log_number(struct buf *line, struct str name, uint64_t value)
 {
-	const char *quote = self.json ? "\"" : "";
+	char text[32], *end = text + sizeof(text) - 1;
 
-	add_name(line, name);
-	buf_add_str(line, quote);
-	buf_add_number(line, value);
-	buf_add_str(line, quote);
+	add_number(line, name, put_digits(end, value), end);
 }
 
 void log_ms(struct buf *line, struct str name, uint64_t us)
 {
-	const char *quote = self.json ? "\"" : "";
-	unsigned rest = us % 1000;
-	char places[4] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10), (char)('0' + rest % 10)};
+	char text[32], *end = text + sizeof(text) - 1, *dot = put_digits(end, 1000 + us % 1000);
 
-	add_name(line, name);
-	buf_add_str(line, quote);
-	buf_add_number(line, us / 1000);
-	buf_add(line, places, sizeof(places));
-	buf_add_str(line, quote);
+	*dot = '.'; /* in place of the 1, which was there for the zeros */
+	add_number(line, name, put_digits(dot, us / 1000), end);
 }
 
 void log_end(struct buf *line, enum log_level level)

@@ -95,6 +95,29 @@ static void a_long_message_is_cut(void **state)
 	assert_in_range(strlen(captured()), 8192, 8400);
 }
 
+static const char *logged_numbers(uint64_t number, uint64_t us)
+{
+	struct buf *line;
+
+	capture();
+	line = log_begin(LOG_INFO, "x");
+	log_number(line, STR("n"), number);
+	log_ms(line, STR("ms"), us);
+	log_end(line, LOG_INFO);
+	return strstr(captured(), "x") + 1;
+}
+
+static void numbers_are_written_with_all_their_digits(void **state)
+{
+	log_init("te", LOG_INFO, true);
+	assert_string_equal(logged_numbers(0, 0), "\",\"n\":\"0\",\"ms\":\"0.000\"}\n");
+	assert_string_equal(logged_numbers(10, 1002), "\",\"n\":\"10\",\"ms\":\"1.002\"}\n");
+	assert_string_equal(logged_numbers(UINT64_MAX, UINT64_MAX),
+			    "\",\"n\":\"18446744073709551615\",\"ms\":\"18446744073709551.615\"}\n");
+	log_init("te", LOG_INFO, false);
+	assert_string_equal(logged_numbers(7, 999), " n=7 ms=0.999\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -102,6 +125,7 @@ int main(void)
 		cmocka_unit_test(the_json_form_is_one_json_object_a_line),
 		cmocka_unit_test(errno_is_kept_and_levels_are_honoured),
 		cmocka_unit_test(a_long_message_is_cut),
+		cmocka_unit_test(numbers_are_written_with_all_their_digits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,16 +15,18 @@ void trace_set_sampled(bool on)
 static void trace_id_of(const char *id, char ret[33])
 {
 	char own[ID_SIZE];
-	size_t n = 0;
 
-	if (!id || !id_is_valid(str_of(id)) || !id[strspn(id, "0-")]) {
+	if (!id || !id_is_valid(str_of(id)) || !strcmp(id, "00000000-0000-0000-0000-000000000000")) {
 		id_new(own);
 		id = own;
 	}
-	for (; *id; id++)
-		if (*id != '-')
-			ret[n++] = *id;
-	ret[n] = '\0';
+	/* What stands between the dashes. */
+	memcpy(ret, id, 8);
+	memcpy(ret + 8, id + 9, 4);
+	memcpy(ret + 12, id + 14, 4);
+	memcpy(ret + 16, id + 19, 4);
+	memcpy(ret + 20, id + 24, 12);
+	ret[32] = '\0';
 }
 
 void trace_begin(struct trace *t, const char *traceparent, const char *id)
