@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 
 enum http_method {
 	HTTP_DELETE_ = 1,
@@ -53,6 +54,8 @@ enum http_field {
 #define FIELD_BIT(field) (UINT64_C(1) << (field))
 
 enum http_field http_field_find(struct str name);
+/* The line of a head: name, colon, value and CRLF, as they are. */
+void http_field_write(struct buf *out, struct str name, struct str value);
 
 struct http_header {
 	struct str name, value;

@@ -300,12 +300,8 @@ static void add_head(struct buf *out, const struct http_call *c)
 	for (size_t i = 0; c->headers && i < c->headers->n; i++) {
 		const struct http_header *h = &c->headers->items[i];
 
-		if (is_ours(h->name))
-			continue;
-		add_part(out, h->name);
-		add_part(out, STR(": "));
-		add_part(out, h->value);
-		add_part(out, STR("\r\n"));
+		if (!is_ours(h->name))
+			http_field_write(out, h->name, h->value);
 	}
 	if (c->on_upgrade)
 		add_part(out, STR("Connection: Upgrade\r\n"));

@@ -42,17 +42,27 @@ static const struct {
 static const uint8_t first[LENGTH_MAX + 2] = {0,  0,  0,  1,  1,  3,  3,  8,  10, 10, 13,
 					      15, 16, 19, 20, 22, 24, 26, 27, 28, 29};
 
+#define EVERY(byte) (UINT64_MAX / 255 * (byte))
+
+/* Up to eight bytes, those from 0x40 to 0x5f as those from 0x60: capitals are small then, and what else changes is in
+ * no known name. */
+static uint64_t lower_bytes(const char *p, size_t n)
+{
+	uint64_t x = 0;
+
+	memcpy(&x, p, n);
+	return x | (x & EVERY(0x40)) >> 1;
+}
+
+/* Every field that comes in is looked at, so this takes eight bytes at a time. */
 static bool is_same(const char *name, struct str lower)
 {
-	for (size_t i = 0; i < lower.n; i++) {
-		char c = name[i];
+	size_t i = 0;
 
-		if (c >= 'A' && c <= 'Z')
-			c |= 0x20;
-		if (c != lower.p[i])
+	for (; i + 8 <= lower.n; i += 8)
+		if (lower_bytes(name + i, 8) != lower_bytes(lower.p + i, 8))
 			return false;
-	}
-	return true;
+	return i == lower.n || lower_bytes(name + i, lower.n - i) == lower_bytes(lower.p + i, lower.n - i);
 }
 
 enum http_field http_field_find(struct str name)
@@ -63,4 +73,18 @@ enum http_field http_field_find(struct str name)
 		if (is_same(name.p, known[i].name))
 			return known[i].field;
 	return FIELD_OTHER;
+}
+
+void http_field_write(struct buf *out, struct str name, struct str value)
+{
+	char *at;
+
+	buf_reserve(out, name.n + value.n + 4);
+	at = out->p + out->n;
+	memcpy(at, name.p, name.n);
+	memcpy(at + name.n, ": ", 2);
+	if (value.n)
+		memcpy(at + name.n + 2, value.p, value.n);
+	memcpy(at + name.n + 2 + value.n, "\r\n", 3);
+	out->n += name.n + value.n + 4;
 }

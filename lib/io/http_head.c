@@ -303,13 +303,17 @@ static enum http_method method_of(uint8_t m)
 
 static bool host_is_valid(struct str host)
 {
-	for (size_t i = 0; i < host.n; i++) {
-		unsigned char ch = (unsigned char)host.p[i];
+	static const bool is_fine[256] = {
+		['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['-'] = true, ['.'] = true,
+		['_'] = true,         ['~'] = true,         ['!'] = true,         ['$'] = true, ['&'] = true,
+		['\''] = true,        ['('] = true,         [')'] = true,         ['*'] = true, ['+'] = true,
+		[';'] = true,         ['='] = true,         ['%'] = true,         [':'] = true, ['['] = true,
+		[']'] = true,
+	};
 
-		if (!(ch >= 'a' && ch <= 'z') && !(ch >= 'A' && ch <= 'Z') && !(ch >= '0' && ch <= '9') &&
-		    (ch == '\0' || !strchr("-._~!$&'()*+;=%:[]", ch)))
+	for (size_t i = 0; i < host.n; i++)
+		if (!is_fine[(unsigned char)host.p[i]])
 			return false;
-	}
 	return host.n > 0;
 }
 
@@ -397,6 +401,8 @@ static bool reduce_absolute_form(struct http_conn *c, struct str host)
 
 static bool has_dot_segment(struct str path)
 {
+	if (!memchr(path.p, '.', path.n))
+		return false;
 	while (path.p) {
 		struct str segment = str_cut(&path, '/');
 

@@ -54,14 +54,6 @@ static void add_status(struct buf *b, int status)
 	buf_add(b, "\r\n", 2);
 }
 
-static void add_field(struct buf *b, struct str name, struct str value)
-{
-	buf_add(b, name.p, name.n);
-	buf_add(b, ": ", 2);
-	buf_add(b, value.p, value.n);
-	buf_add(b, "\r\n", 2);
-}
-
 static bool is_ours(struct str name)
 {
 	switch (name.n) {
@@ -77,7 +69,7 @@ static void add_extra(struct buf *b, const struct http_headers *extra)
 {
 	for (size_t i = 0; extra && i < extra->n; i++) {
 		if (!is_ours(extra->items[i].name))
-			add_field(b, extra->items[i].name, extra->items[i].value);
+			http_field_write(b, extra->items[i].name, extra->items[i].value);
 	}
 }
 
@@ -132,7 +124,7 @@ static struct buf *start(struct http_request *r, int status, const char *type, c
 	add_status(b, status);
 	add_date(c->server);
 	if (type)
-		add_field(b, STR("Content-Type"), str_of(type));
+		http_field_write(b, STR("Content-Type"), str_of(type));
 	add_extra(b, extra);
 	add_framing(c, b, status, length);
 	buf_add(b, "\r\n", 2);
@@ -268,11 +260,11 @@ struct stream *http_upgrade(struct http_request *r, const struct http_headers *e
 	add_status(b, 101);
 	add_date(c->server);
 	for (size_t i = 0; extra && i < extra->n; i++)
-		add_field(b, extra->items[i].name, extra->items[i].value);
+		http_field_write(b, extra->items[i].name, extra->items[i].value);
 	if (!extra || !http_header_get(extra, "connection").p)
 		buf_add_str(b, "Connection: Upgrade\r\n");
 	if (!extra || !http_header_get(extra, "upgrade").p)
-		add_field(b, STR("Upgrade"), http_header_get(&r->headers, "upgrade"));
+		http_field_write(b, STR("Upgrade"), http_header_get(&r->headers, "upgrade"));
 	buf_add(b, "\r\n", 2);
 	emit(c, &(struct str){b->p, b->n}, 1);
 
