@@ -94,8 +94,8 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 	if (!line)
 		return;
 	log_text(line, STR("request_id"), str_of(v->request_id));
-	log_text(line, STR("trace_id"), str_of(v->trace.trace_id));
-	log_text(line, STR("span_id"), str_of(v->trace.span_id));
+	log_text(line, STR("trace_id"), (struct str){v->trace.trace_id, 32});
+	log_text(line, STR("span_id"), (struct str){v->trace.span_id, 16});
 	log_text(line, STR("method"), str_of(http_method_name(r->method)));
 	log_text(line, STR("path"), (struct str){r->path.p, MIN(r->path.n, (size_t)LOGGED_PATH)});
 	log_number(line, STR("status"), (uint64_t)r->status);

@@ -39,9 +39,10 @@ static bool has_path(const struct gateway_route *route, struct str path)
 {
 	size_t n = route->prefix.n;
 
-	if (path.n < n || memcmp(path.p, route->prefix.p, n))
+	/* Where the prefix ends tells most routes apart, and costs less than to compare. */
+	if (path.n <= n ? path.n < n || route->flags & PATH_BELOW : path.p[n] != '/')
 		return false;
-	return path.n == n ? !(route->flags & PATH_BELOW) : path.p[n] == '/';
+	return !memcmp(path.p, route->prefix.p, n);
 }
 
 /* Without its port. */

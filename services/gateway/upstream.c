@@ -27,7 +27,7 @@ const struct upstream_settings upstream_defaults = {
 
 uint64_t upstream_now(void)
 {
-	return clock_mono_us() / 1000;
+	return clock_coarse_ms();
 }
 
 /* ---- One upstream ---- */
@@ -235,15 +235,17 @@ enum upstream_verdict upstream_begin(struct upstream *u, struct upstream_use *us
 {
 	enum upstream_verdict verdict = UPSTREAM_OK;
 	struct endpoint *e = NULL;
+	uint64_t now;
 
 	pthread_mutex_lock(&u->lock);
+	now = upstream_now();
 	if (u->active >= u->settings.max_requests || u->pending >= u->settings.max_pending)
 		verdict = UPSTREAM_FULL;
-	else if (!(e = balance_pick(&u->balancer, NULL, 0, upstream_now())))
+	else if (!(e = balance_pick(&u->balancer, NULL, 0, now)))
 		verdict = UPSTREAM_EMPTY;
 	u->counters[UPSTREAM_REQUESTS]++;
 	if (e) {
-		balance_count_request(&u->balancer, upstream_now());
+		balance_count_request(&u->balancer, now);
 		u->active++;
 		take(u, use, e);
 	} else {
