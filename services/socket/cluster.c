@@ -638,6 +638,8 @@ static void beat(struct deadline *d)
 	redis_cancel(&b->beating);
 	b->beating.on_done = on_beat;
 	redis_eval(b->redis, &b->beating, &b->beat, argv, 1, ARRAY_SIZE(argv), TIMEOUT_MS);
+	/* What was put off while Redis was there, since its answer did not come in time. */
+	send_outbox(b);
 	deadline_set(service_wheel(b->socket->service), d, BEAT_MS);
 }
 

@@ -291,7 +291,8 @@ test('through the gateway, with the token in the first message', async () => {
   t.type('hello\n');
   await t.shows('hello\r\nhello\r\n');
   t.say({ type: 'end' });
-  assert.equal((await t.message('ended')).command.exit_code, 0);
+  const { command } = await t.message('ended');
+  assert.equal(command.exit_code, 0, JSON.stringify(command));
   assert.equal((await new Terminal(body.id, { token: 'nonsense' }).closed).code, 4401);
   assert.equal((await p.api('GET', `/api/commands/${body.id}/terminal`)).status, 401, 'without Upgrade the token is asked for at the door');
   port = mine;

@@ -454,6 +454,8 @@ describe('the story', { concurrency: 1 }, () => {
 		const other = await browser.context.newPage();
 		await other.goto(`${base}/agents`);
 		await other.getByRole('link', { name: 'Assistant', exact: true }).waitFor();
+		/* The session is dead at once: what the other window asks meanwhile is refused. */
+		browser.expected.push(/status of 401/);
 		await page.getByRole('button', { name: 'Sign out' }).click();
 		await other.getByRole('heading', { name: 'Sign in to Ogent' }).waitFor();
 		await other.close();
