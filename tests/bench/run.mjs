@@ -58,7 +58,10 @@ for (const suite of new Set(wanted.map((n) => n.split(".")[0]))) {
     const results = await measure(chosen);
     chosen.forEach((f, i) => report(f, results[i].own, results[i].peers));
   } finally {
+    /* What it ends does not keep this process alive of itself. */
+    const alive = setInterval(() => {}, 1000);
     await close?.();
+    clearInterval(alive);
   }
 }
 process.exit(0);
