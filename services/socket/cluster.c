@@ -81,7 +81,8 @@ static const char publish_text[] =
 	"end\n"
 	"return 1\n";
 
-static const char fetch_text[] = "redis.call('HSETNX', KEYS[1], 'e', ARGV[1])\n"
+/* An empty Redis must not take over an epoch in which there were events: their numbers would come again. */
+static const char fetch_text[] = "redis.call('HSETNX', KEYS[1], 'e', ARGV[2] == '0' and ARGV[1] or ARGV[5])\n"
 				 "redis.call('PEXPIRE', KEYS[1], ARGV[4])\n"
 				 "local e, after = redis.call('HGET', KEYS[1], 'e'), ARGV[2]\n"
 				 "if e ~= ARGV[1] then after = '0' end\n"
@@ -370,17 +371,18 @@ static void ask(struct cluster_channel *bc)
 	struct channel *ch = bc->channel;
 	const struct channels_limits *limits = &bc->cluster->socket->channels.limits;
 	char meta[CHANNEL_NAME_MAX + 32], events[CHANNEL_NAME_MAX + 32], here[CHANNEL_NAME_MAX + 32];
-	char after[24], count[16], ms[24];
+	char after[24], count[16], ms[24], epoch[EPOCH_SIZE];
 
 	snprintf(meta, sizeof(meta), "%s:meta", bc->topic);
 	snprintf(events, sizeof(events), "%s:events", bc->topic);
 	snprintf(here, sizeof(here), "%s:here", bc->topic);
+	secret_new(epoch, sizeof(epoch), "", 8);
 	snprintf(after, sizeof(after), "%" PRIu64, ch->offset);
 	snprintf(count, sizeof(count), "%u", MAX(limits->messages, 1u));
 	snprintf(ms, sizeof(ms), "%" PRIu64, MAX(limits->ms, (uint64_t)60000));
 
 	struct str argv[] = {str_of(meta),  str_of(events), str_of(here), str_of(ch->epoch),
-			     str_of(after), str_of(count),  str_of(ms)};
+			     str_of(after), str_of(count),  str_of(ms),   str_of(epoch)};
 
 	if (bc->state == SYNC_ASKS && !bc->is_asked_again)
 		return;
