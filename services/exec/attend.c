@@ -22,7 +22,8 @@
 #define INPUT_ROOM (64 * 1024)
 #define LOOK_FIRST_MS 100 /* from the last input or output to the first look whether it waits for input */
 #define LOOK_MAX_MS 2000
-#define DRAIN_MS 200 /* after the leader's exit, for output of what it left behind */
+#define TTY_AGAIN_MS 50 /* between looks whether somebody opened the terminal again */
+#define DRAIN_MS 200    /* after the leader's exit, for output of what it left behind */
 #define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
 static void close_fd(int *fd)
@@ -224,6 +225,12 @@ static void on_output(struct attendant *a, int i)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	/* A program may close its terminal before it ends (cat does): who hung up then would kill it. */
+	if (n <= 0 && has_tty(a) && a->state == ATTEND_RUNNING) {
+		a->is_tty_left = true;
+		a->tty_again_us = clock_mono_us() + TTY_AGAIN_MS * 1000;
+		return;
+	}
 	if (n <= 0) {
 		close_fd(&a->out[i]);
 		return;
@@ -377,11 +384,17 @@ void attendant_cancel(struct attendant *a)
 	end_with(a, COMMAND_CANCELLED);
 }
 
+/* It may be opened again (/dev/tty); until then there is nothing to be told. */
+static bool waits_for_tty(const struct attendant *a)
+{
+	return a->is_tty_left && a->state == ATTEND_RUNNING;
+}
+
 void attendant_poll(const struct attendant *a, struct pollfd p[static ATTEND_FDS])
 {
 	p[ATTEND_PIDFD] = (struct pollfd){.fd = a->sandbox.pidfd, .events = POLLIN};
 	p[ATTEND_INIT] = (struct pollfd){.fd = a->sandbox.control, .events = POLLIN};
-	p[ATTEND_OUT] = (struct pollfd){.fd = a->is_held ? -1 : a->out[0], .events = POLLIN};
+	p[ATTEND_OUT] = (struct pollfd){.fd = a->is_held || waits_for_tty(a) ? -1 : a->out[0], .events = POLLIN};
 	p[ATTEND_ERR] = (struct pollfd){.fd = a->is_held ? -1 : a->out[1], .events = POLLIN};
 	p[ATTEND_IN] = (struct pollfd){.fd = a->in, .events = next_input(a).n ? POLLOUT : 0};
 }
@@ -407,11 +420,15 @@ int attendant_milliseconds(const struct attendant *a)
 
 	if (may_wait_for_input(a))
 		at = MIN(at, a->look_us);
+	if (waits_for_tty(a))
+		at = MIN(at, now + TTY_AGAIN_MS * 1000);
 	return now >= at ? 0 : (int)MIN((at - now + 999) / 1000, 3600000);
 }
 
 void attendant_step(struct attendant *a)
 {
+	if (clock_mono_us() >= a->tty_again_us)
+		a->is_tty_left = false;
 	if (a->state == ATTEND_DRAINING && a->out[0] < 0 && a->out[1] < 0 && a->is_alone)
 		enter(a, ATTEND_ENDED, 0); /* nobody is left to be killed */
 	else if (a->state == ATTEND_DRAINING && a->out[0] < 0 && a->out[1] < 0)

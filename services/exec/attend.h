@@ -50,6 +50,8 @@ struct attendant {
 	unsigned look_ms;         /* the pause before, growing while nothing happens */
 	bool network;             /* the owner's: with the host's network */
 	bool is_held;             /* the owner's: output waits in the pipes */
+	bool is_tty_left;         /* nobody has the terminal open now */
+	uint64_t tty_again_us;    /* monotonic: when to look again */
 
 	/* i: 0 = stdout, 1 = stderr. */
 	void (*on_output)(struct attendant *a, int i, const void *data, size_t n);
