@@ -33,7 +33,7 @@ static bool is_token_char(unsigned char c)
 	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
 }
 
-static bool is_token(struct str s)
+bool http_is_token(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		if (!is_token_char((unsigned char)s.p[i]))
@@ -101,7 +101,7 @@ void http_header_put(struct http_headers *h, struct str name, struct str value)
 
 void http_header_add(struct http_headers *h, const char *name, struct str value)
 {
-	if (!is_token(str_of(name)) || !http_value_is_clean(value))
+	if (!http_is_token(str_of(name)) || !http_value_is_clean(value))
 		fatal("a header that must not be sent: %s", name);
 	http_header_put(h, arena_str(h->arena, str_of(name)), arena_str(h->arena, value));
 }

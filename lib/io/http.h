@@ -92,6 +92,8 @@ void http_header_add(struct http_headers *h, const char *name, struct str value)
 void http_header_set(struct http_headers *h, const char *name, const char *value);
 void http_header_remove(struct http_headers *h, const char *name);
 bool http_value_is_clean(struct str value);
+/* A token, as methods and names of fields are (RFC 9110 section 5.6.2). */
+bool http_is_token(struct str s);
 /* Whether the comma-separated list in `value` has the token, ignoring case. */
 bool http_has_token(struct str value, const char *token);
 /* Fields that must not pass a proxy: the fixed set, and those that Connection names (RFC 9110 section 7.6.1). */

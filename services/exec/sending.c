@@ -82,37 +82,20 @@ static void next_block(struct sending *s)
 	workspace_again(&s->w, read_run, read_done);
 }
 
-/* "bytes=A-B", "bytes=A-" and "bytes=-N" (RFC 9110 section 14); anything else is no range. Returns false when there is
- * nothing in it. */
+/* What of the file is asked for. Returns false when there is nothing in the range. */
 static bool read_range(struct exchange *x, uint64_t size, uint64_t *from, uint64_t *to, bool *is_part)
 {
-	struct str value = http_header_get(&x->req->headers, "Range"), rest, first;
-	uint64_t a = 0, b = size ? size - 1 : 0, n;
+	struct str value = http_header_get(&x->req->headers, "Range");
+	enum http_range found = value.n ? http_range_parse(value, size, from, to) : HTTP_RANGE_NONE;
 
-	*from = 0;
-	*to = size;
-	if (!str_has_prefix(value, STR("bytes=")) || memchr(value.p, ',', value.n))
-		return true;
-	rest = (struct str){value.p + 6, value.n - 6};
-	first = str_cut(&rest, '-');
-	if (!rest.p || (first.n == 0 && rest.n == 0))
-		return true;
-	if (first.n == 0) {
-		if (str_to_u64(rest, INT64_MAX, &n) < 0)
-			return true;
-		a = n < size ? size - n : 0;
-		if (n == 0)
-			return false;
-	} else if (str_to_u64(first, INT64_MAX, &a) < 0 || (rest.n > 0 && str_to_u64(rest, INT64_MAX, &b) < 0) ||
-		   (rest.n > 0 && b < a)) {
-		return true;
+	*is_part = found == HTTP_RANGE_OK;
+	if (*is_part) {
+		*to += *from;
+	} else {
+		*from = 0;
+		*to = size;
 	}
-	if (a >= size)
-		return false;
-	*is_part = true;
-	*from = a;
-	*to = MIN(b, size - 1) + 1;
-	return true;
+	return found != HTTP_RANGE_UNSATISFIABLE;
 }
 
 static const char *etag(struct arena *a, const struct stat *st)

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "io/http.h"
+
 /* host[:port] of a target; the port is `fallback` without one, 0 = it must be there. */
 static int parse_authority(struct str text, uint16_t fallback, struct egress_request *ret)
 {
@@ -48,18 +50,6 @@ static bool take_line(struct str *rest, struct str *ret)
 	return line_is_clean(*ret);
 }
 
-static bool is_token(struct str text)
-{
-	for (size_t i = 0; i < text.n; i++) {
-		char c = text.p[i];
-
-		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
-		    (c == '\0' || !strchr("!#$%&'*+-.^_`|~", c)))
-			return false;
-	}
-	return text.n > 0;
-}
-
 /* http://authority/path?query → the authority, and what the host is asked for. */
 static int split_absolute(struct str target, struct str *authority, struct str *rest)
 {
@@ -81,7 +71,7 @@ static int request_line(struct str line, struct egress_request *ret)
 	struct str method = str_cut(&line, ' '), target = str_cut(&line, ' '), authority, path;
 	int r;
 
-	if (!is_token(method) || !target.n || (!str_is(line, "HTTP/1.1") && !str_is(line, "HTTP/1.0")))
+	if (!http_is_token(method) || !target.n || (!str_is(line, "HTTP/1.1") && !str_is(line, "HTTP/1.0")))
 		return -EBADMSG;
 	ret->is_connect = str_is(method, "CONNECT");
 	if (ret->is_connect)
@@ -124,7 +114,7 @@ static int fields(struct str rest, struct egress_request *ret)
 				buf_add_str(&ret->head, "\r\n");
 			return 0;
 		}
-		if (!value.p || !is_token(name))
+		if (!value.p || !http_is_token(name))
 			return -EBADMSG;
 		if (!ret->is_connect && !is_ours(name)) {
 			buf_add(&ret->head, line.p, line.n);
