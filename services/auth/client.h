@@ -8,7 +8,8 @@
 #define CLIENT_AGENT_SIZE 256
 
 struct client {
-	bool is_web; /* X-Ogent-Client: web: the refresh token travels in a cookie only */
+	bool is_web;   /* X-Ogent-Client: web: the refresh token travels in a cookie only */
+	bool is_oauth; /* an OAuth client that acts for the user; never by client_read */
 	bool is_https;
 	char address[CLIENT_ADDRESS_SIZE]; /* an IPv6 one stands for its /64 */
 	char user_agent[CLIENT_AGENT_SIZE];

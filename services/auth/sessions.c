@@ -33,8 +33,11 @@ int session_create(struct db_conn *c, const struct auth *auth, struct arena *a, 
 		    "insert into sessions (id, user_id, counter, rotated_at, created_at, ends_at, idle_ends_at, "
 		    "client, address, user_agent) values (?, ?, 1, ?, ?, ?, ?, ?, ?, ?)",
 		    DB_TEXT(grant.token.session_id), DB_TEXT(user_id), DB_INT(now), DB_INT(now), DB_INT(ends),
-		    DB_INT(grant.idle_ends_at), DB_TEXT(client->is_web ? "web" : "api"), DB_TEXT(client->address),
-		    DB_TEXT(client->user_agent));
+		    DB_INT(grant.idle_ends_at),
+		    DB_TEXT(client->is_oauth ? SESSION_OAUTH
+			    : client->is_web ? "web"
+					     : "api"),
+		    DB_TEXT(client->address), DB_TEXT(client->user_agent));
 	if (r >= 0)
 		r = sweep(c, now);
 	if (r < 0)

@@ -15,6 +15,13 @@ struct session_grant {
 /* Inside a write job: a new session. Returns 0 or -errno. */
 int session_create(struct db_conn *c, const struct auth *auth, struct arena *a, const char *user_id,
 		   const struct client *client, struct session_grant *ret);
+/* Inside a write job: what a refresh token leads to. Families of OAuth clients (sessions.client is SESSION_OAUTH) and
+ * others are not each other's. GRANTED: *ret_grant has the successor. REUSED: the family has ended; feed_wake when it
+ * is committed. Returns 0 or -errno. */
+#define SESSION_OAUTH "oauth"
+enum refresh_outcome { REFRESH_GRANTED, REFRESH_REFUSED, REFRESH_REUSED };
+int session_rotate(struct db_conn *c, const struct auth *auth, struct arena *a, const struct refresh_token *token,
+		   bool is_oauth, enum refresh_outcome *ret, struct session_grant *ret_grant);
 /* Inside a write job: ends one session, or all of a user's; their access tokens end with the one by itself, with all
  * when his rights are raised too (feed_add_user). feed_wake when it is committed. Returns 0 or -errno. */
 int session_revoke(struct db_conn *c, const char *session_id, const char *reason);
