@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "audit/audit.h"
 #include "feed.h"
 #include "handlers.h"
 #include "roles.h"
@@ -82,7 +83,9 @@ static void stop(void *arg)
 	struct auth *auth = arg;
 
 	hasher_free(auth->hasher);
+	audit_close(auth);
 	db_close(auth->db);
+	audit_free(auth->audit);
 	throttle_free(auth->by_account);
 	throttle_free(auth->by_pair);
 	throttle_free(auth->by_address);

@@ -23,6 +23,7 @@ struct auth {
 	int64_t session_idle_us, session_max_us;
 	int64_t refresh_grace_us;
 	bool is_seeded;
+	struct audit *audit; /* audit/audit.c; owned */
 	/* feed.c */
 	struct list followers;   /* struct follower, link: services that wait for something to be revoked */
 	uint64_t follower_wakes; /* how often they were woken */

@@ -35,6 +35,12 @@ static const char *const samples[] = {
 
 	"insert into revocations (number, kind, subject, rights, permissions, reason, revoked_at) "
 	"values (1, 'user', 'u1', 2, '[]', 'rights_changed', 1)",
+
+	"insert into audit_log (seq, at, event, outcome, actor_kind, actor_id, actor_name, target, address, "
+	"session_id, "
+	"request_id, detail, hash) values (1, 1, 'user.created', 'success', 'user', 'u1', 'Ada', 'user:u2', "
+	"'127.0.0.1', "
+	"'s1', 'r1', '{}', '00')",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

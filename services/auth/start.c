@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "audit/audit.h"
 #include "auth_schema.h"
 #include "base/clock.h"
 #include "keys.h"
@@ -20,6 +21,7 @@ const struct migration auth_migrations[] = {
 	{"keys_and_sessions", sql_002_keys_and_sessions},
 	{"idempotency", IDEMPOTENCY_SCHEMA},
 	{"revocations", sql_004_revocations},
+	{"audit", sql_020_audit},
 };
 const size_t auth_migrations_n = ARRAY_SIZE(auth_migrations);
 
@@ -123,6 +125,8 @@ int start_seed(struct auth *auth, struct error *err)
 	struct seed_job s = {.job.run = seed_run, .job.done = seed_done, .auth = auth};
 	int r = secret_dir_make(auth->secrets_dir, err);
 
+	if (r == 0)
+		r = audit_open(auth, err);
 	if (r == 0)
 		r = keys_load(auth, err);
 	if (r == 0)
