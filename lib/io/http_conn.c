@@ -8,7 +8,7 @@
 #include "io/networks.h"
 #include "io/proxy_header.h"
 
-#define FRESH_MS 500               /* for the first request of a connection that came when draining started */
+#define FRESH_MS 500               /* for a request that may be on its way when draining started */
 #define MAX_WAITING_IN (16 * 1024) /* bytes that came and cannot be parsed yet; above it we do not read */
 
 static const struct stream_events stream_events;
@@ -104,7 +104,8 @@ static void finish(struct http_conn *c)
 	c->state = CONN_IDLE;
 	c->since = uv_now(c->server->loop);
 	c->has_skipped_cr = c->has_skipped_line = false;
-	if (c->is_last || c->server->is_leaving)
+	/* Not for the server's leaving: an answer whose head promised that the connection stays is kept. */
+	if (c->is_last)
 		close_stream(c, true);
 }
 
@@ -263,6 +264,11 @@ static bool waits_for_body(const struct http_conn *c)
 	return c->state == CONN_REQUEST && !c->box->is_body_done && !c->box->is_paused;
 }
 
+static uint64_t idle_ms(const struct http_conn *c)
+{
+	return c->server->is_draining ? FRESH_MS : c->server->limits.idle_ms;
+}
+
 /* One deadline a connection, set only when the next look is due earlier than the one that is set already: a request
  * that is answered at once costs nothing here. */
 static void watch(struct http_conn *c)
@@ -272,7 +278,7 @@ static void watch(struct http_conn *c)
 	size_t queued = stream_queued(c->stream);
 
 	if (c->state == CONN_IDLE)
-		due = c->since + limits->idle_ms;
+		due = c->since + idle_ms(c);
 	else if (c->state == CONN_HEAD)
 		due = c->since + limits->header_ms;
 	else if (waits_for_body(c))
@@ -304,8 +310,7 @@ static void on_deadline(struct deadline *d)
 
 	if (queued > 0 && c->is_watched && c->taken == c->sent - queued && now - c->taken_at >= limits->body_idle_ms)
 		http_conn_cut(c, -ETIMEDOUT);
-	else if (c->state == CONN_IDLE && queued == 0 &&
-		 now - c->since >= (c->server->is_draining ? FRESH_MS : limits->idle_ms))
+	else if (c->state == CONN_IDLE && queued == 0 && now - c->since >= idle_ms(c))
 		close_stream(c, false);
 	else if (c->state == CONN_HEAD && now - c->since >= limits->header_ms)
 		time_out(c);

@@ -508,6 +508,25 @@ static void draining_ends_idle_connections_and_waits_for_the_others(void **state
 	stop();
 }
 
+static void leaving_keeps_a_connection_whose_answer_has_begun_for_one_more_request(void **state)
+{
+	start(NULL);
+	say(GET("/hold"));
+	turns(3);
+	http_reply_head(server->held, 200, NULL, 4);
+	http_server_leave(server->server);
+	http_reply_write(server->held, "late", 4);
+	http_reply_end(server->held);
+	expect(200, "late");
+	say(GET("/hello"));
+	test_client_wait_answer(client, 1000);
+	assert_non_null(strstr(client->in.p, "Connection: close"));
+	expect(200, "hello");
+	test_client_read_all(client, 1000);
+	assert_true(client->is_closed);
+	stop();
+}
+
 static void draining_cuts_what_takes_too_long(void **state)
 {
 	start(NULL);
@@ -612,6 +631,7 @@ int main(void)
 		cmocka_unit_test(but_a_stream_without_an_end_ends_then),
 		cmocka_unit_test(an_upgrade_hands_over_the_stream_and_the_early_bytes),
 		cmocka_unit_test(draining_ends_idle_connections_and_waits_for_the_others),
+		cmocka_unit_test(leaving_keeps_a_connection_whose_answer_has_begun_for_one_more_request),
 		cmocka_unit_test(draining_cuts_what_takes_too_long),
 		cmocka_unit_test(connections_above_the_limit_are_closed_at_once),
 		cmocka_unit_test(headers_of_the_answer_are_the_handlers_and_the_servers),

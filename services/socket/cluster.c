@@ -31,6 +31,7 @@ struct cluster_channel {
 	struct list waiting; /* struct cluster_wait */
 	enum sync state;     /* waits for the subscription, for the answer to `fetch`, for messages */
 	bool is_asked_again; /* something came meanwhile that the answer may not have */
+	bool is_behind;      /* there was no answer: it is asked for again */
 	char topic[];
 };
 
@@ -346,6 +347,7 @@ static void on_fetched(struct redis_command *c, int err, const struct redis_valu
 	char name[EPOCH_SIZE];
 
 	if (err || epoch.n != EPOCH_SIZE - 1 || !redis_integer(redis_at(v, 1), &offset)) {
+		bc->is_behind = true;
 		become_live(bc);
 		return;
 	}
@@ -386,11 +388,24 @@ static void ask(struct cluster_channel *bc)
 
 	if (bc->state == SYNC_ASKS && !bc->is_asked_again)
 		return;
-	bc->is_asked_again = false;
+	bc->is_asked_again = bc->is_behind = false;
 	bc->state = SYNC_ASKS;
 	bc->fetch.on_done = on_fetched;
-	if (redis_eval(bc->cluster->redis, &bc->fetch, &bc->cluster->fetch, argv, 3, ARRAY_SIZE(argv), TIMEOUT_MS) < 0)
+	if (redis_eval(bc->cluster->redis, &bc->fetch, &bc->cluster->fetch, argv, 3, ARRAY_SIZE(argv), TIMEOUT_MS) <
+	    0) {
+		bc->is_behind = true;
 		become_live(bc);
+	}
+}
+
+/* The connection for channels may be there before the one for commands, and an answer may not come in time. */
+static void ask_again(struct cluster *b)
+{
+	struct cluster_channel *bc;
+
+	list_foreach (bc, &b->channels, struct cluster_channel, link)
+		if (bc->is_behind && bc->sub.is_on && bc->state == SYNC_LIVE)
+			ask(bc);
 }
 
 static void on_subscribed(struct redis_subscription *sub, bool is_on, const char *why)
@@ -641,6 +656,7 @@ static void beat(struct deadline *d)
 	b->beating.on_done = on_beat;
 	redis_eval(b->redis, &b->beating, &b->beat, argv, 1, ARRAY_SIZE(argv), TIMEOUT_MS);
 	/* What was put off while Redis was there, since its answer did not come in time. */
+	ask_again(b);
 	send_outbox(b);
 	deadline_set(service_wheel(b->socket->service), d, BEAT_MS);
 }
@@ -654,7 +670,6 @@ static void on_state(void *arg, bool is_up, const char *why)
 	if (is_up) {
 		log_info("Redis is there: events go to all socket services");
 		beat(&b->next_beat);
-		send_outbox(b);
 		return;
 	}
 	log_warn("Redis is away, events stay on this node until it is back: %s", why);
