@@ -274,7 +274,7 @@ static void refuse_token(struct exchange_full *f, enum token_result r)
 static enum token_result identify(struct exchange_full *f)
 {
 	struct identity who;
-	enum token_result r = keyring_check(f->x.service->keyring, f->token, f->x.arena, &who);
+	enum token_result r = keyring_check_at(f->x.service->keyring, f->token, f->x.req->path, f->x.arena, &who);
 
 	if (r == TOKEN_OK && who.service[0] && http_header_get(&f->x.req->headers, "X-Forwarded-For").p)
 		return TOKEN_NOT_FOR_US;

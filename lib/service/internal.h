@@ -38,6 +38,7 @@ struct service {
 
 	struct token_key key;
 	struct keyring *keyring;
+	char *public_url;
 	struct revocations *revocations; /* NULL: people's tokens are not checked here */
 	struct revocation_feed *feed;
 	struct list on_revoked; /* struct hook, link */

@@ -27,7 +27,8 @@
 struct keyring {
 	struct wheel *wheel;
 	char *data_dir;
-	const char *audiences[3];
+	const char *audiences[5];
+	char *resources[2]; /* audiences that are good at some paths only */
 	struct token_keys *keys;
 	struct token_cache *cache;
 	struct revocations *revocations; /* NULL: none */
@@ -175,8 +176,23 @@ void keyring_free(struct keyring *k)
 		return;
 	token_cache_free(k->cache);
 	token_keys_free(k->keys);
+	for (size_t i = 0; i < ARRAY_SIZE(k->resources); i++)
+		free(k->resources[i]);
 	free(k->data_dir);
 	free(k);
+}
+
+void keyring_set_public_url(struct keyring *k, const char *url)
+{
+	static const char *const resources[] = {"mcp", "api"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(k->resources); i++) {
+		_cleanup_(buf_deinit) struct buf text = BUF_INIT;
+
+		buf_printf(&text, "%s/%s", url, resources[i]);
+		free(k->resources[i]);
+		k->audiences[2 + i] = k->resources[i] = buf_steal(&text, &(size_t){0});
+	}
 }
 
 void keyring_set_revocations(struct keyring *k, struct revocations *r)
@@ -213,7 +229,7 @@ static bool has_new_files(const struct keyring *k)
 	return (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000 + FOLDER_TICK_US >= k->read_wall_us;
 }
 
-enum token_result keyring_check(struct keyring *k, struct str token, struct arena *a, struct identity *ret)
+static enum token_result check(struct keyring *k, struct str token, struct arena *a, struct identity *ret)
 {
 	int64_t now = time(NULL);
 
@@ -230,6 +246,19 @@ enum token_result keyring_check(struct keyring *k, struct str token, struct aren
 	if (r == TOKEN_OK)
 		token_cache_put(k->cache, token, ret);
 	return r;
+}
+
+enum token_result keyring_check_at(struct keyring *k, struct str token, struct str path, struct arena *a,
+				   struct identity *ret)
+{
+	enum token_result r = check(k, token, a, ret);
+
+	return r == TOKEN_OK && !audience_allows(ret->audience, path) ? TOKEN_NOT_FOR_US : r;
+}
+
+enum token_result keyring_check(struct keyring *k, struct str token, struct arena *a, struct identity *ret)
+{
+	return keyring_check_at(k, token, (struct str){0}, a, ret);
 }
 
 bool keyring_wait(struct keyring *k, struct key_wait *w)

@@ -25,11 +25,17 @@ void keyring_stop(struct keyring *k);
 void keyring_free(struct keyring *k);
 /* What is revoked is not good any more. Outlives the keyring. */
 void keyring_set_revocations(struct keyring *k, struct revocations *r);
+/* Where people find the platform, without a last slash: the audiences of its resources begin with it. */
+void keyring_set_public_url(struct keyring *k, const char *url);
 struct token_keys *keyring_keys(struct keyring *k);
 /* NULL when people's keys are there, otherwise why not. */
 const char *keyring_missing(void *keyring);
 
-/* The verdict on a token, from the cache if it was good before. Reads the key files again for an unknown key. */
+/* The verdict on a token at this path, from the cache if it was good before. Reads the key files again for an unknown
+ * key. */
+enum token_result keyring_check_at(struct keyring *k, struct str token, struct str path, struct arena *a,
+				   struct identity *ret);
+/* The same apart from any path: tokens for one resource only are refused. */
 enum token_result keyring_check(struct keyring *k, struct str token, struct arena *a, struct identity *ret);
 /* After TOKEN_UNKNOWN_KEY: asks auth again. True: w->done comes later, then check again. False: there is nothing newer.
  */

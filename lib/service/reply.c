@@ -39,6 +39,11 @@ void reply_json(struct exchange *x, int status, yyjson_mut_doc *doc)
 	reply_raw_json(x, status, json_text(x->arena, doc));
 }
 
+void reply_page(struct exchange *x, int status, struct str page)
+{
+	reply_text(x, status, "text/html; charset=utf-8", page);
+}
+
 void reply_empty(struct exchange *x, int status)
 {
 	reply_text(x, status, NULL, (struct str){0});

@@ -130,6 +130,22 @@ static const char *const *copy_permissions(const struct entry *user, struct aren
 	return list;
 }
 
+/* An OAuth client has what was granted to it and its user still has: never more. */
+static const char *const *narrow(const char *const *granted, const char *const *now, struct arena *a)
+{
+	const struct identity user = {.permissions = now};
+	size_t n = 0, kept = 0;
+
+	while (granted[n])
+		n++;
+
+	const char **list = arena_alloc(a, (n + 1) * sizeof(*list));
+	for (size_t i = 0; i < n; i++)
+		if (identity_may(&user, granted[i]))
+			list[kept++] = granted[i];
+	return list;
+}
+
 bool revocations_apply(struct revocations *r, struct identity *id, struct arena *a)
 {
 	const struct entry *user;
@@ -141,7 +157,9 @@ bool revocations_apply(struct revocations *r, struct identity *id, struct arena 
 	user = find(r, REVOKED_USER, id->user_id);
 	is_covered = covers(r, id, user);
 	if (!is_covered && user && id->rights < user->rights) {
-		id->permissions = copy_permissions(user, a);
+		const char *const *now = copy_permissions(user, a);
+
+		id->permissions = id->client_id && id->client_id[0] ? narrow(id->permissions, now, a) : now;
 		id->rights = user->rights;
 	}
 	uv_mutex_unlock(&r->lock);

@@ -38,6 +38,8 @@ static struct identity person(const char *user, const char *session, int64_t rig
 				 .name = "",
 				 .token_id = "jti",
 				 .service = "",
+				 .client_id = "",
+				 .audience = TOKEN_AUDIENCE,
 				 .rights = rights,
 				 .permissions = nothing,
 				 .issued_at = NOW / SECOND,
@@ -120,6 +122,23 @@ static void who_was_disabled_in_between_stays_out(void **state)
 	assert_false(revocations_apply(set, &before, a));
 	assert_true(revocations_apply(set, &after, a));
 	assert_true(identity_may(&after, "agents.read"));
+}
+
+static void a_client_that_acts_for_a_user_never_gets_more_than_it_was_granted(void **state)
+{
+	static const char *const granted[] = {"agents.read", "commands.run", NULL}, *const now[] = {"agents.*", NULL};
+	struct revocation r = {
+		.number = 1, .kind = REVOKED_USER, .subject = "u", .rights = 2, .permissions = now, .at_us = NOW};
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct identity id = person("u", "s", 1);
+
+	id.client_id = "client";
+	id.permissions = granted;
+	revocations_add(set, &r, 1, 600);
+	assert_true(revocations_apply(set, &id, a));
+	assert_true(identity_may(&id, "agents.read"));
+	assert_false(identity_may(&id, "agents.write"));
+	assert_false(identity_may(&id, "commands.run"));
 }
 
 static void services_are_not_people(void **state)
@@ -222,6 +241,7 @@ int main(void)
 		TEST(a_user_is_revoked_up_to_his_present_rights),
 		TEST(changed_rights_are_those_of_now),
 		TEST(who_was_disabled_in_between_stays_out),
+		TEST(a_client_that_acts_for_a_user_never_gets_more_than_it_was_granted),
 		TEST(services_are_not_people),
 		TEST(what_is_older_than_any_token_is_forgotten),
 		TEST(beyond_its_bound_older_tokens_are_refused_altogether),

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "io/address.h"
 #include "io/notify.h"
 
 struct service_listener {
@@ -61,6 +62,23 @@ static void init_lists(struct service *s)
 	list_init(&s->on_revoked);
 }
 
+/* Without the option, an address that everybody on this machine can use. */
+static char *public_url_of(const struct options *options)
+{
+	static const char *const everywhere[] = {"0.0.0.0", "::", "*", ""};
+	const char *set = option_str(options, "public_url");
+	struct address listen;
+
+	if (*set)
+		return xstrndup(set, strlen(set) - (set[strlen(set) - 1] == '/'));
+	if (address_parse(option_str(options, "listen"), &listen) < 0 || listen.is_unix || !strcmp(listen.port, "0"))
+		return xstrdup("");
+	for (size_t i = 0; i < ARRAY_SIZE(everywhere); i++)
+		if (!strcmp(listen.host, everywhere[i]))
+			return xstrdup("");
+	return xasprintf("http://%s", option_str(options, "listen"));
+}
+
 struct service *service_new(const char *role, const struct options *options)
 {
 	struct service *s = xcalloc(1, sizeof(*s));
@@ -85,6 +103,9 @@ struct service *service_new(const char *role, const struct options *options)
 	service_count_answers(s->answers, "", "");
 	s->keyring = keyring_new(s->wheel, service_data_dir(s), role,
 				 needs_auth_keys(role) ? service_peer(s, "auth") : NULL);
+	s->public_url = public_url_of(options);
+	if (*s->public_url)
+		keyring_set_public_url(s->keyring, s->public_url);
 	service_ready_check(s, "keys", keyring_missing, s->keyring);
 	if (strcmp(role, "demo")) {
 		s->revocations = revocations_new();
@@ -93,6 +114,11 @@ struct service *service_new(const char *role, const struct options *options)
 	}
 	service_add_health(s);
 	return s;
+}
+
+const char *service_public_url(const struct service *s)
+{
+	return s->public_url;
 }
 
 const char *service_role(const struct service *s)
@@ -376,6 +402,7 @@ static void close_all(struct service *s)
 static void service_free(struct service *s)
 {
 	keyring_free(s->keyring);
+	free(s->public_url);
 	revocation_feed_free(s->feed);
 	revocations_free(s->revocations);
 	router_free(s->router);

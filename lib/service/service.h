@@ -39,6 +39,9 @@ const struct token_key *service_key(const struct service *s);
 struct token_keys *service_keys(struct service *s);
 /* Verdicts on tokens outside the gate (gateway, socket). */
 struct keyring *service_keyring(struct service *s);
+/* Where people find the platform, "https://host" without a last slash: option public_url, else http://<listen>; "" when
+ * that is no address to call. */
+const char *service_public_url(const struct service *s);
 /* The data folder (option data). */
 const char *service_data_dir(const struct service *s);
 /* Opens the internal listener. /healthz (alive), /readyz (503 with reasons until every check passes) and /metrics are
@@ -137,6 +140,7 @@ void exchange_drop(struct exchange *x);
 
 void reply_json(struct exchange *x, int status, yyjson_mut_doc *doc);
 void reply_raw_json(struct exchange *x, int status, struct str json);
+void reply_page(struct exchange *x, int status, struct str page);
 void reply_empty(struct exchange *x, int status); /* 204 and the like */
 /* A header for the answer to come. */
 void reply_header(struct exchange *x, const char *name, const char *value);

@@ -34,13 +34,28 @@ bool identity_may(const struct identity *id, const char *permission)
 	return false;
 }
 
+bool audience_allows(const char *audience, struct str path)
+{
+	const char *authority = strstr(audience, "://"), *at = authority ? strchr(authority + 3, '/') : NULL;
+	struct str prefix = str_of(at);
+
+	if (!authority || str_is(path, "/oauth/userinfo"))
+		return true;
+	return prefix.n > 0 && str_has_prefix(path, prefix) && (path.n == prefix.n || path.p[prefix.n] == '/');
+}
+
 void token_sign(const struct token_key *key, struct str claims, struct buf *out)
+{
+	token_sign_as(key, "at+jwt", claims, out);
+}
+
+void token_sign_as(const struct token_key *key, const char *typ, struct str claims, struct buf *out)
 {
 	_cleanup_(buf_deinit) struct buf header = BUF_INIT;
 	uint8_t signature[crypto_sign_BYTES];
 	size_t start = out->n;
 
-	buf_printf(&header, "{\"alg\":\"EdDSA\",\"typ\":\"at+jwt\",\"kid\":\"%s\"}", key->kid);
+	buf_printf(&header, "{\"alg\":\"EdDSA\",\"typ\":\"%s\",\"kid\":\"%s\"}", typ, key->kid);
 	base64url_encode(out, header.p, header.n);
 	buf_add_char(out, '.');
 	base64url_encode(out, claims.p, claims.n);
@@ -155,10 +170,11 @@ static enum token_result check_dates(yyjson_val *claims, int64_t max_life, int64
 	return TOKEN_OK;
 }
 
-/* People's tokens are for TOKEN_AUDIENCE, a service's for the role it calls: neither can be used as the other. */
+/* People's tokens are for TOKEN_AUDIENCE or for a resource, which is a URL; a service's for the role it calls: neither
+ * can be used as the other. */
 static bool audience_is_ours(const char *aud, bool internal, const char *const *audiences)
 {
-	if (!aud || internal == !strcmp(aud, TOKEN_AUDIENCE))
+	if (!aud || internal == (!strcmp(aud, TOKEN_AUDIENCE) || strstr(aud, "://")))
 		return false;
 	for (; *audiences; audiences++)
 		if (!strcmp(aud, *audiences))
@@ -197,9 +213,10 @@ static enum token_result read_identity(yyjson_val *claims, bool internal, struct
 	static const char *const everything[] = {"*", NULL}, *const nothing[] = {NULL};
 
 	id->user_id = get_string(claims, "sub");
+	id->audience = get_string(claims, "aud");
 	if (!id->user_id || strlen(id->user_id) > 64 || !optional_string(claims, "name", &id->name) ||
-	    !optional_string(claims, "sid", &id->session_id) || !optional_string(claims, "jti", &id->token_id) ||
-	    !get_date(claims, "pe", false, &id->rights))
+	    !optional_string(claims, "sid", &id->session_id) || !optional_string(claims, "client_id", &id->client_id) ||
+	    !optional_string(claims, "jti", &id->token_id) || !get_date(claims, "pe", false, &id->rights))
 		return TOKEN_MALFORMED;
 	if (internal) {
 		/* On its own behalf a service may do all; for a user, what the user may do with what is his own. */

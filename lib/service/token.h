@@ -35,6 +35,8 @@ struct identity {
 	int64_t issued_at;              /* the same */
 	const char *token_id;           /* jti, may be "" */
 	int64_t rights;                 /* pe, the user's permission epoch when the token was made; 0 = not told */
+	const char *client_id;          /* the OAuth client that acts for the user, otherwise "" */
+	const char *audience;           /* aud */
 };
 
 /* "agents.*" covers "agents.write" and "agents.write.own"; "*" covers all. A granted "agents.read" covers exactly that.
@@ -42,10 +44,16 @@ struct identity {
 bool permission_covers(const char *granted, const char *wanted);
 bool identity_may(const struct identity *id, const char *permission);
 
+/* A resource of the platform has an audience of its own, PUBLIC_URL/mcp or PUBLIC_URL/api: its tokens are good there
+ * and at userinfo only. Whether a token for that audience is good at a path; every other audience is. */
+bool audience_allows(const char *audience, struct str path);
+
 /* A fresh key pair with a random kid. */
 void token_key_new(struct token_key *ret);
-/* Signs claims (a JSON object text). Appends the compact form. */
+/* Signs claims (a JSON object text) as an access token. Appends the compact form. */
 void token_sign(const struct token_key *key, struct str claims, struct buf *out);
+/* The same with another `typ`. */
+void token_sign_as(const struct token_key *key, const char *typ, struct str claims, struct buf *out);
 
 /* The set of keys a checker trusts. */
 struct token_keys;

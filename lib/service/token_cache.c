@@ -128,7 +128,7 @@ static struct verdict *verdict_new(struct str token, const struct identity *id)
 	while (id->permissions[n_permissions])
 		bytes += strlen(id->permissions[n_permissions++]) + 1;
 	bytes += strlen(id->user_id) + strlen(id->name) + strlen(id->service) + strlen(id->session_id) +
-		 strlen(id->token_id) + 5;
+		 strlen(id->token_id) + strlen(id->client_id) + strlen(id->audience) + 7;
 
 	struct verdict *v = xmalloc(sizeof(*v) + (n_permissions + 1) * sizeof(char *) + bytes);
 	const char **permissions = (const char **)(v + 1);
@@ -147,6 +147,8 @@ static struct verdict *verdict_new(struct str token, const struct identity *id)
 	v->id.service = put_string(&at, id->service);
 	v->id.session_id = put_string(&at, id->session_id);
 	v->id.token_id = put_string(&at, id->token_id);
+	v->id.client_id = put_string(&at, id->client_id);
+	v->id.audience = put_string(&at, id->audience);
 	v->token = (struct str){memcpy(at, token.p, token.n), token.n};
 	return v;
 }

@@ -97,6 +97,21 @@ static void a_good_token_names_its_bearer(void **state)
 	assert_false(identity_may(&id, "commands.read"));
 }
 
+static void a_token_for_a_resource_is_good_there_only(void **state)
+{
+	static const char mcp[] = "https://ogent.example/mcp";
+
+	assert_true(audience_allows(TOKEN_AUDIENCE, STR("/api/users")));
+	assert_true(audience_allows(mcp, STR("/mcp")));
+	assert_true(audience_allows(mcp, STR("/mcp/x")));
+	assert_true(audience_allows(mcp, STR("/oauth/userinfo")));
+	assert_false(audience_allows(mcp, STR("/mcpx")));
+	assert_false(audience_allows(mcp, STR("/api/users")));
+	assert_false(audience_allows(mcp, STR("/")));
+	assert_false(audience_allows(mcp, (struct str){0}));
+	assert_false(audience_allows("https://ogent.example", STR("/api/users")));
+}
+
 /* Each is signed with the right key: only the check named can refuse it. */
 static const struct {
 	const char *what, *header, *claims;
@@ -396,7 +411,7 @@ static void a_verdict_is_kept_until_its_token_expires(void **state)
 {
 	static const char *const permissions[] = {"agents.read", "agents.write", NULL};
 	struct token_cache *c = token_cache_new();
-	struct identity id = {"u1", "Ada", "", "s1", permissions, NOW + 10, NOW, "t1", 1}, got;
+	struct identity id = {"u1", "Ada", "", "s1", permissions, NOW + 10, NOW, "t1", 1, "", TOKEN_AUDIENCE}, got;
 	struct arena *a = arena_new();
 
 	assert_false(token_cache_get(c, STR("abc"), NOW, a, &got));
@@ -424,6 +439,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_good_token_names_its_bearer),
+		T(a_token_for_a_resource_is_good_there_only),
 		T(each_attack_on_header_and_claims_is_refused),
 		T(a_changed_structure_is_refused),
 		T(bits_behind_the_last_byte_are_refused),

@@ -337,7 +337,7 @@ static enum admission admission_of(const struct visit *v, enum token_result r)
 static enum token_result check(struct visit *v)
 {
 	struct identity who;
-	enum token_result r = keyring_check(v->worker->keyring, v->token, v->arena, &who);
+	enum token_result r = keyring_check_at(v->worker->keyring, v->token, v->r->path, v->arena, &who);
 
 	if (r == TOKEN_OK && who.service[0])
 		return TOKEN_NOT_FOR_US;

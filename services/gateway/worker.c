@@ -151,8 +151,11 @@ static void init(struct gateway_worker *w, struct gateway *g, bool has_thread)
 		has_thread ? keyring_new(w->wheel, data, "gateway", w->pools[ROLE_AUTH]) : service_keyring(g->service);
 	allowance_open(w);
 	w->upstreams = pools_new(w->loop, w->wheel, g->upstreams, (unsigned)(w - g->workers));
-	if (has_thread)
+	if (has_thread) {
+		if (*service_public_url(g->service))
+			keyring_set_public_url(w->keyring, service_public_url(g->service));
 		keyring_set_revocations(w->keyring, service_revocations(g->service));
+	}
 	uv_prepare_init(w->loop, &w->turn);
 	uv_prepare_start(&w->turn, on_turn);
 }
