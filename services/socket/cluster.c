@@ -507,16 +507,32 @@ static void put_off(struct outgoing *o)
 	outgoing_free(list_first(&b->outbox, struct outgoing, link));
 }
 
+/* What the server says of its own state, which passes: it is full, cannot write its disk, follows another one… */
+static bool passes(struct str refusal)
+{
+	static const char *const states[] = {"BUSY",       "CLUSTERDOWN", "LOADING",  "MASTERDOWN", "MISCONF",
+					     "NOREPLICAS", "OOM",         "READONLY", "TRYAGAIN"};
+	struct str word = str_cut(&refusal, ' ');
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++)
+		if (str_is(word, states[i]))
+			return true;
+	return false;
+}
+
 static void on_published(struct redis_command *c, int err, const struct redis_value *v)
 {
 	struct outgoing *o = container_of(c, struct outgoing, command);
 
 	if (err == -EREMOTEIO)
 		log_warn("Redis does not take an event: %.*s", STR_ARG(redis_text(v)));
-	if (err && err != -EREMOTEIO)
+	if (err && (err != -EREMOTEIO || passes(redis_text(v)))) {
 		put_off(o);
-	else
-		outgoing_free(o);
+		return;
+	}
+	if (err)
+		give_here(o->cluster, o->post);
+	outgoing_free(o);
 }
 
 static int send_out(struct outgoing *o)

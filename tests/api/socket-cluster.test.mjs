@@ -16,9 +16,9 @@ describe('socket services on one Redis', { timeout: 240000, skip: !hasRedis && '
   const MEMBER = { name: 'Mia Member', email: 'mia@example.org', password: 'a member listens to channels', roles: ['member'] };
 
   // Another socket service with the same keys.
-  async function another() {
+  async function another(url = redis.url) {
     const port = await freePort();
-    const env = { OGENT_SOCKET_LISTEN: `127.0.0.1:${port}`, OGENT_REDIS_URL: redis.url };
+    const env = { OGENT_SOCKET_LISTEN: `127.0.0.1:${port}`, OGENT_REDIS_URL: url };
     return startRole('socket', { data: p.data, env, where: { host: '127.0.0.1', port } });
   }
 
@@ -147,5 +147,47 @@ describe('socket services on one Redis', { timeout: 240000, skip: !hasRedis && '
     assert.equal((await again.ask({ type: 'join', room, epoch: place.epoch, offset: last })).recovered, true);
     await again.settled();
     assert.deepEqual(numbers(again), [8]);
+  });
+
+  test('a node whose subscriptions are back before its commands asks again for what it missed', async () => {
+    const room = fresh();
+    const door = await redis.door();
+    const node = await another(door.url);
+    try {
+      const [a, c] = [await open(one()), await open(node.where())];
+      await a.join(room);
+      await c.join(room);
+      await publish(p, room, { n: 1 });
+      await Promise.all([has(a, 1), has(c, 1)]);
+      await redis.kill();
+      door.isShut = true;
+      for (let n = 2; n <= 4; n++) await publish(p, room, { n });
+      await has(a, 4);
+      await redis.start();
+      for (const limit = Date.now() + 30000; !door.held; await sleep(20)) assert.ok(Date.now() < limit, 'the node is back');
+      // Longer than an answer is waited for.
+      await sleep(6000);
+      door.release();
+      await has(c, 4);
+      assert.deepEqual(numbers(c), [1, 2, 3, 4]);
+    } finally {
+      await node.stop();
+      door.close();
+    }
+  });
+
+  test('a Redis that is full gets the events when it has room again; who is here gets them at once', async () => {
+    const room = fresh();
+    const [a, b] = [await open(one()), await open(two.where())];
+    await a.join(room);
+    await b.join(room);
+    await redis.command('CONFIG', 'SET', 'maxmemory', '1');
+    await publish(p, room, { n: 1 });
+    await has(a, 1);
+    await redis.command('CONFIG', 'SET', 'maxmemory', '0');
+    await publish(p, room, { n: 2 });
+    await Promise.all([has(a, 2), has(b, 2)]);
+    assert.deepEqual(numbers(a), [1, 2]);
+    assert.deepEqual(numbers(b), [1, 2]);
   });
 });

@@ -62,9 +62,57 @@ export class Redis {
     if (!['SIGSTOP', 'SIGCONT'].includes(signal)) await this.ended;
   }
 
+  // Another way in, at door.url, where `door.isShut` keeps back what is sent as commands, and lets subscriptions pass.
+  async door() {
+    const door = new Door(this.socket, join(this.dir, 'door'));
+    await door.open();
+    return door;
+  }
+
   remove() {
     this.child?.kill('SIGKILL');
     rmSync(this.dir, { recursive: true, force: true });
     alive.delete(this);
+  }
+}
+
+class Door {
+  constructor(to, at) {
+    Object.assign(this, { to, at, url: `unix:${at}`, isShut: false, held: 0, kept: new Set() });
+  }
+
+  open() {
+    this.server = net.createServer((from) => this.pass(from));
+    this.server.unref();
+    return new Promise((done) => this.server.listen(this.at, done));
+  }
+
+  pass(from) {
+    const to = net.connect(this.to);
+    const kept = [];
+    let isHeld = false;
+    const go = () => {
+      isHeld = false;
+      for (const d of kept.splice(0)) to.write(d);
+    };
+    from.on('data', (d) => {
+      isHeld ||= this.isShut && /EVAL|PING/.test(d);
+      if (!isHeld) return to.write(d);
+      kept.push(d);
+      this.held++;
+      this.kept.add(go);
+    });
+    to.pipe(from);
+    for (const [one, other] of [[from, to], [to, from]]) one.on('error', () => {}).on('close', () => other.destroy());
+  }
+
+  release() {
+    this.isShut = false;
+    for (const go of this.kept) go();
+    this.kept.clear();
+  }
+
+  close() {
+    this.server.close();
   }
 }
