@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "agent/bus.h"
-#include "agent/model_choice.h"
+#include "agent/models/choice.h"
 #include "agent/publish.h"
 #include "agent/run.h"
 #include "agent/runner.h"
@@ -26,6 +26,7 @@ const struct migration agent_migrations[] = {
 	{"idempotency", IDEMPOTENCY_SCHEMA},
 	{"execution_trace", "alter table executions add column traceparent varchar(55)"},
 	{"processes", sql_004_processes},
+	{"message_opaque", "alter table messages add column opaque text"},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

@@ -10,5 +10,7 @@ void chat_answer_clear(struct chat_answer *a)
 		free(a->calls[i].name);
 		buf_deinit(&a->calls[i].arguments);
 	}
+	buf_deinit(&a->thoughts);
+	buf_deinit(&a->opaque);
 	*a = (struct chat_answer){0};
 }

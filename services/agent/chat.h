@@ -20,6 +20,9 @@ struct chat_message {
 	struct chat_call *calls; /* of the assistant */
 	size_t n_calls;
 	const char *call_id; /* of a tool's message: the call it answers */
+	/* What the provider that made this answer wants to see again with it (thoughts, signatures, encrypted items): a
+	 * JSON object {dialect, …} that only the provider's own file understands; NULL = nothing. */
+	const char *opaque;
 };
 
 /* A tool as the model is told about it. */
@@ -38,9 +41,22 @@ struct chat_request {
 	int64_t max_output_tokens;
 };
 
+/* Cached and cache-writing tokens are part of the input, reasoning tokens of the output. */
 struct chat_usage {
 	int64_t input_tokens, output_tokens;
 	bool estimated; /* counted from the text, because the provider did not say */
+	int64_t cached_tokens, cache_write_tokens, reasoning_tokens;
+	int64_t cost_nano; /* 1e-9 US dollars, by the list of prices; 0 where it has none */
+};
+
+/* Why an answer ended. */
+enum chat_stop {
+	CHAT_STOP_END,    /* of itself, also by a call of tools */
+	CHAT_STOP_LENGTH, /* the limit of output tokens */
+	CHAT_STOP_WINDOW, /* the model's context is full */
+	CHAT_STOP_FILTER, /* the provider's content filter withheld the rest */
+	CHAT_STOP_REFUSAL,
+	CHAT_STOP_PAUSE, /* the provider wants the answer sent back to go on */
 };
 
 #define CHAT_MAX_CALLS 16
@@ -57,7 +73,9 @@ struct chat_answer {
 	} calls[CHAT_MAX_CALLS];
 	size_t n_calls;
 	struct chat_usage usage;
-	bool is_cut; /* ended by the limit of output tokens */
+	enum chat_stop stop;
+	struct buf thoughts; /* for the way back only */
+	struct buf opaque;   /* of the message to be, see chat_message; empty = none */
 };
 
 void chat_answer_clear(struct chat_answer *a);

@@ -37,6 +37,8 @@ static const char *const samples[] = {
 	"update executions set traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' where id = 'e2'",
 
 	"insert into agent_processes (owner, lease_until) values ('host /data', 30000000)",
+
+	"update messages set opaque = '{\"dialect\":\"openai\"}' where id = 'm2'",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

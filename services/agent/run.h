@@ -8,7 +8,7 @@
 #include <uthash.h>
 
 #include "agent/chat.h"
-#include "agent/model.h"
+#include "agent/models/model.h"
 #include "agent/run_log.h"
 #include "agent/tools.h"
 #include "service/trace.h"
@@ -45,6 +45,7 @@ struct run_message {
 	const char *tool_calls; /* JSON, or NULL */
 	const char *call_id;
 	const char *result; /* JSON, or NULL */
+	const char *opaque; /* JSON, or NULL: see chat_message */
 };
 
 struct run_write;

@@ -111,6 +111,7 @@ static size_t load_message(struct load *l, struct db_stmt *st)
 	m->chat.content = arena_str(l->arena, db_col_str(st, 1));
 	m->chat.call_id = db_col_dup(st, 3, l->arena);
 	m->is_own = str_is(db_col_str(st, 4), l->run->id);
+	m->chat.opaque = db_col_dup(st, 6, l->arena);
 	if (!db_col_is_null(st, 2))
 		parse_calls(l->arena, db_col_dup(st, 2, l->arena), &m->chat);
 	list_prepend(&l->messages, &m->chat.link);
@@ -122,7 +123,7 @@ static int load_page(struct db_conn *c, struct load *l, int64_t *before, size_t 
 {
 	struct db_stmt *st =
 		db_query(c,
-			 "select role, content, tool_calls, tool_call_id, execution_id, seq from messages where "
+			 "select role, content, tool_calls, tool_call_id, execution_id, seq, opaque from messages where "
 			 "conversation_id = ? and seq < ? order by seq desc limit ?",
 			 DB_TEXT(l->conversation_id), DB_INT(*before), DB_INT(PAGE_MESSAGES));
 	int r, n = 0;

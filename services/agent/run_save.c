@@ -76,10 +76,10 @@ static int insert_messages(struct db_conn *c, const struct run_write *w)
 		int64_t r = db_exec(
 			c,
 			"insert into messages (conversation_id, seq, id, execution_id, role, content, tool_calls, "
-			"tool_call_id, result, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"tool_call_id, result, opaque, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			DB_TEXT(w->run->conversation_id), DB_INT(w->first_message_seq + (int64_t)i), DB_TEXT(m->id),
 			DB_TEXT(w->run->id), DB_TEXT(role_names[m->role]), DB_STR(m->content), DB_TEXT(m->tool_calls),
-			DB_TEXT(m->call_id), DB_TEXT(m->result), DB_INT(w->now));
+			DB_TEXT(m->call_id), DB_TEXT(m->result), DB_TEXT(m->opaque), DB_INT(w->now));
 		if (r < 0)
 			return (int)r;
 	}
@@ -344,6 +344,10 @@ static void take_answer(struct run *run, bool with_calls)
 	struct buf data = BUF_INIT;
 
 	memcpy(m->id, run->draft_id, ID_SIZE);
+	if (answer->opaque.n > 0) {
+		m->opaque = arena_strdup(run->arena, answer->opaque.p);
+		container_of(run->messages.prev, struct chat_message, link)->opaque = m->opaque;
+	}
 	if (with_calls && answer->n_calls > 0) {
 		take_calls(run, answer, container_of(run->messages.prev, struct chat_message, link));
 		m->tool_calls = write_calls(run);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
-#include "agent/model_choice.h"
+#include "agent/models/choice.h"
 #include "agent/run.h"
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -5,7 +5,7 @@
 
 #include "agent/agent.h"
 #include "agent/bus.h"
-#include "agent/model_choice.h"
+#include "agent/models/choice.h"
 #include "agent/run.h"
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -111,10 +111,17 @@ test('an Ollama that answers is used', { timeout: 60000 }, () =>
   withPeer({ models: ['llama3.2:latest'] }, (peer) => ({ OLLAMA_HOST: `127.0.0.1:${peer.port}` }), async (w, peer) => {
     const models = await w.ok('GET', '/api/models');
     assert.deepEqual(models.default, { id: 'llama3.2:latest', provider: 'ollama', name: 'llama3.2:latest', demo: false, reason: null });
+    peer.answer = (req, res) => {
+      const line = (o) => `${JSON.stringify({ model: 'llama3.2:latest', ...o })}\n`;
+      res.write(line({ message: { role: 'assistant', content: 'Hello ' }, done: false }));
+      res.end(line({ message: { role: 'assistant', content: 'you.' }, done: true, done_reason: 'stop', prompt_eval_count: 11, eval_count: 3 }));
+    };
     const e = await w.run('Hi');
     assert.equal(e.provider, 'ollama');
-    assert.equal(peer.requests.at(-1).url, '/v1/chat/completions');
-    assert.equal(peer.requests.at(-1).body.max_tokens, 4096);
+    assert.equal(e.output, 'Hello you.');
+    const { url, body } = peer.requests.at(-1);
+    assert.equal(url, '/api/chat');
+    assert.deepEqual(body.options, { num_predict: 4096, num_ctx: 16384 });
   }));
 
 test('a conversation whose call lost its result is repaired before the model sees it', { timeout: 60000 }, () =>

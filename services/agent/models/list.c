@@ -1,6 +1,6 @@
 /* GET /api/models. */
 #include "agent/handlers.h"
-#include "agent/model_choice.h"
+#include "agent/models/choice.h"
 
 void models_list(struct exchange *x)
 {

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
-#include "agent/model.h"
+#include "agent/models/stream.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -93,11 +93,11 @@ static void tell_text(struct model_call *c, size_t from)
 static void on_head(struct model_http *h, int status)
 {
 	struct model_call *c = h->owner;
-	struct model_sink sink = {&c->answer, &c->failure, NULL, NULL};
+	struct model_sink sink = {&c->answer, &c->failure, NULL, NULL, c->target};
 
 	c->status = status;
 	if (status == 200)
-		c->stream = c->target->provider->stream_new(&sink);
+		c->stream = model_stream_new(c->target->provider, &sink);
 }
 
 static void on_data(struct model_http *h, const char *data, size_t n)
@@ -112,7 +112,7 @@ static void on_data(struct model_http *h, const char *data, size_t n)
 		return;
 	}
 	size_t from = c->answer.text.n;
-	int r = c->target->provider->stream_feed(c->stream, data, n);
+	int r = model_stream_feed(c->stream, data, n);
 	tell_text(c, from);
 	if (r < 0)
 		model_http_cancel(h);
@@ -173,7 +173,7 @@ static void on_failed(struct model_call *c)
 static int end_stream(struct model_call *c, bool is_broken)
 {
 	size_t from = c->answer.text.n;
-	int r = c->target->provider->stream_end(c->stream, is_broken);
+	int r = model_stream_end(c->stream, is_broken);
 
 	tell_text(c, from);
 	return r;
@@ -207,7 +207,7 @@ static void attempt(struct model_call *c)
 	c->status = 0;
 	c->failure = (struct model_failure){0};
 	buf_clear(&c->error_body);
-	c->target->provider->stream_free(c->stream);
+	model_stream_free(c->stream);
 	c->stream = NULL;
 	c->http = (struct model_http){
 		.target = c->target,
@@ -253,7 +253,7 @@ void model_call_cancel(struct model_call *c)
 
 void model_call_clear(struct model_call *c)
 {
-	c->target->provider->stream_free(c->stream);
+	model_stream_free(c->stream);
 	c->stream = NULL;
 	chat_answer_clear(&c->answer);
 	buf_deinit(&c->body);

@@ -1,11 +1,13 @@
 /* Asking a model for one message, and the interface of providers.
  *
- * To add a provider: one file that defines a struct model_provider, and a line in model_choice.c that makes targets of
- * it. What is common to all stays in model_call.c: attempts, waiting, time-outs, the words for what went wrong. */
+ * To add a dialect: one file that defines a struct model_provider, and a line in providers.c. What is common to all
+ * stays in stream.c (forms of bodies, limits) and call.c (attempts, waiting, time-outs, the words for what went
+ * wrong). */
 #pragma once
 
 #include "agent/chat.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "io/http_client.h"
 #include "io/outbound.h"
 
@@ -26,33 +28,64 @@ struct model_sink {
 	struct model_failure *failure;
 	void (*on_text)(void *owner, struct str text); /* text was added to the answer */
 	void *owner;
+	const struct model_target *target; /* for what is to be sent back to it; may be NULL */
 };
 
+struct model_stream;
+
+/* A field of a request's head; both strings live as long as the request. */
+struct model_header {
+	const char *name, *value;
+};
+
+/* A dialect. Adding one: a file that defines this struct, and its line in providers.c. */
 struct model_provider {
-	const char *name;
-	const char *path; /* behind the base URL */
+	const char *name;         /* "openai", "responses", "anthropic", "ollama" */
+	const char *path;         /* behind the base URL */
+	const char *list_path;    /* of the models there are */
+	const char *address_hint; /* how a base URL looks, for people */
 	/* The body of a request that streams. */
 	void (*write_request)(const struct model_target *t, const struct chat_request *r, struct buf *out);
-	/* The parser of an answer's body. feed and end return 0, or -EBADMSG with the sink's failure set. */
-	void *(*stream_new)(const struct model_sink *sink);
-	int (*stream_feed)(void *stream, const char *data, size_t n);
-	/* The body has ended (is_broken: by a broken connection). */
-	int (*stream_end)(void *stream, bool is_broken);
-	void (*stream_free)(void *stream);
+	/* Fields that carry the key and the dialect's version, at most 4; returns their number. */
+	size_t (*write_headers)(const struct model_target *t, struct arena *a, struct model_header *ret);
+
+	/* For stream.c: its documents are lines, not events. */
+	bool is_lines;
+	size_t own_size;
+	void (*clear_own)(void *own);
+	/* One document; type: of the event, "" = none. end: the answer is whole. 0, or -EBADMSG with the failure set.
+	 */
+	int (*take)(struct model_stream *s, const char *type, yyjson_val *root);
+	int (*end)(struct model_stream *s);
 };
 
-extern const struct model_provider provider_openai;
+extern const struct model_provider provider_openai, provider_responses, provider_anthropic, provider_ollama;
+
+/* By name, NULL = there is none. */
+const struct model_provider *model_provider_find(const char *name);
+/* Whether a provider's refusal says that the conversation is too long for the model. status -1: not known; code: the
+ * error's code or type, "" = none. */
+bool model_is_overflow(int status, const char *code, const char *message);
+
+/* Which thoughts of former answers are sent back to servers of the compatible dialect. */
+enum model_echo {
+	ECHO_LOOP,  /* those since the last message of the user, which is what such servers ask for */
+	ECHO_NEVER, /* they answer 400 to it */
+	ECHO_ALWAYS,
+};
 
 /* One model at one place. */
 struct model_target {
 	const struct model_provider *provider;
 	const char *id;         /* as users choose it */
 	const char *model;      /* as the provider knows it */
-	const char *kind;       /* "openai", "ollama" or "demo" */
+	const char *kind;       /* "openai", "ollama", "demo", … */
 	const char *base_url;   /* without a slash at the end */
 	const char *key;        /* secret; "" = none */
 	struct http_pool *pool; /* a direct way to it, or NULL: through outbound */
 	const char *prefix;     /* with a pool: the path of the base URL */
+	int64_t context;        /* tokens that input and output share; 0 = not known */
+	enum model_echo echo;
 };
 
 /* One request over either way. Fill the first part; on_done comes once, last, never from inside start. */
@@ -71,7 +104,7 @@ struct model_http {
 	/* Its own. */
 	struct arena *arena;
 	uint64_t retry_after_ms; /* from on_head on */
-	bool is_html;
+	int should_retry;        /* the server's x-should-retry: 1 yes, 0 no, -1 it does not say */
 	union {
 		struct http_call call;
 		struct outbound_call out;
@@ -103,7 +136,7 @@ struct model_call {
 	struct model_http http;
 	struct buf body;
 	struct buf error_body; /* of an answer that is not 200 */
-	void *stream;
+	struct model_stream *stream;
 	unsigned attempt;
 	int status;
 	bool is_cancelled;

@@ -5,12 +5,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "agent/model.h"
+#include "agent/models/model.h"
 #include "base/clock.h"
 
 #define FIRST_BYTE_MS (120 * 1000)
 #define IDLE_MS (120 * 1000)
 #define CONNECT_MS (10 * 1000)
+#define MAX_OWN 4 /* fields of a provider */
 
 uint64_t model_retry_after(const char *retry_after_ms, const char *retry_after, int64_t now)
 {
@@ -33,10 +34,13 @@ uint64_t model_retry_after(const char *retry_after_ms, const char *retry_after, 
 	return at > now ? (uint64_t)(at - now) * 1000 : 0;
 }
 
-static void take_head(struct model_http *h, const char *ms, const char *s, const char *type)
+static void take_head(struct model_http *h, const char *ms, const char *s, const char *should_retry)
 {
 	h->retry_after_ms = model_retry_after(ms, s, clock_now_us() / 1000000);
-	h->is_html = type && strncasecmp(type, "text/html", 9) == 0;
+	if (should_retry && strcmp(should_retry, "true") == 0)
+		h->should_retry = 1;
+	else if (should_retry && strcmp(should_retry, "false") == 0)
+		h->should_retry = 0;
 }
 
 static void finish(struct model_http *h, int err, const char *why)
@@ -63,7 +67,7 @@ static void on_call_head(struct http_call *c, int status, const struct http_head
 	struct model_http *h = c->owner;
 
 	take_head(h, header(h, headers, "retry-after-ms"), header(h, headers, "retry-after"),
-		  header(h, headers, "content-type"));
+		  header(h, headers, "x-should-retry"));
 	h->on_head(h, status);
 }
 
@@ -83,15 +87,17 @@ static void start_call(struct model_http *h)
 {
 	const struct model_target *t = h->target;
 	struct http_headers *headers = arena_new_of(h->arena, struct http_headers);
+	struct model_header own[MAX_OWN];
+	size_t n = t->provider->write_headers(t, h->arena, own);
 
 	headers->arena = h->arena;
 	if (h->body.n)
 		http_header_set(headers, "Content-Type", "application/json");
-	http_header_set(headers, "Accept", "text/event-stream, application/json");
+	http_header_set(headers, "Accept", "text/event-stream, application/x-ndjson, application/json");
 	if (h->traceparent)
 		http_header_set(headers, "traceparent", h->traceparent);
-	if (*t->key)
-		http_header_set(headers, "Authorization", arena_printf(h->arena, "Bearer %s", t->key));
+	for (size_t i = 0; i < n; i++)
+		http_header_set(headers, own[i].name, own[i].value);
 	h->call = (struct http_call){
 		.method = h->method,
 		.target = str_of(arena_printf(h->arena, "%s%s", t->prefix, h->path)),
@@ -115,7 +121,7 @@ static void on_out_head(struct outbound_call *c, int status)
 	struct model_http *h = c->owner;
 
 	take_head(h, outbound_header(c, h->arena, "retry-after-ms"), outbound_header(c, h->arena, "retry-after"),
-		  outbound_header(c, h->arena, "content-type"));
+		  outbound_header(c, h->arena, "x-should-retry"));
 	h->on_head(h, status);
 }
 
@@ -136,16 +142,17 @@ static void on_out_done(struct outbound_call *c, int err, const struct error *er
 static void start_outbound(struct model_http *h)
 {
 	const struct model_target *t = h->target;
-	const char **headers = arena_alloc(h->arena, 5 * sizeof(*headers));
-	size_t n = 0;
+	const char **headers = arena_alloc(h->arena, (4 + MAX_OWN) * sizeof(*headers));
+	struct model_header own[MAX_OWN];
+	size_t n = 0, n_own = t->provider->write_headers(t, h->arena, own);
 
 	if (h->body.n)
 		headers[n++] = "Content-Type: application/json";
-	headers[n++] = "Accept: text/event-stream, application/json";
+	headers[n++] = "Accept: text/event-stream, application/x-ndjson, application/json";
 	if (h->traceparent)
 		headers[n++] = arena_printf(h->arena, "traceparent: %s", h->traceparent);
-	if (*t->key)
-		headers[n++] = arena_printf(h->arena, "Authorization: Bearer %s", t->key);
+	for (size_t i = 0; i < n_own; i++)
+		headers[n++] = arena_printf(h->arena, "%s: %s", own[i].name, own[i].value);
 	h->out = (struct outbound_call){
 		.method = h->method,
 		.url = arena_printf(h->arena, "%s%s", t->base_url, h->path),
@@ -166,7 +173,7 @@ void model_http_start(struct model_http *h)
 {
 	h->arena = arena_new();
 	h->retry_after_ms = 0;
-	h->is_html = false;
+	h->should_retry = -1;
 	if (h->target->pool)
 		start_call(h);
 	else

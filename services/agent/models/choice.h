@@ -3,7 +3,7 @@
  * every 30 s, when somebody asks. */
 #pragma once
 
-#include "agent/model.h"
+#include "agent/models/model.h"
 #include "service/service.h"
 
 struct models;

@@ -1,26 +1,12 @@
-#include "agent/openai_stream.h"
+#include "agent/models/fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-/* What servers are known to send, and what is made of it: text, calls as "id name arguments" lines, the failure's code.
- */
-struct fixture {
-	const char *name, *body, *text, *calls, *code;
-	bool is_broken, may_retry;
-	int64_t tokens_in, tokens_out;
-	bool is_cut;
-};
-
-#define D(json) "data: " json "\n\n"
 #define TEXT(t) D("{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"" t "\"}}]}")
 #define CALLS(c) D("{\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[" c "]}}]}")
 #define FINISH(f) D("{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"" f "\"}]}")
 #define DONE "data: [DONE]\n\n"
+
+static const struct model_target target = {
+	.provider = &provider_openai, .model = "m", .base_url = "http://x/v1", .key = ""};
 
 static const struct fixture fixtures[] = {
 	{"plain text", TEXT("Hel") TEXT("lo") FINISH("stop") DONE, "Hello"},
@@ -43,13 +29,45 @@ static const struct fixture fixtures[] = {
 	 "Hi"},
 	{"content in parts", D("{\"choices\":[{\"delta\":{\"content\":[{\"type\":\"text\",\"text\":\"Hi\"}]}}]}") DONE,
 	 "Hi"},
-	{"a refusal is text", D("{\"choices\":[{\"delta\":{\"refusal\":\"No.\"}}]}") FINISH("stop"), "No."},
+	{"a refusal is text", D("{\"choices\":[{\"delta\":{\"refusal\":\"No.\"}}]}") FINISH("stop"), "No.",
+	 .stop = CHAT_STOP_REFUSAL},
+	{"withheld by the content filter", TEXT("Hi") FINISH("content_filter") DONE, "Hi", .stop = CHAT_STOP_FILTER},
+	{"withheld whole", FINISH("content_filter") DONE, .code = "model_content_filter", .stop = CHAT_STOP_FILTER},
+	{"the limit was used up by thinking", FINISH("length") DONE, .code = "model_answer_cut",
+	 .stop = CHAT_STOP_LENGTH},
+	{"an end by an error", TEXT("Hi") FINISH("insufficient_system_resource"), "Hi", .code = "model_error",
+	 .may_retry = true},
+	{"thoughts beside the text",
+	 D("{\"choices\":[{\"delta\":{\"reasoning_content\":\"Hm\"}}]}") TEXT("Hi") FINISH("stop") DONE, "Hi",
+	 .opaque = "\"member\":\"reasoning_content\",\"thoughts\":\"Hm\""},
+	{"thoughts in another member", D("{\"choices\":[{\"delta\":{\"reasoning\":\"Hm\"}}]}") TEXT("Hi") DONE, "Hi",
+	 .opaque = "\"member\":\"reasoning\""},
+	{"a signature beside a call",
+	 CALLS("{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"x\",\"arguments\":\"{}\"},\"extra_content\":{"
+	       "\"google\":{\"thought_signature\":\"s\"}}}") DONE,
+	 .calls = "a x {}\n", .opaque = "\"extras\":{\"a\":{\"google\":{\"thought_signature\":\"s\"}}}"},
+	{"tokens from the cache",
+	 TEXT("Hi")
+		 D("{\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2,\"prompt_tokens_details\":{"
+		   "\"cached_tokens\":5}}}") DONE,
+	 "Hi", .tokens_in = 7, .tokens_out = 2, .cached = 5},
+	{"tokens from the cache as DeepSeek tells them",
+	 TEXT("Hi")
+		 D("{\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":2,\"prompt_cache_hit_tokens\":"
+		   "4}}") DONE,
+	 "Hi", .tokens_in = 7, .tokens_out = 2, .cached = 4},
+	{"an error event in the stream",
+	 TEXT("Hi") "event: error\ndata: {\"message\":\"gone\",\"type\":\"server_error\"}\n\n", "Hi",
+	 .code = "model_error", .may_retry = true},
+	{"a conversation that is too long, told in the stream",
+	 D("{\"error\":{\"message\":\"This model's maximum context length is 8192 tokens\",\"code\":400}}"),
+	 .code = "model_context_overflow"},
 	{"a second choice is not ours",
 	 TEXT("Hi") D("{\"choices\":[{\"index\":1,\"delta\":{\"content\":\"no\"}}]}") DONE, "Hi"},
 	{"a NUL in the text", TEXT("a\\u0000b") DONE,
 	 "a\xef\xbf\xbd"
 	 "b"},
-	{"cut by the limit", TEXT("Hi") FINISH("length") DONE, "Hi", .is_cut = true},
+	{"cut by the limit", TEXT("Hi") FINISH("length") DONE, "Hi", .stop = CHAT_STOP_LENGTH},
 	{"no delta at all", D("{\"choices\":[{}]}") TEXT("Hi") DONE, "Hi"},
 	{"choices null", D("{\"choices\":null}") TEXT("Hi") DONE, "Hi"},
 
@@ -142,79 +160,16 @@ static const struct fixture fixtures[] = {
 	{"half a document", "{\"choices\":[{\"message\":", .code = "model_answer_broken", .may_retry = true},
 };
 
-struct reading {
-	struct chat_answer answer;
-	struct model_failure failure;
-	struct buf text; /* as on_text told it */
-};
-
-static void on_text(void *owner, struct str text)
-{
-	buf_add(owner, text.p, text.n);
-}
-
-/* Feeds the body in pieces of `step` bytes. */
-static void read_body(const struct fixture *f, size_t step, struct reading *r)
-{
-	struct model_sink sink = {&r->answer, &r->failure, on_text, &r->text};
-	void *s = openai_stream_new(&sink);
-	size_t n = strlen(f->body);
-	int err = 0;
-
-	for (size_t at = 0; at < n && err == 0; at += step)
-		err = openai_stream_feed(s, f->body + at, MIN(step, n - at));
-	if (err == 0)
-		err = openai_stream_end(s, f->is_broken);
-	assert_int_equal(err < 0, r->failure.error.code[0] != '\0');
-	openai_stream_free(s);
-}
-
-static void describe_calls(const struct chat_answer *a, const char *wanted, struct buf *out)
-{
-	for (size_t i = 0; i < a->n_calls; i++) {
-		const char *id = a->calls[i].id;
-		/* An id of our own making is new each time. */
-		buf_printf(out, "%s %s %.*s\n", strncmp(id, "call_", 5) == 0 ? "*" : id, a->calls[i].name,
-			   STR_ARG(buf_str(&a->calls[i].arguments)));
-	}
-}
-
-static void check(const struct fixture *f, size_t step)
-{
-	_cleanup_(buf_deinit) struct buf calls = BUF_INIT;
-	struct reading r = {0};
-
-	read_body(f, step, &r);
-	if (strcmp(r.failure.error.code, f->code ? f->code : "") != 0)
-		fail_msg("%s: \"%s\" (%s)", f->name, r.failure.error.code, r.failure.error.message);
-	if (!str_is(buf_str(&r.text), f->text ? f->text : "") || !str_eq(buf_str(&r.text), buf_str(&r.answer.text)))
-		fail_msg("%s: the text is \"%.*s\"", f->name, STR_ARG(buf_str(&r.text)));
-	if (!f->code)
-		describe_calls(&r.answer, f->calls, &calls);
-	if (!str_is(buf_str(&calls), f->calls ? f->calls : ""))
-		fail_msg("%s: the calls are %s", f->name, calls.p);
-	if (r.failure.may_retry != f->may_retry || r.answer.is_cut != f->is_cut)
-		fail_msg("%s: may_retry %d, is_cut %d", f->name, r.failure.may_retry, r.answer.is_cut);
-	if (r.answer.usage.input_tokens != f->tokens_in || r.answer.usage.output_tokens != f->tokens_out)
-		fail_msg("%s: usage", f->name);
-	chat_answer_clear(&r.answer);
-	buf_deinit(&r.text);
-}
-
 static void every_quirk_is_read_right_whole_and_in_pieces(void **state)
 {
-	static const size_t steps[] = {1 << 20, 1, 7, 100};
-
-	for (size_t i = 0; i < ARRAY_SIZE(fixtures); i++)
-		for (size_t k = 0; k < ARRAY_SIZE(steps); k++)
-			check(&fixtures[i], steps[k]);
+	check_all(&target, fixtures, ARRAY_SIZE(fixtures));
 }
 
 static void what_is_too_long_ends_the_stream(void **state)
 {
 	struct reading r = {0};
-	struct model_sink sink = {&r.answer, &r.failure, NULL, NULL};
-	void *s = openai_stream_new(&sink);
+	struct model_sink sink = {&r.answer, &r.failure, NULL, NULL, NULL};
+	struct model_stream *s = model_stream_new(&provider_openai, &sink);
 	_cleanup_(buf_deinit) struct buf chunk = BUF_INIT;
 	int err = 0, n = 0;
 
@@ -223,30 +178,30 @@ static void what_is_too_long_ends_the_stream(void **state)
 		buf_add_char(&chunk, 'x');
 	buf_add_str(&chunk, "\"}}]}\n\n");
 	while (err == 0 && n++ < 100)
-		err = openai_stream_feed(s, chunk.p, chunk.n);
+		err = model_stream_feed(s, chunk.p, chunk.n);
 	assert_int_equal(n, CHAT_MAX_TEXT / 100000 + 1);
 	assert_string_equal(r.failure.error.code, "model_answer_too_long");
 	assert_false(r.failure.may_retry);
-	openai_stream_free(s);
+	model_stream_free(s);
 	chat_answer_clear(&r.answer);
 }
 
 static void more_calls_than_allowed_end_the_stream(void **state)
 {
 	struct reading r = {0};
-	struct model_sink sink = {&r.answer, &r.failure, NULL, NULL};
-	void *s = openai_stream_new(&sink);
+	struct model_sink sink = {&r.answer, &r.failure, NULL, NULL, NULL};
+	struct model_stream *s = model_stream_new(&provider_openai, &sink);
 	char chunk[200];
 	int err = 0, n = 0;
 
 	for (; err == 0 && n < 100; n++) {
 		snprintf(chunk, sizeof(chunk), CALLS("{\"index\":%d,\"id\":\"i%d\",\"function\":{\"name\":\"x\"}}"), n,
 			 n);
-		err = openai_stream_feed(s, chunk, strlen(chunk));
+		err = model_stream_feed(s, chunk, strlen(chunk));
 	}
 	assert_int_equal(n, CHAT_MAX_CALLS + 1);
 	assert_string_equal(r.failure.error.code, "model_too_many_calls");
-	openai_stream_free(s);
+	model_stream_free(s);
 	chat_answer_clear(&r.answer);
 }
 
@@ -274,7 +229,7 @@ static void the_request_is_one_that_strict_servers_take(void **state)
 	struct chat_message tool = {.role = CHAT_TOOL, .content = STR("ok"), .call_id = "a"};
 	struct chat_tool shell = {"shell", "Runs.", "{\"type\":\"object\"}"};
 	const struct chat_tool *tools[] = {&shell};
-	struct model_target t = {.model = "m", .base_url = "http://localhost/v1"};
+	struct model_target t = {.provider = &provider_openai, .model = "m", .base_url = "http://localhost/v1"};
 	_cleanup_(buf_deinit) struct buf out = BUF_INIT;
 	struct list messages;
 
@@ -304,6 +259,93 @@ static void the_request_is_one_that_strict_servers_take(void **state)
 	assert_non_null(strstr(out.p, "\"max_completion_tokens\":100"));
 }
 
+/* Within a loop of calls, to the model that had them, by the target's policy. */
+static void thoughts_go_back_as_the_server_wants_them(void **state)
+{
+	struct chat_call calls[] = {{"a", "x", STR("{}")}};
+	const char *opaque =
+		"{\"dialect\":\"openai\",\"model\":\"m\",\"member\":\"reasoning_content\",\"thoughts\":\"Hm\","
+		"\"extras\":{\"a\":{\"google\":1}}}";
+	struct chat_message user = {.role = CHAT_USER, .content = STR("go")}, again = user;
+	struct chat_message answer = {.role = CHAT_ASSISTANT, .calls = calls, .n_calls = 1, .opaque = opaque};
+	struct chat_message result = {.role = CHAT_TOOL, .content = STR("ok"), .call_id = "a"};
+	struct model_target t = target;
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct list messages;
+	struct chat_request r = {"", &messages, NULL, 0, 100};
+	yyjson_val *m;
+
+	list_init(&messages);
+	say(&messages, &user);
+	say(&messages, &answer);
+	say(&messages, &result);
+	m = yyjson_arr_get(json_get_arr(written(a, &t, &r), "messages"), 2);
+	assert_string_equal(json_get_str(m, "reasoning_content", ""), "Hm");
+	assert_json(a, yyjson_obj_get(yyjson_arr_get(json_get_arr(m, "tool_calls"), 0), "extra_content"),
+		    "{\"google\":1}");
+	t.echo = ECHO_NEVER;
+	m = yyjson_arr_get(json_get_arr(written(a, &t, &r), "messages"), 2);
+	assert_null(yyjson_obj_get(m, "reasoning_content"));
+	t.echo = ECHO_LOOP;
+	say(&messages, &again);
+	m = yyjson_arr_get(json_get_arr(written(a, &t, &r), "messages"), 2);
+	assert_null(yyjson_obj_get(m, "reasoning_content"));
+	t.echo = ECHO_ALWAYS;
+	m = yyjson_arr_get(json_get_arr(written(a, &t, &r), "messages"), 2);
+	assert_string_equal(json_get_str(m, "reasoning_content", ""), "Hm");
+	t.model = "other";
+	m = yyjson_arr_get(json_get_arr(written(a, &t, &r), "messages"), 2);
+	assert_null(yyjson_obj_get(m, "reasoning_content"));
+}
+
+static void ids_and_names_that_servers_refuse_are_replaced_alike(void **state)
+{
+	const char *id = "functions.shell:0 and a very long tail that is over forty";
+	struct chat_call calls[] = {{id, "no such tool!", STR("{}")}};
+	struct chat_message answer = {.role = CHAT_ASSISTANT, .calls = calls, .n_calls = 1};
+	struct chat_message result = {.role = CHAT_TOOL, .content = STR("ok"), .call_id = id};
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct list messages;
+	struct chat_request r = {"", &messages, NULL, 0, 100};
+	yyjson_val *list, *call;
+
+	list_init(&messages);
+	say(&messages, &answer);
+	say(&messages, &result);
+	list = json_get_arr(written(a, &target, &r), "messages");
+	call = yyjson_arr_get(json_get_arr(yyjson_arr_get(list, 1), "tool_calls"), 0);
+	assert_string_equal(json_get_str(call, "id", "1"), json_get_str(yyjson_arr_get(list, 2), "tool_call_id", "2"));
+	assert_true(strlen(json_get_str(call, "id", "")) <= 40);
+	assert_null(strpbrk(json_get_str(json_get_obj(call, "function"), "name", " "), " !"));
+}
+
+static void every_provider_s_words_for_too_long_are_known(void **state)
+{
+	static const char *const said[] = {
+		"This model's maximum context length is 128000 tokens. However, your messages resulted in 130000 "
+		"tokens.",
+		"prompt is too long: 208310 tokens > 200000 maximum",
+		"input length and `max_tokens` exceed context limit: 198000 + 8192 > 200000",
+		"the request exceeds the available context size. try increasing the context size",
+		"The input (40000 tokens) is longer than the model's context length (32768 tokens).",
+		"The input token count (1100000) exceeds the maximum number of tokens allowed (1048575).",
+		"Input is too long for requested model.",
+		"This model's maximum prompt length is 131072 but the request contains 140000 tokens.",
+		"Please reduce the length of the messages or completion.",
+		"Your input exceeds the context window of this model. Please adjust your input and try again.",
+		"Trying to keep the first 5000 tokens when context the overflows.",
+		"`inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(said); i++)
+		if (!model_is_overflow(400, "", said[i]))
+			fail_msg("not seen as too long: %s", said[i]);
+	assert_true(model_is_overflow(-1, "context_length_exceeded", ""));
+	assert_true(model_is_overflow(413, "request_too_large", "Request exceeds the maximum size"));
+	assert_false(model_is_overflow(429, "", "Rate limit: too many tokens a minute"));
+	assert_false(model_is_overflow(400, "invalid_request_error", "Unknown parameter: foo"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,7 +354,10 @@ int main(void)
 		cmocka_unit_test(more_calls_than_allowed_end_the_stream),
 		cmocka_unit_test(the_time_to_wait_is_read_from_both_headers),
 		cmocka_unit_test(the_request_is_one_that_strict_servers_take),
+		cmocka_unit_test(thoughts_go_back_as_the_server_wants_them),
+		cmocka_unit_test(ids_and_names_that_servers_refuse_are_replaced_alike),
+		cmocka_unit_test(every_provider_s_words_for_too_long_are_known),
 	};
 
-	return cmocka_run_group_tests_name("openai_stream", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("openai_chat", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "agent/model_choice.h"
+#include "agent/models/choice.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -181,11 +181,6 @@ static void on_look_over(struct models *m)
 		return;
 	if (m->status == 200 && take_list(m) > 0) {
 		m->reason[0] = '\0';
-		if (strcmp(t->kind, "ollama") == 0) /* its answers come in the compatible dialect */
-			for (size_t i = m->def; i < m->n; i++) {
-				m->items[i].base_url = arena_printf(m->arena, "%s/v1", t->base_url);
-				m->items[i].prefix = t->pool ? arena_printf(m->arena, "%s/v1", t->prefix) : NULL;
-			}
 		log_event(LOG_INFO, "model chosen", "model", m->items[m->def].id, "at", t->base_url, NULL);
 	}
 	become_ready(m);
@@ -228,7 +223,7 @@ static void look(struct models *m)
 		.target = &m->source,
 		.outbound = m->source.pool ? NULL : agent_outbound(m->agent),
 		.method = "GET",
-		.path = strcmp(m->source.kind, "ollama") == 0 ? "/api/tags" : "/models",
+		.path = m->source.provider->list_path,
 		.on_head = on_head,
 		.on_data = on_data,
 		.on_done = on_done,
@@ -272,6 +267,8 @@ void models_start(struct models *m, void (*on_ready)(struct agent *agent))
 		}
 	} else {
 		m->source.kind = "ollama";
+		m->source.provider = &provider_ollama;
+		m->source.context = option_int(o, "ollama_context");
 		m->source.key = "";
 		set_place(m, &m->source, clean_url(m->arena, option_str(o, "ollama_url")));
 		snprintf(m->reason, sizeof(m->reason),
