@@ -6,7 +6,7 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "handlers.h"
-#include "secret_file.h"
+#include "service/secret_file.h"
 #include "sessions.h"
 
 struct local {

@@ -6,7 +6,7 @@
 #include "base/encode.h"
 #include "handlers.h"
 #include "new_user.h"
-#include "secret_file.h"
+#include "service/secret_file.h"
 #include "sessions.h"
 #include "settings.h"
 

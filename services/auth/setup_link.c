@@ -2,7 +2,7 @@
 #include "account.h"
 #include "base/clock.h"
 #include "handlers.h"
-#include "secret_file.h"
+#include "service/secret_file.h"
 #include "setup.h"
 
 struct setup_link {

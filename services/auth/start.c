@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "keys.h"
 #include "local.h"
-#include "secret_file.h"
+#include "service/secret_file.h"
 #include "seed.h"
 #include "setup.h"
 

@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "client.h"
-#include "secret_file.h"
+#include "service/secret_file.h"
 
 #define KEY_FILE "auth-audit.key"
 #define FLUSH_MS 100

@@ -1,4 +1,4 @@
-#include "secret_file.h"
+#include "service/secret_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/encode.h"
+#include "base/seal.h"
 
 #define CONTENT_MAX 4096
 
@@ -134,8 +135,6 @@ int secret_file_key(const char *dir, const char *name, uint8_t *ret, size_t n, s
 			      dir, name);
 	}
 	close(lock);
-	if (text.p)
-		sodium_memzero(text.p, text.cap);
-	buf_deinit(&text);
+	buf_wipe(&text);
 	return r;
 }
