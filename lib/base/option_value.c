@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <sys/un.h>
 
+#include "base/networks.h"
+
 struct unit {
 	const char *name;
 	int64_t factor;
@@ -172,36 +174,6 @@ static bool is_database(struct str s, const char *schemes)
 	return str_is(scheme, "sqlite") || (str_has_prefix(rest, STR("//")) && rest.n > 2 && !has_blanks(rest));
 }
 
-static bool is_network(struct str s)
-{
-	struct str rest = s, address = str_cut(&rest, '/');
-	char copy[INET6_ADDRSTRLEN];
-	uint8_t bytes[16];
-	uint64_t bits;
-
-	if (str_is(s, "unix"))
-		return true;
-	if (!address.n || address.n >= sizeof(copy))
-		return false;
-	memcpy(copy, address.p, address.n);
-	copy[address.n] = '\0';
-	bool is_v4 = inet_pton(AF_INET, copy, bytes) == 1;
-	if (!is_v4 && inet_pton(AF_INET6, copy, bytes) != 1)
-		return false;
-	return !rest.p || str_to_u64(rest, is_v4 ? 32 : 128, &bits) == 0;
-}
-
-static bool are_networks(struct str rest)
-{
-	while (rest.p) {
-		struct str item = str_trim(str_cut(&rest, ','));
-
-		if (item.n && !is_network(item))
-			return false;
-	}
-	return true;
-}
-
 static int yes_or_no(bool ok)
 {
 	return ok ? 0 : -EINVAL;
@@ -226,7 +198,7 @@ static int parse(const struct option_def *def, const char *text, int64_t *ret)
 	case OPTION_URL: return yes_or_no(!s.n || is_url(s, def->one_of));
 	case OPTION_SSH: return yes_or_no(!s.n || are_ssh(s));
 	case OPTION_DATABASE: return yes_or_no(!s.n || is_database(s, def->one_of));
-	case OPTION_NETWORKS: return yes_or_no(are_networks(s));
+	case OPTION_NETWORKS: break; /* read whole, with its own words for what is wrong */
 	case OPTION_STRING: return yes_or_no(!def->one_of || is_one_of(s, def->one_of));
 	case OPTION_SECRET: break;
 	}
@@ -250,15 +222,13 @@ static int say_wanted(const struct option_def *def, const char *place, const cha
 	case OPTION_SSH:
 		wanted = "a host such as ssh://USER@HOST or NAME=ssh://USER@HOST:PORT, or several with commas";
 		break;
-	case OPTION_NETWORKS:
-		wanted = "a list of addresses and networks such as 127.0.0.1,10.0.0.0/8; unix stands for Unix sockets";
-		break;
 	case OPTION_DATABASE:
 		return error_set(err, "option_invalid",
 				 "%s: this is no address of a database: it begins with one of %s, such as "
 				 "sqlite:/var/lib/ogent/db/ogent.db, SCHEME://USER:PASSWORD@HOST/DATABASE or "
 				 "unix:/run/redis.sock",
 				 place, def->one_of);
+	case OPTION_NETWORKS:
 	case OPTION_STRING:
 	case OPTION_SECRET:
 		return error_set(err, "option_invalid", "%s: \"%.80s\" is not one of %s", place, text, def->one_of);
@@ -271,7 +241,12 @@ int option_value_read(const struct option_def *def, const char *text, const char
 {
 	bool is_number = def->type == OPTION_INT || def->type == OPTION_MS || def->type == OPTION_BYTES;
 	const char *unit = def->type == OPTION_MS ? " ms" : def->type == OPTION_BYTES ? " bytes" : "";
+	struct networks networks;
 
+	if (def->type == OPTION_NETWORKS) {
+		*ret_number = 0;
+		return networks_parse(&networks, text, place, err);
+	}
 	if (parse(def, text, ret_number) < 0)
 		return say_wanted(def, place, text, err);
 	if (is_number && *ret_number < def->min)

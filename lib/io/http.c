@@ -12,6 +12,7 @@ const struct http_limits http_limits_default = {
 	.max_body = 1024 * 1024,
 	.header_ms = 10 * 1000,
 	.body_idle_ms = 30 * 1000,
+	.body_rate_ms = 20 * 1000,
 	.idle_ms = 75 * 1000,
 	.max_connections = 20000,
 };
@@ -165,6 +166,8 @@ const char *http_status_text(int status)
 	static const char *const texts[] = {
 		[100] = "Continue",
 		[101] = "Switching Protocols",
+		[102] = "Processing",
+		[103] = "Early Hints",
 		[200] = "OK",
 		[201] = "Created",
 		[202] = "Accepted",

@@ -118,6 +118,8 @@ struct http_limits {
 	uint64_t max_body;        /* default 1 MiB; a route may set another */
 	uint64_t header_ms;       /* from the first byte to the end of the head; default 10 s */
 	uint64_t body_idle_ms;    /* without a byte of the body, or of our answer being taken; default 30 s */
+	uint64_t body_min_rate;   /* bytes a second of a body, over each body_rate_ms; 0 = none, the default */
+	uint64_t body_rate_ms;    /* default 20 s; time in which the handler pauses the body does not count */
 	uint64_t idle_ms;         /* keep-alive; default 75 s */
 	size_t max_queue;         /* bytes of answers that a connection's client has not taken; 0 = STREAM_HIGH_WATER */
 	unsigned max_connections; /* default 20,000; above it a connection is closed at once */

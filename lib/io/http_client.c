@@ -288,6 +288,8 @@ static void add_part(struct buf *out, struct str s)
 
 static void add_head(struct buf *out, const struct http_call *c)
 {
+	bool has_te = false;
+
 	add_part(out, str_of(c->method));
 	buf_add_char(out, ' ');
 	add_part(out, c->target);
@@ -302,9 +304,12 @@ static void add_head(struct buf *out, const struct http_call *c)
 
 		if (!is_ours(h->name))
 			http_field_write(out, h->name, h->value);
+		has_te |= h->name.n == 2 && str_ieq(h->name, STR("te"));
 	}
 	if (c->on_upgrade)
-		add_part(out, STR("Connection: Upgrade\r\n"));
+		add_part(out, has_te ? STR("Connection: Upgrade, TE\r\n") : STR("Connection: Upgrade\r\n"));
+	else if (has_te)
+		add_part(out, STR("Connection: TE\r\n"));
 	add_framing(out, c);
 	add_part(out, STR("\r\n"));
 }
@@ -391,7 +396,24 @@ bool http_call_write(struct http_call *c, const void *data, size_t n)
 	return room;
 }
 
+static void put_trailers(struct http_call *c, const struct http_headers *trailers)
+{
+	_cleanup_(buf_deinit) struct buf end = BUF_INIT;
+
+	add_part(&end, STR("0\r\n"));
+	for (size_t i = 0; trailers && i < trailers->n; i++)
+		if (!is_ours(trailers->items[i].name))
+			http_field_write(&end, trailers->items[i].name, trailers->items[i].value);
+	add_part(&end, STR("\r\n"));
+	call_put(c, &(struct str){end.p, end.n}, 1);
+}
+
 void http_call_end(struct http_call *c)
+{
+	http_call_end_with(c, NULL);
+}
+
+void http_call_end_with(struct http_call *c, const struct http_headers *trailers)
 {
 	if (c->flags & (CALL_ENDED | CALL_SENT))
 		return;
@@ -399,7 +421,9 @@ void http_call_end(struct http_call *c)
 		call_abort(c, -EPROTO);
 		return;
 	}
-	if (c->body_length < 0)
+	if (c->body_length < 0 && trailers && trailers->n > 0)
+		put_trailers(c, trailers);
+	else if (c->body_length < 0)
 		call_put(c, &STR("0\r\n\r\n"), 1);
 	c->flags |= CALL_SENT;
 }
@@ -437,7 +461,19 @@ static bool on_body(void *owner, const char *data, size_t n)
 	return conn->call == c;
 }
 
-static const struct http_response_events response_events = {.on_head = on_head, .on_body = on_body};
+static bool on_interim(void *owner, int status, const struct http_headers *headers)
+{
+	struct http_client_conn *conn = owner;
+	struct http_call *c = conn->call;
+
+	call_expect_head(c);
+	if (c->on_interim)
+		c->on_interim(c, status, headers);
+	return conn->call == c;
+}
+
+static const struct http_response_events response_events = {
+	.on_head = on_head, .on_body = on_body, .on_interim = on_interim};
 
 /* The answer is whole; `rest` bytes came behind it. */
 static void conn_finish(struct http_client_conn *conn, size_t rest)
@@ -450,6 +486,7 @@ static void conn_finish(struct http_client_conn *conn, size_t rest)
 	 * leaves it in no known state. */
 	call_detach(c);
 	c->flags |= CALL_ENDED;
+	c->trailers = conn->response.trailers;
 	conn->is_reused = true;
 	if (reuse)
 		conn_park(conn);
@@ -661,6 +698,7 @@ void http_call_start(struct http_pool *p, struct http_call *c)
 	c->pending = BUF_INIT;
 	c->body_left = c->body.p || c->body_length < 0 ? 0 : (uint64_t)c->body_length;
 	c->received = 0;
+	c->trailers = NULL;
 	c->status = 0;
 	c->err = 0;
 	c->flags = c->body.p || c->body_length == 0 ? CALL_SENT : 0;

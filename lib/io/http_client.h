@@ -38,13 +38,14 @@ struct http_call {
 	/* Filled by the caller; the memory must live until on_done. */
 	const char *method;
 	struct str target;
-	const struct http_headers *headers; /* without framing, Connection and Host (Host is added unless given) */
-	int64_t body_length;                /* 0 = none, -1 = chunked */
-	struct str body;                    /* whole body if p is set; otherwise http_call_write and http_call_end */
-	uint64_t head_ms;                   /* from the start, or the last write, to the head of the answer;
-					       0 = 30 s, UINT64_MAX = none */
-	uint64_t idle_ms;                   /* between bytes of its body; 0 = 60 s, UINT64_MAX = none */
-	uint64_t connect_ms;                /* 0 = the pool's */
+	/* Without framing, Connection and Host (Host is added unless given). TE is named in Connection. */
+	const struct http_headers *headers;
+	int64_t body_length; /* 0 = none, -1 = chunked */
+	struct str body;     /* whole body if p is set; otherwise http_call_write and http_call_end */
+	uint64_t head_ms;    /* from the start, or the last write, to the head of the answer;
+				0 = 30 s, UINT64_MAX = none */
+	uint64_t idle_ms;    /* between bytes of its body; 0 = 60 s, UINT64_MAX = none */
+	uint64_t connect_ms; /* 0 = the pool's */
 	void *owner;
 	/* The request's head went out on a connection; also from inside http_call_start. May be NULL. */
 	void (*on_sent)(struct http_call *c);
@@ -52,6 +53,8 @@ struct http_call {
 	 * sent. Returns the pool in which to try once more (the body that was written meanwhile goes along), or NULL:
 	 * then on_done follows. May be NULL. */
 	struct http_pool *(*on_failed)(struct http_call *c, int err);
+	/* An interim answer (1xx but 101); the fields are valid during the call. May be NULL. head_ms begins anew. */
+	void (*on_interim)(struct http_call *c, int status, const struct http_headers *headers);
 	void (*on_head)(struct http_call *c, int status, const struct http_headers *headers); /* valid until on_done */
 	void (*on_body)(struct http_call *c, const char *data, size_t n);                     /* may be NULL */
 	void (*on_drain)(struct http_call *c);
@@ -69,6 +72,8 @@ struct http_call {
 	struct buf pending;       /* body written before there is a connection, framed */
 	uint64_t body_left;       /* still to be written of body_length */
 	uint64_t received;        /* bytes of the answer's body */
+	/* What came behind the answer's chunked body, NULL = nothing; for on_done with err 0, valid during it. */
+	const struct http_headers *trailers;
 	int status;
 	unsigned flags;
 	int err;
@@ -79,6 +84,8 @@ void http_call_start(struct http_pool *p, struct http_call *c);
  * http_call_end, otherwise the call ends with -EPROTO. */
 bool http_call_write(struct http_call *c, const void *data, size_t n);
 void http_call_end(struct http_call *c);
+/* The same with fields behind a chunked body; NULL = none. */
+void http_call_end_with(struct http_call *c, const struct http_headers *trailers);
 /* Whether anything of it went out on a connection in this attempt. */
 bool http_call_was_sent(const struct http_call *c);
 /* Back-pressure on the answer's body: nothing more is read; what was read already (at most one read) still comes. */

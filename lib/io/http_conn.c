@@ -4,8 +4,8 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/networks.h"
 #include "io/http_server_internal.h"
-#include "io/networks.h"
 #include "io/proxy_header.h"
 
 #define FRESH_MS 500               /* for a request that may be on its way when draining started */
@@ -182,6 +182,7 @@ static bool step_head(struct http_conn *c)
 	if (!box->is_head_done)
 		return false;
 	c->state = CONN_REQUEST;
+	box->rate_since = uv_now(c->server->loop);
 	c->server->cb(c->server->arg, &box->req);
 	return true;
 }
@@ -269,6 +270,34 @@ static uint64_t idle_ms(const struct http_conn *c)
 	return c->server->is_draining ? FRESH_MS : c->server->limits.idle_ms;
 }
 
+static uint64_t rate_due(const struct http_conn *c)
+{
+	const struct http_limits *limits = &c->server->limits;
+
+	return limits->body_min_rate ? c->box->rate_since + limits->body_rate_ms : UINT64_MAX;
+}
+
+/* The body's rate is looked at from now on. */
+static void measure_rate(struct http_conn *c)
+{
+	c->box->rate_since = now_ms(c);
+	c->box->rate_received = c->box->received;
+}
+
+/* At the end of each body_rate_ms: whether too little of the body came in it. */
+static bool is_too_slow(struct http_conn *c, uint64_t now)
+{
+	const struct http_limits *limits = &c->server->limits;
+	uint64_t came = c->box->received - c->box->rate_received;
+
+	if (now < rate_due(c))
+		return false;
+	if (came * 1000 < limits->body_min_rate * (now - c->box->rate_since))
+		return true;
+	measure_rate(c);
+	return false;
+}
+
 /* One deadline a connection, set only when the next look is due earlier than the one that is set already: a request
  * that is answered at once costs nothing here. */
 static void watch(struct http_conn *c)
@@ -282,7 +311,7 @@ static void watch(struct http_conn *c)
 	else if (c->state == CONN_HEAD)
 		due = c->since + limits->header_ms;
 	else if (waits_for_body(c))
-		due = c->last_in + limits->body_idle_ms;
+		due = MIN(c->last_in + limits->body_idle_ms, rate_due(c));
 	if (queued > 0 && (!c->is_watched || c->taken != c->sent - queued)) {
 		c->is_watched = true;
 		c->taken = c->sent - queued;
@@ -301,6 +330,19 @@ static void time_out(struct http_conn *c)
 	refuse(c);
 }
 
+static void refuse_slow(struct http_conn *c)
+{
+	const struct http_limits *limits = &c->server->limits;
+
+	http_refuse(
+		c, 408, "body_too_slow",
+		arena_printf(c->box->req.arena,
+			     "The body came too slowly: it must come with at least %llu bytes a second. Send it again "
+			     "over a better connection, or in smaller parts.",
+			     (unsigned long long)limits->body_min_rate));
+	refuse(c);
+}
+
 static void on_deadline(struct deadline *d)
 {
 	struct http_conn *c = container_of(d, struct http_conn, deadline);
@@ -316,6 +358,8 @@ static void on_deadline(struct deadline *d)
 		time_out(c);
 	else if (waits_for_body(c) && now - c->last_in >= limits->body_idle_ms)
 		time_out(c);
+	else if (waits_for_body(c) && is_too_slow(c, now))
+		refuse_slow(c);
 	else
 		watch(c);
 }
@@ -536,8 +580,10 @@ void http_body_resume(struct http_request *r)
 
 	if (box->is_gone)
 		return;
-	box->is_paused = false;
 	/* The time it was paused is not the client's. */
+	if (box->is_paused)
+		measure_rate(r->conn);
+	box->is_paused = false;
 	r->conn->last_in = now_ms(r->conn);
 	http_conn_kick(r->conn);
 }

@@ -80,36 +80,52 @@ static int on_version_complete(llhttp_t *parser)
 	return 0;
 }
 
+/* Where the bytes of fields are collected. */
+static struct buf *bytes_of(struct http_box *box)
+{
+	return box->is_head_done ? &box->trailer : &box->head;
+}
+
 static int add_field_bytes(llhttp_t *parser, const char *at, size_t n)
 {
 	struct http_conn *c = self(parser);
 
-	if (c->box->is_head_done)
-		return 0;
 	c->box->field_bytes += n;
 	if (c->box->field_bytes > c->server->limits.max_header_bytes)
 		return stop(c, 431, "headers_too_large", "The header fields are too long. Send fewer or shorter ones.");
-	buf_add(&c->box->head, at, n);
+	buf_add(bytes_of(c->box), at, n);
 	return 0;
 }
 
-/* Takes what was collected since the last field as an offset into the head, which may still move. */
+/* Takes what was collected since the last field as an offset into the bytes, which may still move. */
 static struct str take_field(struct http_box *box)
 {
-	struct str field = {(const char *)box->field_start, box->head.n - box->field_start};
+	struct buf *bytes = bytes_of(box);
+	struct str field = {(const char *)box->field_start, bytes->n - box->field_start};
 
-	buf_add_char(&box->head, '\0');
-	box->field_start = box->head.n;
+	buf_add_char(bytes, '\0');
+	box->field_start = bytes->n;
 	return field;
+}
+
+static struct http_headers *fields_of(struct http_box *box)
+{
+	struct http_request *r = &box->req;
+
+	if (!box->is_head_done)
+		return &r->headers;
+	if (!r->trailers) {
+		r->trailers = arena_new_of(r->arena, struct http_headers);
+		r->trailers->arena = r->arena;
+	}
+	return r->trailers;
 }
 
 static int on_name_complete(llhttp_t *parser)
 {
 	struct http_conn *c = self(parser);
 
-	if (c->box->is_head_done)
-		return 0;
-	if (c->box->req.headers.n >= c->server->limits.max_headers)
+	if (fields_of(c->box)->n >= c->server->limits.max_headers)
 		return stop(c, 431, "too_many_headers", "The request has too many header fields.");
 	c->box->name = take_field(c->box);
 	return 0;
@@ -119,17 +135,15 @@ static int on_name_complete(llhttp_t *parser)
 static int on_value_complete(llhttp_t *parser)
 {
 	struct http_box *box = self(parser)->box;
+	struct buf *bytes = bytes_of(box);
+	struct http_headers *h = fields_of(box);
 
-	if (box->is_head_done)
-		return 0;
-	while (box->head.n > box->field_start &&
-	       (box->head.p[box->head.n - 1] == ' ' || box->head.p[box->head.n - 1] == '\t'))
-		box->head.n--;
+	while (bytes->n > box->field_start && (bytes->p[bytes->n - 1] == ' ' || bytes->p[bytes->n - 1] == '\t'))
+		bytes->n--;
 
 	struct str value = take_field(box);
-	struct http_headers *h = &box->req.headers;
 
-	http_header_put(h, (struct str){box->head.p + (size_t)box->name.p, box->name.n}, value);
+	http_header_put(h, (struct str){bytes->p + (size_t)box->name.p, box->name.n}, value);
 	h->items[h->n - 1].name.p = box->name.p;
 	return 0;
 }
@@ -137,7 +151,10 @@ static int on_value_complete(llhttp_t *parser)
 /* The head is judged outside of the parser. */
 static int on_headers_complete(llhttp_t *parser)
 {
-	self(parser)->box->is_head_done = true;
+	struct http_box *box = self(parser)->box;
+
+	box->is_head_done = true;
+	box->field_start = 0;
 	return HPE_PAUSED;
 }
 
@@ -176,9 +193,22 @@ static int on_body(llhttp_t *parser, const char *at, size_t n)
 	return box->is_paused || box->is_aborted ? HPE_PAUSED : 0;
 }
 
+/* The bytes do not move any more: offsets become pointers. */
+static void settle_fields(struct http_headers *h, const char *bytes)
+{
+	for (size_t i = 0; i < h->n; i++) {
+		h->items[i].name.p = bytes + (size_t)h->items[i].name.p;
+		h->items[i].value.p = bytes + (size_t)h->items[i].value.p;
+	}
+}
+
 static int on_message_complete(llhttp_t *parser)
 {
-	self(parser)->box->is_body_done = true;
+	struct http_box *box = self(parser)->box;
+
+	if (box->req.trailers)
+		settle_fields(box->req.trailers, box->trailer.p);
+	box->is_body_done = true;
 	return HPE_PAUSED;
 }
 
@@ -451,24 +481,13 @@ static bool check_target(struct http_conn *c, struct str host)
 	return decode_path(c, path);
 }
 
-/* The buffer does not move any more: offsets become pointers. */
-static void settle_fields(struct http_box *box)
-{
-	struct http_headers *h = &box->req.headers;
-
-	for (size_t i = 0; i < h->n; i++) {
-		h->items[i].name.p = box->head.p + (size_t)h->items[i].name.p;
-		h->items[i].value.p = box->head.p + (size_t)h->items[i].value.p;
-	}
-	box->req.target = (struct str){box->head.p, box->n_target};
-}
-
 bool http_head_finish(struct http_conn *c)
 {
 	struct http_box *box = c->box;
 	struct http_request *r = &box->req;
 
-	settle_fields(box);
+	settle_fields(&r->headers, box->head.p);
+	r->target = (struct str){box->head.p, box->n_target};
 	r->is_http_1_0 = c->parser.http_minor == 0;
 	r->method = method_of(c->parser.method);
 	if (c->parser.http_major != 1)

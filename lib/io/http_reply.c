@@ -173,7 +173,23 @@ bool http_reply_write(struct http_request *r, const void *data, size_t n)
 	return has_room;
 }
 
+static void add_trailers(struct http_conn *c, const struct http_headers *trailers)
+{
+	struct buf *b = &c->server->scratch;
+
+	buf_clear(b);
+	buf_add_str(b, "0\r\n");
+	add_extra(b, trailers);
+	buf_add(b, "\r\n", 2);
+	emit(c, &(struct str){b->p, b->n}, 1);
+}
+
 void http_reply_end(struct http_request *r)
+{
+	http_reply_end_with(r, NULL);
+}
+
+void http_reply_end_with(struct http_request *r, const struct http_headers *trailers)
 {
 	struct http_box *box = box_of(r);
 
@@ -183,7 +199,9 @@ void http_reply_end(struct http_request *r)
 		http_reply_abort(r);
 		return;
 	}
-	if (box->is_chunked)
+	if (box->is_chunked && trailers && trailers->n > 0)
+		add_trailers(r->conn, trailers);
+	else if (box->is_chunked)
 		emit(r->conn, &STR("0\r\n\r\n"), 1);
 	box->answer = ANSWER_ENDED;
 	box->is_paused = false;
@@ -225,6 +243,22 @@ void http_reply_continue(struct http_conn *c)
 {
 	c->box->expects_continue = false;
 	emit(c, &STR("HTTP/1.1 100 Continue\r\n\r\n"), 1);
+}
+
+void http_reply_interim(struct http_request *r, int status, const struct http_headers *headers)
+{
+	struct http_box *box = box_of(r);
+	struct buf *b = &r->conn->server->scratch;
+
+	if (box->is_gone || box->is_aborted || box->answer != ANSWER_NONE || r->is_http_1_0 || status < 102 ||
+	    status > 199)
+		return;
+	buf_clear(b);
+	add_status(b, status);
+	add_extra(b, headers);
+	buf_add(b, "\r\n", 2);
+	emit(r->conn, &(struct str){b->p, b->n}, 1);
+	http_conn_kick(r->conn);
 }
 
 /* A problem document (RFC 9457) like those of the services. */

@@ -25,63 +25,78 @@ static int count(llhttp_t *parser, const char *at, size_t n)
 	return r->head_bytes > HTTP_RESPONSE_MAX_HEAD ? fail(r, -EMSGSIZE) : 0;
 }
 
+/* Where the bytes of fields are collected. */
+static struct buf *bytes_of(struct http_response *r)
+{
+	return r->in_body ? &r->trailer : &r->head;
+}
+
 static int on_field(llhttp_t *parser, const char *at, size_t n)
 {
 	struct http_response *r = self(parser);
 
-	if (!r->in_body) /* otherwise a trailer */
-		buf_add(&r->head, at, n);
+	buf_add(bytes_of(r), at, n);
 	return count(parser, at, n);
 }
 
-/* Takes what was collected since the last time as an offset into the head, which may still move. */
+/* Takes what was collected since the last time as an offset into the bytes, which may still move. */
 static struct str take(struct http_response *r)
 {
-	struct str field = {(const char *)r->start, r->head.n - r->start};
+	struct buf *bytes = bytes_of(r);
+	struct str field = {(const char *)r->start, bytes->n - r->start};
 
-	buf_add_char(&r->head, '\0');
-	r->start = r->head.n;
+	buf_add_char(bytes, '\0');
+	r->start = bytes->n;
 	return field;
+}
+
+static struct http_headers *fields_of(struct http_response *r)
+{
+	if (!r->in_body)
+		return &r->headers;
+	if (!r->trailers) {
+		r->trailers = arena_new_of(r->arena, struct http_headers);
+		r->trailers->arena = r->arena;
+	}
+	return r->trailers;
 }
 
 static int on_name_complete(llhttp_t *parser)
 {
 	struct http_response *r = self(parser);
 
-	if (!r->in_body)
-		r->name = take(r);
+	r->name = take(r);
 	return 0;
 }
 
 static int on_value_complete(llhttp_t *parser)
 {
 	struct http_response *r = self(parser);
-	struct http_headers *h = &r->headers;
+	struct http_headers *h = fields_of(r);
+	struct buf *bytes = bytes_of(r);
 	struct str value;
 
-	if (r->in_body)
-		return 0;
-	while (r->head.n > r->start && (r->head.p[r->head.n - 1] == ' ' || r->head.p[r->head.n - 1] == '\t'))
-		r->head.n--;
-	value = (struct str){r->head.p + r->start, r->head.n - r->start};
+	while (bytes->n > r->start && (bytes->p[bytes->n - 1] == ' ' || bytes->p[bytes->n - 1] == '\t'))
+		bytes->n--;
+	value = (struct str){bytes->p + r->start, bytes->n - r->start};
 	if (!http_value_is_clean(value))
 		return fail(r, -EBADMSG);
 	if (h->n == HTTP_RESPONSE_MAX_HEADERS)
 		return fail(r, -EMSGSIZE);
 	value = take(r);
-	http_header_put(h, (struct str){r->head.p + (size_t)r->name.p, r->name.n}, value);
+	http_header_put(h, (struct str){bytes->p + (size_t)r->name.p, r->name.n}, value);
 	h->items[h->n - 1].name.p = r->name.p;
 	return 0;
 }
 
-/* The buffer does not move any more: offsets become pointers. */
-static void settle(struct http_response *r)
+/* The bytes do not move any more: offsets become pointers. */
+static void settle(struct http_headers *headers, const char *bytes)
 {
-	for (size_t i = 0; i < r->headers.n; i++) {
-		struct http_header *h = &r->headers.items[i];
+	for (size_t i = 0; i < headers->n; i++) {
+		struct http_header *h = &headers->items[i];
 
-		h->name.p = r->head.p + (size_t)h->name.p;
-		h->value.p = r->head.p + (size_t)h->value.p;
+		h->name.p = bytes + (size_t)h->name.p;
+		h->value.p = bytes + (size_t)h->value.p;
 	}
 }
 
@@ -90,6 +105,9 @@ static void head_reset(struct http_response *r)
 	arena_reset(r->arena);
 	r->headers = (struct http_headers){.arena = r->arena};
 	buf_clear(&r->head);
+	if (r->trailers)
+		buf_deinit(&r->trailer);
+	r->trailers = NULL;
 	r->start = 0;
 }
 
@@ -117,19 +135,29 @@ static bool framing_is_sound(const struct http_response *r)
 	return !((status < 200 || status == 204) && announces_body(p));
 }
 
+static int pass_interim(struct http_response *r, int status)
+{
+	if (++r->interim > HTTP_RESPONSE_MAX_INTERIM)
+		return fail(r, -EBADMSG);
+	if (r->events->on_interim && !r->events->on_interim(r->owner, status, &r->headers))
+		return fail(r, -ECANCELED);
+	return 1; /* has no body */
+}
+
 static int on_headers_complete(llhttp_t *parser)
 {
 	struct http_response *r = self(parser);
 	int status = parser->status_code;
 
-	settle(r);
+	settle(&r->headers, r->head.p);
 	if (status < 100 || !framing_is_sound(r))
 		return fail(r, -EBADMSG);
 	if (status < 200 && status != 101)
-		return ++r->interim > HTTP_RESPONSE_MAX_INTERIM ? fail(r, -EBADMSG) : 1;
+		return pass_interim(r, status);
 	if (status == 101 && !r->may_upgrade)
 		return fail(r, -EBADMSG);
 	r->in_body = true;
+	r->start = 0;
 	if (!r->events->on_head(r->owner, status, &r->headers))
 		return fail(r, -ECANCELED);
 	if (status == 101)
@@ -154,6 +182,8 @@ static int on_message_complete(llhttp_t *parser)
 	}
 	if (parser->status_code == 101)
 		return 0; /* llhttp stops with HPE_PAUSED_UPGRADE */
+	if (r->trailers)
+		settle(r->trailers, r->trailer.p);
 	r->done = true;
 	r->keep_alive = llhttp_should_keep_alive(parser);
 	return HPE_PAUSED;
@@ -182,6 +212,7 @@ void http_response_deinit(struct http_response *r)
 {
 	arena_free(r->arena);
 	buf_deinit(&r->head);
+	buf_deinit(&r->trailer);
 }
 
 void http_response_begin(struct http_response *r, bool is_head, bool may_upgrade)

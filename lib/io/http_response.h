@@ -1,6 +1,6 @@
 /* Reads one HTTP/1.1 answer at a time from bytes, strictly, by llhttp. Refused with -EBADMSG: what llhttp refuses,
  * versions other than 1.0 and 1.1, a Transfer-Encoding other than one "chunked" or on 1.0 or beside a Content-Length, a
- * 1xx or 204 that announces a body, and a 101 that nobody asked for. 1xx answers are skipped, trailers dropped. */
+ * 1xx or 204 that announces a body, a 101 that nobody asked for, and more than HTTP_RESPONSE_MAX_INTERIM other 1xx. */
 #pragma once
 
 #include <llhttp.h>
@@ -17,6 +17,8 @@ struct http_response_events {
 	 */
 	bool (*on_head)(void *owner, int status, const struct http_headers *headers);
 	bool (*on_body)(void *owner, const char *data, size_t n);
+	/* A 1xx other than 101, before on_head; its fields are valid during the call. May be NULL. */
+	bool (*on_interim)(void *owner, int status, const struct http_headers *headers);
 };
 
 struct http_response {
@@ -25,9 +27,13 @@ struct http_response {
 	void *owner;
 	struct arena *arena; /* of the head; reset by begin */
 	struct http_headers headers;
-	struct buf head; /* names and values, each ended by NUL; kept for the next answer */
-	size_t start;    /* of the name or value that is coming in, in head */
-	struct str name; /* of the field whose value is coming in: an offset into head */
+	/* What came behind a chunked body, as it came; NULL = nothing. Complete with the answer, valid until the next
+	 * begin. */
+	struct http_headers *trailers;
+	struct buf head;    /* names and values, each ended by NUL; kept for the next answer */
+	struct buf trailer; /* those of trailers, apart, since the head must not move */
+	size_t start;       /* of the name or value that is coming in, in head or trailer */
+	struct str name;    /* of the field whose value is coming in: an offset, too */
 	size_t head_bytes;
 	unsigned interim; /* 1xx answers so far */
 	bool is_head, may_upgrade;

@@ -10,19 +10,24 @@
 
 #include "base/alloc.h"
 
-/* What came: "200 a=b|" per head, then the body. */
+/* What came: "200 a=b|" per head, then the body, then "; a=b|" for trailers. */
 struct seen {
 	struct buf text;
 };
+
+static void see_fields(struct seen *s, const struct http_headers *headers)
+{
+	for (size_t i = 0; i < headers->n; i++)
+		buf_printf(&s->text, " %.*s=%.*s", STR_ARG(headers->items[i].name), STR_ARG(headers->items[i].value));
+	buf_add_char(&s->text, '|');
+}
 
 static bool on_head(void *owner, int status, const struct http_headers *headers)
 {
 	struct seen *s = owner;
 
 	buf_printf(&s->text, "%d", status);
-	for (size_t i = 0; i < headers->n; i++)
-		buf_printf(&s->text, " %.*s=%.*s", STR_ARG(headers->items[i].name), STR_ARG(headers->items[i].value));
-	buf_add_char(&s->text, '|');
+	see_fields(s, headers);
 	return true;
 }
 
@@ -32,7 +37,7 @@ static bool on_body(void *owner, const char *data, size_t n)
 	return true;
 }
 
-static const struct http_response_events events = {.on_head = on_head, .on_body = on_body};
+static const struct http_response_events events = {.on_head = on_head, .on_body = on_body, .on_interim = on_head};
 
 enum { HEAD = 1, UPGRADE = 2, CLOSES = 4, RESTS = 8 };
 
@@ -54,16 +59,21 @@ static const struct response_case cases[] = {
 	 "200 Content-Length=0|"},
 	{"chunked", OK "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n3;x=y\r\n yo\r\n0\r\n\r\n", 0, HTTP_RESPONSE_DONE,
 	 "200 Transfer-Encoding=chunked|hi yo"},
-	{"chunked with trailers", OK "Transfer-Encoding: Chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\n\r\n", 0,
-	 HTTP_RESPONSE_DONE, "200 Transfer-Encoding=Chunked|hi"},
+	{"chunked with trailers", OK "Transfer-Encoding: Chunked\r\n\r\n2\r\nhi\r\n0\r\nX-T: 1\r\nX-U: \t2 \r\n\r\n", 0,
+	 HTTP_RESPONSE_DONE, "200 Transfer-Encoding=Chunked|hi; X-T=1 X-U=2|"},
+	{"a Content-Length among the trailers", OK "Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 1\r\n\r\n",
+	 0, -EBADMSG, 0},
+	{"a folded trailer", OK "Transfer-Encoding: chunked\r\n\r\n0\r\nX: 1\r\n 2\r\n\r\n", 0, -EBADMSG, 0},
+	{"a bare CR in a trailer", OK "Transfer-Encoding: chunked\r\n\r\n0\r\nX: a\rb\r\n\r\n", 0, -EBADMSG, 0},
 	{"to a HEAD", OK "Content-Length: 5\r\n\r\n", HEAD, HTTP_RESPONSE_DONE, "200 Content-Length=5|"},
 	{"204", "HTTP/1.1 204 No Content\r\n\r\n", 0, HTTP_RESPONSE_DONE, "204|"},
 	{"304 may tell a length", "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 0, HTTP_RESPONSE_DONE,
 	 "304 Content-Length=5|"},
 	{"100 before", "HTTP/1.1 100 Continue\r\n\r\n" OK "Content-Length: 1\r\n\r\na", 0, HTTP_RESPONSE_DONE,
-	 "200 Content-Length=1|a"},
-	{"103 with fields before", "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK "Content-Length: 1\r\n\r\na", 0,
-	 HTTP_RESPONSE_DONE, "200 Content-Length=1|a"},
+	 "100|200 Content-Length=1|a"},
+	{"102 and 103 with fields before",
+	 "HTTP/1.1 102 X\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" OK "Content-Length: 1\r\n\r\na", 0,
+	 HTTP_RESPONSE_DONE, "102|103 Link=x|200 Content-Length=1|a"},
 	{"until the end", OK "\r\nhello", CLOSES, EOF_ENDS, "200|hello"},
 	{"1.0 until the end", "HTTP/1.0 200 OK\r\n\r\nhello", CLOSES, EOF_ENDS, "200|hello"},
 	{"Connection: close", OK "Connection: close\r\nContent-Length: 1\r\n\r\na", CLOSES, HTTP_RESPONSE_DONE,
@@ -154,6 +164,10 @@ static void check(const struct response_case *c, struct http_response *r, struct
 	buf_clear(&seen->text);
 	http_response_begin(r, c->flags & HEAD, c->flags & UPGRADE);
 	int result = read_all(r, c->bytes, strlen(c->bytes), step, &rest);
+	if (result == HTTP_RESPONSE_DONE && r->trailers) {
+		buf_add_char(&seen->text, ';');
+		see_fields(seen, r->trailers);
+	}
 	const char *text = seen->text.n ? seen->text.p : "";
 
 	if (result != c->result)

@@ -24,6 +24,7 @@ static void box_free(struct http_box *box)
 {
 	arena_free(box->req.arena);
 	buf_deinit(&box->head);
+	buf_deinit(&box->trailer);
 	buf_deinit(&box->body);
 	free(box);
 }
@@ -65,6 +66,7 @@ void http_box_release(struct http_conn *c)
 	arena_reset(arena);
 	trim(&box->head);
 	trim(&box->body);
+	buf_deinit(&box->trailer);
 	*box = (struct http_box){.head = box->head, .body = box->body, .req = {.arena = arena}};
 	if (s->n_boxes >= KEEP_BOXES) {
 		box_free(box);

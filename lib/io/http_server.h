@@ -25,6 +25,8 @@ struct http_request {
 	struct str query;  /* behind the '?', not decoded */
 	struct http_headers headers;
 	int64_t content_length; /* -1 = chunked, 0 = no body */
+	/* What came behind a chunked body, as it came; NULL = nothing. Complete when on_body_end comes. */
+	struct http_headers *trailers;
 	bool is_http_1_0;
 	const char *peer;    /* address of the connection's other end */
 	uint64_t started_us; /* monotonic */
@@ -77,6 +79,12 @@ void http_reply_head(struct http_request *r, int status, const struct http_heade
 /* Returns false above the high-water mark: wait for on_drain. For HEAD the bytes are dropped. */
 bool http_reply_write(struct http_request *r, const void *data, size_t n);
 void http_reply_end(struct http_request *r);
+/* The same with fields behind the body (RFC 9112 section 7.1.2); NULL = none. An answer that is not chunked ends
+ * without them. */
+void http_reply_end_with(struct http_request *r, const struct http_headers *trailers);
+/* An interim answer (RFC 9110 section 15.2) before the answer: 102 to 199. Fields of framing are left out. Nothing
+ * happens behind the head of the answer, and for HTTP/1.0, which has none. */
+void http_reply_interim(struct http_request *r, int status, const struct http_headers *headers);
 /* All at once. type may be NULL without a body. */
 void http_reply(struct http_request *r, int status, const char *type, const struct http_headers *extra,
 		const void *body, size_t n);

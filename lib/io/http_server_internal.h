@@ -25,17 +25,19 @@ struct http_box {
 	size_t head_bytes;  /* of the head, as they came */
 	size_t field_bytes; /* of names and values */
 	size_t n_target;    /* set when the target is complete */
-	size_t field_start; /* of the name or value that is being read, in head */
-	struct str name;    /* of the field whose value is being read: an offset into head, too */
+	struct buf trailer; /* names and values of trailers, in the same form; apart, since the head must not move */
+	size_t field_start; /* of the name or value that is being read, in head or trailer */
+	struct str name;    /* of the field whose value is being read: an offset, too */
 	const char *feed;   /* the bytes the parser has now */
 	char last[8];       /* and the last ones before them, of the head */
 	bool has_version;
-	bool is_head_done;   /* later fields are trailers, which are dropped */
+	bool is_head_done;   /* later fields are trailers */
 	bool has_keep_alive; /* the client wants the connection to stay */
 
 	uint64_t max_body, received;
-	uint64_t framing_bytes, chunks; /* of a chunked body: what is not data, and in how many pieces */
-	bool expects_continue;          /* 100 has not been sent, and no byte of the body has come */
+	uint64_t rate_since, rate_received; /* where the time over which the body's rate is looked at began, loop ms */
+	uint64_t framing_bytes, chunks;     /* of a chunked body: what is not data, and in how many pieces */
+	bool expects_continue;              /* 100 has not been sent, and no byte of the body has come */
 	bool is_body_done, has_told_body_end;
 	bool is_paused;        /* by the handler */
 	bool is_parser_paused; /* the parser stopped at a pause and must be resumed */

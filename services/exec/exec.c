@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "command.h"
-#include "io/networks.h"
+#include "base/networks.h"
 #include "policy/store.h"
 #include "roles.h"
 #include "service/revocation.h"

@@ -95,6 +95,10 @@ void fields_for_upstream(const struct http_request *r, const struct gateway_rout
 	}
 	if (f->is_upgrade)
 		fields_add(ret, STR("Upgrade"), http_field_get(h, FIELD_UPGRADE));
+	if (f->wants_trailers)
+		fields_add(ret, STR("TE"), STR("trailers"));
+	if (f->announced.p)
+		fields_add(ret, STR("Trailer"), f->announced);
 	fields_add(ret, STR("X-Request-Id"), str_of(f->request_id));
 	fields_add(ret, STR("traceparent"), str_of(f->traceparent));
 	fields_add(ret, STR("X-Forwarded-For"), str_of(f->client->address));
@@ -110,6 +114,19 @@ static bool has(const struct http_headers *h, size_t n, struct str name)
 		if (h->items[i].name.n == name.n && !strncasecmp(h->items[i].name.p, name.p, name.n))
 			return true;
 	return false;
+}
+
+void fields_of_interim(const struct http_headers *from, struct http_headers *ret)
+{
+	bool names_fields = connection_names_fields(from);
+
+	for (size_t i = 0; i < from->n; i++) {
+		const struct http_header *h = &from->items[i];
+
+		if (!(FIELD_BIT(h->field) & (DROPPED_FROM_ROLE | FROM_BOTH)) &&
+		    !(names_fields && http_is_hop_by_hop(from, h->name)) && !cors_is_ours(h->name))
+			*new_item(ret) = *h;
+	}
 }
 
 void fields_for_client(const struct http_headers *from, bool is_upgrade, const struct cors *cors,

@@ -95,9 +95,10 @@ struct visit {
 	/* proxy.c */
 	struct http_call call;
 	struct http_headers upstream, answer;
-	bool calling;      /* the upstream call's on_done is still to come */
-	bool has_answered; /* the answer's head went to the client */
-	bool body_done;    /* the request's body was passed on whole */
+	const struct http_headers *head; /* of the answer that came; valid until the call has ended */
+	bool calling;                    /* the upstream call's on_done is still to come */
+	bool has_answered;               /* the answer's head went to the client */
+	bool body_done;                  /* the request's body was passed on whole */
 	struct upstream_use use;
 	const char *endpoint;      /* where the request went out last; NULL = nowhere */
 	uint64_t sent_us, head_us; /* when, and when the answer's head came; monotonic, 0 = not yet */

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "fields.h"
+#include "trailers.h"
 
 static struct visit *visit_of(struct http_call *c)
 {
@@ -28,7 +29,7 @@ static void on_request_end(struct http_request *r)
 
 	v->body_done = true;
 	if (v->calling)
-		http_call_end(&v->call);
+		http_call_end_with(&v->call, trailers_passing(v->arena, TRAILERS_OF_CLIENT, &r->headers, r->trailers));
 }
 
 static void on_call_drain(struct http_call *c)
@@ -80,6 +81,29 @@ static bool tries_elsewhere(struct visit *v, int status)
 	return true;
 }
 
+/* Those of whom we ask in the client's name; 100 is ours to say (http_server.h). */
+static void on_interim(struct http_call *c, int status, const struct http_headers *headers)
+{
+	struct visit *v = visit_of(c);
+	struct http_headers fields = {.arena = v->arena};
+
+	if (!v->r || status < 102)
+		return;
+	fields_of_interim(headers, &fields);
+	http_reply_interim(v->r, status, &fields);
+}
+
+/* What will come behind the body, where there is a place for it. */
+static void announce_trailers(struct visit *v, const struct http_headers *headers)
+{
+	struct str names = {0};
+
+	if (length_of(headers) < 0 && !v->r->is_http_1_0)
+		names = trailers_announced(v->arena, TRAILERS_OF_ROLE, headers);
+	if (names.p)
+		fields_add(&v->answer, STR("Trailer"), names);
+}
+
 static void on_head(struct http_call *c, int status, const struct http_headers *headers)
 {
 	struct visit *v = visit_of(c);
@@ -93,6 +117,8 @@ static void on_head(struct http_call *c, int status, const struct http_headers *
 		return;
 	if (status == 426) /* tells what to upgrade to (RFC 9110 section 15.5.22) */
 		fields_add(&v->answer, STR("Upgrade"), http_field_get(headers, FIELD_UPGRADE));
+	announce_trailers(v, headers);
+	v->head = headers;
 	if (str_has_prefix(http_field_get(headers, FIELD_CONTENT_TYPE), STR("text/event-stream")))
 		start_stream(v);
 	v->has_answered = true;
@@ -173,7 +199,7 @@ static void on_done(struct http_call *c, int err)
 	if (v->r) {
 		http_body_resume(v->r); /* what is left of the body is nobody's now */
 		if (!err)
-			http_reply_end(v->r);
+			http_reply_end_with(v->r, trailers_passing(v->arena, TRAILERS_OF_ROLE, v->head, c->trailers));
 		else if (v->has_answered)
 			http_reply_abort(v->r);
 		else
@@ -268,6 +294,7 @@ static void init_call(struct visit *v, struct str target, bool is_upgrade)
 		.idle_ms = route->idle_ms,
 		.on_sent = on_sent,
 		.on_failed = on_failed,
+		.on_interim = on_interim,
 		.on_head = on_head,
 		.on_body = on_body,
 		.on_drain = on_call_drain,
@@ -282,7 +309,8 @@ static void init_call(struct visit *v, struct str target, bool is_upgrade)
 void proxy_start(struct visit *v)
 {
 	struct http_request *r = v->r;
-	struct request_fields f = {v->request_id, v->traceparent, &v->client, proxy_upgrades(v)};
+	struct request_fields f = {
+		v->request_id, v->traceparent, &v->client, proxy_upgrades(v), trailers_wanted(&r->headers), {0}};
 	struct str target = target_of(v);
 	enum upstream_verdict verdict;
 
@@ -296,6 +324,8 @@ void proxy_start(struct visit *v)
 		return;
 	}
 	v->upstream.arena = v->arena;
+	if (r->content_length < 0)
+		f.announced = trailers_announced(v->arena, TRAILERS_OF_CLIENT, &r->headers);
 	fields_for_upstream(r, v->path, &f, &v->upstream);
 	init_call(v, target, f.is_upgrade);
 	v->retries_left = v->path->retries;

@@ -1,8 +1,8 @@
 /* Who the client is, as far as addresses tell: the connection's other end, or what a trusted proxy says. */
 #pragma once
 
+#include "base/networks.h"
 #include "io/http_server.h"
-#include "io/networks.h"
 
 struct client {
 	char address[INET6_ADDRSTRLEN]; /* or "unix" */

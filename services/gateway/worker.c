@@ -170,6 +170,8 @@ static void listen_on(struct gateway_worker *w, const char *address, bool is_sha
 	limits.max_queue = MAX_QUEUE;
 	limits.header_ms = (uint64_t)option_int(options, "header_timeout");
 	limits.body_idle_ms = (uint64_t)option_int(options, "body_timeout");
+	limits.body_min_rate = (uint64_t)option_int(options, "body_min_rate");
+	limits.body_rate_ms = (uint64_t)option_int(options, "body_rate_time");
 	limits.idle_ms = (uint64_t)option_int(options, "keepalive_timeout");
 	if (option_bool(options, "proxy_protocol"))
 		limits.proxies = &w->gateway->proxies;

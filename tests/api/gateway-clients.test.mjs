@@ -116,6 +116,51 @@ describe('slow clients', { timeout: 120000 }, () => {
 	});
 });
 
+describe('bodies that drip', { timeout: 120000, concurrency: true }, () => {
+	let role, g;
+	before(async () => {
+		role = await startRoleServer();
+		g = await startGateway(role, { OGENT_BODY_MIN_RATE: '100', OGENT_BODY_RATE_TIME: '3s' });
+	});
+	after(async () => {
+		await g?.stop();
+		role?.stop();
+	});
+	// Sends `head`, then `piece` each 50 ms until the other side answers; the answer's text.
+	const drip = (head, piece) =>
+		new Promise((done) => {
+			const s = net.connect(g.public.port, '127.0.0.1', () => s.write(head));
+			const timer = setInterval(() => s.write(piece), 50);
+			let text = '';
+			s.on('error', () => {});
+			s.on('data', (d) => (text += d));
+			s.on('close', () => (clearInterval(timer), done(text)));
+		});
+
+	for (const [what, head, piece] of [
+		['of a known length', 'POST /api/auth/x HTTP/1.1\r\nHost: gw\r\nContent-Length: 100000\r\n\r\n', 'a'],
+		['in chunks, whose framing does not count', 'POST /api/auth/x HTTP/1.1\r\nHost: gw\r\nTransfer-Encoding: chunked\r\n\r\n', '1\r\na\r\n'],
+	])
+		test(`a body ${what} is answered with 408, which says how fast it must be`, async () => {
+			const text = await drip(head, piece);
+			assert.match(text, /^HTTP\/1\.1 408 /);
+			assert.match(text, /\r\nConnection: close\r\n/);
+			assert.match(text, /"code":"body_too_slow".*at least 100 bytes a second/);
+		});
+
+	test('who began fast must stay so', async () => {
+		const text = await drip(`POST /api/auth/x HTTP/1.1\r\nHost: gw\r\nContent-Length: 1000000\r\n\r\n${'a'.repeat(100000)}`, 'a');
+		assert.match(text, /^HTTP\/1\.1 408 /);
+	});
+
+	test('what comes with the least rate comes through, however long it takes', async () => {
+		const began = Date.now();
+		const text = await drip(`POST /api/auth/x HTTP/1.1\r\nHost: gw\r\nConnection: close\r\nContent-Length: ${100 * 200}\r\n\r\n`, 'a'.repeat(200));
+		assert.match(text, /^HTTP\/1\.1 200 /);
+		assert.ok(Date.now() - began > 4000);
+	});
+});
+
 describe('clients that read slowly', { timeout: 120000 }, () => {
 	let role, g;
 	before(async () => {

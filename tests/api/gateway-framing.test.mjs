@@ -100,7 +100,13 @@ const BROKEN_BODIES = [
 	['a bare CR in a chunk extension', chunked('3;a\rb\r\nabc\r\n0\r\n\r\n')],
 	['a chunk extension without end', chunked(`3;${'a'.repeat(20000)}\r\nabc\r\n0\r\n\r\n`)],
 	['Content-Length in the trailers', chunked('3\r\nabc\r\n0\r\nContent-Length: 9\r\n\r\n')],
-	['trailers without end', chunked(`3\r\nabc\r\n0\r\n${'X-A: b\r\n'.repeat(2000)}\r\n`)],
+	['trailers without end', chunked(`3\r\nabc\r\n0\r\n${'X-A: b\r\n'.repeat(2000)}\r\n`), 431],
+	['too long a trailer', chunked(`3\r\nabc\r\n0\r\nX-A: ${'b'.repeat(6000)}\r\n\r\n`)],
+	['a folded trailer', chunked('3\r\nabc\r\n0\r\nX-A: b\r\n c\r\n\r\n')],
+	['a bare LF behind a trailer', chunked('3\r\nabc\r\n0\r\nX-A: b\nX-B: c\r\n\r\n')],
+	['a blank before the colon of a trailer', chunked('3\r\nabc\r\n0\r\nX-A : b\r\n\r\n')],
+	['NUL in a trailer', chunked('3\r\nabc\r\n0\r\nX-A: b\0c\r\n\r\n')],
+	['Transfer-Encoding in the trailers', chunked('3\r\nabc\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n')],
 ];
 
 // A TCP relay to `port` that keeps what goes there.
@@ -140,11 +146,14 @@ async function startNode() {
 			seen.push({ method: req.method, url: req.url, headers: req.headers, raw: req.rawHeaders, body: Buffer.concat(chunks).toString('latin1'), trailers: req.trailers });
 			if (req.url.endsWith('/empty')) return res.writeHead(204).end();
 			if (req.url.endsWith('/same')) return res.writeHead(304, { etag: '"1"' }).end();
-			if (req.url.endsWith('/hints')) res.writeEarlyHints({ link: '</a.css>; rel=preload' });
+			if (req.url.endsWith('/hints')) {
+				res.writeProcessing();
+				res.socket.write('HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: X-Named\r\nX-Named: 1\r\nKeep-Alive: 5\r\n\r\n');
+			}
 			if (req.url.endsWith('/pieces')) {
-				res.setHeader('Trailer', 'X-Sum');
+				res.setHeader('Trailer', 'X-Sum, Set-Cookie, Server-Timing');
 				res.write('one');
-				res.addTrailers({ 'X-Sum': '1' });
+				res.addTrailers({ 'X-Sum': '1', 'Set-Cookie': 'evil=1', 'Server-Timing': 'db;dur=5', 'X-Forwarded-For': '6.6.6.6', 'Content-Type': 'evil/x' });
 				return res.end('two');
 			}
 			res.setHeader('Connection', 'keep-alive, X-Named');
@@ -221,13 +230,13 @@ for (const [name, startUpstream] of [['Node', startNode], ['nginx', startNginx]]
 				assert.equal(forwarded(tap), '', 'something was forwarded');
 			});
 
-		for (const [what, bytes] of BROKEN_BODIES)
+		for (const [what, bytes, status] of BROKEN_BODIES)
 			test(`${what} ends the request on both sides`, async () => {
 				tap.bytes = '';
 				const r = await sendRaw(g.where, Buffer.from(bytes, 'latin1'));
 				assert.ok(r.closed, 'the connection stays open');
 				assert.equal(r.text.match(/HTTP\/1\.1 /g)?.length ?? 1, 1, r.text);
-				if (name === 'Node') assert.equal(r.status, 400, r.text); // nginx answers before the body has come
+				if (name === 'Node') assert.equal(r.status, status ?? 400, r.text); // nginx answers before the body has come
 				assert.ok(!forwarded(tap).includes('0\r\n\r\n'), 'a body came to its end');
 			});
 
@@ -285,15 +294,49 @@ for (const [name, startUpstream] of [['Node', startNode], ['nginx', startNginx]]
 			assert.equal((await sendRaw(g.where, `\r\n${get('Connection: close\r\n')}`)).status, 200);
 		});
 
-		test('a chunked body goes on in chunks, without extensions and trailers', async () => {
+		test('a chunked body goes on in chunks, without extensions', async () => {
 			tap.bytes = '';
 			const r = await sendRaw(g.where, post('Transfer-Encoding: chunked\r\nConnection: close\r\n', '3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX-Sum: 1\r\nHost: other.test\r\n\r\n'));
 			assert.equal(r.status, 200, r.text);
 			const text = forwarded(tap);
 			assertPlain(text);
-			assert.ok(!/a=b|X-Sum|other/i.test(text), text);
-			assert.match(text, /0\r\n\r\n$/);
-			if (upstream.seen) assert.deepEqual([upstream.seen.at(-1).body, upstream.seen.at(-1).trailers], ['abcde', {}]);
+			assert.ok(!/a=b|other/i.test(text), text);
+			assert.match(text, /0\r\nX-Sum: 1\r\n\r\n$/);
+			if (upstream.seen) assert.deepEqual([upstream.seen.at(-1).body, upstream.seen.at(-1).trailers], ['abcde', { 'x-sum': '1' }]);
+		});
+
+		test('trailers go on, but none that could be taken for a field of the head', async () => {
+			tap.bytes = '';
+			const kept = ['X-Sum: 1', 'Content-Digest: sha-256=:AA==:', 'X-Sum: 2'];
+			const dropped = [
+				'Host: evil.test', 'Authorization: Bearer evil', 'Cookie: evil=1', 'Content-Type: evil/x', 'Content-Encoding: evil', 'X-User-Id: evil', 'X-Internal-Role: evil',
+				'X-Forwarded-For: 6.6.6.6', 'Forwarded: for=6.6.6.6', 'x_sum: evil', 'If-Match: evil', 'Cache-Control: evil', 'X-Secret: evil', 'X-Request-Id: evil-request', 'Trailer: X-Evil',
+			];
+			const trailers = [kept[0], ...dropped, ...kept.slice(1)].map((f) => `${f}\r\n`).join('');
+			const head = 'Transfer-Encoding: chunked\r\nConnection: close, X-Secret\r\nTrailer: X-Sum, Host, X-User-Id\r\nTrailer: Content-Digest\r\n';
+			const r = await sendRaw(g.where, post(head, `3\r\nabc\r\n0\r\n${trailers}\r\n`));
+			assert.equal(r.status, 200, r.text);
+			const text = forwarded(tap);
+			assert.match(text, /\r\nTrailer: X-Sum, Content-Digest\r\n/);
+			assert.ok(text.endsWith(`\r\n0\r\n${kept.map((f) => `${f}\r\n`).join('')}\r\n`), text);
+			assert.ok(!/evil|6\.6\.6\.6/i.test(text), text);
+			if (upstream.seen) assert.deepEqual(upstream.seen.at(-1).trailers, { 'x-sum': '1, 2', 'content-digest': 'sha-256=:AA==:' });
+		});
+
+		test('TE: trailers goes on in the gateway\'s own Connection field, other codings never', async () => {
+			for (const [fields, passes] of [
+				['TE: trailers\r\nConnection: close, TE\r\n', true],
+				['TE: gzip;q=0.5, trailers\r\nConnection: TE, close\r\n', true],
+				['TE: trailers\r\nConnection: close\r\n', false], // it does not say that it is for this connection
+				['TE: gzip\r\nConnection: close, TE\r\n', false],
+			]) {
+				tap.bytes = '';
+				assert.equal((await sendRaw(g.where, get(fields))).status, 200);
+				const text = forwarded(tap);
+				assert.equal(/\r\nTE: trailers\r\n/.test(text), passes, text);
+				assert.equal(/\r\nConnection: TE\r\n/.test(text), passes, text);
+				assert.ok(!/gzip/.test(text), text);
+			}
 		});
 
 		test('HEAD has the head of the answer only', async () => {
@@ -341,18 +384,61 @@ describe('answers of a server', { timeout: 120000 }, () => {
 		}
 	});
 
-	test('interim answers are left out', async () => {
+	test('interim answers go to the client in their order, without the fields of the connection', async () => {
 		const r = await ask('hints');
-		assert.equal(r.status, 200);
-		assert.equal(r.headers.link, undefined);
+		const [processing, hints, answer] = r.text.split('\r\n\r\n');
+		assert.equal(processing, 'HTTP/1.1 102 Processing');
+		assert.equal(hints, 'HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload');
+		assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
+		assert.equal(r.text.match(/HTTP\/1\.1 200 /g).length, 2, r.text);
 	});
 
-	test('pieces come as pieces, trailers stay behind', async () => {
+	test('HTTP/1.0 has no interim answers', async () => {
+		const r = await sendRaw(g.where, 'GET /api/auth/hints HTTP/1.0\r\nHost: gw.test\r\n\r\n');
+		assert.equal(r.status, 200, r.text);
+		assert.ok(!/ 10[23] |rel=preload/.test(r.text), r.text);
+	});
+
+	test('a client of HTTP gets them as information', async () => {
+		const seen = [];
+		const res = await new Promise((done, fail) => {
+			const req = http.get({ ...g.where, path: '/api/auth/hints', agent: false }, done);
+			req.on('information', (i) => seen.push([i.statusCode, i.headers.link]));
+			req.on('error', fail);
+		});
+		res.resume();
+		assert.equal(res.statusCode, 200);
+		assert.deepEqual(seen, [[102, undefined], [103, '</a.css>; rel=preload']]);
+	});
+
+	test('pieces come as pieces, with the trailers behind them', async () => {
 		const r = await ask('pieces');
 		assert.equal(r.headers['transfer-encoding'], 'chunked');
+		assert.equal(r.headers.trailer, 'X-Sum, Server-Timing');
+		assert.match(r.body, /^(3\r\none\r\n3\r\ntwo|6\r\nonetwo)\r\n0\r\nX-Sum: 1\r\nServer-Timing: db;dur=5\r\n\r\nHTTP\/1\.1 200 /);
+	});
+
+	test('a client of HTTP gets the trailers of an answer', async () => {
+		const res = await new Promise((done, fail) => http.get({ ...g.where, path: '/api/auth/pieces', agent: false, headers: { te: 'trailers', connection: 'close, te' } }, done).on('error', fail));
+		let text = '';
+		for await (const d of res) text += d;
+		assert.equal(text, 'onetwo');
+		assert.deepEqual({ ...res.trailers }, { 'x-sum': '1', 'server-timing': 'db;dur=5' });
+		assert.equal(upstream.seen.at(-1).headers.te, 'trailers');
+	});
+
+	test('HTTP/1.0 has no trailers: the body ends with the connection', async () => {
+		const r = await sendRaw(g.where, 'GET /api/auth/pieces HTTP/1.0\r\nHost: gw.test\r\n\r\n');
 		assert.equal(r.headers.trailer, undefined);
-		assert.ok(!/X-Sum/i.test(r.text));
-		assert.match(r.body, /^(3\r\none\r\n3\r\ntwo|6\r\nonetwo)\r\n0\r\n\r\nHTTP\/1\.1 200 /);
+		assert.equal(r.body, 'onetwo');
+	});
+
+	test('trailers both ways on one kept connection, one request behind the other', async () => {
+		const body = 'Transfer-Encoding: chunked\r\n';
+		const one = (n, last) => `POST /api/auth/pieces HTTP/1.1\r\n${HOST}${body}X-N: ${n}\r\n${last}\r\n3\r\nabc\r\n0\r\nX-N: ${n}\r\n\r\n`;
+		const r = await sendRaw(g.where, one(1, '') + one(2, '') + one(3, 'Connection: close\r\n'));
+		assert.equal(r.text.match(/\r\n0\r\nX-Sum: 1\r\nServer-Timing: db;dur=5\r\n\r\n/g)?.length, 3, r.text);
+		assert.deepEqual(upstream.seen.slice(-3).map((s) => s.trailers['x-n']), ['1', '2', '3']);
 	});
 });
 
@@ -378,6 +464,10 @@ const BROKEN_ANSWERS = [
 	['an end within the head', 'HTTP/1.1 200 OK\r\nContent-Le', 'end'],
 	['an end within the body', 'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc', 'body'],
 	['a chunk that is none', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 'body'],
+	['an interim answer with a body', 'HTTP/1.1 103 Early Hints\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'],
+	['a bare CR in a trailer', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-A: b\rc\r\n\r\n', 'body'],
+	['Content-Length in the trailers', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nContent-Length: 3\r\n\r\n', 'body'],
+	['trailers without end', `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n${'X-A: b\r\n'.repeat(300)}\r\n`, 'body'],
 	['an end within the chunks', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n', 'body'],
 ];
 

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "egress/rules.h"
-#include "io/networks.h"
+#include "base/networks.h"
 #include "io/wheel.h"
 
 struct egress;

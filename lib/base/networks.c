@@ -1,4 +1,4 @@
-#include "io/networks.h"
+#include "base/networks.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -68,10 +68,13 @@ int networks_parse(struct networks *n, const char *text, const char *option, str
 			continue;
 		}
 		if (n->n == NETWORKS_MAX)
-			return error_set(err, "bad_option", "%s has more than %d entries.", option, NETWORKS_MAX);
+			return error_set(err, "option_invalid", "%s: there are more than %d addresses and networks",
+					 option, NETWORKS_MAX);
 		if (parse_network(item, &n->items[n->n++]))
-			return error_set(err, "bad_option", "%s: \"%.*s\" is no address or network such as 10.0.0.0/8.",
-					 option, STR_ARG(item));
+			return error_set(err, "option_invalid",
+					 "%s: \"%.*s\" is no address or network such as 127.0.0.1 or 10.0.0.0/8; unix "
+					 "stands for Unix sockets",
+					 option, (int)MIN(item.n, (size_t)80), item.p);
 	}
 	return 0;
 }

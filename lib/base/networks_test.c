@@ -5,7 +5,7 @@
 /* cmocka wants those first */
 #include <cmocka.h>
 
-#include "io/networks.h"
+#include "base/networks.h"
 
 static void a_wrong_list_is_refused(void **state)
 {
