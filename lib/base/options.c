@@ -98,6 +98,9 @@ static const struct option_def defs[] = {
 	 "Policy that every command must pass: contained, guarded, minimal, or the name of a stored one"},
 	{"workspace_max", OPTION_BYTES, "10G", NULL, 1 << 20, 0, NULL,
 	 "Most bytes of one upload, of one archive and of all snapshots of a workspace"},
+	{"workspace_protect", OPTION_BOOL, "true", NULL, 0, 0, NULL,
+	 "Commands cannot write what programs obey unasked: git's hooks and configuration, start files of shells, "
+	 "settings of editors and agents"},
 	{"workspace_snapshots_max", OPTION_INT, "10", NULL, 0, 10000, NULL, "Most snapshots of one workspace"},
 	{"sandbox_uid_base", OPTION_INT, "1879048192", NULL, 1, 4000000000, NULL,
 	 "As root: the first of the host's user ids that workspaces get"},

@@ -608,6 +608,7 @@ static int describe(struct attendant *a, const char *dir)
 		.tmp_max = a->spec->tmp_max,
 		.file_size_max = a->spec->file_size_max,
 		.pids_max = a->spec->pids_max,
+		.protects = a->spec->protects,
 		.has_proxy = a->spec->hosts,
 		.stdio = {-1, -1, -1},
 	};
@@ -712,12 +713,25 @@ static void judge(struct attendant *a, const struct rusage *usage)
 		set_reason(a, "Killed by signal %d (%s).", r->signal, strsignal(r->signal));
 }
 
+static void tell_removed(struct attendant *a)
+{
+	const char *path = a->sandbox.protection.removed;
+
+	if (!path[0])
+		return;
+	snprintf(a->result.removed, sizeof(a->result.removed), "%s", path);
+	if (!a->result.reason[0])
+		set_reason(a, "It had made %.63s with settings that can run programs. The file was taken away.", path);
+}
+
 void attendant_finish(struct attendant *a)
 {
 	struct rusage usage = {0};
 
 	if (a->sandbox.init > 0 && !a->is_alone)
 		sandbox_reap(&a->sandbox, &usage);
+	sandbox_tidy(&a->sandbox);
+	tell_removed(a);
 	drain_rest(a);
 	judge(a, &usage);
 }

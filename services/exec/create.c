@@ -358,6 +358,7 @@ static int read_limits(const struct exec *e, yyjson_val *body, struct spec *s, s
 	s->tmp_max = e->tmp_max;
 	s->output_max = e->output_max;
 	s->file_size_max = e->file_size_max;
+	s->protects = e->protects;
 	return 0;
 }
 

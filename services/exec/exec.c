@@ -71,6 +71,7 @@ static void configure(struct exec *e)
 	e->tmp_max = (uint64_t)option_int(o, "command_tmp_max");
 	e->file_size_max = (uint64_t)option_int(o, "command_file_max");
 	e->pids_max = (unsigned)option_int(o, "command_pids");
+	e->protects = option_bool(o, "workspace_protect");
 	e->network_inner = option_str(o, "exec_network_inner");
 	e->network_dns = option_str(o, "exec_network_dns");
 	if (networks_parse(&inner, e->network_inner, "exec_network_inner", &err) < 0)

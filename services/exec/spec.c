@@ -68,6 +68,7 @@ struct str spec_to_json(struct arena *a, const struct spec *s)
 	yyjson_mut_obj_add_strn(doc, obj, "stdin", s->input.p ? s->input.p : "", s->input.n);
 	yyjson_mut_obj_add_bool(doc, obj, "has_input", s->has_input);
 	yyjson_mut_obj_add_bool(doc, obj, "keeps_input", s->keeps_input);
+	yyjson_mut_obj_add_bool(doc, obj, "protects", s->protects);
 	yyjson_mut_obj_add_uint(doc, obj, "rows", s->tty.rows);
 	yyjson_mut_obj_add_uint(doc, obj, "cols", s->tty.cols);
 	if (s->tags)
@@ -141,6 +142,7 @@ int spec_from_json(struct arena *a, struct str text, struct spec *ret)
 	s.input = str_of(json_get_str(obj, "stdin", ""));
 	s.has_input = json_get_bool(obj, "has_input", false);
 	s.keeps_input = json_get_bool(obj, "keeps_input", false);
+	s.protects = json_get_bool(obj, "protects", false);
 	s.tty = (struct tty_size){(unsigned)get_u64(obj, "rows"), (unsigned)get_u64(obj, "cols")};
 	s.tags = get_strings(a, obj, "tags");
 	s.target = json_get_str(obj, "target", "");
@@ -183,6 +185,7 @@ struct str result_to_json(struct arena *a, const struct result *r)
 	yyjson_mut_obj_add_uint(doc, obj, "pids_peak", r->pids_peak);
 	yyjson_mut_obj_add_uint(doc, obj, "forks_refused", r->forks_refused);
 	yyjson_mut_obj_add_uint(doc, obj, "memory_kills", r->memory_kills);
+	yyjson_mut_obj_add_str(doc, obj, "removed", r->removed);
 	return json_text(a, doc);
 }
 
@@ -212,6 +215,7 @@ int result_from_json(struct arena *a, struct str text, struct result *ret)
 		.forks_refused = (unsigned)get_u64(obj, "forks_refused"),
 		.memory_kills = (unsigned)get_u64(obj, "memory_kills"),
 	};
+	strncpy(ret->removed, json_get_str(obj, "removed", ""), sizeof(ret->removed) - 1);
 	strncpy(ret->reason, json_get_str(obj, "reason", ""), sizeof(ret->reason) - 1);
 	return 0;
 }

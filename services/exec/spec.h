@@ -57,6 +57,7 @@ struct spec {
 	const char *workspace;            /* its id, "" = an empty one of its own */
 	char **tags;                      /* for lists, NULL at the end */
 	uid_t uid;                        /* on the host, where exec is root */
+	bool protects;                    /* protect.h */
 	bool may_use_any;                 /* workspaces of others; not kept */
 	uint64_t timeout_ms, memory_max, tmp_max, output_max, file_size_max;
 	unsigned pids_max;
@@ -74,6 +75,7 @@ struct result {
 	uint64_t cpu_ms, max_rss_kib;
 	uint64_t system_ms, read_bytes, write_bytes;     /* of cpu_ms; of disks */
 	unsigned pids_peak, forks_refused, memory_kills; /* 0 = none, or not known */
+	char removed[64]; /* a protected file that it had made; "" = none */
 };
 
 /* Of the machine's start; another after each. "" = not known. */

@@ -8,6 +8,7 @@
 
 #include "archive_api.h"
 #include "base/buf.h"
+#include "sandbox/protect.h"
 
 #define BLOCK (64 << 10)
 
@@ -129,6 +130,8 @@ static int put_item(struct making *m, int dir, const char *name)
 
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : -errno;
+	if (protect_is_placeholder(&st))
+		return 0;
 	if (++m->size.files > m->max.files)
 		return -EFBIG;
 	buf_add_str(&m->path, name);
@@ -209,6 +212,7 @@ struct unpacking {
 	struct archive *in;
 	int root, file;
 	const char *path; /* of the folder, "" = the root */
+	bool is_running;
 	struct tree_size max, size;
 	struct error *err;
 	char block[BLOCK];
@@ -266,6 +270,16 @@ static bool link_stays(const char *path, const char *link)
 	return true;
 }
 
+/* Below the folder. */
+static const char *full_path(struct unpacking *u, struct arena *a, const char *name)
+{
+	const char *path = plain_path(a, name);
+
+	if (!*u->path || !*path)
+		return *path ? path : u->path;
+	return arena_printf(a, "%s/%s", u->path, path);
+}
+
 static int check_entry(struct unpacking *u, struct arena *a, struct archive_entry *e)
 {
 	const char *name = u->api->entry_pathname(e), *hard = u->api->entry_hardlink(e);
@@ -275,6 +289,8 @@ static int check_entry(struct unpacking *u, struct arena *a, struct archive_entr
 
 	if (!path)
 		return refuse(u, "a path leads out of it or cannot be one", name ? name : "");
+	if (u->is_running && protect_covers(full_path(u, a, name)))
+		return refuse(u, "a protected file cannot be replaced while commands run in the workspace", name);
 	if (hard)
 		return plain_path(a, hard) ? 0 : refuse(u, "a link leads out of it", name);
 	if (type == S_IFLNK)
@@ -286,16 +302,6 @@ static int check_entry(struct unpacking *u, struct arena *a, struct archive_entr
 	if (size < 0 || u->size.files > u->max.files || u->size.bytes > u->max.bytes)
 		return -EFBIG;
 	return 0;
-}
-
-/* Below the folder. */
-static const char *full_path(struct unpacking *u, struct arena *a, const char *name)
-{
-	const char *path = plain_path(a, name);
-
-	if (!*u->path || !*path)
-		return *path ? path : u->path;
-	return arena_printf(a, "%s/%s", u->path, path);
 }
 
 /* What was read of a file is as long as it says, or the archive ends there; never more than was counted. */
@@ -414,8 +420,8 @@ static int each_entry(struct unpacking *u, int (*fn)(struct unpacking *, struct 
 	return r;
 }
 
-int tarball_unpack(int root, const char *path, int file, const struct tree_size *max, struct tree_size *ret,
-		   struct error *err)
+int tarball_unpack(int root, const char *path, int file, bool is_running, const struct tree_size *max,
+		   struct tree_size *ret, struct error *err)
 {
 	const struct archive_api *api = archive_api_load();
 	struct unpacking *u = api ? malloc(sizeof(*u)) : NULL;
@@ -423,7 +429,13 @@ int tarball_unpack(int root, const char *path, int file, const struct tree_size 
 
 	if (!u)
 		return api ? -ENOMEM : -ENOPKG;
-	*u = (struct unpacking){.api = api, .root = root, .file = file, .path = path, .max = *max, .err = err};
+	*u = (struct unpacking){.api = api,
+				.root = root,
+				.file = file,
+				.path = path,
+				.is_running = is_running,
+				.max = *max,
+				.err = err};
 	r = each_entry(u, check_entry);
 	*ret = u->size;
 	if (r == 0)

@@ -96,6 +96,7 @@ static struct trial trial_new(struct bench *b)
 	t.spec.tmp_max = 64 << 20;
 	t.spec.output_max = 8 << 20;
 	t.spec.pids_max = 64;
+	t.spec.protects = true;
 	t.spec.created_us = clock_now_us();
 	return t;
 }

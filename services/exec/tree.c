@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/id.h"
 #include "base/utf8.h"
+#include "sandbox/protect.h"
 
 #define ITEMS_MAX 200000 /* in one folder */
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -339,6 +340,8 @@ int tree_list(int root, const char *path, const char *after, size_t n, struct ar
 
 		if (fstatat(dir, names[i], &item->st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue; /* gone meanwhile */
+		if (protect_is_placeholder(&item->st))
+			continue;
 		item->name = clean(a, names[i]);
 		item->link = S_ISLNK(item->st.st_mode) ? clean(a, read_link(dir, names[i], a)) : NULL;
 		k++;

@@ -76,6 +76,7 @@ struct taking {
 	struct buf chunk;
 	uint64_t size, max;
 	bool is_whole;
+	bool is_running; /* commands, beside protected files */
 	struct tree_size taken;
 };
 
@@ -146,7 +147,7 @@ static int take_unpack(struct workspace_job *w)
 	struct taking *t = container_of(w, struct taking, w);
 	struct tree_size max = workspace_limits(w->exec);
 
-	return tarball_unpack(w->root, t->path, t->fd, &max, &t->taken, &w->err);
+	return tarball_unpack(w->root, t->path, t->fd, t->is_running, &max, &t->taken, &w->err);
 }
 
 static void take_unpacked(struct workspace_job *w)
@@ -163,6 +164,14 @@ static void take_unpacked(struct workspace_job *w)
 	workspace_over(w);
 }
 
+static void unpack(struct taking *t)
+{
+	const struct exec *e = t->w.exec;
+
+	t->is_running = e->protects && workspace_running(e, t->w.name) > 0;
+	workspace_again(&t->w, take_unpack, take_unpacked);
+}
+
 static void take_next(struct taking *t)
 {
 	if (t->w.is_busy)
@@ -170,7 +179,7 @@ static void take_next(struct taking *t)
 	if (t->chunk.n >= BLOCK || (t->is_whole && t->chunk.n > 0))
 		workspace_again(&t->w, take_write, take_written);
 	else if (t->is_whole)
-		workspace_again(&t->w, take_unpack, take_unpacked);
+		unpack(t);
 	else
 		http_body_resume(t->w.x->req);
 }

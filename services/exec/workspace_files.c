@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "sandbox/protect.h"
 #include "sending.h"
 
 #define UPLOAD_BLOCK (256 << 10)
@@ -107,6 +108,19 @@ void workspace_files_root(struct exchange *x)
 void workspace_files_get(struct exchange *x)
 {
 	get(x, x->params[1].p);
+}
+
+/* Replacing a protected file would take it from under the commands that run. Returns false after answering. */
+static bool may_change(struct exchange *x, const char *path)
+{
+	struct exec *e = x->self;
+
+	if (!path || !e->protects || !protect_covers(path) || workspace_running(e, x->params[0].p) == 0)
+		return path != NULL;
+	reply_header(x, "Retry-After", "2");
+	reply_problem(x, 409, "workspace_busy",
+		      "This is a protected file: it can be changed when no command runs in the workspace.");
+	return false;
 }
 
 /* ---- PUT ---- */
@@ -280,7 +294,7 @@ void workspace_files_put(struct exchange *x)
 	struct str condition = http_header_get(&x->req->headers, "If-None-Match");
 
 	p->path = workspace_path(x, x->params[1].p);
-	if (!p->path || !read_mode(x, &p->mode))
+	if (!may_change(x, p->path) || !read_mode(x, &p->mode))
 		return;
 	p->up = (struct tree_upload){.fd = -1, .parent = -1};
 	p->parents = workspace_flag(x, "parents");
@@ -326,7 +340,7 @@ void workspace_files_delete(struct exchange *x)
 	struct changing *c = arena_new_of(x->arena, struct changing);
 
 	c->path = workspace_path(x, x->params[1].p);
-	if (!c->path)
+	if (!may_change(x, c->path))
 		return;
 	c->flag = workspace_flag(x, "recursive");
 	c->w.run = delete_run;
@@ -375,7 +389,7 @@ void workspace_mkdir(struct exchange *x)
 	c->flag = json_get_bool(x->body, "parents", false);
 	c->w.run = mkdir_run;
 	c->w.done = reply_stat;
-	if (c->to)
+	if (may_change(x, c->to))
 		workspace_start(x, &c->w, WORKSPACE_WRITE);
 }
 
@@ -396,6 +410,6 @@ void workspace_move(struct exchange *x)
 	c->flag = json_get_bool(x->body, "replace", false);
 	c->w.run = move_run;
 	c->w.done = reply_stat;
-	if (c->to)
+	if (c->to && may_change(x, c->path) && may_change(x, c->to))
 		workspace_start(x, &c->w, WORKSPACE_WRITE);
 }

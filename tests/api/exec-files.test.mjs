@@ -379,3 +379,28 @@ test('what a crash left of a snapshot or a removal goes at the next start', asyn
   assert.deepEqual((await api('GET', '/crash-1/snapshots')).body.items.map((s) => s.id), [kept]);
   assert.deepEqual(readdirSync(outside), ['secret']);
 });
+
+test('a protected file is changed by its user, but not under commands that run, which never see it change', async () => {
+  await make('guarded');
+  assert.equal((await put('guarded', '.bashrc', 'mine\n')).status, 201);
+  const { body: c } = await exec.api('POST', '/api/commands', { script: 'read x; cat .bashrc; echo y > .vscode', workspace: 'guarded', stdin_open: true }, bob);
+  for (let r; (r = await exec.api('GET', `/api/commands/${c.id}?wait_ms=20000`, undefined, bob)).body.waiting_for_input !== true; ) assert.equal(r.body.status, 'running');
+  refused(await put('guarded', '.bashrc', 'other\n'), 409, 'workspace_busy');
+  refused(await put('guarded', '.git/hooks/pre-commit', 'x', '?parents=1'), 409, 'workspace_busy');
+  refused(await api('DELETE', '/guarded/files/.mcp.json'), 409, 'workspace_busy');
+  refused(await api('POST', '/guarded/move', { from: '.bashrc', to: 'b' }), 409, 'workspace_busy');
+  const tar = execFileSync('tar', ['c', '-C', outside, '--transform', 's/secret/.profile/', 'secret']);
+  const r = await api('POST', '/guarded/archive', tar, bob, octets);
+  assert.equal(r.status, 422, r.text);
+  assert.match(r.body.detail, /protected file/);
+  assert.equal((await put('guarded', 'free', 'x')).status, 201);
+  const names = (await api('GET', '/guarded/files')).body.items.map((i) => i.name);
+  assert.ok(!names.includes('.profile') && names.includes('.bashrc'), names.join());
+  await exec.api('POST', `/api/commands/${c.id}/stdin?close=1`, '\n', bob, octets);
+  let end;
+  do end = (await exec.api('GET', `/api/commands/${c.id}?wait_ms=20000&output=1000`, undefined, bob)).body;
+  while (end.status === 'running');
+  assert.match(end.output.head, /^mine\n.*Read-only file system/s);
+  assert.deepEqual(readdirSync(host('guarded')).sort(), ['.bashrc', 'free']);
+  assert.equal((await put('guarded', '.bashrc', 'other\n')).status, 200);
+});

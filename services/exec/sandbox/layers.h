@@ -34,7 +34,8 @@ int mounts_host_template(struct sandbox_host *host, enum sandbox_layer *layer, c
 int mounts_enter(const struct sandbox_host *host, const struct sandbox_frame *frame, int template_fd,
 		 enum sandbox_layer *layer, const char **what);
 /* In the supervisor: the workspace, and another size of /tmp, into a sandbox that is there. */
-int mounts_workspace(const struct sandbox_host *host, const struct sandbox *s, const struct sandbox_spec *spec);
+int mounts_workspace(const struct sandbox_host *host, const struct sandbox *s, const struct sandbox_spec *spec,
+		     const char **what);
 
 /* ---- net.c ---- */
 

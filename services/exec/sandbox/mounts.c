@@ -139,6 +139,18 @@ static int make_lookup(bool network)
 				 "etc/resolv.conf");
 }
 
+/* What git is told by the machine: the placeholders of protected files are no new files, and a new repository has no
+ * sample hooks, whose folder is protected. Who commits has a name. */
+static int make_git(void)
+{
+	char ignores[512] = "";
+	int r = make_file("etc/gitconfig", "[core]\n\texcludesFile = /etc/gitignore\n[init]\n\ttemplateDir = /run\n"
+					   "[user]\n\tname = ogent\n\temail = ogent@localhost\n");
+
+	protect_ignores(ignores, sizeof(ignores));
+	return r < 0 ? r : make_file("etc/gitignore", ignores);
+}
+
 static int make_etc(bool network)
 {
 	static const struct {
@@ -154,6 +166,8 @@ static int make_etc(bool network)
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(files); i++)
 		r = make_file(files[i].path, files[i].text);
+	if (r == 0)
+		r = make_git();
 	return r < 0 ? r : make_lookup(network);
 }
 
@@ -446,7 +460,7 @@ static int resize_tmp(uint64_t tmp_max)
 }
 
 static int mount_inside(const struct sandbox_host *host, const struct sandbox *s, const struct sandbox_spec *spec,
-			int workspace)
+			int workspace, const char **what)
 {
 	char options[64] = "0755";
 	int r = spec->tmp_max != s->frame.tmp_max ? resize_tmp(spec->tmp_max) : 0;
@@ -458,11 +472,14 @@ static int mount_inside(const struct sandbox_host *host, const struct sandbox *s
 		add_number(options, ",gid=", host->is_root ? spec->uid : getegid());
 		return mount_tmpfs("/workspace", spec->tmp_max, MS_NOSUID | MS_NODEV, options);
 	}
-	return move_mount(workspace, "", AT_FDCWD, "/workspace", MOVE_MOUNT_F_EMPTY_PATH) < 0 ? -errno : 0;
+	if (move_mount(workspace, "", AT_FDCWD, "/workspace", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return -errno;
+	return spec->protects ? protect_mount(&s->protection, "/workspace", what) : 0;
 }
 
 /* Only mounts may be made in between: the paths are the sandbox's. */
-int mounts_workspace(const struct sandbox_host *host, const struct sandbox *s, const struct sandbox_spec *spec)
+int mounts_workspace(const struct sandbox_host *host, const struct sandbox *s, const struct sandbox_spec *spec,
+		     const char **what)
 {
 	int fd = spec->workspace ? detached(spec->workspace) : -1, r = 0;
 
@@ -471,7 +488,7 @@ int mounts_workspace(const struct sandbox_host *host, const struct sandbox *s, c
 	if (setns(s->mounts_fd, CLONE_NEWNS) < 0)
 		r = -errno;
 	else
-		r = mount_inside(host, s, spec, fd);
+		r = mount_inside(host, s, spec, fd, what);
 	/* Without the way back nothing can go on. */
 	if (setns(host->mounts_fd, CLONE_NEWNS) < 0)
 		_exit(1);

@@ -260,18 +260,38 @@ static int map_ids(const struct sandbox_host *host, struct sandbox *s, uid_t uid
 	return r;
 }
 
+/* What stands in the way of holding a file. */
+static int protection_failed(struct error *err, int r, const char *what)
+{
+	return error_set(err, "sandbox_failed",
+			 "The workspace's %s cannot be protected, because %s. Remove it, or switch the option "
+			 "workspace_protect off.",
+			 what,
+			 r == -ELOOP    ? "it is a link"
+			 : r == -EMLINK ? "it has other names (hard links)"
+					: strerror(-r));
+}
+
 int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct sandbox_spec *spec, struct error *err)
 {
 	const char *what = "Its arguments and variables";
 	int r = write_order(host, s->order, spec);
 
+	if (r == 0 && host->namespaces && spec->workspace && spec->protects) {
+		r = protect_begin(spec->workspace, &s->protection, &what);
+		if (r < 0) {
+			close_fd(&s->order_fd);
+			protection_failed(err, r, what);
+			return r;
+		}
+	}
 	if (r == 0 && (spec->memory_max != s->frame.memory_max || spec->pids_max != s->frame.pids_max)) {
 		what = "Its limits";
 		r = cgroup_limit(&s->cgroup, spec->memory_max, spec->pids_max);
 	}
 	if (r == 0 && host->namespaces) {
 		what = "Its workspace";
-		r = mounts_workspace(host, s, spec);
+		r = mounts_workspace(host, s, spec, &what);
 	}
 	if (r == 0 && host->namespaces) {
 		what = "Its user ids";
@@ -353,6 +373,11 @@ void sandbox_reap(struct sandbox *s, struct rusage *ret_usage)
 	s->is_reaped = true;
 }
 
+void sandbox_tidy(struct sandbox *s)
+{
+	protect_end(&s->protection);
+}
+
 void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s)
 {
 	struct rusage usage;
@@ -361,6 +386,7 @@ void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s)
 		sandbox_kill(host, s);
 		sandbox_reap(s, &usage);
 	}
+	sandbox_tidy(s);
 	close_fd(&s->pidfd);
 	close_fd(&s->control);
 	close_fd(&s->order_fd);

@@ -21,6 +21,7 @@
 
 #include "base/error.h"
 #include "sandbox/cgroup.h"
+#include "sandbox/protect.h"
 
 /* What is open in spawner and supervisor and needed in the init has numbers from here up, out of the way of those that
  * it takes them to; the host's own come first. */
@@ -135,6 +136,7 @@ struct sandbox_spec {
 	uint64_t tmp_max;       /* bytes of /tmp */
 	uint64_t file_size_max; /* bytes of one file; 0 = no limit */
 	unsigned pids_max;
+	bool protects;  /* some files of the workspace are read-only: protect.h */
 	bool has_proxy; /* with a network namespace only: INIT_PROXY brings the socket on which a way out is to listen
 			 */
 	int stdio[3];   /* the command's ends */
@@ -175,18 +177,20 @@ struct sandbox {
 	struct sandbox_frame frame;  /* name: the cgroup's copy */
 	struct sandbox_order *order; /* memory that the leader sees too */
 	struct cgroup cgroup;
+	struct protection protection;
 	bool is_reaped;
 };
 
-#define SANDBOX_INIT                       \
-	((struct sandbox){.pidfd = -1,     \
-			  .control = -1,   \
-			  .order_fd = -1,  \
-			  .uid_map = -1,   \
-			  .gid_map = -1,   \
-			  .mounts_fd = -1, \
-			  .proxy_fd = -1,  \
-			  .cgroup = CGROUP_INIT})
+#define SANDBOX_INIT                             \
+	((struct sandbox){.pidfd = -1,           \
+			  .control = -1,         \
+			  .order_fd = -1,        \
+			  .uid_map = -1,         \
+			  .gid_map = -1,         \
+			  .mounts_fd = -1,       \
+			  .proxy_fd = -1,        \
+			  .cgroup = CGROUP_INIT, \
+			  .protection = PROTECTION_INIT})
 
 /* Begins to make one. Returns 0, or -errno with what failed in err. */
 int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *frame, struct sandbox *ret,
@@ -201,5 +205,8 @@ void sandbox_kill(const struct sandbox_host *host, struct sandbox *s);
 struct rusage;
 /* After pidfd became readable: reaps, fills *ret_usage. */
 void sandbox_reap(struct sandbox *s, struct rusage *ret_usage);
+/* When nothing of the command runs any more: the workspace is as the command left it, without what was there for the
+ * sandbox's sake. sandbox.protection.removed tells what the command was not to make. */
+void sandbox_tidy(struct sandbox *s);
 /* Kills and reaps if need be, removes the cgroup, closes. */
 void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s);

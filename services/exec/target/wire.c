@@ -70,6 +70,7 @@ void wire_add_run(struct buf *out, const struct target_request *req)
 	add_u32(&b, req->level);
 	add_u32(&b, req->shape);
 	add_u32(&b, req->network);
+	add_u32(&b, s->protects);
 	add_u64(&b, s->timeout_ms);
 	add_u64(&b, s->memory_max);
 	add_u64(&b, s->tmp_max);
@@ -268,6 +269,7 @@ int wire_read_run(struct arena *a, struct str data, struct target_request *ret)
 	req.level = (enum sandbox_level)get_u32(&r);
 	req.shape = get_u32(&r);
 	req.network = get_bool(&r);
+	s->protects = get_bool(&r);
 	s->timeout_ms = get_u64(&r);
 	s->memory_max = get_u64(&r);
 	s->tmp_max = get_u64(&r);

@@ -1,0 +1,619 @@
+#include "sandbox/protect.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sandbox/gitconfig.h"
+
+#define GUARD "../guard"
+#define OURS_MODE (S_ISVTX | 0755) /* of a folder that was moved in, until it is kept */
+#define EMPTY "empty"              /* the file that placeholders are links to */
+#define EMPTY_NEW "empty-new"      /* in the place of .git/hooks: the configuration beside it is a new one */
+
+#define GIT_HOOKS ".git/hooks"
+#define GIT_CONFIG ".git/config"
+#define GIT_COMMON ".git/commondir" /* makes git look for its configuration elsewhere; only work trees have one */
+
+static const char *const names[] = {
+	GIT_HOOKS,     GIT_CONFIG,     ".config/git", ".config/fish", ".bashrc",    ".bash_profile",
+	".bash_login", ".bash_logout", ".profile",    ".zshrc",       ".zshenv",    ".zprofile",
+	".zlogin",     ".zlogout",     ".kshrc",      ".cshrc",       ".gitconfig", ".mcp.json",
+	".vscode",     ".idea",        ".zed",        ".cursor",      ".claude",    ".ogent",
+};
+static const char *const parents[] = {".git", ".config"};
+
+static bool is_below(const char *path, const char *folder)
+{
+	size_t n = strlen(folder);
+
+	return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == 0);
+}
+
+bool protect_covers(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (is_below(path, names[i]) || is_below(names[i], path))
+			return true;
+	return false;
+}
+
+bool protect_is_placeholder(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_size == 0 && st->st_nlink > 1 && (st->st_mode & 07777) == 0444 &&
+	       st->st_uid == geteuid();
+}
+
+void protect_ignores(char *text, size_t size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strncmp(names[i], ".git/", 5) != 0 && n + strlen(names[i]) + 3 < size)
+			n += (size_t)snprintf(text + n, size - n, "/%s\n", names[i]);
+}
+
+/* ---- Small things ---- */
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static int open_beneath(int root, const char *path, int flags)
+{
+	struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC),
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+	int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* The folder that the path's last part is in, and that part; close_parent follows. */
+static int open_parent(int root, const char *path, const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+	char parent[PROTECT_PATH];
+
+	*ret_name = slash ? slash + 1 : path;
+	if (!slash)
+		return root;
+	if ((size_t)(slash - path) >= sizeof(parent))
+		return -ENAMETOOLONG;
+	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+	return open_beneath(root, parent, O_PATH | O_DIRECTORY);
+}
+
+static void close_parent(int root, int dir)
+{
+	if (dir >= 0 && dir != root)
+		close(dir);
+}
+
+static int stat_beneath(int root, const char *path, struct stat *ret)
+{
+	const char *name;
+	int dir = open_parent(root, path, &name), r;
+
+	if (dir < 0)
+		return dir;
+	r = fstatat(dir, name, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+	close_parent(root, dir);
+	return r;
+}
+
+static int link_beneath(const struct protection *p, const char *from, const char *path)
+{
+	const char *name;
+	int dir = open_parent(p->root_fd, path, &name), r;
+
+	if (dir < 0)
+		return dir;
+	r = linkat(p->guard_fd, from, dir, name, 0) < 0 && errno != EEXIST ? -errno : 0;
+	close_parent(p->root_fd, dir);
+	return r;
+}
+
+static void remove_beneath(const struct protection *p, const char *path)
+{
+	const char *name;
+	int dir = open_parent(p->root_fd, path, &name);
+
+	if (dir < 0)
+		return;
+	unlinkat(dir, name, 0);
+	close_parent(p->root_fd, dir);
+}
+
+static bool is_same(const struct protection *p, const char *ours, const struct stat *st)
+{
+	struct stat mine;
+
+	return fstatat(p->guard_fd, ours, &mine, 0) == 0 && mine.st_dev == st->st_dev && mine.st_ino == st->st_ino;
+}
+
+static bool is_placeholder(const struct protection *p, const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_size == 0 && (is_same(p, EMPTY, st) || is_same(p, EMPTY_NEW, st));
+}
+
+/* ---- The guard ---- */
+
+static int make_empty(int guard, const char *name)
+{
+	int fd = openat(guard, name, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444), r;
+
+	if (fd < 0)
+		return -errno;
+	r = fchmod(fd, 0444) < 0 ? -errno : 0; /* whatever the umask */
+	close(fd);
+	return r;
+}
+
+static int open_guard(struct protection *p, const char *workspace)
+{
+	char parent[PATH_MAX];
+	const char *slash = strrchr(workspace, '/');
+	int dir, r = 0;
+
+	if (!slash || (size_t)(slash - workspace) >= sizeof(parent) || strlen(slash + 1) > NAME_MAX)
+		return -EINVAL;
+	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - workspace), workspace);
+	strcpy(p->name, slash + 1);
+	dir = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	p->root_fd = openat(dir, p->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	p->guard_fd = openat(dir, GUARD, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (p->guard_fd < 0 && errno == ENOENT && (mkdirat(dir, GUARD, 0700) == 0 || errno == EEXIST))
+		p->guard_fd = openat(dir, GUARD, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (p->root_fd < 0 || p->guard_fd < 0)
+		r = -errno;
+	close(dir);
+	return r;
+}
+
+/* The workspace's byte: any number that differs from most others' will do. */
+static off_t byte_of(const char *name)
+{
+	uint64_t h = 14695981039346656037ull; /* FNV-1a */
+
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 1099511628211ull;
+	return (off_t)(h >> 2);
+}
+
+static int set_lock(const struct protection *p, short type, bool wait)
+{
+	struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte_of(p->name), .l_len = 1};
+
+	while (fcntl(p->lock_fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &l) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+/* ---- Tidying up: nobody else is in the workspace ---- */
+
+static void take_away(struct protection *p, const char *path)
+{
+	remove_beneath(p, path);
+	snprintf(p->removed, sizeof(p->removed), "%s", path);
+}
+
+/* A repository's configuration that a command wrote. */
+static void check_newborn(struct protection *p)
+{
+	struct stat st;
+	bool ok;
+	int fd;
+
+	if (stat_beneath(p->root_fd, GIT_CONFIG, &st) < 0 || S_ISDIR(st.st_mode))
+		return;
+	fd = S_ISREG(st.st_mode) ? open_beneath(p->root_fd, GIT_CONFIG, O_RDONLY) : -ELOOP;
+	ok = fd >= 0 && gitconfig_is_harmless(fd);
+	if (fd >= 0)
+		close(fd);
+	if (!ok)
+		take_away(p, GIT_CONFIG);
+}
+
+static void check_common(struct protection *p)
+{
+	struct stat st;
+
+	if (stat_beneath(p->root_fd, GIT_COMMON, &st) == 0)
+		take_away(p, GIT_COMMON);
+}
+
+static void remove_placeholder(struct protection *p, const char *path)
+{
+	struct stat st;
+
+	if (stat_beneath(p->root_fd, path, &st) == 0 && is_placeholder(p, &st))
+		remove_beneath(p, path);
+}
+
+static void spare_name(const struct protection *p, const char *parent, char ret[static NAME_MAX + 16])
+{
+	snprintf(ret, NAME_MAX + 16, "%s%.8s", p->name, parent);
+}
+
+static bool is_empty(int dir)
+{
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	unsigned n = 0;
+
+	while (d && n < 3 && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	else if (copy >= 0)
+		close(copy);
+	return d && n <= 2;
+}
+
+/* A folder that was moved in and has nothing in it goes; one that has is the workspace's own from now on. */
+static void move_out(struct protection *p, const char *parent)
+{
+	char spare[NAME_MAX + 16];
+	struct stat st;
+	int fd = open_beneath(p->root_fd, parent, O_RDONLY | O_DIRECTORY);
+
+	if (fd < 0)
+		return;
+	spare_name(p, parent, spare);
+	if (fstat(fd, &st) == 0 && st.st_mode & S_ISVTX) {
+		if (!is_empty(fd))
+			fchmod(fd, 0755);
+		else if (renameat(p->root_fd, parent, p->guard_fd, spare) < 0)
+			unlinkat(p->root_fd, parent, AT_REMOVEDIR);
+	}
+	close(fd);
+}
+
+static void tidy(struct protection *p)
+{
+	struct stat st;
+	bool newborn = stat_beneath(p->root_fd, GIT_HOOKS, &st) == 0 && is_same(p, EMPTY_NEW, &st);
+
+	if (newborn)
+		check_newborn(p);
+	check_common(p);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		remove_placeholder(p, names[i]);
+	for (unsigned i = 0; i < p->n_extras; i++)
+		remove_placeholder(p, p->extras[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(parents); i++)
+		move_out(p, parents[i]);
+}
+
+/* ---- Making it so ---- */
+
+/* The folder above names is missing: one of ours takes its place. */
+static int move_in(struct protection *p, const char *parent)
+{
+	char spare[NAME_MAX + 16];
+	struct stat root;
+
+	spare_name(p, parent, spare);
+	if (fstat(p->root_fd, &root) < 0)
+		return -errno;
+	if (mkdirat(p->guard_fd, spare, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	if (geteuid() == 0 && fchownat(p->guard_fd, spare, root.st_uid, root.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (fchmodat(p->guard_fd, spare, OURS_MODE, 0) < 0)
+		return -errno;
+	/* Another command of the workspace may have been faster. */
+	if (renameat2(p->guard_fd, spare, p->root_fd, parent, RENAME_NOREPLACE) < 0 && errno != EEXIST)
+		return -errno;
+	return 0;
+}
+
+/* 1: the folder above is one, 0: it is none, so that the name cannot be there either. */
+static int ensure_parent(struct protection *p, const char *path)
+{
+	const char *slash = strchr(path, '/');
+	char parent[PROTECT_PATH];
+	struct stat st;
+	int r;
+
+	if (!slash)
+		return 1;
+	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
+	r = stat_beneath(p->root_fd, parent, &st);
+	if (r == -ENOENT) {
+		r = move_in(p, parent);
+		return r < 0 ? r : 1;
+	}
+	return r < 0 ? r : S_ISLNK(st.st_mode) ? -ELOOP : S_ISDIR(st.st_mode);
+}
+
+/* Something that can be a mount of itself is at the path. */
+static int ensure(struct protection *p, const char *path, const char *placeholder)
+{
+	struct stat st;
+	int r = stat_beneath(p->root_fd, path, &st);
+
+	if (r == -ENOENT)
+		return link_beneath(p, placeholder, path);
+	if (r < 0)
+		return r;
+	if (S_ISLNK(st.st_mode))
+		return -ELOOP;
+	return S_ISREG(st.st_mode) && st.st_nlink > 1 && !is_placeholder(p, &st) ? -EMLINK : 0;
+}
+
+/* Whether a command that runs now, or ran last, may have made the configuration. */
+static bool is_newborn(const struct protection *p)
+{
+	struct stat hooks, config;
+	int r = stat_beneath(p->root_fd, GIT_HOOKS, &hooks);
+
+	if (r == 0)
+		return is_same(p, EMPTY_NEW, &hooks);
+	return r == -ENOENT && stat_beneath(p->root_fd, GIT_CONFIG, &config) == -ENOENT;
+}
+
+static bool is_taken(const struct protection *p, const char *name)
+{
+	return !(p->is_newborn && strcmp(name, GIT_CONFIG) == 0);
+}
+
+static int ensure_names(struct protection *p, const char **what)
+{
+	int r = 0;
+
+	p->is_newborn = is_newborn(p);
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(names); i++) {
+		*what = names[i];
+		r = ensure_parent(p, names[i]);
+		if (r == 1 && is_taken(p, names[i]))
+			r = ensure(p, names[i], p->is_newborn && strcmp(names[i], GIT_HOOKS) == 0 ? EMPTY_NEW : EMPTY);
+	}
+	return MIN(r, 0);
+}
+
+/* ---- Other folders of git ---- */
+
+static void add_extra(struct protection *p, const char *folder, const char *name)
+{
+	char *to = p->extras[p->n_extras];
+
+	if (p->n_extras < PROTECT_EXTRAS && snprintf(to, PROTECT_PATH, "%s/%s", folder, name) < PROTECT_PATH)
+		p->n_extras++;
+}
+
+/* Takes "." and ".." out of a path beneath the workspace, as text. False: it leads out. */
+static bool plain_path(const char *base, const char *path, char ret[static PROTECT_PATH])
+{
+	char text[2 * PROTECT_PATH], *rest = text;
+	size_t n = 0;
+
+	if (strncmp(path, "/workspace/", 11) == 0) {
+		path += 11;
+		base = "";
+	}
+	if (*path == '/' || snprintf(text, sizeof(text), "%s/%s", base, path) >= (int)sizeof(text))
+		return false;
+	ret[0] = 0;
+	for (char *part; (part = strsep(&rest, "/"));) {
+		if (strcmp(part, "..") == 0) {
+			char *slash = strrchr(ret, '/');
+
+			if (n == 0)
+				return false;
+			n = slash ? (size_t)(slash - ret) : 0;
+			ret[n] = 0;
+		} else if (*part && strcmp(part, ".") != 0) {
+			if (n + strlen(part) + 2 > PROTECT_PATH)
+				return false;
+			n += (size_t)snprintf(ret + n, PROTECT_PATH - n, "%s%s", n ? "/" : "", part);
+		}
+	}
+	return n > 0;
+}
+
+/* The first line of a small file, behind `prefix`. */
+static bool read_line(const struct protection *p, const char *path, const char *prefix, char ret[static PROTECT_PATH])
+{
+	int fd = open_beneath(p->root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	char text[PROTECT_PATH];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[MAX(n, 0)] = 0;
+	text[strcspn(text, "\n")] = 0;
+	if (n <= 0 || strncmp(text, prefix, strlen(prefix)) != 0)
+		return false;
+	strcpy(ret, text + strlen(prefix));
+	return true;
+}
+
+/* A work tree's .git is a file: its folder, and the one that it has in common with others. */
+static void find_work_tree(struct protection *p)
+{
+	char text[PROTECT_PATH], folder[PROTECT_PATH], common[PROTECT_PATH], path[PROTECT_PATH];
+
+	if (!read_line(p, ".git", "gitdir: ", text) || !plain_path("", text, folder))
+		return;
+	add_extra(p, folder, "config");
+	add_extra(p, folder, "config.worktree");
+	add_extra(p, folder, "hooks");
+	if (snprintf(path, sizeof(path), "%s/commondir", folder) >= (int)sizeof(path) ||
+	    !read_line(p, path, "", text) || !plain_path(folder, text, common))
+		return;
+	add_extra(p, folder, "commondir");
+	add_extra(p, common, "config");
+	add_extra(p, common, "hooks");
+}
+
+static void find_modules(struct protection *p)
+{
+	int fd = open_beneath(p->root_fd, ".git/modules", O_RDONLY | O_DIRECTORY);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	char folder[PROTECT_PATH];
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] != '.' &&
+		    snprintf(folder, sizeof(folder), ".git/modules/%s", e->d_name) < (int)sizeof(folder)) {
+			add_extra(p, folder, "config");
+			add_extra(p, folder, "hooks");
+		}
+	if (d)
+		closedir(d);
+}
+
+/* What is not there, or is reached by a link, cannot be held: a command has made it so, or nobody uses it. */
+static int ensure_extras(struct protection *p, const char **what)
+{
+	int r = 0;
+
+	find_work_tree(p);
+	find_modules(p);
+	for (unsigned i = 0; r == 0 && i < p->n_extras; i++) {
+		*what = p->extras[i];
+		r = ensure(p, p->extras[i], EMPTY);
+		if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EMLINK) {
+			memmove(p->extras[i], p->extras[i + 1], (p->n_extras - i - 1) * sizeof(p->extras[0]));
+			p->n_extras--;
+			i--;
+			r = 0;
+		}
+	}
+	return r;
+}
+
+/* ---- From outside ---- */
+
+int protect_begin(const char *workspace, struct protection *p, const char **what)
+{
+	int r;
+
+	*p = PROTECTION_INIT;
+	*what = "its folder";
+	r = open_guard(p, workspace);
+	if (r == 0)
+		r = make_empty(p->guard_fd, EMPTY);
+	if (r == 0)
+		r = make_empty(p->guard_fd, EMPTY_NEW);
+	if (r == 0) {
+		p->lock_fd = openat(p->guard_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		r = p->lock_fd < 0 ? -errno : 0;
+	}
+	if (r == 0 && set_lock(p, F_WRLCK, false) == 0)
+		tidy(p); /* what a killed command left */
+	if (r == 0)
+		r = set_lock(p, F_RDLCK, true);
+	if (r == 0)
+		r = ensure_names(p, what);
+	if (r == 0)
+		r = ensure_extras(p, what);
+	if (r < 0)
+		protect_end(p);
+	return r;
+}
+
+void protect_end(struct protection *p)
+{
+	if (p->lock_fd >= 0 && set_lock(p, F_UNLCK, false) == 0 && set_lock(p, F_WRLCK, false) == 0)
+		tidy(p);
+	close_fd(&p->lock_fd);
+	close_fd(&p->root_fd);
+	close_fd(&p->guard_fd);
+}
+
+/* ---- Inside ---- */
+
+/* The thing as a mount on itself. The clone is looked at, not the path, so that nobody can swap it in between. */
+static int mount_on_itself(int dir, const char *name, uint64_t set, mode_t want)
+{
+	struct mount_attr attr = {.attr_set = set};
+	int fd = open_tree(dir, name, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW), r = 0;
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		r = -errno;
+	else if (S_ISLNK(st.st_mode) || (want && (st.st_mode & S_IFMT) != want))
+		r = -ELOOP;
+	else if ((set && mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0) ||
+		 move_mount(fd, "", dir, name, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		r = -errno;
+	close(fd);
+	return r;
+}
+
+/* Folders above it become mounts too: mount points cannot be renamed. `pinned` is the last one, since neighbours have
+ * it in common. */
+static int seal(int root, const char *path, char pinned[static PROTECT_PATH])
+{
+	const char *name;
+	int dir, r = 0;
+
+	for (const char *slash = strchr(path, '/'); r == 0 && slash; slash = strchr(slash + 1, '/')) {
+		char folder[PROTECT_PATH];
+
+		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
+		if (is_below(pinned, folder))
+			continue;
+		dir = open_parent(root, folder, &name);
+		r = dir < 0 ? dir : mount_on_itself(dir, name, 0, S_IFDIR);
+		close_parent(root, dir);
+		if (r == 0)
+			strcpy(pinned, folder);
+	}
+	if (r < 0)
+		return r;
+	dir = open_parent(root, path, &name);
+	r = dir < 0 ? dir : mount_on_itself(dir, name, MOUNT_ATTR_RDONLY, 0);
+	close_parent(root, dir);
+	return r;
+}
+
+/* .git may be a file, and then nothing is below it. */
+static bool is_there(int root, const char *name)
+{
+	const char *slash = strchr(name, '/');
+	char parent[PROTECT_PATH];
+	struct stat st;
+
+	if (!slash)
+		return true;
+	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - name), name);
+	return stat_beneath(root, parent, &st) < 0 || S_ISDIR(st.st_mode);
+}
+
+int protect_mount(const struct protection *p, const char *at, const char **what)
+{
+	char pinned[PROTECT_PATH] = "";
+	int root = open(at, O_PATH | O_DIRECTORY | O_CLOEXEC), r = root < 0 ? -errno : 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
+		*what = names[i];
+		if (!is_there(root, names[i]))
+			r = strcmp(names[i], GIT_HOOKS) == 0 ? seal(root, ".git", pinned) : 0;
+		else if (is_taken(p, names[i]))
+			r = seal(root, names[i], pinned);
+	}
+	for (unsigned i = 0; r == 0 && i < p->n_extras; i++) {
+		*what = p->extras[i];
+		r = seal(root, p->extras[i], pinned);
+	}
+	close_fd(&root);
+	return r;
+}
