@@ -156,7 +156,9 @@ bool revocations_apply(struct revocations *r, struct identity *id, struct arena 
 	uv_mutex_lock(&r->lock);
 	user = find(r, REVOKED_USER, id->user_id);
 	is_covered = covers(r, id, user);
-	if (!is_covered && user && id->rights < user->rights) {
+	if (!is_covered && user && id->rights < user->rights && id->is_scoped) {
+		is_covered = true; /* what is left of them is for who issued it to say */
+	} else if (!is_covered && user && id->rights < user->rights) {
 		const char *const *now = copy_permissions(user, a);
 
 		id->permissions = id->client_id && id->client_id[0] ? narrow(id->permissions, now, a) : now;

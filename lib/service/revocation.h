@@ -36,7 +36,8 @@ uint64_t revocations_generation(const struct revocations *r);
 bool revocations_cover(struct revocations *r, const struct identity *id);
 /* Whether it is, or has other rights by now than the identity says. */
 bool revocations_concern(struct revocations *r, const struct identity *id);
-/* Returns false when it is revoked; otherwise the identity has the permissions of now, in the arena. */
+/* Returns false when it is revoked, or scoped and the user's rights have changed since; otherwise the identity has the
+ * permissions of now, in the arena. */
 bool revocations_apply(struct revocations *r, struct identity *id, struct arena *a);
 /* They are kept until window_s have passed since then. */
 void revocations_add(struct revocations *r, const struct revocation *list, size_t n, int64_t window_s);

@@ -17,21 +17,40 @@
 
 bool permission_covers(const char *granted, const char *wanted)
 {
-	size_t n = strlen(granted);
+	size_t n = strlen(granted), n_wanted = strlen(wanted);
+	bool is_pattern = n_wanted && wanted[n_wanted - 1] == '*';
 
 	if (!strcmp(granted, "*"))
 		return true;
 	if (n >= 2 && granted[n - 1] == '*' && granted[n - 2] == '.')
 		return !strncmp(granted, wanted, n - 1) && wanted[n - 1];
-	return !strcmp(granted, wanted);
+	if (strncmp(granted, wanted, n))
+		return false;
+	return !wanted[n] || (n && wanted[n] == '.' && !is_pattern);
+}
+
+bool permission_denies(const char *denied, const char *wanted)
+{
+	size_t n = strlen(wanted);
+
+	return permission_covers(denied, wanted) || (n && wanted[n - 1] == '*' && permission_covers(wanted, denied));
+}
+
+bool permissions_allow(const char *const *list, const char *wanted)
+{
+	bool is_granted = false;
+
+	for (const char *const *p = list; p && *p; p++) {
+		if (**p == '!' && permission_denies(*p + 1, wanted))
+			return false;
+		is_granted |= **p != '!' && permission_covers(*p, wanted);
+	}
+	return is_granted;
 }
 
 bool identity_may(const struct identity *id, const char *permission)
 {
-	for (const char *const *p = id->permissions; p && *p; p++)
-		if (permission_covers(*p, permission))
-			return true;
-	return false;
+	return permissions_allow(id->permissions, permission);
 }
 
 bool audience_allows(const char *audience, struct str path)

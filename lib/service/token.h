@@ -30,18 +30,23 @@ struct identity {
 	const char *name;               /* display name; may be "" */
 	const char *service;            /* the calling service's role for an internal token, otherwise "" */
 	const char *session_id;         /* sid, may be "" */
-	const char *const *permissions; /* granted permission patterns, NULL at the end */
+	const char *const *permissions; /* patterns of permissions, denials as "!PATTERN", NULL at the end */
 	int64_t expires_at;             /* seconds since 1970 */
 	int64_t issued_at;              /* the same */
 	const char *token_id;           /* jti, may be "" */
 	int64_t rights;                 /* pe, the user's permission epoch when the token was made; 0 = not told */
 	const char *client_id;          /* the OAuth client that acts for the user, otherwise "" */
 	const char *audience;           /* aud */
+	bool is_scoped; /* the permissions are less than the user's: when his change, the token is looked up anew */
 };
 
-/* "agents.*" covers "agents.write" and "agents.write.own"; "*" covers all. A granted "agents.read" covers exactly that.
- */
+/* "agents.*" covers "agents.write" and all below it, "agents.write" covers itself and all below it, "*" covers all. Who
+ * asks for a pattern needs that pattern or a wider one: "agents.*" is covered by itself and "*". */
 bool permission_covers(const char *granted, const char *wanted);
+/* Whether a denial stands in the way: it covers what is wanted, or a part of the wanted pattern. */
+bool permission_denies(const char *denied, const char *wanted);
+/* Whether a list of patterns, NULL at the end, allows it. "!PATTERN" is a denial, which wins over every grant. */
+bool permissions_allow(const char *const *list, const char *wanted);
 bool identity_may(const struct identity *id, const char *permission);
 
 /* A resource of the platform has an audience of its own, PUBLIC_URL/mcp or PUBLIC_URL/api: its tokens are good there

@@ -141,7 +141,8 @@ static struct verdict *verdict_new(struct str token, const struct identity *id)
 			      .id = {.permissions = permissions,
 				     .expires_at = id->expires_at,
 				     .issued_at = id->issued_at,
-				     .rights = id->rights}};
+				     .rights = id->rights,
+				     .is_scoped = id->is_scoped}};
 	v->id.user_id = put_string(&at, id->user_id);
 	v->id.name = put_string(&at, id->name);
 	v->id.service = put_string(&at, id->service);

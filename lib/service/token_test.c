@@ -332,6 +332,38 @@ static void permissions_cover_what_they_name(void **state)
 	assert_false(permission_covers("agents.write.*", "agents.write"));
 	assert_false(permission_covers("", "agents.read"));
 	assert_false(permission_covers("*.*", "agents.read"));
+	/* A name covers what is below it. */
+	assert_true(permission_covers("channels.read", "channels.read.kitchen"));
+	assert_false(permission_covers("channels.read", "channels.reader"));
+	assert_false(permission_covers("channels.read.kitchen", "channels.read"));
+	/* Who asks for a pattern needs it. */
+	assert_true(permission_covers("agents.*", "agents.*"));
+	assert_true(permission_covers("*", "agents.*"));
+	assert_true(permission_covers("a.*", "a.b.*"));
+	assert_false(permission_covers("agents", "agents.*"));
+	assert_false(permission_covers("agents.write", "agents.*"));
+	assert_false(permission_covers("agents.*", "*"));
+}
+
+static void a_denial_wins(void **state)
+{
+	static const char *const list[] = {"*", "!agents.write", "!users.*", NULL};
+	static const char *const below[] = {"channels.read", "!channels.read.cellar", NULL};
+	static const char *const only[] = {"!agents.read", NULL};
+
+	assert_true(permissions_allow(list, "agents.read"));
+	assert_false(permissions_allow(list, "agents.write"));
+	assert_false(permissions_allow(list, "agents.write.own"));
+	assert_false(permissions_allow(list, "users.read"));
+	/* Nobody has all of a pattern, part of which he is denied. */
+	assert_false(permissions_allow(list, "agents.*"));
+	assert_false(permissions_allow(list, "*"));
+	assert_true(permissions_allow(list, "commands.*"));
+	assert_true(permissions_allow(below, "channels.read"));
+	assert_true(permissions_allow(below, "channels.read.kitchen"));
+	assert_false(permissions_allow(below, "channels.read.cellar"));
+	assert_false(permissions_allow(only, "agents.write"));
+	assert_false(permissions_allow(NULL, "agents.write"));
 }
 
 #define ONE_KEY(x) "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"kid\":\"a\",\"x\":\"" x "\"}]}"
@@ -449,6 +481,7 @@ int main(void)
 		T(many_claims_and_deep_claims_are_refused),
 		T(a_service_is_known_by_its_own_token),
 		T(permissions_cover_what_they_name),
+		T(a_denial_wins),
 		T(a_key_set_is_read_whole_or_not_at_all),
 		T(auth_cannot_publish_a_services_key_as_its_own),
 		T(a_service_keeps_its_key_in_a_file_of_its_own),

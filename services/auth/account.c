@@ -6,26 +6,84 @@
 
 #define NAME_MAX_CHARS 100
 
-static int load_names(struct db_conn *c, struct arena *a, const char *sql, const char *id, const char ***ret)
+/* All rows of the first column. */
+static int load_names(struct db_conn *c, struct arena *a, const char *sql, const struct db_value *args, size_t n_args,
+		      const char ***ret)
 {
-	struct db_value args[] = {DB_TEXT(id)};
-	_cleanup_(db_done_p) struct db_stmt *st = db_query_v(c, sql, args, 1);
+	_cleanup_(db_done_p) struct db_stmt *st = db_query_v(c, sql, args, n_args);
 	size_t n = 0, cap = 8;
 	const char **names = arena_alloc(a, cap * sizeof(*names)), **more;
 	int r;
 
 	while ((r = db_step(c, st)) == 1) {
 		if (n + 1 == cap) {
-			more = arena_alloc(a, 2 * cap * sizeof(*names));
+			more = arena_alloc(a, 2 * cap * sizeof(*more));
 			memcpy(more, names, n * sizeof(*names));
 			names = more;
 			cap *= 2;
 		}
 		names[n++] = db_col_dup(st, 0, a);
 	}
+	names[n] = NULL;
 	if (r == 0)
 		*ret = names;
 	return r;
+}
+
+static int load_roles(struct db_conn *c, struct arena *a, const char *id, const char ***ret)
+{
+	struct db_value args[] = {DB_TEXT(id)};
+
+	return load_names(c, a,
+			  "select r.name from user_roles u join roles r on r.id = u.role_id where u.user_id = ? "
+			  "order by r.name",
+			  args, ARRAY_SIZE(args), ret);
+}
+
+/* What a user is denied, as "!PATTERN". */
+static int load_denials(struct db_conn *c, struct arena *a, const char *id, const char ***ret)
+{
+	struct db_value args[] = {DB_TEXT(id)};
+	int r = load_names(c, a,
+			   "select permission from user_permissions where user_id = ? and effect = 'deny' "
+			   "order by permission",
+			   args, ARRAY_SIZE(args), ret);
+
+	for (const char **p = r == 0 ? *ret : NULL; p && *p; p++)
+		*p = arena_printf(a, "!%s", *p);
+	return r;
+}
+
+static size_t count(const char *const *names)
+{
+	size_t n = 0;
+
+	while (names[n])
+		n++;
+	return n;
+}
+
+/* Denials first: where a list is cut, none of them may be missing. */
+static int load_permissions(struct db_conn *c, struct arena *a, const char *id, const char ***ret)
+{
+	struct db_value args[] = {DB_TEXT(id), DB_TEXT(id)};
+	const char **denials, **granted, **all;
+	int r = load_names(c, a,
+			   "select p.permission from user_roles u join role_permissions p on p.role_id = u.role_id "
+			   "where u.user_id = ? "
+			   "union select permission from user_permissions where user_id = ? and effect = 'allow' "
+			   "order by 1",
+			   args, ARRAY_SIZE(args), &granted);
+
+	if (r == 0)
+		r = load_denials(c, a, id, &denials);
+	if (r < 0)
+		return r;
+	all = arena_alloc(a, (count(denials) + count(granted) + 1) * sizeof(*all));
+	memcpy(all, denials, count(denials) * sizeof(*all));
+	memcpy(all + count(denials), granted, (count(granted) + 1) * sizeof(*all));
+	*ret = all;
+	return 0;
 }
 
 static int load_user(struct db_conn *c, struct arena *a, const char *id, struct account *ret)
@@ -50,23 +108,26 @@ static int load_user(struct db_conn *c, struct arena *a, const char *id, struct 
 
 int account_load(struct db_conn *c, struct arena *a, const char *id, struct account *ret)
 {
-	static const char roles[] = "select r.name from user_roles u join roles r on r.id = u.role_id "
-				    "where u.user_id = ? order by r.name";
-	static const char permissions[] = "select distinct p.permission from user_roles u "
-					  "join role_permissions p on p.role_id = u.role_id "
-					  "where u.user_id = ? order by p.permission";
 	struct account account;
 	int r = load_user(c, a, id, &account);
 
 	if (r <= 0)
 		return r;
-	r = load_names(c, a, roles, id, &account.roles);
+	r = load_roles(c, a, id, &account.roles);
 	if (r == 0)
-		r = load_names(c, a, permissions, id, &account.permissions);
+		r = load_permissions(c, a, id, &account.permissions);
 	if (r < 0)
 		return r;
 	*ret = account;
 	return 1;
+}
+
+bool account_may(const struct account *account, const char *permission)
+{
+	const struct identity *via = account->via;
+	bool is_narrow = via && (via->is_scoped || (via->client_id && *via->client_id));
+
+	return permissions_allow(account->permissions, permission) && (!is_narrow || identity_may(via, permission));
 }
 
 void account_add_names(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, const char *const *names)
@@ -108,7 +169,6 @@ static int session_is_alive(struct db_conn *c, const char *session_id, const cha
 int actor_check(struct db_conn *c, struct exchange *x, struct account *ret)
 {
 	const struct identity *who = &x->who;
-	struct identity now = {0};
 	struct account account;
 	int r = account_load(c, x->arena, who->user_id, &account);
 
@@ -121,8 +181,8 @@ int actor_check(struct db_conn *c, struct exchange *x, struct account *ret)
 		if (r <= 0)
 			return r < 0 ? r : ACTOR_GONE;
 	}
-	now.permissions = account.permissions;
-	if (x->route->permission && !identity_may(&now, x->route->permission))
+	account.via = who;
+	if (x->route->permission && !account_may(&account, x->route->permission))
 		return ACTOR_FORBIDDEN;
 	if (ret)
 		*ret = account;

@@ -9,11 +9,15 @@ struct account {
 	int64_t created_at;
 	int64_t rights;           /* the permission epoch: rises whenever they change */
 	const char **roles;       /* names in order, NULL at the end */
-	const char **permissions; /* patterns of all roles, none twice, NULL at the end */
+	const char **permissions; /* patterns of all roles and direct grants, none twice; denials as "!PATTERN"; NULL at
+				     the end */
+	const struct identity *via; /* actor_check: whose token asks; NULL: none */
 };
 
 /* 1 found, 0 none, -errno. Strings live in the arena. */
 int account_load(struct db_conn *c, struct arena *a, const char *id, struct account *ret);
+/* Whether his rights, and the token by which he asks, hold a permission or cover a pattern. */
+bool account_may(const struct account *account, const char *permission);
 /* id, name, email, kind, roles and created_at. */
 void account_add_common(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct account *account);
 /* The answer of /api/auth/me, also in a session. */

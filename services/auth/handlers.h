@@ -17,4 +17,8 @@ route_handler auth_local;                                                     /*
 route_handler auth_jwks;                                                      /* keys.c */
 route_handler users_list, users_create, users_get, users_patch, users_delete; /* users.c, user_changes.c */
 route_handler auth_revocations;                                               /* feed.c */
+route_handler audit_list, audit_verify;                                       /* audit/ */
+route_handler roles_create, roles_get, roles_patch, roles_delete;             /* rbac/role_changes.c */
+route_handler user_permissions_get, user_permissions_put;                     /* rbac/user_permissions.c */
+route_handler permissions_check;                                              /* rbac/check.c */
 route_handler roles_list, permissions_list;                                   /* roles.c */

@@ -41,6 +41,8 @@ static const char *const samples[] = {
 	"request_id, detail, hash) values (1, 1, 'user.created', 'success', 'user', 'u1', 'Ada', 'user:u2', "
 	"'127.0.0.1', "
 	"'s1', 'r1', '{}', '00')",
+
+	"insert into user_permissions (user_id, permission, effect, created_at) values ('u1', 'commands.*', 'deny', 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

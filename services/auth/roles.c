@@ -28,7 +28,8 @@ static int add_permission_names(struct db_conn *c, struct role_get *g, yyjson_mu
 static int add_roles(struct db_conn *c, struct role_get *g, yyjson_mut_val *items)
 {
 	_cleanup_(db_done_p) struct db_stmt *st =
-		db_query(c, "select name, description, id from roles order by created_at, name");
+		db_query(c, "select name, description, id, built_in, (select count(*) from user_roles u "
+			    "where u.role_id = roles.id) from roles order by created_at, name");
 	struct arena *a = g->job.x->arena;
 	yyjson_mut_val *role;
 	int r;
@@ -37,6 +38,8 @@ static int add_roles(struct db_conn *c, struct role_get *g, yyjson_mut_val *item
 		role = yyjson_mut_arr_add_obj(g->doc, items);
 		json_add_str(g->doc, role, "name", db_col_dup(st, 0, a));
 		json_add_str(g->doc, role, "description", db_col_dup(st, 1, a));
+		yyjson_mut_obj_add_bool(g->doc, role, "built_in", db_col_int(st, 3) != 0);
+		yyjson_mut_obj_add_int(g->doc, role, "users", db_col_int(st, 4));
 		r = add_permission_names(c, g, role, db_col_dup(st, 2, a));
 		if (r < 0)
 			break;
@@ -137,14 +140,6 @@ void role_list_one(struct role_list *ret, const char *name)
 	ret->names[1] = NULL;
 }
 
-static bool may_give(const struct account *giver, const char *permission)
-{
-	for (const char **p = giver->permissions; *p; p++)
-		if (!strcmp(*p, permission) || permission_covers(*p, permission))
-			return true;
-	return false;
-}
-
 static int may_give_role(struct db_conn *c, const struct account *giver, const char *name)
 {
 	_cleanup_(db_done_p) struct db_stmt *st = db_query(c,
@@ -158,7 +153,7 @@ static int may_give_role(struct db_conn *c, const struct account *giver, const c
 		char text[128];
 
 		snprintf(text, sizeof(text), "%.*s", STR_ARG(permission));
-		if (!may_give(giver, text))
+		if (!account_may(giver, text))
 			return ACTOR_FORBIDDEN_ROLE;
 	}
 	return r;

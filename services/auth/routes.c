@@ -22,7 +22,16 @@ const struct route auth_routes[] = {
 	{HTTP_GET_, "/api/users/{id}", "users.read", 0, 0, users_get},
 	{HTTP_PATCH_, "/api/users/{id}", "users.manage", ROUTE_BODY_JSON, SMALL_BODY, users_patch},
 	{HTTP_DELETE_, "/api/users/{id}", "users.manage", 0, SMALL_BODY, users_delete},
+	{HTTP_GET_, "/api/audit", "audit.read", 0, 0, audit_list},
+	{HTTP_GET_, "/api/audit/verify", "audit.read", 0, 0, audit_verify},
 	{HTTP_GET_, "/api/roles", "users.read", 0, 0, roles_list},
+	{HTTP_POST_, "/api/roles", "roles.manage", ROUTE_BODY_JSON, SMALL_BODY, roles_create},
+	{HTTP_GET_, "/api/roles/{name}", "users.read", 0, 0, roles_get},
+	{HTTP_PATCH_, "/api/roles/{name}", "roles.manage", ROUTE_BODY_JSON, SMALL_BODY, roles_patch},
+	{HTTP_DELETE_, "/api/roles/{name}", "roles.manage", 0, SMALL_BODY, roles_delete},
+	{HTTP_GET_, "/api/users/{id}/permissions", "users.read", 0, 0, user_permissions_get},
+	{HTTP_PUT_, "/api/users/{id}/permissions", "roles.manage", ROUTE_BODY_JSON, SMALL_BODY, user_permissions_put},
+	{HTTP_POST_, "/api/permissions/check", NULL, ROUTE_BODY_JSON, SMALL_BODY, permissions_check},
 	{HTTP_GET_, "/api/permissions", "users.read", 0, 0, permissions_list},
 };
 const size_t auth_routes_n = ARRAY_SIZE(auth_routes);

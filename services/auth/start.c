@@ -22,6 +22,7 @@ const struct migration auth_migrations[] = {
 	{"idempotency", IDEMPOTENCY_SCHEMA},
 	{"revocations", sql_004_revocations},
 	{"audit", sql_020_audit},
+	{"direct_permissions", sql_021_direct_permissions},
 };
 const size_t auth_migrations_n = ARRAY_SIZE(auth_migrations);
 

@@ -29,7 +29,10 @@ int64_t users_count_administrators(struct db_conn *c)
 	int r = db_get_int(c, &n,
 			   "select count(*) from users u join user_roles ur on ur.user_id = u.id "
 			   "join roles r on r.id = ur.role_id "
-			   "where r.name = 'admin' and u.disabled = 0 and u.password_hash is not null");
+			   "where r.name = 'admin' and u.disabled = 0 and u.password_hash is not null "
+			   /* Whoever is denied something is not in full charge. */
+			   "and not exists (select 1 from user_permissions d where d.user_id = u.id "
+			   "and d.effect = 'deny')");
 
 	return r < 0 ? r : n;
 }

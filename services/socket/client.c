@@ -16,7 +16,8 @@ struct grants {
 	const char *user_id, *name, *session_id, *token_id;
 	int64_t issued_at, expires_at, epoch; /* epoch: of his rights */
 	unsigned n;
-	const char *permissions[];
+	bool is_scoped;            /* they are less than his: a change of his ends the connection */
+	const char *permissions[]; /* and a NULL */
 };
 
 /* A token that waits for the keys to check it. */
@@ -38,10 +39,7 @@ const char *client_user_name(const struct client *s)
 
 bool client_may(const struct client *s, const char *permission)
 {
-	for (unsigned i = 0; s->grants && i < s->grants->n; i++)
-		if (permission_covers(s->grants->permissions[i], permission))
-			return true;
-	return false;
+	return s->grants && permissions_allow(s->grants->permissions, permission);
 }
 
 void client_write_grants(const struct client *s, yyjson_mut_doc *doc, yyjson_mut_val *obj)
@@ -56,6 +54,7 @@ void client_write_grants(const struct client *s, yyjson_mut_doc *doc, yyjson_mut
 	yyjson_mut_obj_add_int(doc, obj, "r", g->epoch);
 	yyjson_mut_obj_add_int(doc, obj, "i", g->issued_at);
 	yyjson_mut_obj_add_int(doc, obj, "e", g->expires_at);
+	yyjson_mut_obj_add_bool(doc, obj, "l", g->is_scoped);
 	list = yyjson_mut_obj_add_arr(doc, obj, "p");
 	for (unsigned i = 0; i < g->n; i++)
 		yyjson_mut_arr_add_strcpy(doc, list, g->permissions[i]);
@@ -145,8 +144,8 @@ static struct grants *grants_new(const struct identity *who)
 
 	for (; who->permissions && who->permissions[n]; n++)
 		size += strlen(who->permissions[n]) + 1;
-	g = xmalloc(sizeof(*g) + n * sizeof(*g->permissions) + size);
-	at = (char *)(g->permissions + n);
+	g = xmalloc(sizeof(*g) + (n + 1) * sizeof(*g->permissions) + size);
+	at = (char *)(g->permissions + n + 1);
 	g->n = (unsigned)n;
 	g->expires_at = who->expires_at;
 	g->user_id = copy(&at, who->user_id);
@@ -157,6 +156,8 @@ static struct grants *grants_new(const struct identity *who)
 	g->issued_at = who->issued_at;
 	for (size_t i = 0; i < n; i++)
 		g->permissions[i] = copy(&at, who->permissions[i]);
+	g->permissions[n] = NULL;
+	g->is_scoped = who->is_scoped;
 	return g;
 }
 
@@ -239,7 +240,9 @@ static void revoke_user(struct socket_service *socket, const struct revocation *
 	list_foreach (s, &u->clients, struct client, of_user) {
 		if (s->grants->epoch >= what->rights)
 			continue;
-		if (what->permissions)
+		if (what->permissions && s->grants->is_scoped)
+			client_end(s, CLOSE_UNAUTHORIZED, "the rights have changed: sign in again");
+		else if (what->permissions)
 			take_rights(s, what);
 		else
 			client_end(s, CLOSE_UNAUTHORIZED, "the account is disabled");

@@ -89,6 +89,7 @@ void client_resume(struct client *s, struct str token)
 				.rights = json_get_int(obj, "r", 0),
 				.issued_at = json_get_int(obj, "i", 0),
 				.service = "",
+				.is_scoped = json_get_bool(obj, "l", false),
 				.expires_at = json_get_int(obj, "e", 0),
 				.permissions = read_permissions(s->socket->arena, json_get_arr(obj, "p"))};
 	if (!revocations_apply(service_revocations(s->socket->service), &who, s->socket->arena)) {

@@ -78,6 +78,11 @@ const char *audit_detail(struct arena *a, ...)
 	return json_text(a, doc).p;
 }
 
+const struct audit_key *audit_key_of(const struct auth *auth)
+{
+	return &auth->audit->key;
+}
+
 int audit_add(struct db_conn *c, const struct auth *auth, const struct audit_event *e)
 {
 	return audit_append(c, &auth->audit->key, e, clock_now_us());

@@ -45,3 +45,6 @@ void audit_row_of(struct db_stmt *st, struct audit_row *ret, struct str *ret_has
 int audit_append(struct db_conn *c, const struct audit_key *key, const struct audit_event *e, int64_t at);
 
 extern const char *const audit_outcomes[3];
+
+/* audit.c */
+const struct audit_key *audit_key_of(const struct auth *auth);

@@ -222,6 +222,29 @@ export interface paths {
         patch: operations["updateUser"];
         trace?: never;
     };
+    "/api/users/{id}/permissions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** What a user is granted and denied besides the roles */
+        get: operations["getUserPermissions"];
+        /**
+         * Grant and deny single permissions
+         * @description A denial wins over every grant. Nobody grants, or lifts a denial of, what he lacks himself.
+         */
+        put: operations["setUserPermissions"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/roles": {
         parameters: {
             query?: never;
@@ -232,11 +255,36 @@ export interface paths {
         /** Roles and the permissions they hold */
         get: operations["listRoles"];
         put?: never;
-        post?: never;
+        /**
+         * Make a role
+         * @description Its permissions are names of `/api/permissions` or patterns such as `agents.*`, and nothing that one lacks oneself.
+         */
+        post: operations["createRole"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/roles/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        /** A role */
+        get: operations["getRole"];
+        put?: never;
+        post?: never;
+        /** Remove a role that nobody has */
+        delete: operations["deleteRole"];
+        options?: never;
+        head?: never;
+        /** Change a role; whoever has it has the new rights at once */
+        patch: operations["updateRole"];
         trace?: never;
     };
     "/api/permissions": {
@@ -248,6 +296,61 @@ export interface paths {
         };
         /** Every permission there is */
         get: operations["listPermissions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/permissions/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * May somebody do something, and why
+         * @description Asks about oneself, or about others with `users.read`. With `owner_id` it is about something of that user: if it is another one, and there is a
+         *     permission `NAME_any`, that is what counts.
+         */
+        post: operations["checkPermissions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What happened, the newest first */
+        get: operations["listAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether a row of the audit log was changed, removed or put in */
+        get: operations["verifyAudit"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1462,6 +1565,80 @@ export interface components {
             name: string;
             description: string;
             permissions: string[];
+            /** @description Cannot be removed. */
+            built_in: boolean;
+            /** @description How many have it. */
+            users: number;
+        };
+        RoleInput: {
+            name: string;
+            description?: string;
+            permissions: string[];
+        };
+        RolePatch: {
+            description?: string;
+            permissions?: string[];
+        };
+        DirectPermissions: {
+            grants: string[];
+            denials: string[];
+        };
+        PermissionQuestion: {
+            permissions: string[];
+            /** @description Oneself unless given. */
+            user_id?: string;
+            /** @description Whose thing it is about; any unless given. */
+            owner_id?: string;
+        };
+        PermissionAnswers: {
+            user_id: string;
+            items: {
+                permission: string;
+                /** @description What counted, such as `commands.read_any`. */
+                asked: string;
+                allowed: boolean;
+                /** @description `allowed by role operator → agents.*`, `denied by direct denial agents.write`. */
+                explanation: string;
+                role: string | null;
+                pattern: string | null;
+            }[];
+        };
+        AuditEvent: {
+            seq: number;
+            at: components["schemas"]["Time"];
+            /** @description Such as `role.changed`; docs/audit.md lists them. */
+            event: string;
+            /** @enum {string} */
+            outcome: "success" | "failure" | "denied";
+            actor: {
+                /** @enum {string} */
+                kind: "user" | "service" | "anonymous" | "system";
+                id: string;
+                name: string;
+            };
+            target: string;
+            address: string;
+            session_id: string;
+            request_id: string;
+            detail: {
+                [key: string]: unknown;
+            } | null;
+            /** @description HMAC of this row and the one before. */
+            hash: string;
+        };
+        AuditCheck: {
+            ok: boolean;
+            /** @description Rows that were looked at. */
+            rows: number;
+            /** @description Number of the last good one. */
+            newest: number;
+            /** @description Of that one: kept elsewhere, it proves the state of today. */
+            hash: string;
+            problem: {
+                /** @enum {string} */
+                kind: "changed" | "removed" | "inserted" | "head";
+                seq: number;
+            } | null;
         };
         Permission: {
             name: string;
@@ -2765,6 +2942,60 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    getUserPermissions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Both lists. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DirectPermissions"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    setUserPermissions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DirectPermissions"];
+            };
+        };
+        responses: {
+            /** @description The lists now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DirectPermissions"];
+                };
+            };
+            /** @description `last_administrator`: an administrator with denials does not count as one. */
+            409: components["responses"]["Problem"];
+            /** @description `unknown_permission`, `invalid_field`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     listRoles: {
         parameters: {
             query?: never;
@@ -2789,6 +3020,113 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    createRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RoleInput"];
+            };
+        };
+        responses: {
+            /** @description The role. */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            /** @description `role_exists`. */
+            409: components["responses"]["Problem"];
+            /** @description `unknown_permission`, `invalid_field`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The role. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `role_in_use`, `built_in_role`. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    updateRole: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RolePatch"];
+            };
+        };
+        responses: {
+            /** @description The role now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            /** @description `built_in_role`: admin always holds everything. */
+            409: components["responses"]["Problem"];
+            /** @description `unknown_permission`, `invalid_field`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     listPermissions: {
         parameters: {
             query?: never;
@@ -2808,6 +3146,93 @@ export interface operations {
                         items: components["schemas"]["Permission"][];
                         next?: null;
                     };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    checkPermissions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PermissionQuestion"];
+            };
+        };
+        responses: {
+            /** @description An answer for each. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PermissionAnswers"];
+                };
+            };
+            /** @description `unknown_permission`, `invalid_field`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listAudit: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+                /** @description A name, or a beginning such as `user.*`. */
+                event?: string;
+                outcome?: "success" | "failure" | "denied";
+                /** @description Id of a user or name of a service. */
+                actor?: string;
+                /** @description Such as `role:cook`. */
+                target?: string;
+                address?: string;
+                request_id?: string;
+                since?: string;
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["AuditEvent"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    verifyAudit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The finding. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditCheck"];
                 };
             };
             default: components["responses"]["Problem"];
