@@ -130,6 +130,16 @@ static void show_stream(struct run *run, struct arena *a, const char *type, yyjs
 	else if (strcmp(type, "model.retry") == 0)
 		show(run, true, STYLE_DIM,
 		     str_of(arena_printf(a, "[the model is asked again: %s]\n", json_get_str(data, "reason", ""))));
+	else if (strcmp(type, "model.fallback") == 0)
+		show(run, true, STYLE_DIM,
+		     str_of(arena_printf(a, "[%s is asked instead of %s: %s]\n", json_get_str(data, "to", ""),
+					 json_get_str(data, "from", ""), json_get_str(data, "reason", ""))));
+	else if (strcmp(type, "model.waiting") == 0)
+		show(run, true, STYLE_DIM, STR("[waits for its turn at the model]\n"));
+	else if (strcmp(type, "model.warning") == 0)
+		show(run, true, STYLE_DIM, str_of(arena_printf(a, "[%s]\n", json_get_str(data, "message", ""))));
+	else if (strcmp(type, "context.compacted") == 0)
+		show(run, true, STYLE_DIM, STR("[what was said before is told to the model in short]\n"));
 }
 
 static void take_end(struct run *run, yyjson_val *data)

@@ -27,6 +27,7 @@ const struct migration agent_migrations[] = {
 	{"execution_trace", "alter table executions add column traceparent varchar(55)"},
 	{"processes", sql_004_processes},
 	{"message_opaque", "alter table messages add column opaque text"},
+	{"execution_cost", sql_020_cost},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

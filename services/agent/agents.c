@@ -39,6 +39,8 @@ static void add_config(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj
 
 	yyjson_obj_foreach(root, i, max, key, val)
 		yyjson_mut_obj_add(obj, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, val));
+	if (!yyjson_obj_get(root, "fallback_models"))
+		yyjson_mut_obj_add_arr(doc, obj, "fallback_models");
 	if (!yyjson_obj_get(root, "target"))
 		json_add_str(doc, obj, "target", "local");
 	if (!yyjson_obj_get(root, "policy"))
@@ -97,6 +99,7 @@ static const struct json_field create_fields[] = {
 	{"description", JSON_STRING, false, 0, 1000},
 	{"instructions", JSON_STRING, false, 0, 100000},
 	{"model", JSON_STRING, false, 1, 200},
+	{"fallback_models", JSON_ARRAY, false, 0, 5},
 	{"tools", JSON_ARRAY, false, 0, 8},
 	{"target", JSON_STRING, false, 1, 32},
 	{"policy", JSON_STRING_OR_NULL, false, 1, 40},
@@ -108,6 +111,7 @@ static const struct json_field patch_fields[] = {
 	{"description", JSON_STRING, false, 0, 1000},
 	{"instructions", JSON_STRING, false, 0, 100000},
 	{"model", JSON_STRING, false, 1, 200},
+	{"fallback_models", JSON_ARRAY, false, 0, 5},
 	{"tools", JSON_ARRAY, false, 0, 8},
 	{"target", JSON_STRING, false, 1, 32},
 	{"policy", JSON_STRING_OR_NULL, false, 1, 40},
@@ -132,6 +136,20 @@ static int check_tools(yyjson_val *tools, struct error *err)
 			continue;
 		tools_list_names(&names);
 		return error_set(err, "invalid_field", "\"tools\" may hold these names only: %s", names.p);
+	}
+	return 0;
+}
+
+static int check_fallbacks(yyjson_val *models, struct error *err)
+{
+	yyjson_val *model;
+	size_t i, max;
+
+	yyjson_arr_foreach(models, i, max, model)
+	{
+		if (!yyjson_is_str(model) || yyjson_get_len(model) == 0 || yyjson_get_len(model) > 200)
+			return error_set(err, "invalid_field",
+					 "\"fallback_models\" may hold ids of models only: see GET /api/models");
 	}
 	return 0;
 }
@@ -162,6 +180,7 @@ static bool check_body(struct exchange *x, const struct json_field *fields, size
 	yyjson_val *limits;
 
 	if (json_check(x->body, fields, n, &err) == 0 && check_tools(yyjson_obj_get(x->body, "tools"), &err) == 0 &&
+	    check_fallbacks(yyjson_obj_get(x->body, "fallback_models"), &err) == 0 &&
 	    check_slug(json_get_str(x->body, "slug", NULL), &err) == 0 &&
 	    check_target(json_get_str(x->body, "target", NULL), &err) == 0) {
 		limits = yyjson_obj_get(x->body, "limits");
@@ -182,7 +201,7 @@ static int64_t limit(yyjson_val *body, yyjson_val *old, const char *name, int64_
 static const char *make_config(const struct agent *agent, struct arena *a, yyjson_val *body, const char *old_config)
 {
 	yyjson_val *old = old_config ? yyjson_doc_get_root(json_parse(a, old_config, strlen(old_config), NULL)) : NULL;
-	yyjson_val *tools = json_get_arr(body, "tools");
+	yyjson_val *tools = json_get_arr(body, "tools"), *fallbacks = json_get_arr(body, "fallback_models");
 	/* An agent of before there were targets keeps its own machine. */
 	const char *target = old ? "local" : option_str(service_options(agent->service), "agent_target");
 	yyjson_mut_doc *doc;
@@ -193,6 +212,10 @@ static const char *make_config(const struct agent *agent, struct arena *a, yyjso
 	json_add_str(doc, obj, "instructions",
 		     json_get_str(body, "instructions", json_get_str(old, "instructions", "")));
 	json_add_str(doc, obj, "model", json_get_str(body, "model", json_get_str(old, "model", "default")));
+	if (!fallbacks)
+		fallbacks = json_get_arr(old, "fallback_models");
+	yyjson_mut_obj_add_val(doc, obj, "fallback_models",
+			       fallbacks ? yyjson_val_mut_copy(doc, fallbacks) : yyjson_mut_arr(doc));
 	yyjson_mut_obj_add_val(doc, obj, "tools", tools ? yyjson_val_mut_copy(doc, tools) : yyjson_mut_arr(doc));
 	json_add_str(doc, obj, "target", json_get_str(body, "target", json_get_str(old, "target", target)));
 	/* Null takes it away. */

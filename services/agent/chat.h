@@ -35,7 +35,7 @@ struct chat_tool {
 /* Strings belong to whoever asks. */
 struct chat_request {
 	const char *instructions;
-	const struct list *messages; /* of struct chat_message */
+	struct list *messages; /* of struct chat_message */
 	const struct chat_tool *const *tools;
 	size_t n_tools;
 	int64_t max_output_tokens;

@@ -8,6 +8,7 @@ struct execution_row {
 	const char *error_code, *error_message, *model, *provider;
 	int64_t steps, commands, input_tokens, output_tokens, created_at, started_at, ended_at, last_seq;
 	bool tokens_estimated;
+	int64_t cached_tokens, cost_nano;
 };
 
 void execution_add(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct execution_row *row);

@@ -12,7 +12,8 @@
 		"i.content") ", " text("o.content") ", e.error_code, e.error_message, e.model, e.provider, e.steps, "  \
 						    "e.commands, e.input_tokens, e.output_tokens, "                    \
 						    "e.tokens_estimated, "                                             \
-						    "e.created_at, e.started_at, e.ended_at, e.last_seq from "         \
+						    "e.created_at, e.started_at, e.ended_at, e.last_seq, "             \
+						    "e.cached_tokens, e.cost_nano from "                               \
 						    "executions e "                                                    \
 						    "left join messages i on i.conversation_id = e.conversation_id "   \
 						    "and "                                                             \
@@ -46,6 +47,8 @@ static void read_row(struct db_stmt *st, struct arena *a, struct execution_row *
 		.started_at = db_col_int(st, 19),
 		.ended_at = db_col_int(st, 20),
 		.last_seq = db_col_int(st, 21),
+		.cached_tokens = db_col_int(st, 22),
+		.cost_nano = db_col_int(st, 23),
 	};
 }
 
@@ -88,6 +91,8 @@ void execution_add(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct execut
 	usage = yyjson_mut_obj_add_obj(doc, obj, "usage");
 	yyjson_mut_obj_add_int(doc, usage, "input_tokens", row->input_tokens);
 	yyjson_mut_obj_add_int(doc, usage, "output_tokens", row->output_tokens);
+	yyjson_mut_obj_add_int(doc, usage, "cached_tokens", row->cached_tokens);
+	yyjson_mut_obj_add_real(doc, usage, "cost_usd", (double)row->cost_nano / 1e9);
 	yyjson_mut_obj_add_bool(doc, usage, "estimated", row->tokens_estimated);
 	yyjson_mut_obj_add_int(doc, obj, "commands", row->commands);
 	add_time(doc, obj, "created_at", row->created_at);

@@ -39,6 +39,8 @@ static const char *const samples[] = {
 	"insert into agent_processes (owner, lease_until) values ('host /data', 30000000)",
 
 	"update messages set opaque = '{\"dialect\":\"openai\"}' where id = 'm2'",
+
+	"update executions set cached_tokens = 1, cost_nano = 5 where id = 'e1'",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

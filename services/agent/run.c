@@ -171,7 +171,10 @@ struct str run_error_json(struct arena *a, const struct error *error)
 
 struct str run_usage_json(struct arena *a, const struct chat_usage *u)
 {
-	return str_of(arena_printf(a, "{\"input_tokens\":%lld,\"output_tokens\":%lld,\"estimated\":%s}",
-				   (long long)u->input_tokens, (long long)u->output_tokens,
+	return str_of(arena_printf(a,
+				   "{\"input_tokens\":%lld,\"output_tokens\":%lld,\"cached_tokens\":%lld,\"cost_usd\":"
+				   "%lld.%09lld,\"estimated\":%s}",
+				   (long long)u->input_tokens, (long long)u->output_tokens, (long long)u->cached_tokens,
+				   (long long)(u->cost_nano / 1000000000), (long long)(u->cost_nano % 1000000000),
 				   u->estimated ? "true" : "false"));
 }

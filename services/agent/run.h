@@ -68,6 +68,7 @@ struct run {
 
 	/* Loaded. */
 	const char *agent_id, *instructions, *model_id;
+	yyjson_val *fallback_models; /* names, or NULL */
 	const struct chat_tool *tools[8];
 	const struct tool *tool_table[8];
 	size_t n_tools;

@@ -49,7 +49,8 @@ static int load_execution(struct db_conn *c, struct load *l)
 		"select e.claim, e.seq_limit, c.last_seq, e.created_at, e.started_at, e.steps, e.commands, "
 		"e.input_tokens, "
 		"e.output_tokens, e.tokens_estimated, e.draft_id, e.conversation_id, e.user_id, e.agent_id, e.status, "
-		"v.config, e.cancel_at, e.traceparent, e.owner from executions e join conversations c on c.id = "
+		"v.config, e.cancel_at, e.traceparent, e.owner, e.cached_tokens, e.cost_nano from executions e join "
+		"conversations c on c.id = "
 		"e.conversation_id join "
 		"agent_versions v on v.agent_id = e.agent_id and v.version = e.agent_version where e.id = ?",
 		DB_TEXT(l->run->id));
@@ -64,7 +65,11 @@ static int load_execution(struct db_conn *c, struct load *l)
 	l->started_at = db_col_int(st, 4);
 	l->steps = db_col_int(st, 5);
 	l->commands = db_col_int(st, 6);
-	l->usage = (struct chat_usage){db_col_int(st, 7), db_col_int(st, 8), db_col_int(st, 9) != 0};
+	l->usage = (struct chat_usage){.input_tokens = db_col_int(st, 7),
+				       .output_tokens = db_col_int(st, 8),
+				       .estimated = db_col_int(st, 9) != 0,
+				       .cached_tokens = db_col_int(st, 19),
+				       .cost_nano = db_col_int(st, 20)};
 	copy(l->draft_id, sizeof(l->draft_id), db_col_str(st, 10));
 	copy(l->conversation_id, sizeof(l->conversation_id), db_col_str(st, 11));
 	copy(l->user_id, sizeof(l->user_id), db_col_str(st, 12));
@@ -121,11 +126,11 @@ static size_t load_message(struct load *l, struct db_stmt *st)
 /* The messages before place *before, newest first. 1 = more are wanted, 0 = no more, or -errno. */
 static int load_page(struct db_conn *c, struct load *l, int64_t *before, size_t *bytes)
 {
-	struct db_stmt *st =
-		db_query(c,
-			 "select role, content, tool_calls, tool_call_id, execution_id, seq, opaque from messages where "
-			 "conversation_id = ? and seq < ? order by seq desc limit ?",
-			 DB_TEXT(l->conversation_id), DB_INT(*before), DB_INT(PAGE_MESSAGES));
+	struct db_stmt *st = db_query(
+		c,
+		"select role, content, tool_calls, tool_call_id, execution_id, seq, opaque from messages where "
+		"conversation_id = ? and seq < ? order by seq desc limit ?",
+		DB_TEXT(l->conversation_id), DB_INT(*before), DB_INT(PAGE_MESSAGES));
 	int r, n = 0;
 
 	while ((r = db_step(c, st)) > 0) {
@@ -297,6 +302,7 @@ static void take_config(struct run *run, const char *config)
 
 	run->instructions = json_get_str(root, "instructions", "");
 	run->model_id = json_get_str(root, "model", "default");
+	run->fallback_models = json_get_arr(root, "fallback_models");
 	run->command_target = json_get_str(root, "target", "local");
 	run->command_policy = json_get_str(root, "policy", "");
 	run->max_steps = MIN(json_get_int(limits, "max_steps", 25), option_int(o, "run_max_steps"));

@@ -49,19 +49,19 @@ static struct db_value int_or_null(int64_t v)
 
 static int update_execution(struct db_conn *c, const struct run_write *w)
 {
-	int64_t n = db_exec(
-		c,
-		"update executions set status = ?, state = ?, owner = ?, draft_id = ?, output_seq = ?, "
-		"model = ?, provider = ?, steps = ?, commands = ?, input_tokens = ?, output_tokens = ?, "
-		"tokens_estimated = ?, error_code = ?, error_message = ?, seq_limit = ?, last_seq = ?, started_at = ?, "
-		"ended_at = ? where id = ? and claim = ? and owner = ?",
-		DB_TEXT(w->status), DB_TEXT(w->state), DB_TEXT(w->owner), DB_TEXT(w->draft_id),
-		int_or_null(w->output_seq), DB_TEXT(w->model), DB_TEXT(w->provider), DB_INT(w->steps),
-		DB_INT(w->commands), DB_INT(w->usage.input_tokens), DB_INT(w->usage.output_tokens),
-		DB_INT(w->usage.estimated), DB_TEXT(w->error_code), DB_TEXT(w->error_message),
-		DB_INT((int64_t)w->seq_limit), DB_INT((int64_t)w->up_to), int_or_null(w->started_at),
-		int_or_null(w->ended_at), DB_TEXT(w->run->id), DB_INT(w->run->claim),
-		DB_TEXT(runner_owner(w->run->agent->runner)));
+	int64_t n = db_exec(c,
+			    "update executions set status = ?, state = ?, owner = ?, draft_id = ?, output_seq = ?, "
+			    "model = ?, provider = ?, steps = ?, commands = ?, input_tokens = ?, output_tokens = ?, "
+			    "tokens_estimated = ?, cached_tokens = ?, cost_nano = ?, error_code = ?, error_message = "
+			    "?, seq_limit = ?, last_seq = ?, started_at = ?, "
+			    "ended_at = ? where id = ? and claim = ? and owner = ?",
+			    DB_TEXT(w->status), DB_TEXT(w->state), DB_TEXT(w->owner), DB_TEXT(w->draft_id),
+			    int_or_null(w->output_seq), DB_TEXT(w->model), DB_TEXT(w->provider), DB_INT(w->steps),
+			    DB_INT(w->commands), DB_INT(w->usage.input_tokens), DB_INT(w->usage.output_tokens),
+			    DB_INT(w->usage.estimated), DB_INT(w->usage.cached_tokens), DB_INT(w->usage.cost_nano),
+			    DB_TEXT(w->error_code), DB_TEXT(w->error_message), DB_INT((int64_t)w->seq_limit),
+			    DB_INT((int64_t)w->up_to), int_or_null(w->started_at), int_or_null(w->ended_at),
+			    DB_TEXT(w->run->id), DB_INT(w->run->claim), DB_TEXT(runner_owner(w->run->agent->runner)));
 
 	if (n != 0)
 		return (int)MIN(n, 0);

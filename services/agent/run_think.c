@@ -15,17 +15,55 @@ static void on_text(struct model_call *c, struct str text)
 	run_emit_piece(run, EVENT_TEXT_DELTA, run->draft_id, NULL, c->answer.text.n - text.n, text);
 }
 
+static void take_text_back(struct run *run, const struct model_call *c)
+{
+	if (c->answer.text.n > 0)
+		run_emit(run, EVENT_TEXT_RESET, false, "{\"message_id\":\"%s\"}", run->draft_id);
+}
+
 static void on_retry(struct model_call *c, unsigned attempt, uint64_t wait_ms, const char *reason)
 {
 	struct run *run = c->owner;
 	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
 
 	metric_add(run->agent->metrics.model_retries, 1);
-	if (c->answer.text.n > 0)
-		run_emit(run, EVENT_TEXT_RESET, false, "{\"message_id\":\"%s\"}", run->draft_id);
+	take_text_back(run, c);
 	json_quote(&text, str_of(reason));
 	run_emit(run, EVENT_MODEL_RETRY, false, "{\"attempt\":%u,\"wait_ms\":%llu,\"reason\":%s}", attempt,
 		 (unsigned long long)wait_ms, text.p);
+}
+
+static void on_fallback(struct model_call *c, const struct model_target *from, const struct model_target *to,
+			const char *reason)
+{
+	struct run *run = c->owner;
+	_cleanup_(buf_deinit) struct buf data = BUF_INIT;
+
+	take_text_back(run, c);
+	buf_add_str(&data, "{\"from\":");
+	json_quote(&data, str_of(from->id));
+	buf_add_str(&data, ",\"to\":");
+	json_quote(&data, str_of(to->id));
+	buf_add_str(&data, ",\"reason\":");
+	json_quote(&data, str_of(reason));
+	run_emit(run, EVENT_MODEL_FALLBACK, false, "%s}", data.p);
+}
+
+static void on_waiting(struct model_call *c, enum model_hold why)
+{
+	_cleanup_(buf_deinit) struct buf model = BUF_INIT;
+
+	json_quote(&model, str_of(c->target->id));
+	run_emit(c->owner, EVENT_MODEL_WAITING, false, "{\"model\":%s,\"reason\":\"%s\"}", model.p,
+		 model_hold_names[why]);
+}
+
+static void on_warning(struct model_call *c, const char *code, const char *message)
+{
+	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
+
+	json_quote(&text, str_of(message));
+	run_emit(c->owner, EVENT_MODEL_WARNING, false, "{\"code\":\"%s\",\"message\":%s}", code, text.p);
 }
 
 static void count_tokens(struct agent *a, const char *model, const char *direction, int64_t n)
@@ -56,6 +94,8 @@ static void count(struct run *run, const struct model_call *c)
 	run->usage.input_tokens += u->input_tokens;
 	run->usage.output_tokens += u->output_tokens;
 	run->usage.estimated = run->usage.estimated || u->estimated;
+	run->usage.cached_tokens += u->cached_tokens;
+	run->usage.cost_nano += u->cost_nano;
 	count_tokens(a, c->target->model, "input", u->input_tokens);
 	count_tokens(a, c->target->model, "output", u->output_tokens);
 	if (c->first_text_us)
@@ -66,6 +106,7 @@ static void on_done(struct model_call *c, int err)
 {
 	struct run *run = c->owner;
 
+	run->target = c->target;
 	count_call(run->agent, c, err);
 	run_trace_thought(run, c, err);
 	if (err == 0)
@@ -84,8 +125,10 @@ static enum run_state refuse(struct run *run, const char *code, const char *mess
 /* Ask the model for its next message. */
 enum run_state run_think(struct run *run)
 {
+	const struct model_target **targets = arena_alloc(run->arena, MODEL_CHAIN_MAX * sizeof(*targets));
 	struct error err = {0};
 	char text[200];
+	size_t n;
 
 	if (run->steps >= run->max_steps) {
 		snprintf(text, sizeof(text),
@@ -95,16 +138,19 @@ enum run_state run_think(struct run *run)
 			 (long long)run->steps);
 		return refuse(run, "step_limit", text);
 	}
-	run->target = models_choose(run->agent->models, run->model_id, run->arena, &err);
-	if (!run->target)
+	n = models_chain(run->agent->models, run->model_id, run->fallback_models, run->arena, targets, &err);
+	if (n == 0)
 		return refuse(run, err.code, err.message);
+	run->target = targets[0];
 	run->steps++;
 	run_show_state(run, "thinking", run->steps, false);
 	run_trace_step(run);
 	run->call = xcalloc(1, sizeof(*run->call));
 	*run->call = (struct model_call){
 		.agent = run->agent,
-		.target = run->target,
+		.targets = targets,
+		.n_targets = n,
+		.user_id = run->user_id,
 		.request =
 			{
 				.instructions = run->instructions,
@@ -117,6 +163,9 @@ enum run_state run_think(struct run *run)
 		.owner = run,
 		.on_text = on_text,
 		.on_retry = on_retry,
+		.on_fallback = on_fallback,
+		.on_waiting = on_waiting,
+		.on_warning = on_warning,
 		.on_done = on_done,
 	};
 	model_call_start(run->call);

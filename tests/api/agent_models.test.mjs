@@ -32,7 +32,7 @@ for (const [way, host] of [['the own client', '127.0.0.1'], ['libcurl', '127.0.0
       assert.equal(e.output, 'Hello you.');
       assert.equal(e.model, 'm-1');
       assert.equal(e.provider, 'openai');
-      assert.deepEqual(e.usage, { input_tokens: 11, output_tokens: 3, estimated: false });
+      assert.deepEqual(e.usage, { input_tokens: 11, output_tokens: 3, cached_tokens: 0, cost_usd: 0, estimated: false });
       const [r] = peer.requests;
       assert.equal(r.url, '/v1/chat/completions');
       assert.equal(r.headers.authorization, `Bearer ${KEY}`);
@@ -96,6 +96,67 @@ for (const [way, host] of [['the own client', '127.0.0.1'], ['libcurl', '127.0.0
       assert.equal(Object.values(fold(items).texts)[0], 'Hello you.');
     }));
 }
+
+const withModels = (fn) => withPeer({}, (peer) => ({ OPENAI_BASE_URL: `${peer.url}/v1`, OGENT_OPENAI_MODEL: 'first' }), fn);
+const answering = (peer, failures) => {
+  const whole = peer.answer;
+  peer.answer = (req, res, body) => {
+    const f = failures[body.model];
+    if (!f) return whole(req, res, body);
+    res.writeHead(f.status, { 'content-type': 'application/json', ...f.headers });
+    return res.end(JSON.stringify({ error: { message: f.message ?? 'no' } }));
+  };
+};
+const agentWith = async (w, fallback_models) => {
+  const agent = await w.ok('POST', '/api/agents', { name: 'Chain', fallback_models }, 201);
+  assert.deepEqual(agent.fallback_models, fallback_models);
+  return w.conversation({ agent_id: agent.id });
+};
+const of = async (w, e, type) => (await w.events(e.id)).items.filter((x) => x.type === type).map((x) => x.data);
+
+test('when a model fails the next one of the agent is asked, and the run says so', { timeout: 60000 }, () =>
+  withModels(async (w, peer) => {
+    answering(peer, { first: { status: 529, message: 'Overloaded' }, second: { status: 404 } });
+    const e = await w.run('Hi', { conversation: await agentWith(w, ['second', 'third']) });
+    assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
+    assert.equal(e.model, 'third');
+    assert.deepEqual(peer.requests.map((r) => r.body.model), ['first', 'first', 'second', 'third']);
+    const moves = await of(w, e, 'model.fallback');
+    assert.deepEqual(moves.map((m) => [m.from, m.to]), [['first', 'second'], ['second', 'third']]);
+    assert.match(moves[0].reason, /529.*Overloaded/);
+  }));
+
+test('the provider says whether and when to ask again: x-should-retry and retry-after-ms', { timeout: 60000 }, () =>
+  withModels(async (w, peer) => {
+    answering(peer, { first: { status: 429, headers: { 'x-should-retry': 'false' }, message: 'You exceeded your quota' } });
+    const e = await w.run('Hi', { conversation: await agentWith(w, ['second']) });
+    assert.deepEqual(peer.requests.map((r) => r.body.model), ['first', 'second']);
+    assert.equal(e.model, 'second');
+    const failures = { first: { status: 429, headers: { 'retry-after-ms': '20', 'retry-after': '40' } } };
+    answering(peer, failures);
+    const sent = await w.send('Hi');
+    const [retry] = (await w.until(sent.id, (x) => x.type === 'model.retry')).filter((x) => x.type === 'model.retry');
+    assert.equal(retry.data.wait_ms, 20);
+    delete failures.first;
+    peer.answer = new ModelPeer().answer;
+    assert.equal((await w.ended(sent.id)).status, 'succeeded');
+  }));
+
+test('a provider that asks for more than a minute is left for the next model at once', { timeout: 60000 }, () =>
+  withModels(async (w, peer) => {
+    answering(peer, { first: { status: 503, headers: { 'retry-after': '3600' } } });
+    const e = await w.run('Hi', { conversation: await agentWith(w, ['second']) });
+    assert.equal(e.model, 'second');
+    assert.equal(peer.requests.length, 2);
+  }));
+
+test('a compatible server that seems to cut the conversation is told of', { timeout: 60000 }, () =>
+  withModels(async (w, peer) => {
+    const usage = `data: ${JSON.stringify({ choices: [], usage: { prompt_tokens: 4096, completion_tokens: 3 } })}\n\ndata: [DONE]\n\n`;
+    peer.answer = (req, res) => res.end(chunk({ content: 'Hello.' }) + chunk({}, 'length') + usage);
+    const e = await w.run(`Sum this up: ${'many words '.repeat(4000)}`);
+    assert.deepEqual((await of(w, e, 'model.warning')).map((x) => x.code), ['model_input_cut', 'model_answer_cut']);
+  }));
 
 test('a compatible server without a key and without a named model: its first model is used', { timeout: 60000 }, () =>
   withPeer({}, (peer) => ({ OPENAI_BASE_URL: `${peer.url}/v1` }), async (w, peer) => {

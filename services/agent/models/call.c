@@ -11,6 +11,9 @@
 #define WAIT_OWN_MAX_MS (8 * 1000)
 #define WAIT_ASKED_MAX_MS (60 * 1000)
 #define MAX_ERROR_BODY (16 * 1024)
+#define TURN_MAX_MS (120 * 1000)
+#define MAX_PAUSES 5
+#define SUSPICIOUS_TOKENS 2048
 
 /* ---- What went wrong, in words ---- */
 
@@ -43,11 +46,16 @@ static void fail_by_status(struct model_call *c)
 	char said[256];
 
 	provider_message(c, said, sizeof(said));
-	f->may_retry = is_passing(c->status);
+	f->may_retry = c->http.should_retry < 0 ? is_passing(c->status) : c->http.should_retry;
 	f->wait_ms = c->http.retry_after_ms;
+	if (model_is_overflow(c->status, "", said))
+		f->is_own = true, f->may_retry = false;
 	if (c->status == 401 || c->status == 403)
-		error_set(&f->error, "model_key_refused",
-			  "The model's provider refused the key (HTTP %d): check openai_api_key.", c->status);
+		error_set(&f->error, "model_key_refused", "The model's provider refused the key (HTTP %d): check %s.",
+			  c->status, c->target->key_hint);
+	else if (f->is_own)
+		error_set(&f->error, "model_context_overflow", "The conversation is longer than the model takes%s",
+			  said);
 	else if (c->status == 404)
 		error_set(&f->error, "model_not_found", "The provider does not know the model %s at %s (HTTP 404)%s",
 			  c->target->model, c->target->base_url, said);
@@ -104,7 +112,7 @@ static void on_data(struct model_http *h, const char *data, size_t n)
 {
 	struct model_call *c = h->owner;
 
-	if (c->failure.error.code[0] || c->is_cancelled)
+	if (c->state != MODEL_CALL_ANSWER)
 		return;
 	if (!c->stream) {
 		if (c->error_body.n + n <= MAX_ERROR_BODY)
@@ -114,95 +122,17 @@ static void on_data(struct model_http *h, const char *data, size_t n)
 	size_t from = c->answer.text.n;
 	int r = model_stream_feed(c->stream, data, n);
 	tell_text(c, from);
-	if (r < 0)
-		model_http_cancel(h);
-}
-
-static void attempt(struct model_call *c);
-
-static void on_wait_over(struct deadline *d)
-{
-	attempt(container_of(d, struct model_call, wait));
-}
-
-/* Tokens that the provider did not count: about four bytes each. */
-static void complete_usage(struct model_call *c)
-{
-	struct chat_usage *u = &c->answer.usage;
-	size_t out = c->answer.text.n;
-
-	for (size_t i = 0; i < c->answer.n_calls; i++)
-		out += c->answer.calls[i].arguments.n + strlen(c->answer.calls[i].name);
-	u->estimated = u->input_tokens == 0 || u->output_tokens == 0;
-	if (u->input_tokens == 0)
-		u->input_tokens = (int64_t)(c->body.n / 4 + 1);
-	if (u->output_tokens == 0)
-		u->output_tokens = (int64_t)(out / 4 + 1);
-}
-
-static void end(struct model_call *c, int err)
-{
-	c->on_done(c, err);
-}
-
-static uint64_t wait_time(const struct model_call *c)
-{
-	uint64_t own = MIN((uint64_t)WAIT_FIRST_MS << (c->attempt - 1), WAIT_OWN_MAX_MS);
-
-	/* Up to a quarter less, so that many do not come back together. */
-	own -= own * (clock_mono_us() % 256) / 1024;
-	return c->failure.wait_ms ? c->failure.wait_ms : own;
-}
-
-/* The attempt failed: wait and repeat, or give up. */
-static void on_failed(struct model_call *c)
-{
-	uint64_t ms = wait_time(c);
-
-	if (!c->failure.may_retry || c->attempt >= MODEL_ATTEMPTS || ms > WAIT_ASKED_MAX_MS) {
-		if (c->attempt > 1)
-			error_prefix(&c->failure.error, "After %u attempts", c->attempt);
-		end(c, -EIO);
+	if (r == 0 || c->state != MODEL_CALL_ANSWER)
 		return;
-	}
-	c->on_retry(c, c->attempt, ms, c->failure.error.message);
-	chat_answer_clear(&c->answer);
-	deadline_set(service_wheel(c->agent->service), &c->wait, ms);
+	c->state = MODEL_CALL_CLOSING;
+	model_http_cancel(h);
 }
 
-static int end_stream(struct model_call *c, bool is_broken)
+static void on_http_done(struct model_http *h, int err, const char *why);
+
+static void ask(struct model_call *c)
 {
-	size_t from = c->answer.text.n;
-	int r = model_stream_end(c->stream, is_broken);
-
-	tell_text(c, from);
-	return r;
-}
-
-static void on_done(struct model_http *h, int err, const char *why)
-{
-	struct model_call *c = h->owner;
-
-	if (c->is_cancelled) {
-		end(c, -ECANCELED);
-		return;
-	}
-	if (c->failure.error.code[0])
-		; /* by the stream's parser, which also ended the request */
-	else if (c->status == 0 || (err < 0 && !c->stream))
-		fail_by_connection(c, err, why);
-	else if (c->status != 200)
-		fail_by_status(c);
-	else if (end_stream(c, err < 0) == 0) {
-		complete_usage(c);
-		end(c, 0);
-		return;
-	}
-	on_failed(c);
-}
-
-static void attempt(struct model_call *c)
-{
+	c->state = MODEL_CALL_ANSWER;
 	c->attempt++;
 	c->status = 0;
 	c->failure = (struct model_failure){0};
@@ -219,20 +149,271 @@ static void attempt(struct model_call *c)
 		.owner = c,
 		.on_head = on_head,
 		.on_data = on_data,
-		.on_done = on_done,
+		.on_done = on_http_done,
 	};
 	model_http_start(&c->http);
+}
+
+/* ---- Its turn ---- */
+
+static void on_turn(struct model_turn *t)
+{
+	struct model_call *c = container_of(t, struct model_call, turn);
+
+	deadline_clear(&c->wait);
+	ask(c);
+}
+
+static void fail(struct model_call *c);
+
+static void on_turn_too_late(struct deadline *d)
+{
+	struct model_call *c = container_of(d, struct model_call, wait);
+
+	model_place_leave(&c->turn);
+	error_set(&c->failure.error, "model_busy", "There was no room for a call of %s within %d seconds.",
+		  c->target->id, TURN_MAX_MS / 1000);
+	c->failure.may_retry = false;
+	fail(c);
+}
+
+static void enter(struct model_call *c)
+{
+	enum model_hold why;
+
+	c->turn.user_id = c->user_id;
+	c->turn.on_turn = on_turn;
+	why = model_place_enter(c->target->place, &c->turn);
+	if (why == HOLD_NONE) {
+		ask(c);
+		return;
+	}
+	c->state = MODEL_CALL_TURN;
+	c->wait.on_expire = on_turn_too_late;
+	deadline_set(service_wheel(c->agent->service), &c->wait, TURN_MAX_MS);
+	c->on_waiting(c, why);
+}
+
+static void on_pause_over(struct deadline *d)
+{
+	enter(container_of(d, struct model_call, wait));
+}
+
+/* ---- How it ends ---- */
+
+/* Tokens that the provider did not count are estimated from the text. */
+static void complete_usage(struct model_call *c)
+{
+	struct chat_usage *u = &c->answer.usage;
+	size_t out = c->answer.text.n + c->answer.thoughts.n;
+
+	for (size_t i = 0; i < c->answer.n_calls; i++)
+		out += c->answer.calls[i].arguments.n + strlen(c->answer.calls[i].name);
+	u->estimated = u->input_tokens == 0 || u->output_tokens == 0;
+	if (u->input_tokens == 0)
+		u->input_tokens = (int64_t)(c->body.n / 4 + 1);
+	if (u->output_tokens == 0)
+		u->output_tokens = (int64_t)(out / 4 + 1);
+	u->cached_tokens = MIN(MAX(u->cached_tokens, 0), u->input_tokens);
+	u->cache_write_tokens = MIN(MAX(u->cache_write_tokens, 0), u->input_tokens - u->cached_tokens);
+	u->cost_nano = model_cost(&c->target->prices, u);
+}
+
+int64_t model_cost(const struct model_prices *p, const struct chat_usage *u)
+{
+	int64_t plain = u->input_tokens - u->cached_tokens - u->cache_write_tokens;
+
+	return plain * p->input + u->cached_tokens * p->cached + u->cache_write_tokens * p->cache_write +
+	       u->output_tokens * p->output;
+}
+
+/* A server of the compatible dialect may cut what is too long for it without a word: it then has read exactly as much
+ * as its context holds. */
+static bool may_be_cut(const struct model_call *c)
+{
+	int64_t n = c->answer.usage.input_tokens;
+
+	return !c->answer.usage.estimated && n >= SUSPICIOUS_TOKENS && (n & (n - 1)) == 0 &&
+	       (int64_t)(c->body.n / 6) > n;
+}
+
+static void warn(struct model_call *c)
+{
+	char text[300];
+
+	if (may_be_cut(c)) {
+		snprintf(text, sizeof(text),
+			 "The model's server has read exactly %lld tokens of a longer conversation: it seems to cut "
+			 "what is over its context. Give it a larger one (num_ctx of Ollama).",
+			 (long long)c->answer.usage.input_tokens);
+		c->on_warning(c, "model_input_cut", text);
+	}
+	if (c->answer.stop == CHAT_STOP_LENGTH)
+		c->on_warning(c, "model_answer_cut",
+			      "The answer was cut by the limit of output tokens: raise the agent's limit "
+			      "max_output_tokens.");
+	else if (c->answer.stop == CHAT_STOP_WINDOW)
+		c->on_warning(c, "model_answer_cut", "The answer was cut because the model's context is full.");
+	else if (c->answer.stop == CHAT_STOP_FILTER)
+		c->on_warning(c, "model_content_filter",
+			      "The rest of the answer was withheld by the provider's content filter.");
+	else if (c->answer.stop == CHAT_STOP_REFUSAL)
+		c->on_warning(c, "model_refusal", "The model refused to answer this.");
+}
+
+static void end(struct model_call *c, int err)
+{
+	c->on_done(c, err);
+}
+
+static uint64_t pause_time(const struct model_call *c)
+{
+	uint64_t own = MIN((uint64_t)WAIT_FIRST_MS << (c->attempt - 1), WAIT_OWN_MAX_MS);
+
+	/* Up to a quarter less, so that many do not come back together. */
+	own -= own * (clock_mono_us() % 256) / 1024;
+	return c->failure.wait_ms ? c->failure.wait_ms : own;
+}
+
+static void begin_target(struct model_call *c);
+
+static bool has_next(const struct model_call *c)
+{
+	return c->nth + 1 < c->n_targets;
+}
+
+static void next_target(struct model_call *c, const char *reason)
+{
+	const struct model_target *from = c->target, *to = c->targets[++c->nth];
+
+	c->on_fallback(c, from, to, reason);
+	chat_answer_clear(&c->answer);
+	begin_target(c);
+}
+
+/* The attempt failed: wait and repeat, ask the next target, or give up. */
+static void fail(struct model_call *c)
+{
+	unsigned most = has_next(c) ? MODEL_ATTEMPTS_BEFORE_NEXT : MODEL_ATTEMPTS;
+	uint64_t ms = c->attempt ? pause_time(c) : 0;
+
+	if (c->failure.may_retry && c->attempt < most && ms <= WAIT_ASKED_MAX_MS) {
+		c->on_retry(c, c->attempt, ms, c->failure.error.message);
+		chat_answer_clear(&c->answer);
+		c->state = MODEL_CALL_PAUSE;
+		c->wait.on_expire = on_pause_over;
+		deadline_set(service_wheel(c->agent->service), &c->wait, ms);
+		return;
+	}
+	if (has_next(c) && !c->failure.is_own) {
+		next_target(c, c->failure.error.message);
+		return;
+	}
+	if (c->attempt > 1)
+		error_prefix(&c->failure.error, "After %u attempts", c->attempt);
+	end(c, -EIO);
+}
+
+static int end_stream(struct model_call *c, bool is_broken)
+{
+	size_t from = c->answer.text.n;
+	int r = model_stream_end(c->stream, is_broken);
+
+	tell_text(c, from);
+	return r;
+}
+
+/* Writes the request, with what the model has said so far where the provider wants that back to go on. */
+static void write_body(struct model_call *c)
+{
+	_cleanup_(buf_deinit) struct buf text = BUF_INIT, opaque = BUF_INIT;
+	struct chat_message said = {.role = CHAT_ASSISTANT};
+
+	buf_clear(&c->body);
+	if (c->pauses > 0) {
+		buf_add(&text, c->answer.text.p, c->answer.text.n);
+		buf_add(&opaque, c->answer.opaque.p, c->answer.opaque.n);
+		said.content = buf_str(&text);
+		said.opaque = opaque.n ? opaque.p : NULL;
+		list_append(c->request.messages, &said.link);
+	}
+	c->target->provider->write_request(c->target, &c->request, &c->body);
+	if (c->pauses > 0)
+		list_remove(&said.link);
+}
+
+/* The provider took a break in the middle of its answer: it is sent back, and goes on. */
+static void go_on(struct model_call *c)
+{
+	c->pauses++;
+	c->attempt = 0;
+	write_body(c);
+	buf_clear(&c->answer.opaque);
+	c->answer.stop = CHAT_STOP_END;
+	enter(c);
+}
+
+static void succeed(struct model_call *c)
+{
+	if (c->answer.stop == CHAT_STOP_PAUSE && c->answer.n_calls == 0 && c->pauses < MAX_PAUSES) {
+		go_on(c);
+		return;
+	}
+	complete_usage(c);
+	warn(c);
+	end(c, 0);
+}
+
+static void on_http_done(struct model_http *h, int err, const char *why)
+{
+	struct model_call *c = h->owner;
+	bool is_good = false;
+
+	model_place_leave(&c->turn);
+	if (c->is_cancelled) {
+		end(c, -ECANCELED);
+		return;
+	}
+	if (c->failure.error.code[0])
+		; /* by the stream's parser, which also ended the request */
+	else if (c->status == 0 || (err < 0 && !c->stream))
+		fail_by_connection(c, err, why);
+	else if (c->status != 200)
+		fail_by_status(c);
+	else
+		is_good = end_stream(c, err < 0) == 0;
+	bool works = is_good || (c->status > 0 && c->status < 500 && c->status != 408 && c->status != 200) ||
+		     (c->status == 200 && !c->failure.may_retry);
+	model_place_report(c->target->place, works, c->failure.wait_ms <= WAIT_ASKED_MAX_MS ? c->failure.wait_ms : 0);
+	if (is_good)
+		succeed(c);
+	else
+		fail(c);
+}
+
+/* ---- From outside ---- */
+
+static void begin_target(struct model_call *c)
+{
+	c->target = c->targets[c->nth];
+	c->attempt = c->pauses = 0;
+	while (has_next(c) && model_place_is_broken(c->target->place)) {
+		const struct model_target *to = c->targets[++c->nth];
+		c->on_fallback(c, c->target, to, "It failed again and again and is left alone for a while.");
+		c->target = to;
+	}
+	write_body(c);
+	enter(c);
 }
 
 void model_call_start(struct model_call *c)
 {
 	c->started_us = clock_mono_us();
-	deadline_init(&c->wait, on_wait_over);
-	c->target->provider->write_request(c->target, &c->request, &c->body);
-	attempt(c);
+	deadline_init(&c->wait, on_pause_over);
+	begin_target(c);
 }
 
-/* During a wait the end comes as the wait's end, at once. */
+/* The end comes at once, but not from inside the cancel. */
 static void on_cancelled_wait(struct deadline *d)
 {
 	end(container_of(d, struct model_call, wait), -ECANCELED);
@@ -243,11 +424,17 @@ void model_call_cancel(struct model_call *c)
 	if (c->is_cancelled)
 		return;
 	c->is_cancelled = true;
-	if (deadline_is_set(&c->wait)) {
+	switch (c->state) {
+	case MODEL_CALL_TURN: model_place_leave(&c->turn); /* fall through */
+	case MODEL_CALL_PAUSE:
 		c->wait.on_expire = on_cancelled_wait;
 		deadline_set(service_wheel(c->agent->service), &c->wait, 0);
-	} else if (!c->failure.error.code[0]) { /* otherwise it is being closed already */
+		break;
+	case MODEL_CALL_ANSWER:
+		c->state = MODEL_CALL_CLOSING;
 		model_http_cancel(&c->http);
+		break;
+	case MODEL_CALL_CLOSING: break;
 	}
 }
 

@@ -22,7 +22,6 @@ struct models {
 	size_t def;                 /* the default's place in items */
 	struct model_target source; /* the server that is asked for its models, before they are known */
 	char reason[400];           /* why it is the demo model, or empty */
-	struct http_pool *demo_pool, *local_pool;
 	bool is_ready;
 	void (*on_ready)(struct agent *agent);
 
@@ -78,17 +77,20 @@ static const char *clean_url(struct arena *a, const char *url)
 
 static void set_place(struct models *m, struct model_target *t, const char *url)
 {
+	t->base_url = url;
+	t->place = models_place(m->agent, m->arena, url, &(struct model_place_limits){0}, &t->prefix);
+}
+
+struct model_place *models_place(struct agent *agent, struct arena *a, const char *url,
+				 const struct model_place_limits *limits, const char **ret_prefix)
+{
+	struct service *s = agent->service;
+	struct http_pool *pool = NULL;
 	const char *address;
 
-	t->base_url = url;
-	if (!model_url_is_local(url, m->arena, &address, &t->prefix))
-		return;
-	if (!m->local_pool || strcmp(http_pool_address(m->local_pool), address) != 0) {
-		http_pool_free(m->local_pool);
-		m->local_pool = http_pool_new(service_loop(m->agent->service), service_wheel(m->agent->service),
-					      address, &pool_limits);
-	}
-	t->pool = m->local_pool;
+	if (model_url_is_local(url, a, &address, ret_prefix))
+		pool = http_pool_new(service_loop(s), service_wheel(s), address, &pool_limits);
+	return model_place_new(service_loop(s), service_wheel(s), pool, limits);
 }
 
 static struct model_target *add(struct models *m, const struct model_target *like, const char *model)
@@ -103,11 +105,13 @@ static struct model_target *add(struct models *m, const struct model_target *lik
 static void add_demo(struct models *m)
 {
 	struct service *s = m->agent->service;
-	struct model_target t = {.provider = &provider_openai, .kind = "demo", .key = "", .prefix = "/v1"};
+	struct model_target t = {
+		.provider = &provider_openai, .kind = "demo", .key = "", .key_hint = "the demo model", .prefix = "/v1"};
 	const char *address = http_pool_address(service_peer(s, "demo"));
 
-	m->demo_pool = http_pool_new(service_loop(s), service_wheel(s), address, &pool_limits);
-	t.pool = m->demo_pool;
+	t.place = model_place_new(service_loop(s), service_wheel(s),
+				  http_pool_new(service_loop(s), service_wheel(s), address, &pool_limits),
+				  &(struct model_place_limits){0});
 	t.base_url = arena_printf(m->arena, "%s", address);
 	add(m, &t, "ogent-demo");
 }
@@ -133,8 +137,8 @@ void models_free(struct models *m)
 {
 	if (!m)
 		return;
-	http_pool_free(m->demo_pool);
-	http_pool_free(m->local_pool);
+	model_place_unref(m->items[0].place); /* the demo model's */
+	model_place_unref(m->source.place);
 	buf_deinit(&m->body);
 	arena_free(m->arena);
 	free(m);
@@ -221,7 +225,7 @@ static void look(struct models *m)
 	buf_clear(&m->body);
 	m->http = (struct model_http){
 		.target = &m->source,
-		.outbound = m->source.pool ? NULL : agent_outbound(m->agent),
+		.outbound = model_place_pool(m->source.place) ? NULL : agent_outbound(m->agent),
 		.method = "GET",
 		.path = m->source.provider->list_path,
 		.on_head = on_head,
@@ -253,7 +257,8 @@ void models_start(struct models *m, void (*on_ready)(struct agent *agent))
 	bool is_openai = strcmp(url, OPENAI_URL) == 0;
 
 	m->on_ready = on_ready;
-	m->source = (struct model_target){.provider = &provider_openai, .kind = "openai", .key = key};
+	m->source = (struct model_target){
+		.provider = &provider_openai, .kind = "openai", .key = key, .key_hint = "openai_api_key"};
 	if (*key || !is_openai) {
 		set_place(m, &m->source, url);
 		snprintf(m->reason, sizeof(m->reason), "The server at %s gives no list of models: set openai_model",
@@ -294,6 +299,17 @@ static const struct model_target *find(const struct models *m, const char *model
 	return NULL;
 }
 
+static void unref_place(void *place)
+{
+	model_place_unref(place);
+}
+
+/* It lives as long as the arena. */
+static void hold_place(const struct model_target *t, struct arena *a)
+{
+	arena_defer(a, unref_place, model_place_ref(t->place));
+}
+
 const struct model_target *models_choose(struct models *m, const char *model, struct arena *a, struct error *err)
 {
 	const struct model_target *found = find(m, model);
@@ -302,6 +318,7 @@ const struct model_target *models_choose(struct models *m, const char *model, st
 	look_again(m);
 	if (found) {
 		*t = *found;
+		hold_place(t, a);
 		return t;
 	}
 	if (strcmp(m->items[m->def].kind, "openai") != 0) {
@@ -313,7 +330,28 @@ const struct model_target *models_choose(struct models *m, const char *model, st
 	/* A provider's list may be longer than what we know of it. */
 	*t = m->items[m->def];
 	t->id = t->model = arena_strdup(a, model);
+	hold_place(t, a);
 	return t;
+}
+
+size_t models_chain(struct models *m, const char *model, yyjson_val *others, struct arena *a,
+		    const struct model_target **ret, struct error *err)
+{
+	struct error unknown = {0};
+	yyjson_val *other;
+	size_t i, max, n = 0;
+
+	ret[0] = models_choose(m, model, a, err);
+	if (ret[0])
+		n = 1;
+	yyjson_arr_foreach(others, i, max, other)
+	{
+		if (n == MODEL_CHAIN_MAX || !yyjson_is_str(other))
+			continue;
+		ret[n] = models_choose(m, yyjson_get_str(other), a, &unknown);
+		n += ret[n] != NULL;
+	}
+	return n;
 }
 
 void models_describe_default(struct models *m, yyjson_mut_doc *doc, yyjson_mut_val *obj)

@@ -18,6 +18,14 @@ bool models_is_ready(const struct models *m);
 
 /* The target for an agent's model ("default" or an id), a copy in the arena; NULL with err set for an unknown one. */
 const struct model_target *models_choose(struct models *m, const char *model, struct arena *a, struct error *err);
+/* The agent's model and those to ask when it fails (names in a JSON array, or NULL); unknown ones are left out, err is
+ * set when the first is. Returns their number, 0 = none. */
+#define MODEL_CHAIN_MAX 6
+size_t models_chain(struct models *m, const char *model, yyjson_val *others, struct arena *a,
+		    const struct model_target **ret, struct error *err);
+/* A place for a base URL, with a pool and the path in *ret_prefix where it is on this machine. */
+struct model_place *models_place(struct agent *agent, struct arena *a, const char *url,
+				 const struct model_place_limits *limits, const char **ret_prefix);
 /* {items, default} of GET /api/models. */
 void models_describe(struct models *m, yyjson_mut_doc *doc, yyjson_mut_val *obj);
 /* {id, provider, name, demo, reason} of the default. */

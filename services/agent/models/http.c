@@ -111,7 +111,7 @@ static void start_call(struct model_http *h)
 		.on_body = on_call_body,
 		.on_done = on_call_done,
 	};
-	http_call_start(t->pool, &h->call);
+	http_call_start(model_place_pool(t->place), &h->call);
 }
 
 /* ---- libcurl ---- */
@@ -174,7 +174,7 @@ void model_http_start(struct model_http *h)
 	h->arena = arena_new();
 	h->retry_after_ms = 0;
 	h->should_retry = -1;
-	if (h->target->pool)
+	if (model_place_pool(h->target->place))
 		start_call(h);
 	else
 		start_outbound(h);
@@ -182,7 +182,7 @@ void model_http_start(struct model_http *h)
 
 void model_http_cancel(struct model_http *h)
 {
-	if (h->target->pool)
+	if (model_place_pool(h->target->place))
 		http_call_cancel(&h->call);
 	else
 		outbound_cancel(&h->out);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "agent/chat.h"
+#include "agent/models/place.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "io/http_client.h"
@@ -17,6 +18,7 @@ struct agent;
 struct model_failure {
 	struct error error; /* code empty = it did not */
 	bool may_retry;
+	bool is_own;      /* of this request: another target would fail with it too */
 	uint64_t wait_ms; /* as the provider asks; 0 = it does not say */
 };
 
@@ -74,18 +76,25 @@ enum model_echo {
 	ECHO_ALWAYS,
 };
 
+/* 1e-9 US dollars a token; all 0: not known. */
+struct model_prices {
+	int64_t input, output, cached, cache_write;
+};
+
 /* One model at one place. */
 struct model_target {
 	const struct model_provider *provider;
-	const char *id;         /* as users choose it */
-	const char *model;      /* as the provider knows it */
-	const char *kind;       /* "openai", "ollama", "demo", … */
-	const char *base_url;   /* without a slash at the end */
-	const char *key;        /* secret; "" = none */
-	struct http_pool *pool; /* a direct way to it, or NULL: through outbound */
-	const char *prefix;     /* with a pool: the path of the base URL */
-	int64_t context;        /* tokens that input and output share; 0 = not known */
+	const char *id;       /* as users choose it */
+	const char *model;    /* as the provider knows it */
+	const char *kind;     /* "openai", "ollama", "demo", … */
+	const char *base_url; /* without a slash at the end */
+	const char *key;      /* secret; "" = none */
+	const char *key_hint; /* where the key is set, for people */
+	struct model_place *place;
+	const char *prefix; /* where its place has a pool: the path of the base URL */
+	int64_t context;    /* tokens that input and output share; 0 = not known */
 	enum model_echo echo;
+	struct model_prices prices;
 };
 
 /* One request over either way. Fill the first part; on_done comes once, last, never from inside start. */
@@ -115,29 +124,50 @@ void model_http_start(struct model_http *h);
 /* Closes the connection at once; on_done(-ECANCELED) follows. */
 void model_http_cancel(struct model_http *h);
 
-/* One message asked for, attempts and all. Fill the first part; it lives until on_done, which comes once, last, never
- * from inside start: 0, -ECANCELED, or -EIO with `failure` set. */
+/* What a call waits for. */
+enum model_call_state {
+	MODEL_CALL_TURN,    /* its place has no room */
+	MODEL_CALL_ANSWER,  /* the provider's answer */
+	MODEL_CALL_PAUSE,   /* time, before it asks again */
+	MODEL_CALL_CLOSING, /* the end of a connection that was cancelled */
+};
+
+/* One message asked for: by the first target that answers, several attempts at each. Fill the first part; it lives
+ * until on_done, which comes once, last, never from inside start: 0, -ECANCELED, or -EIO with `failure` set. */
 struct model_call {
 	struct agent *agent;
-	const struct model_target *target;
+	const struct model_target *const *targets; /* in the order in which they are asked */
+	size_t n_targets;
+	const char *user_id;
 	struct chat_request request;
 	const char *traceparent; /* may be NULL */
 	void *owner;
 	void (*on_text)(struct model_call *c, struct str text);
 	/* The attempt failed and is repeated after wait_ms. The text so far no longer counts. */
 	void (*on_retry)(struct model_call *c, unsigned attempt, uint64_t wait_ms, const char *reason);
+	/* The next target is asked. The text so far no longer counts. */
+	void (*on_fallback)(struct model_call *c, const struct model_target *from, const struct model_target *to,
+			    const char *reason);
+	/* It has to wait for its turn. */
+	void (*on_waiting)(struct model_call *c, enum model_hold why);
+	/* Something about the answer that people should know; it goes on all the same. */
+	void (*on_warning)(struct model_call *c, const char *code, const char *message);
 	void (*on_done)(struct model_call *c, int err);
 
 	/* Results. */
+	const struct model_target *target; /* that was asked last */
 	struct chat_answer answer;
 	struct model_failure failure;
 
 	/* Its own. */
+	enum model_call_state state;
+	struct model_turn turn;
 	struct model_http http;
 	struct buf body;
 	struct buf error_body; /* of an answer that is not 200 */
 	struct model_stream *stream;
-	unsigned attempt;
+	size_t nth; /* of targets */
+	unsigned attempt, pauses;
 	int status;
 	bool is_cancelled;
 	uint64_t started_us, first_text_us;
@@ -145,11 +175,15 @@ struct model_call {
 };
 
 #define MODEL_ATTEMPTS 4
+#define MODEL_ATTEMPTS_BEFORE_NEXT 2 /* where there is another target */
 
 void model_call_start(struct model_call *c);
 void model_call_cancel(struct model_call *c);
 /* Frees what the results hold. */
 void model_call_clear(struct model_call *c);
+
+/* What a use of tokens costs, in 1e-9 US dollars. */
+int64_t model_cost(const struct model_prices *p, const struct chat_usage *u);
 
 /* The time a Retry-After (seconds or an HTTP date) and retry-after-ms ask for, in ms; 0 = not said or not understood.
  * now in seconds since 1970. */

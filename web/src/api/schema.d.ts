@@ -1681,6 +1681,8 @@ export interface components {
             instructions: string;
             /** @description `default` or the id of a model. */
             model: string;
+            /** @description Models that are asked in this order when the one before fails. */
+            fallback_models: string[];
             tools: "shell"[];
             /** @description Where its commands run: a name of `GET /api/targets`. */
             target: string;
@@ -1700,6 +1702,7 @@ export interface components {
             instructions?: string;
             /** @default default */
             model?: string;
+            fallback_models?: string[];
             tools?: "shell"[];
             /** @default local */
             target?: string;
@@ -1711,6 +1714,7 @@ export interface components {
             description?: string;
             instructions?: string;
             model?: string;
+            fallback_models?: string[];
             tools?: "shell"[];
             target?: string;
             policy?: string | null;
@@ -1722,6 +1726,7 @@ export interface components {
             description: string;
             instructions: string;
             model: string;
+            fallback_models: string[];
             tools: string[];
             target: string;
             policy: string | null;
@@ -1815,6 +1820,10 @@ export interface components {
         Usage: {
             input_tokens: number;
             output_tokens: number;
+            /** @description Part of the input that came from the provider's cache. */
+            cached_tokens: number;
+            /** @description By the list of prices; 0 for models without a price. */
+            cost_usd: number;
             /** @description The provider gave no figures; counted from the text. */
             estimated: boolean;
         };
@@ -1889,7 +1898,7 @@ export interface components {
             ended: boolean;
         };
         /** @description `seq` rises strictly within an execution; holes are legal. The text pieces of consecutive events may come as one event. */
-        ExecutionEvent: components["schemas"]["EventStarted"] | components["schemas"]["EventState"] | components["schemas"]["EventTextDelta"] | components["schemas"]["EventTextReset"] | components["schemas"]["EventMessageDone"] | components["schemas"]["EventCallStarted"] | components["schemas"]["EventCallOutput"] | components["schemas"]["EventCallOutputSkipped"] | components["schemas"]["EventCallDone"] | components["schemas"]["EventModelRetry"] | components["schemas"]["EventEnded"];
+        ExecutionEvent: components["schemas"]["EventStarted"] | components["schemas"]["EventState"] | components["schemas"]["EventTextDelta"] | components["schemas"]["EventTextReset"] | components["schemas"]["EventMessageDone"] | components["schemas"]["EventCallStarted"] | components["schemas"]["EventCallOutput"] | components["schemas"]["EventCallOutputSkipped"] | components["schemas"]["EventCallDone"] | components["schemas"]["EventModelRetry"] | components["schemas"]["EventModelFallback"] | components["schemas"]["EventModelWaiting"] | components["schemas"]["EventModelWarning"] | components["schemas"]["EventContextCompacted"] | components["schemas"]["EventEnded"];
         EventBase: {
             seq: number;
             /** Format: uuid */
@@ -2054,6 +2063,71 @@ export interface components {
              * @enum {string}
              */
             type: "model.retry";
+        };
+        /** @description The next model of the agent is asked, because the one before failed. Ids as in `GET /api/models`. */
+        EventModelFallback: components["schemas"]["EventBase"] & {
+            /** @constant */
+            type: "model.fallback";
+            data: {
+                from: string;
+                to: string;
+                reason: string;
+            };
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "model.fallback";
+        };
+        /** @description The call waits for its turn. Too many at once or in a minute, the provider asked to wait, or it fails again and again. */
+        EventModelWaiting: components["schemas"]["EventBase"] & {
+            /** @constant */
+            type: "model.waiting";
+            data: {
+                model: string;
+                /** @enum {string} */
+                reason: "at_once" | "per_minute" | "provider" | "broken";
+            };
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "model.waiting";
+        };
+        /** @description Something about the answer that people should know, for example that it was cut. */
+        EventModelWarning: components["schemas"]["EventBase"] & {
+            /** @constant */
+            type: "model.warning";
+            data: {
+                code: string;
+                message: string;
+            };
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "model.warning";
+        };
+        /** @description The beginning of the conversation is told to the model as a summary from now on. The messages stay as they are. */
+        EventContextCompacted: components["schemas"]["EventBase"] & {
+            /** @constant */
+            type: "context.compacted";
+            data: {
+                summary: string;
+                /** @description The place in the conversation of the last message that the summary stands for. */
+                up_to_message: number;
+                tokens_before: number;
+                tokens_after: number;
+            };
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "context.compacted";
         };
         EventEnded: components["schemas"]["EventBase"] & {
             /** @constant */

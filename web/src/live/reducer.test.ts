@@ -136,7 +136,7 @@ describe('the reducer of execution events', () => {
 	it('ends running commands with a cancelled execution', () => {
 		const view = play([
 			event(1, 'call.started', { call_id: 'a', name: 'shell', arguments: {}, command: 'sleep 60' }),
-			event(2, 'execution.ended', { status: 'cancelled', output: null, error: null, usage: { input_tokens: 0, output_tokens: 0, estimated: true }, duration_ms: 5 }),
+			event(2, 'execution.ended', { status: 'cancelled', output: null, error: null, usage: { input_tokens: 0, output_tokens: 0, cached_tokens: 0, cost_usd: 0, estimated: true }, duration_ms: 5 }),
 		]);
 		expect((view.items[0] as CallItem).status).toBe('cancelled');
 		expect(view.status).toBe('cancelled');

@@ -62,6 +62,8 @@ export interface RunView {
 	usage: Usage | null;
 	durationMs: number | null;
 	retry: { attempt: number; waitMs: number; reason: string } | null;
+	waiting: boolean; // for its turn at the model
+	notices: string[]; // what people should know about the models' calls
 }
 
 export type Applied = 'applied' | 'double' | 'gap';
@@ -81,6 +83,8 @@ export function emptyView(executionId: string, conversationId: string): RunView 
 		usage: null,
 		durationMs: null,
 		retry: null,
+		waiting: false,
+		notices: [],
 	};
 }
 
@@ -256,15 +260,17 @@ function onEnded(view: RunView, data: Data<'execution.ended'>): RunView {
 		if (item.kind === 'text') return item.done ? item : { ...item, done: true };
 		return item.status === 'running' || item.status === 'queued' ? { ...item, status: lost } : item;
 	});
-	return { ...view, items, status: data.status, state: 'ended', error: data.error, usage: data.usage, durationMs: data.duration_ms, retry: null };
+	return { ...view, items, status: data.status, state: 'ended', error: data.error, usage: data.usage, durationMs: data.duration_ms, retry: null, waiting: false };
 }
+
+const addNotice = (view: RunView, notice: string): RunView => ({ ...view, retry: null, notices: [...view.notices, notice] });
 
 function onEvent(view: RunView, event: ExecutionEvent, tolerant: boolean): RunView | null {
 	switch (event.type) {
 		case 'execution.started':
 			return { ...view, status: 'running', input: event.data.input, inputMessageId: event.data.message_id };
 		case 'execution.state':
-			return { ...view, status: isEnded(view.status) ? view.status : 'running', state: event.data.state, step: event.data.step || view.step, retry: null };
+			return { ...view, status: isEnded(view.status) ? view.status : 'running', state: event.data.state, step: event.data.step || view.step, retry: null, waiting: false };
 		case 'text.delta':
 			return onDelta(view, event.data, tolerant);
 		case 'text.reset':
@@ -281,6 +287,14 @@ function onEvent(view: RunView, event: ExecutionEvent, tolerant: boolean): RunVi
 			return onCallDone(view, event.data);
 		case 'model.retry':
 			return { ...view, retry: { attempt: event.data.attempt, waitMs: event.data.wait_ms, reason: event.data.reason } };
+		case 'model.fallback':
+			return addNotice(view, `${event.data.to} is asked instead of ${event.data.from}: ${event.data.reason}`);
+		case 'model.waiting':
+			return { ...view, waiting: true };
+		case 'model.warning':
+			return addNotice(view, event.data.message);
+		case 'context.compacted':
+			return addNotice(view, `What was said before is told to the model in short, from about ${event.data.tokens_before} tokens to ${event.data.tokens_after}. The messages stay.`);
 		case 'execution.ended':
 			return onEnded(view, event.data);
 		default:

@@ -6,7 +6,7 @@ export function event<T extends ExecutionEvent['type']>(seq: number, type: T, da
 }
 
 export function sampleRun({ merged = false } = {}): ExecutionEvent[] {
-	const usage = { input_tokens: 20, output_tokens: 10, estimated: false };
+	const usage = { input_tokens: 20, output_tokens: 10, cached_tokens: 0, cost_usd: 0, estimated: false };
 	const first = merged
 		? [event(5, 'text.delta', { message_id: 'm1', offset: 0, text: 'Let me look.' })]
 		: [
@@ -42,7 +42,7 @@ export function sampleRun({ merged = false } = {}): ExecutionEvent[] {
 /** A run whose server is killed twice, in its text and in its command: what was shown until the second death, and what is stored in the
  * end. The numbers go on above those that may have been shown. */
 export function restartedRun(): { shown: ExecutionEvent[]; stored: ExecutionEvent[] } {
-	const usage = { input_tokens: 20, output_tokens: 10, estimated: false };
+	const usage = { input_tokens: 20, output_tokens: 10, cached_tokens: 0, cost_usd: 0, estimated: false };
 	const begin = [event(1, 'execution.started', { input: 'Count.', message_id: 'u1' }), event(2, 'execution.state', { state: 'thinking', step: 1 })];
 	const lostText = [event(3, 'text.delta', { message_id: 'm1', offset: 0, text: 'I co' }), event(4, 'text.delta', { message_id: 'm1', offset: 4, text: 'unt' })];
 	const middle = [

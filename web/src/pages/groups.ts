@@ -12,6 +12,8 @@ export interface Group {
 	state: RunView['state'] | null;
 	error: RunView['error'];
 	retry: RunView['retry'];
+	waiting: boolean;
+	notices: RunView['notices'];
 	durationMs: number | null;
 	lastSeq: number; // the last event it is made of; 0: made of stored messages
 }
@@ -59,7 +61,7 @@ function fromMessages(messages: readonly Message[]): Map<string, Group> {
 		const key = message.execution_id ?? message.id;
 		let group = groups.get(key);
 		if (!group) {
-			group = { key, executionId: message.execution_id, input: '', items: [], status: 'succeeded', state: null, error: null, retry: null, durationMs: null, lastSeq: 0 };
+			group = { key, executionId: message.execution_id, input: '', items: [], status: 'succeeded', state: null, error: null, retry: null, waiting: false, notices: [], durationMs: null, lastSeq: 0 };
 			groups.set(key, group);
 		}
 		if (message.role === 'user') group.input = message.content;
@@ -78,6 +80,8 @@ function withView(group: Group, view: RunView): Group {
 		state: view.state,
 		error: view.error,
 		retry: view.retry,
+		waiting: view.waiting,
+		notices: view.notices,
 		durationMs: view.durationMs,
 		lastSeq: view.lastSeq,
 	};
@@ -91,11 +95,11 @@ export function buildGroups(messages: readonly Message[], executions: readonly E
 		const group = groups.get(execution.id);
 		const { id, input, status, state, error, duration_ms } = execution;
 		if (group) Object.assign(group, { status, state, error, durationMs: duration_ms });
-		else groups.set(id, { key: id, executionId: id, input, items: [], status, state, error, retry: null, durationMs: duration_ms, lastSeq: 0 });
+		else groups.set(id, { key: id, executionId: id, input, items: [], status, state, error, retry: null, waiting: false, notices: [], durationMs: duration_ms, lastSeq: 0 });
 	}
 	for (const [id, view] of views) {
 		if (view.lastSeq === 0) continue;
-		const group = groups.get(id) ?? { key: id, executionId: id, input: '', items: [], status: 'queued', state: null, error: null, retry: null, durationMs: null, lastSeq: 0 };
+		const group = groups.get(id) ?? { key: id, executionId: id, input: '', items: [], status: 'queued', state: null, error: null, retry: null, waiting: false, notices: [], durationMs: null, lastSeq: 0 };
 		groups.set(id, withView(group as Group, view));
 	}
 	return [...groups.values()];

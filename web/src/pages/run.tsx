@@ -106,7 +106,8 @@ function Facts({ execution }: { execution: ExecutionDetail }): ReactNode {
 		['Duration', formatDuration(execution.duration_ms)],
 		['Steps', formatCount(execution.steps)],
 		['Commands', formatCount(execution.commands)],
-		['Tokens', `${about}${formatCount(usage.input_tokens)} in, ${formatCount(usage.output_tokens)} out`],
+		['Tokens', `${about}${formatCount(usage.input_tokens)} in${usage.cached_tokens > 0 ? ` (${formatCount(usage.cached_tokens)} from the cache)` : ''}, ${formatCount(usage.output_tokens)} out`],
+		['Cost', usage.cost_usd > 0 ? `${about}$${usage.cost_usd.toPrecision(3)}` : '–'],
 	];
 	return (
 		<dl className="facts">

@@ -1,4 +1,4 @@
-import { ArrowDown, LoaderCircle } from 'lucide-react';
+import { ArrowDown, Info, LoaderCircle } from 'lucide-react';
 import { memo, useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
 import { Link } from 'react-router';
 
@@ -127,6 +127,8 @@ function sameGroup(a: Group, b: Group): boolean {
 		a.status === b.status &&
 		a.state === b.state &&
 		a.retry === b.retry &&
+		a.waiting === b.waiting &&
+		a.notices === b.notices &&
 		a.error?.message === b.error?.message &&
 		a.durationMs === b.durationMs &&
 		a.lastSeq === b.lastSeq
@@ -168,6 +170,11 @@ const GroupView = memo(
 			>
 				<div className="bubble">{group.input}</div>
 				<Items group={group} />
+				{group.notices.map((notice, i) => (
+					<p key={i} className="activity" data-notice>
+						<Info aria-hidden size={15} /> {notice}
+					</p>
+				))}
 				<GroupEnd group={group} />
 			</article>
 		);
@@ -194,7 +201,7 @@ function GroupEnd({ group }: { group: Group }): ReactNode {
 		return (
 			<p className="activity">
 				<LoaderCircle aria-hidden size={15} className="spin" />
-				{group.retry ? `${group.retry.reason.replace(/\.?$/, '.')} Attempt ${group.retry.attempt + 1} follows.` : group.status === 'queued' ? 'Waiting for its turn…' : activities[group.state ?? 'thinking']}
+				{group.retry ? `${group.retry.reason.replace(/\.?$/, '.')} Attempt ${group.retry.attempt + 1} follows.` : group.status === 'queued' || group.waiting ? 'Waiting for its turn…' : activities[group.state ?? 'thinking']}
 			</p>
 		);
 	const answer = group.items.findLast((item) => item.kind === 'text');
