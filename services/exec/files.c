@@ -40,6 +40,13 @@ int file_mark(int dir_fd, const char *name, struct str text)
 	return put(dir_fd, name, O_EXCL, false, text);
 }
 
+int file_link(int from_fd, const char *from, int dir_fd, const char *name, struct str otherwise)
+{
+	if (linkat(from_fd, from, dir_fd, name, 0) == 0)
+		return 0;
+	return errno == EEXIST ? -EEXIST : file_mark(dir_fd, name, otherwise);
+}
+
 int file_reserve(int dir_fd, const char *name, size_t size)
 {
 	char temporary[64];
@@ -68,16 +75,23 @@ int file_replace(int dir_fd, const char *name, struct str text)
 	return r;
 }
 
-int file_sync(int dir_fd, const char *name)
+int file_sync_data(int dir_fd, const char *name)
 {
 	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), r = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (fsync(fd) < 0 || fsync(dir_fd) < 0)
+	if (fsync(fd) < 0)
 		r = -errno;
 	close(fd);
 	return r;
+}
+
+int file_sync(int dir_fd, const char *name)
+{
+	int r = file_sync_data(dir_fd, name);
+
+	return r < 0 ? r : fsync(dir_fd) < 0 ? -errno : 0;
 }
 
 int file_read(int dir_fd, const char *name, size_t max, struct arena *a, struct str *ret)

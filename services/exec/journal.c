@@ -115,16 +115,6 @@ static void user_folder(const char *user_id, char ret[static 65])
 
 /* ---- Accepting ---- */
 
-static int make_mark(int dir_fd, const char *name)
-{
-	int fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return 0;
-}
-
 static int mark_user(const struct journal *j, const struct spec *spec)
 {
 	char name[65];
@@ -134,7 +124,7 @@ static int mark_user(const struct journal *j, const struct spec *spec)
 	fd = dir_make(j->users_fd, name);
 	if (fd < 0)
 		return fd;
-	r = make_mark(fd, spec->id);
+	r = file_link(j->running_fd, spec->id, fd, spec->id, STR(""));
 	close(fd);
 	return r;
 }
@@ -221,6 +211,8 @@ static int make_workspace(const struct journal *j, struct spec *spec)
 	return r;
 }
 
+/* One file, the spec, under all the names that there are for a command: its marks are links to it. In its folder it has
+ * two. fd of the folder, or -errno. */
 static int write_folder(const struct journal *j, const struct spec *spec, struct str text)
 {
 	int fd, r;
@@ -230,33 +222,52 @@ static int write_folder(const struct journal *j, const struct spec *spec, struct
 	fd = dir_open(j->commands_fd, spec->id);
 	if (fd < 0)
 		return fd;
-	r = make_mark(j->running_fd, spec->id);
+	r = file_mark(j->running_fd, spec->id, text);
 	if (r == 0)
 		r = mark_user(j, spec);
 	/* What is accepted can tell its end, however full the disk is by then. */
 	if (r == 0)
 		r = file_reserve(fd, RESULT_FILE, RESULT_ROOM);
 	if (r == 0)
-		r = file_create(fd, SPEC_FILE, text);
-	if (r == 0 && (fsync(fd) < 0 || fsync(j->commands_fd) < 0))
-		r = -errno;
+		r = file_link(j->running_fd, spec->id, fd, SPEC_FILE, text);
+	if (r == 0)
+		return fd;
 	close(fd);
 	return r;
 }
 
-/* The id that a key stands for. -ENOENT: none. */
+static int sync_folder(const struct journal *j, const struct spec *spec, int fd)
+{
+	int r = file_sync_data(fd, SPEC_FILE);
+
+	if (r == 0 && (fsync(fd) < 0 || fsync(j->commands_fd) < 0))
+		r = -errno;
+	if (r == 0 && spec->key[0] && fsync(j->keys_fd) < 0)
+		r = -errno;
+	return r;
+}
+
+#define KEY_BEGIN "{\"id\":\"" /* of a spec */
+
+/* The id that a key stands for. The key is a link to the command's spec, or has the id alone. -ENOENT: none; -EBADMSG:
+ * what a power failure left of one. */
 static int read_key(const struct journal *j, const char *key, char ret[static ID_SIZE])
 {
-	_cleanup_(arena_free_p) struct arena *a = arena_new();
-	struct str text;
-	int r = file_read(j->keys_fd, key, ID_SIZE, a, &text);
+	char text[sizeof(KEY_BEGIN) - 1 + ID_SIZE] = "", *id = text;
+	int fd = openat(j->keys_fd, key, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), r;
 
-	if (r < 0)
-		return r;
-	if (!id_is_valid(text))
-		return -ENOENT;
-	memcpy(ret, text.p, ID_SIZE);
-	return 0;
+	if (fd < 0)
+		return -errno;
+	r = read(fd, text, sizeof(text) - 1) < 0 ? -errno : 0;
+	close(fd);
+	if (strncmp(text, KEY_BEGIN, strlen(KEY_BEGIN)) == 0)
+		id += strlen(KEY_BEGIN);
+	id[ID_SIZE - 1] = 0;
+	if (r == 0 && !id_is_valid(str_of(id)))
+		r = -EBADMSG;
+	if (r == 0)
+		memcpy(ret, id, ID_SIZE);
+	return r;
 }
 
 static bool has_spec(const struct journal *j, const char *id)
@@ -272,7 +283,7 @@ static int find_key(const struct journal *j, const char *key, char ret[static ID
 {
 	int r = read_key(j, key, ret);
 
-	if (r == 0 && !has_spec(j, ret)) {
+	if (r == -EBADMSG || (r == 0 && !has_spec(j, ret))) {
 		unlinkat(j->keys_fd, key, 0);
 		r = -ENOENT;
 	}
@@ -282,23 +293,13 @@ static int find_key(const struct journal *j, const char *key, char ret[static ID
 /* link() either makes the whole file appear under its name or finds one there. */
 static int link_key(const struct journal *j, const struct spec *spec)
 {
-	char temporary[ID_SIZE + 1];
-	int r;
-
-	snprintf(temporary, sizeof(temporary), ".%s", spec->id);
-	r = file_create(j->keys_fd, temporary, str_of(spec->id));
-	if (r == 0 && linkat(j->keys_fd, temporary, j->keys_fd, spec->key, 0) < 0)
-		r = -errno;
-	unlinkat(j->keys_fd, temporary, 0);
-	if (r == 0 && fsync(j->keys_fd) < 0)
-		r = -errno;
-	return r;
+	return linkat(j->running_fd, spec->id, j->keys_fd, spec->key, 0) < 0 ? -errno : 0;
 }
 
 int journal_save(const struct journal *j, struct spec *spec, char ret_existing[static ID_SIZE])
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
-	int r;
+	int r, fd = -1;
 
 	if (spec->key[0] && find_key(j, spec->key, ret_existing) == 0)
 		return JOURNAL_EXISTS;
@@ -308,9 +309,13 @@ int journal_save(const struct journal *j, struct spec *spec, char ret_existing[s
 	if (r < 0)
 		return r;
 	spec->boot = spec_boot_id();
-	r = write_folder(j, spec, spec_to_json(a, spec));
-	if (r == 0 && spec->key[0])
-		r = link_key(j, spec);
+	r = fd = write_folder(j, spec, spec_to_json(a, spec));
+	if (r >= 0)
+		r = spec->key[0] ? link_key(j, spec) : 0;
+	if (r == 0)
+		r = sync_folder(j, spec, fd);
+	if (fd >= 0)
+		close(fd);
 	if (r == 0)
 		return JOURNAL_SAVED;
 	journal_remove(j, spec);
@@ -345,6 +350,20 @@ int journal_lock(const struct journal *j, const char *id)
 	return fd;
 }
 
+/* Who starts a command gives its spec this name too, and the file the time of now; or it is a file with the time. */
+static void load_start(int fd, struct arena *a, struct journal_entry *e)
+{
+	struct str text;
+	struct stat st;
+
+	e->has_started = fstatat(fd, STARTED_FILE, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (!e->has_started)
+		return;
+	e->started_us = st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
+	if (st.st_size > 0 && file_read(fd, STARTED_FILE, 64, a, &text) == 0)
+		e->started_us = strtoll(text.p, NULL, 10);
+}
+
 static int load_from(int fd, struct arena *a, struct journal_entry *e)
 {
 	struct spool_reader spool;
@@ -355,10 +374,7 @@ static int load_from(int fd, struct arena *a, struct journal_entry *e)
 		r = spec_from_json(a, text, &e->spec);
 	if (r < 0)
 		return r;
-	if (file_read(fd, STARTED_FILE, 64, a, &text) == 0) {
-		e->has_started = true;
-		e->started_us = strtoll(text.p, NULL, 10);
-	}
+	load_start(fd, a, e);
 	e->has_result =
 		file_read(fd, RESULT_FILE, RESULT_MAX, a, &text) == 0 && result_from_json(a, text, &e->result) == 0;
 	if (!e->has_result && spool_reader_open(&spool, fd) == 0) {

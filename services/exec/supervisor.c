@@ -30,6 +30,7 @@
 #define MAX_PEERS 4
 #define CONTROL_FD 3 /* the first connection */
 #define AHEAD_MS 30000
+#define LISTEN_AFTER_MS 50
 #define SPEC_MAX (32 << 20)
 
 /* A connection to exec; two at once while a new exec takes over. */
@@ -52,7 +53,8 @@ struct supervisor {
 	struct session session;
 	int dir_fd;  /* the command's folder, locked */
 	int exec_fd; /* the exec folder */
-	int listen_fd;
+	int listen_fd;         /* -1 until listen_if_due */
+	uint64_t listen_at_us; /* monotonic */
 	struct peer peers[MAX_PEERS];
 };
 
@@ -156,10 +158,10 @@ static int listen_control(int dir_fd)
  * has no result counts as lost, with or without this (command_settle). */
 static int record_start(struct supervisor *s)
 {
-	char text[32];
+	const struct timespec now[] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_NOW}};
 
-	snprintf(text, sizeof(text), "%lld", (long long)clock_now_us());
-	return file_mark(s->dir_fd, STARTED_FILE, str_of(text));
+	utimensat(s->dir_fd, SPEC_FILE, now, AT_SYMLINK_NOFOLLOW);
+	return file_link(s->dir_fd, SPEC_FILE, s->dir_fd, STARTED_FILE, STR(""));
 }
 
 /* Since the leader's start. */
@@ -271,6 +273,32 @@ static void close_way_out(struct supervisor *s)
 
 /* ---- The loop ---- */
 
+/* Most commands are over before anybody but the exec that asked for them could want to reach them, and a socket is
+ * dear. Whoever looks for it before it is there sees the lock and looks again. */
+static void listen_if_due(struct supervisor *s)
+{
+	bool is_alone = true;
+
+	for (size_t i = 0; i < MAX_PEERS; i++)
+		is_alone &= s->peers[i].fd < 0;
+	if (s->listen_fd >= 0 || (!is_alone && clock_mono_us() < s->listen_at_us))
+		return;
+	s->listen_fd = listen_control(s->dir_fd);
+	if (s->listen_fd < 0)
+		attendant_fail(&s->attendant, arena_printf(s->arena, "The command could not be reached: %s.",
+							   strerror(-s->listen_fd)));
+}
+
+static int milliseconds(const struct supervisor *s)
+{
+	int ms = attendant_milliseconds(&s->attendant);
+	uint64_t now = clock_mono_us();
+
+	if (s->listen_fd >= 0)
+		return ms;
+	return now >= s->listen_at_us ? 0 : MIN(ms, (int)((s->listen_at_us - now + 999) / 1000));
+}
+
 enum { FD_LISTEN = ATTEND_FDS, FD_PEERS, FD_COUNT = FD_PEERS + MAX_PEERS };
 
 static void wait_for_something(struct supervisor *s)
@@ -280,7 +308,7 @@ static void wait_for_something(struct supervisor *s)
 	attendant_poll(&s->attendant, p);
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		p[FD_PEERS + i] = (struct pollfd){.fd = s->peers[i].fd, .events = POLLIN};
-	if (poll(p, FD_COUNT, attendant_milliseconds(&s->attendant)) < 0)
+	if (poll(p, FD_COUNT, milliseconds(s)) < 0)
 		return;
 	attendant_handle(&s->attendant, p);
 	open_way_out(s);
@@ -301,6 +329,7 @@ static void loop(struct supervisor *s)
 		wait_for_something(s);
 		attendant_step(&s->attendant);
 		tell_all(s);
+		listen_if_due(s);
 	}
 }
 
@@ -323,7 +352,8 @@ static void publish(struct supervisor *s)
 	struct control_event ended = {.type = CONTROL_ENDED};
 
 	ended.err = file_replace(s->dir_fd, RESULT_FILE, result_to_json(s->arena, &s->attendant.result));
-	unlinkat(s->dir_fd, CONTROL_SOCKET, 0);
+	if (s->listen_fd >= 0)
+		unlinkat(s->dir_fd, CONTROL_SOCKET, 0);
 	if (ended.err == 0)
 		unlinkat(s->exec_fd, arena_printf(s->arena, "running/%s", s->spec.id), 0);
 	for (size_t i = 0; i < MAX_PEERS; i++)
@@ -413,7 +443,6 @@ static void prepare(struct supervisor *s, const char *exec_dir, const char *id)
 	peer_add(s, CONTROL_FD);
 }
 
-/* The socket comes when the command is on its way: whoever looks for it before sees the lock and looks again. */
 static void start(struct supervisor *s, const char *exec_dir)
 {
 	int r;
@@ -426,10 +455,7 @@ static void start(struct supervisor *s, const char *exec_dir)
 		attendant_fail(&s->attendant,
 			       arena_printf(s->arena, "The command could not be recorded: %s.", strerror(-r)));
 	attendant_go(&s->attendant);
-	s->listen_fd = listen_control(s->dir_fd);
-	if (s->listen_fd < 0)
-		attendant_fail(&s->attendant, arena_printf(s->arena, "The command could not be reached: %s.",
-							   strerror(-s->listen_fd)));
+	s->listen_at_us = clock_mono_us() + LISTEN_AFTER_MS * 1000;
 }
 
 static NORETURN void supervise(struct supervisor *s, const char *exec_dir, const char *id)

@@ -133,6 +133,7 @@ static void save(struct trial *t)
 	snprintf(path, sizeof(path), "commands/%s", t->spec.id);
 	assert_int_equal(mkdirat(t->bench->dir_fd, path, 0700), 0);
 	dir = open_folder(t);
+	assert_int_equal(file_reserve(dir, RESULT_FILE, 4096), 0);
 	assert_int_equal(file_create(dir, SPEC_FILE, spec_to_json(t->bench->arena, &t->spec)), 0);
 	close(dir);
 }
@@ -282,7 +283,7 @@ struct trial trial_run(struct bench *b, const char *script)
 	return t;
 }
 
-pid_t trial_supervisor(const struct trial *t)
+static pid_t ask_supervisor(const struct trial *t)
 {
 	struct ucred who;
 	socklen_t n = sizeof(who);
@@ -296,6 +297,18 @@ pid_t trial_supervisor(const struct trial *t)
 	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0)
 		pid = who.pid;
 	close(fd);
+	return pid;
+}
+
+/* It listens when the command has run for a moment. */
+pid_t trial_supervisor(const struct trial *t)
+{
+	pid_t pid = 0;
+
+	for (int i = 0; i < 1000 && pid == 0; i++) {
+		pid = ask_supervisor(t);
+		usleep(pid ? 0 : 10000);
+	}
 	return pid;
 }
 
