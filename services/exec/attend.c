@@ -674,9 +674,8 @@ void attendant_go(struct attendant *a)
 
 /* ---- After ---- */
 
-static void judge_memory(struct attendant *a)
+static void judge_memory(struct attendant *a, unsigned kills)
 {
-	unsigned kills = cgroup_oom_kills(&a->sandbox.cgroup);
 	uint64_t peak = cgroup_memory_peak(&a->sandbox.cgroup);
 
 	if (peak)
@@ -708,7 +707,7 @@ static void judge(struct attendant *a, const struct rusage *usage)
 	r->memory_kills = cgroup_oom_kills(&a->sandbox.cgroup);
 	r->pids_peak = cgroup_pids_peak(&a->sandbox.cgroup);
 	r->forks_refused = cgroup_forks_refused(&a->sandbox.cgroup);
-	judge_memory(a);
+	judge_memory(a, r->memory_kills);
 	if (r->status == COMMAND_SIGNALLED && !r->reason[0])
 		set_reason(a, "Killed by signal %d (%s).", r->signal, strsignal(r->signal));
 }

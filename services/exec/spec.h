@@ -13,7 +13,7 @@
 #define SPEC_FILE "spec.json"
 #define RESULT_FILE "result.json"
 #define NETWORK_FILE "network.jsonl" /* a line for each connection, with spec.hosts */
-#define STARTED_FILE "started" /* made before the leader runs: from then on it may have run */
+#define STARTED_FILE "started"       /* made before the leader runs: from then on it may have run */
 
 enum command_status {
 	COMMAND_QUEUED,

@@ -30,7 +30,7 @@
 #define MAX_PEERS 4
 #define CONTROL_FD 3 /* the first connection */
 #define AHEAD_MS 30000
-#define LISTEN_AFTER_MS 50
+#define SHORT_MS 50
 #define SPEC_MAX (32 << 20)
 
 /* A connection to exec; two at once while a new exec takes over. */
@@ -51,10 +51,10 @@ struct supervisor {
 	pid_t way_out; /* the process that serves the command's hosts, 0 = none */
 	struct spool_writer spool;
 	struct session session;
-	int dir_fd;  /* the command's folder, locked */
-	int exec_fd; /* the exec folder */
-	int listen_fd;         /* -1 until listen_if_due */
-	uint64_t listen_at_us; /* monotonic */
+	int dir_fd;           /* the command's folder, locked */
+	int exec_fd;          /* the exec folder */
+	int listen_fd;        /* -1 until listen_if_due */
+	uint64_t lasts_at_us; /* monotonic: from then on it is no short one */
 	struct peer peers[MAX_PEERS];
 };
 
@@ -95,13 +95,18 @@ static void peer_tell_input(struct supervisor *s, struct peer *p)
 	}
 }
 
-/* Tells what it does not know yet. */
+static bool lasts(const struct supervisor *s)
+{
+	return clock_mono_us() >= s->lasts_at_us;
+}
+
+/* Tells what it does not know yet. Of a short command without output only the end, which says the rest. */
 static void peer_tell(struct supervisor *s, struct peer *p)
 {
 	struct control_event started = {.type = CONTROL_STARTED, .at_us = s->attendant.result.started_us};
 	struct control_event output = {.type = CONTROL_OUTPUT, .total = spool_total(&s->spool)};
 
-	if (!p->is_told_start && s->attendant.result.started_us) {
+	if (!p->is_told_start && s->attendant.result.started_us && (output.total || lasts(s))) {
 		p->is_told_start = true;
 		peer_send(p, &started);
 	}
@@ -281,7 +286,7 @@ static void listen_if_due(struct supervisor *s)
 
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		is_alone &= s->peers[i].fd < 0;
-	if (s->listen_fd >= 0 || (!is_alone && clock_mono_us() < s->listen_at_us))
+	if (s->listen_fd >= 0 || (!is_alone && !lasts(s)))
 		return;
 	s->listen_fd = listen_control(s->dir_fd);
 	if (s->listen_fd < 0)
@@ -296,7 +301,7 @@ static int milliseconds(const struct supervisor *s)
 
 	if (s->listen_fd >= 0)
 		return ms;
-	return now >= s->listen_at_us ? 0 : MIN(ms, (int)((s->listen_at_us - now + 999) / 1000));
+	return now >= s->lasts_at_us ? 0 : MIN(ms, (int)((s->lasts_at_us - now + 999) / 1000));
 }
 
 enum { FD_LISTEN = ATTEND_FDS, FD_PEERS, FD_COUNT = FD_PEERS + MAX_PEERS };
@@ -455,7 +460,7 @@ static void start(struct supervisor *s, const char *exec_dir)
 		attendant_fail(&s->attendant,
 			       arena_printf(s->arena, "The command could not be recorded: %s.", strerror(-r)));
 	attendant_go(&s->attendant);
-	s->listen_at_us = clock_mono_us() + LISTEN_AFTER_MS * 1000;
+	s->lasts_at_us = clock_mono_us() + SHORT_MS * 1000;
 }
 
 static NORETURN void supervise(struct supervisor *s, const char *exec_dir, const char *id)
@@ -497,6 +502,30 @@ static int make_ahead(struct attendant *a, const struct sandbox_frame *frame)
 	return r;
 }
 
+/* What comes with a command is done once with none, so that the memory for it is there. */
+static void rehearse(struct arena *a)
+{
+	char *none[] = {NULL};
+	struct spec spec = {.id = "00000000-0000-7000-8000-000000000000",
+			    .user_id = "",
+			    .key = "",
+			    .request_hash = "",
+			    .argv = none,
+			    .script = "",
+			    .cwd = "",
+			    .env = none,
+			    .target = "",
+			    .workspace = "",
+			    .timeout_ms = 1,
+			    .memory_max = 1,
+			    .output_max = 1,
+			    .pids_max = 1};
+	struct result result = {.status = COMMAND_EXITED};
+
+	spec_from_json(a, spec_to_json(a, &spec), &spec);
+	result_to_json(a, &result);
+}
+
 static NORETURN void leave_pool(struct attendant *a)
 {
 	sandbox_deinit(a->host, &a->sandbox);
@@ -516,6 +545,7 @@ void command_supervise_ahead(const struct sandbox_host *host, const char *exec_d
 	init(&s, host, exec);
 	own.name = arena_printf(s.arena, "pool-%d", (int)getpid());
 	offer.err = make_ahead(&s.attendant, &own);
+	rehearse(s.arena);
 	if (offer.err == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		offer.err = -errno;
 	if (spawn_send(CONTROL_FD, &offer, sizeof(offer), offer.err ? -1 : pair[1]) < 0 || offer.err)

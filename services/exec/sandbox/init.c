@@ -1,9 +1,11 @@
-/* The inner init, process 1 of the sandbox, and the leader, its first child, which becomes the command. Both are copies
- * of the supervisor's memory that never return to it: from the clone on they make system calls only. The init cannot be
- * traced or looked into from inside (not dumpable), takes no signals from there (process 1), and is under every layer
- * that the command is under.
+/* The inner init, process 1 of the sandbox, and the leader, its first child, which becomes the command. The init is a
+ * copy of the supervisor's memory that never returns to it: from the clone on it makes system calls only. The leader
+ * borrows its memory until it becomes the command (CLONE_VFORK: the init stands still until then), so that nothing is
+ * copied for it. The init cannot be traced or looked into from inside (not dumpable), takes no signals from there
+ * (process 1), and is under every layer that the command is under.
  *
- * Reading order: init_main (everything that is the same for all commands), leader_main (the rest, on order). */
+ * Reading order: init_main (everything that is the same for all commands), take_on (the rest, on order), leader_main.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -23,7 +25,9 @@
 #include "policy/plan.h"
 #include "sandbox/layers.h"
 
-enum { FD_CONTROL = 3, FD_ORDER, FD_TEMPLATE, FD_RULES = FD_TEMPLATE /* when that is used */, FD_REST };
+enum { FD_CONTROL = 3, FD_TEMPLATE, FD_RULES = FD_TEMPLATE /* when that is used */, FD_REST };
+
+#define STACK_SIZE (2u << 20) /* of the leader: execvp may copy the arguments */
 
 static void say(const struct init_message *m)
 {
@@ -72,7 +76,7 @@ static int settle_descriptors(const struct init_args *a)
 	for (int i = 0; i < 3; i++)
 		if (dup2(a->null, i) < 0)
 			return -errno;
-	if (dup3(a->control, FD_CONTROL, O_CLOEXEC) < 0 || dup3(a->order_fd, FD_ORDER, O_CLOEXEC) < 0)
+	if (dup3(a->control, FD_CONTROL, O_CLOEXEC) < 0)
 		return -errno;
 	if (has_template(a) && dup3(a->host->template_fd, FD_TEMPLATE, O_CLOEXEC) < 0)
 		return -errno;
@@ -136,24 +140,38 @@ static void lock_down(const struct init_args *a)
 
 /* ---- On order ---- */
 
-/* What is left of the layers. The init takes on the same, but for one thing: where its death must end the leader by a
- * signal, it may not be in a Landlock domain of its own, from which it could not send one. */
-static void take_on(const struct init_args *a, bool is_leader)
+/* What is left of the layers; the leader inherits them. Where the init's death must end the leader by a signal, it may
+ * not be in a Landlock domain, from which it could not send one. */
+static void take_on(const struct init_args *a)
 {
 	const struct sandbox_order *o = a->order;
 	const char *what = "";
-	int r = limits_set(a->host, o->memory_max, o->file_size_max, o->pids_max, &what);
+	int r = limits_set(a->host, o->memory_max, o->file_size_max, &what);
 
 	require(LAYER_RLIMITS, r, what);
-	if (a->host->landlock_abi > 0 && (is_leader || a->host->namespaces)) {
-		r = landlock_enter(a->host, FD_RULES, o->workspace, &what);
+	if (a->host->landlock_abi > 0) {
+		r = landlock_allow_workspace(a->host, FD_RULES, o->workspace, &what);
+		if (r == 0 && a->host->namespaces)
+			r = landlock_enter(FD_RULES, &what);
 		require(LAYER_LANDLOCK, r, what);
-		close(FD_RULES);
 	}
 	r = userns_become(a->host, o->uid, &what);
 	require(LAYER_USERNS, r, what);
 	r = caps_drop(&what);
 	require(LAYER_CAPABILITIES, r, what);
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* the change of user cleared it */
+}
+
+/* What the init has not: a Landlock domain of its own (so that it may not signal or trace the init), and the limit of
+ * processes, of which the init's later ones are not. */
+static void take_on_as_leader(const struct init_args *a)
+{
+	const char *what = "";
+	int r = a->host->landlock_abi > 0 ? landlock_enter(FD_RULES, &what) : 0;
+
+	require(LAYER_LANDLOCK, r, what);
+	r = limits_set_pids(a->host, a->order->pids_max, &what);
+	require(LAYER_RLIMITS, r, what);
 }
 
 /* The order is in the shared memory; its message brings the standard descriptors. */
@@ -172,7 +190,7 @@ static int await_order(void)
 	ssize_t n;
 
 	do
-		n = recvmsg(FD_ORDER, &m, MSG_CMSG_CLOEXEC);
+		n = recvmsg(FD_CONTROL, &m, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	c = n == 1 ? CMSG_FIRSTHDR(&m) : NULL;
 	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(fds)))
@@ -221,9 +239,10 @@ static void hand_out_proxy(void)
 	close(fd);
 }
 
-static NORETURN void leader_main(const struct init_args *a)
+static int leader_main(void *args)
 {
 	struct init_message m = {.event = INIT_EXEC_FAILED};
+	const struct init_args *a = args;
 	const struct sandbox_order *o = a->order;
 
 	/* A pid namespace would end it with the init. */
@@ -231,13 +250,8 @@ static NORETURN void leader_main(const struct init_args *a)
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	setsid();
 	umask(022);
-	if (await_order() < 0)
-		_exit(1);
-	if (o->has_proxy)
-		hand_out_proxy();
-	take_on(a, true);
-	if (!a->host->namespaces)
-		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* the change of user cleared it */
+	take_on_as_leader(a);
+	close(FD_RULES);
 	ioctl(STDIN_FILENO, TIOCSCTTY, 0); /* a terminal becomes its own; on anything else this does nothing */
 	if (chdir(o->cwd) < 0) {
 		m.event = INIT_CWD_FAILED;
@@ -250,6 +264,15 @@ static NORETURN void leader_main(const struct init_args *a)
 	m.err = errno;
 	say(&m);
 	_exit(m.err == ENOENT ? 127 : 126);
+}
+
+/* A plan is run by the leader itself, in memory of its own. */
+static pid_t start_leader(const struct init_args *a, char *stack)
+{
+	int flags = plan_is(a->order->argv) ? 0 : CLONE_VM | CLONE_VFORK;
+	pid_t pid = clone(leader_main, stack + STACK_SIZE, flags | SIGCHLD, (void *)(uintptr_t)a);
+
+	return pid < 0 ? -errno : pid;
 }
 
 /* Ends what died together with the leader; whether anybody is left. */
@@ -299,6 +322,7 @@ void init_main(const struct init_args *a)
 {
 	struct init_message ready = {.event = INIT_READY};
 	int r, joined = cgroup_join(a->cgroup);
+	char *stack;
 	pid_t leader;
 
 	if (settle_descriptors(a) < 0)
@@ -316,16 +340,19 @@ void init_main(const struct init_args *a)
 	r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 	require(LAYER_USERNS, r, "dumpable");
 	lock_down(a);
-	leader = (pid_t)syscall(SYS_clone, (unsigned long)SIGCHLD, 0, 0, 0, 0);
-	if (leader == 0)
-		leader_main(a);
-	require(LAYER_PIDNS, leader < 0 ? -errno : 0, "starting the leader");
-	close(FD_ORDER);
+	stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	require(LAYER_PIDNS, stack == MAP_FAILED ? -ENOMEM : 0, "a stack for the leader");
+	stack[STACK_SIZE - 1] = 0; /* so that its first page is there */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	say(&ready);
-	await_step(); /* the order is on its way to the leader */
-	take_on(a, false);
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (await_order() < 0)
+		_exit(1);
+	if (a->order->has_proxy)
+		hand_out_proxy();
+	take_on(a);
+	leader = start_leader(a, stack);
+	require(LAYER_PIDNS, leader, "starting the leader");
 	syscall(SYS_close_range, 0, 2, 0);
+	close(FD_RULES);
 	reap_all(leader);
 }

@@ -133,14 +133,14 @@ int landlock_prepare(const struct sandbox_host *host, bool network, int *ret_fd,
 	return r;
 }
 
-int landlock_enter(const struct sandbox_host *host, int ruleset, const char *workspace, const char **what)
+int landlock_allow_workspace(const struct sandbox_host *host, int ruleset, const char *workspace, const char **what)
 {
-	int r = allow(ruleset, workspace, fs_writing(host->landlock_abi));
-
 	*what = "landlock rule of the workspace";
-	if (r == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0) {
-		*what = "landlock_restrict_self";
-		r = -errno;
-	}
-	return r;
+	return allow(ruleset, workspace, fs_writing(host->landlock_abi));
+}
+
+int landlock_enter(int ruleset, const char **what)
+{
+	*what = "landlock_restrict_self";
+	return syscall(SYS_landlock_restrict_self, ruleset, 0) < 0 ? -errno : 0;
 }

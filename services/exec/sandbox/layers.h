@@ -17,7 +17,7 @@ int userns_enter(const char **what);
 int userns_open(pid_t init, int *ret_uid_map, int *ret_gid_map);
 /* In the supervisor: the sandbox's user is INNER_UID inside and `uid` outside. */
 int userns_map(int uid_map, int gid_map, uid_t uid, gid_t gid);
-/* In init and leader: takes on the inner user; without a user namespace `uid` itself. */
+/* In the init: takes on the inner user; without a user namespace `uid` itself. */
 int userns_become(const struct sandbox_host *host, uid_t uid, const char **what);
 
 /* ---- mounts.c ---- */
@@ -46,8 +46,9 @@ int net_proxy_listen(const char **what);
 
 /* ---- limits.c ---- */
 
-int limits_set(const struct sandbox_host *host, uint64_t memory_max, uint64_t file_size_max, unsigned pids_max,
-	       const char **what);
+int limits_set(const struct sandbox_host *host, uint64_t memory_max, uint64_t file_size_max, const char **what);
+/* In the leader: they count from its first one on. */
+int limits_set_pids(const struct sandbox_host *host, unsigned pids_max, const char **what);
 /* Drops every capability for good but the two that take on a user id, and those from every set but their own. */
 int caps_bound(const char **what);
 /* The rest. */
@@ -60,8 +61,10 @@ int landlock_abi(void);
 /* Everything readable, writes below /tmp and /dev/shm; without namespaces: the host's system folders readable, no TCP
  * unless `network`. *ret_fd: the rules, -1 without Landlock. */
 int landlock_prepare(const struct sandbox_host *host, bool network, int *ret_fd, const char **what);
-/* The workspace writable; in force. */
-int landlock_enter(const struct sandbox_host *host, int ruleset, const char *workspace, const char **what);
+/* The workspace writable. */
+int landlock_allow_workspace(const struct sandbox_host *host, int ruleset, const char *workspace, const char **what);
+/* In force; in the leader once more, for a domain below the init's. */
+int landlock_enter(int ruleset, const char **what);
 
 /* ---- seccomp.c ---- */
 
@@ -72,7 +75,7 @@ int seccomp_enter(const struct sandbox_host *host, bool network, const char **wh
 
 /* ---- init.c ---- */
 
-/* What the leader is told, in memory that supervisor, init and leader share at the same address. */
+/* What the init and the leader are told, in memory that they share with the supervisor at the same address. */
 struct sandbox_order {
 	uid_t uid;
 	uint64_t memory_max, file_size_max;
@@ -90,9 +93,8 @@ struct init_args {
 	const struct sandbox_frame *frame;
 	const struct cgroup *cgroup;
 	const struct sandbox_order *order;
-	int null;     /* what its standard descriptors are until then */
-	int control;  /* our end of the socket pair */
-	int order_fd; /* the leader's end */
+	int null;    /* what its standard descriptors are until then */
+	int control; /* our end of the socket pair */
 };
 /* The inner init: never returns. */
 void init_main(const struct init_args *args) NORETURN;

@@ -21,16 +21,22 @@ static int lower(int resource, rlim_t soft, rlim_t hard)
 	return setrlimit(resource, &next) < 0 ? -errno : 0;
 }
 
-int limits_set(const struct sandbox_host *host, uint64_t memory_max, uint64_t file_size_max, unsigned pids_max,
-	       const char **what)
+/* The kernel counts processes per user and user namespace; the init is one of them. Where a cgroup limits them too,
+ * that decides, because it counts what it refuses. */
+int limits_set_pids(const struct sandbox_host *host, unsigned pids_max, const char **what)
+{
+	rlim_t pids = pids_max + (cgroup_host_limits(&host->cgroup) ? 64 : 1);
+
+	*what = "rlimit nproc";
+	return lower(RLIMIT_NPROC, pids, pids);
+}
+
+int limits_set(const struct sandbox_host *host, uint64_t memory_max, uint64_t file_size_max, const char **what)
 {
 	bool by_cgroup = cgroup_host_limits(&host->cgroup);
 	rlim_t file_size = file_size_max ? file_size_max : RLIM_INFINITY;
 	/* Per process, and of private memory only: weaker than the cgroup, and all there is without one. */
 	rlim_t memory = by_cgroup ? RLIM_INFINITY : memory_max;
-	/* The kernel counts processes per user and user namespace; the init is one of them. */
-	/* Where a cgroup limits them too, that decides, because it counts what it refuses. */
-	rlim_t pids = pids_max + (by_cgroup ? 64 : 1);
 	const struct {
 		const char *name;
 		int resource;
@@ -38,7 +44,6 @@ int limits_set(const struct sandbox_host *host, uint64_t memory_max, uint64_t fi
 	} limits[] = {
 		{"rlimit core", RLIMIT_CORE, 0, 0},
 		{"rlimit nofile", RLIMIT_NOFILE, 1024, 4096},
-		{"rlimit nproc", RLIMIT_NPROC, pids, pids},
 		{"rlimit fsize", RLIMIT_FSIZE, file_size, file_size},
 		{"rlimit data", RLIMIT_DATA, memory, memory},
 		{"rlimit memlock", RLIMIT_MEMLOCK, 8 << 20, 8 << 20},

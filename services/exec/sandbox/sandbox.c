@@ -67,8 +67,6 @@ static int start_init(const struct sandbox_host *host, struct sandbox *s, struct
 	args->null = null < 0 ? -1 : fcntl(null, F_DUPFD_CLOEXEC, SANDBOX_FIRST_FD);
 	close_fd(&null);
 	r = args->null < 0 ? -errno : make_pair(&s->control, &args->control);
-	if (r == 0)
-		r = make_pair(&s->order_fd, &args->order_fd);
 	if (r < 0)
 		return r;
 	s->order = mmap(NULL, ORDER_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -92,7 +90,7 @@ int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *fr
 		 struct error *err)
 {
 	struct sandbox s = SANDBOX_INIT;
-	struct init_args args = {.host = host, .null = -1, .control = -1, .order_fd = -1};
+	struct init_args args = {.host = host, .null = -1, .control = -1};
 	int r = cgroup_open(&host->cgroup, frame->name, frame->memory_max, frame->pids_max, &s.cgroup);
 
 	if (r < 0) {
@@ -107,7 +105,6 @@ int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *fr
 	}
 	close_fd(&args.null);
 	close_fd(&args.control);
-	close_fd(&args.order_fd);
 	s.frame.name = NULL;
 	if (r < 0)
 		sandbox_deinit(host, &s);
@@ -247,7 +244,7 @@ static int send_order(const struct sandbox *s, const int stdio[3])
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(3 * sizeof(int));
 	memcpy(CMSG_DATA(c), stdio, 3 * sizeof(int));
-	return sendmsg(s->order_fd, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return sendmsg(s->control, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 /* Whoever it is on the host, inside it is INNER_UID. */
@@ -301,9 +298,6 @@ int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct 
 		what = "Its first process";
 		r = send_order(s, spec->stdio);
 	}
-	if (r == 0)
-		r = step(s);
-	close_fd(&s->order_fd);
 	if (r < 0)
 		error_set(err, "sandbox_failed", "%s: %s.", what, strerror(-r));
 	return r;
@@ -389,7 +383,6 @@ void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s)
 	sandbox_tidy(s);
 	close_fd(&s->pidfd);
 	close_fd(&s->control);
-	close_fd(&s->order_fd);
 	close_fd(&s->uid_map);
 	close_fd(&s->gid_map);
 	close_fd(&s->mounts_fd);

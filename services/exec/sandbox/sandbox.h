@@ -4,12 +4,12 @@
  * is required of every later sandbox: a layer that fails to come up ends the command, never weakens it.
  *
  * Making one has two halves, so that it can be made ahead. sandbox_open clones the inner init (process 1 of the
- * sandbox's pid namespace), which builds every layer that is the same for all commands around itself, clones the leader
- * (the later command), reports INIT_READY and waits. sandbox_go puts in what only the command knows: its workspace,
- * user id, limits, arguments; the leader takes them and becomes the command. Nothing foreign runs before that, and what
- * a half-made sandbox still holds (two capabilities of its own user namespace, to take on the user id) is given up
- * before the command starts. The init reaps whatever falls to it and reports the leader's end. Between clone and exec
- * only system calls are made.
+ * sandbox's pid namespace), which builds every layer that is the same for all commands around itself, reports
+ * INIT_READY and waits. sandbox_go puts in what only the command knows: its workspace, user id, limits, arguments; the
+ * init takes them on and clones the leader, which becomes the command. Nothing foreign runs before that, and what a
+ * half-made sandbox still holds (two capabilities of its own user namespace, to take on the user id) is given up before
+ * the command starts. The init reaps whatever falls to it and reports the leader's end. Between clone and exec only
+ * system calls are made.
  *
  * A layer = one file: userns.c (ids), mounts.c (root), net.c, limits.c (rlimits, capabilities), landlock.c, seccomp.c,
  * cgroup.c. To add one: a value in enum sandbox_layer, its name in host.c, its call in init.c, a line in probe.c if it
@@ -170,12 +170,11 @@ struct sandbox {
 	pid_t init;
 	int pidfd;                   /* readable when everything inside is dead */
 	int control;                 /* SOCK_SEQPACKET; struct init_message comes */
-	int order_fd;                /* to the leader */
 	int uid_map, gid_map;        /* files of the user namespace, until it has its ids; -1 = none */
 	int mounts_fd;               /* its mount namespace; -1 = none */
 	int proxy_fd;                /* see INIT_PROXY; -1 = none */
 	struct sandbox_frame frame;  /* name: the cgroup's copy */
-	struct sandbox_order *order; /* memory that the leader sees too */
+	struct sandbox_order *order; /* memory that init and leader see too */
 	struct cgroup cgroup;
 	struct protection protection;
 	bool is_reaped;
@@ -184,7 +183,6 @@ struct sandbox {
 #define SANDBOX_INIT                             \
 	((struct sandbox){.pidfd = -1,           \
 			  .control = -1,         \
-			  .order_fd = -1,        \
 			  .uid_map = -1,         \
 			  .gid_map = -1,         \
 			  .mounts_fd = -1,       \
