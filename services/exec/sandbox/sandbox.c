@@ -277,7 +277,6 @@ int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct 
 	if (r == 0 && host->namespaces && spec->workspace && spec->protects) {
 		r = protect_begin(spec->workspace, &s->protection, &what);
 		if (r < 0) {
-			close_fd(&s->order_fd);
 			protection_failed(err, r, what);
 			return r;
 		}
