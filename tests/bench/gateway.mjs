@@ -3,14 +3,13 @@
 // /proc/PID/task/*/schedstat; wrk is the load, with 64 connections that stay. The proxies have one CPU, load and back end the other.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { signed } from '../lib/jws.mjs';
+import { startAuthPeer } from '../lib/auth_peer.mjs';
 import { freePort, ogent, request } from '../lib/platform.mjs';
 
 const CONNECTIONS = 64;
@@ -50,19 +49,6 @@ function buildBackend(dir) {
 async function startBackend(program) {
 	const child = start(cpus[1], program, [], { stdio: ['ignore', 'pipe', 'inherit'] });
 	return Number(await new Promise((done) => child.stdout.once('data', (d) => done(String(d).trim()))));
-}
-
-// Auth's part: the keys.
-async function startKeys(publicKey) {
-	const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'bench', use: 'sig', alg: 'EdDSA' };
-	const server = http.createServer((req, res) => {
-		res.statusCode = req.url === '/.well-known/jwks.json' ? 200 : 404;
-		res.setHeader('content-type', 'application/json');
-		res.end(JSON.stringify({ keys: [jwk] }));
-	});
-	await new Promise((done) => server.listen(0, '127.0.0.1', done));
-	server.unref();
-	return server.address().port;
 }
 
 // A gateway with the back end in the agent service's place.
@@ -221,14 +207,11 @@ function sseMs(party, path, headers) {
 
 export async function figures() {
 	const dir = mkdtempSync(join(tmpdir(), 'ogent-bench-gateway-'));
-	const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-	const keys = await startKeys(publicKey);
+	const auth = await startAuthPeer();
 	const backend = await startBackend(buildBackend(dir));
-	const now = Math.floor(Date.now() / 1000);
-	const claims = { iss: 'ogent', aud: 'ogent-api', sub: randomUUID(), sid: randomUUID(), name: 'Bench', permissions: ['agents.*'], iat: now, exp: now + 7200 };
-	const bearer = `Authorization: Bearer ${signed(privateKey, { alg: 'EdDSA', typ: 'at+jwt', kid: 'bench' }, claims)}`;
-	const gateway = await startGateway(dir, 'gateway', backend, keys);
-	const limited = await startGateway(dir, 'limited', backend, keys, { OGENT_RATE_LIMIT: '1', OGENT_RATE_BURST: '1' });
+	const bearer = `Authorization: Bearer ${auth.token(['agents.*'])}`;
+	const gateway = await startGateway(dir, 'gateway', backend, auth.port);
+	const limited = await startGateway(dir, 'limited', backend, auth.port, { OGENT_RATE_LIMIT: '1', OGENT_RATE_BURST: '1' });
 	const nginx = await startNginx(dir, backend);
 	const haproxy = await startHaproxy(dir, backend);
 	const path = (last) => `/api/agents/${last}`;

@@ -3,13 +3,11 @@
 // one CPU, the load the other. Memory: the growth of a process by 10,000 idle connections.
 
 import { execFileSync, spawn } from 'node:child_process';
-import { generateKeyPairSync, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import http from 'node:http';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { signed } from '../lib/jws.mjs';
+import { startAuthPeer } from '../lib/auth_peer.mjs';
 import { freePort, ogent, request } from '../lib/platform.mjs';
 
 const SUBSCRIBERS = 1000;
@@ -148,25 +146,9 @@ location /pub { nchan_publisher http; nchan_channel_id one; nchan_message_buffer
 	};
 }
 
-// Auth's part: the keys.
-async function startKeys(publicKey) {
-	const jwk = { ...publicKey.export({ format: 'jwk' }), kid: 'bench', use: 'sig', alg: 'EdDSA' };
-	const server = http.createServer((req, res) => {
-		res.statusCode = req.url === '/.well-known/jwks.json' ? 200 : 404;
-		res.setHeader('content-type', 'application/json');
-		res.end(JSON.stringify({ keys: [jwk] }));
-	});
-	await new Promise((done) => server.listen(0, '127.0.0.1', done));
-	server.unref();
-	return server.address().port;
-}
-
 async function startOgent(dir, name, env = {}) {
-	const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-	const keys = await startKeys(publicKey);
-	const now = Math.floor(Date.now() / 1000);
-	const claims = { iss: 'ogent', aud: 'ogent-api', sub: randomUUID(), sid: randomUUID(), name: 'Bench', permissions: ['*'], iat: now, exp: now + 7200 };
-	const token = signed(privateKey, { alg: 'EdDSA', typ: 'at+jwt', kid: 'bench' }, claims);
+	const auth = await startAuthPeer();
+	const token = auth.token(['*']);
 	const port = await freePort();
 	const data = join(dir, name);
 	mkdirSync(data);
@@ -175,7 +157,7 @@ async function startOgent(dir, name, env = {}) {
 			PATH: process.env.PATH,
 			OGENT_DATA: data,
 			OGENT_SOCKET_LISTEN: `127.0.0.1:${port}`,
-			OGENT_AUTH_URL: `http://127.0.0.1:${keys}`,
+			OGENT_AUTH_URL: `http://127.0.0.1:${auth.port}`,
 			OGENT_SOCKET_USER_CONNECTIONS: '100000',
 			OGENT_SOCKET_ACCEPT_RATE: '0',
 			OGENT_LOG_LEVEL: 'warn',

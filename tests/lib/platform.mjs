@@ -24,8 +24,8 @@ export const ogent = resolve(process.env.OGENT_BIN ?? join(import.meta.dirname ?
 
 const READY_MS = 20000;
 const STOP_MS = 15000;
-const SANITIZER = /AddressSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:/;
-const INHERITED = ['PATH', 'HOME', 'LANG', 'ASAN_OPTIONS', 'UBSAN_OPTIONS', 'LSAN_OPTIONS', 'TMPDIR'];
+const SANITIZER = /AddressSanitizer|ThreadSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:/;
+const INHERITED = ['PATH', 'HOME', 'LANG', 'ASAN_OPTIONS', 'UBSAN_OPTIONS', 'LSAN_OPTIONS', 'TSAN_OPTIONS', 'TMPDIR'];
 // Hashes as cheap as they may be: the tests make many.
 const DEFAULTS = { OGENT_PASSWORD_MEMORY: '7', OGENT_PASSWORD_TIME: '1', OGENT_LOG_FORMAT: 'json' };
 
