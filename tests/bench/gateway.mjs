@@ -16,6 +16,8 @@ const CONNECTIONS = 64;
 const SECONDS = 2;
 const IDLE = 5000;
 const UNLIMITED = { OGENT_RATE_LIMIT: '1000000', OGENT_RATE_BURST: '1000000' };
+// What nginx answers by itself: as long as a problem of the gateway.
+const OWN = JSON.stringify({ type: 'about:blank', title: 'Unauthorized', status: 401, code: 'unauthorized', detail: 'x'.repeat(70), request_id: 'x'.repeat(36) });
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
 // [CPU for the proxies, CPU for load and back end]
 const cpus = availableParallelism() > 1 ? ['0', '1'] : ['0', '0'];
@@ -86,7 +88,7 @@ async function startNginx(dir, backend) {
 events { worker_connections 16000; }
 http { ${temp} access_log off; keepalive_requests 100000000; client_max_body_size 0; proxy_request_buffering off; proxy_max_temp_file_size 0;
 upstream back { server 127.0.0.1:${backend}; keepalive 128; keepalive_requests 100000000; }
-server { listen 127.0.0.1:${port} backlog=1024; location / { proxy_pass http://back; proxy_http_version 1.1; proxy_set_header Connection ""; } } }
+server { listen 127.0.0.1:${port} backlog=1024; location /own/ { default_type application/problem+json; return 401 '${OWN}'; } location / { proxy_pass http://back; proxy_http_version 1.1; proxy_set_header Connection ""; } } }
 `,
 	);
 	const child = start(cpus[0], 'nginx', ['-p', at, '-e', join(at, 'error.log'), '-c', join(at, 'conf')]);
@@ -223,6 +225,8 @@ export async function figures() {
 	const cpu = (r) => r.cpu;
 	const peer = (party, figure, pick) => ({ name: party.name, sample: small[party.name](figure, pick) });
 	const own = (party, target, options) => async () => (await load(party, target, options)).cpu;
+	// The plain server beside it: a fixed answer of nginx, without a log, a limit or an id.
+	const fixed = { name: 'nginx', sample: own(nginx, '/own/', { status: 401 }) };
 	const post = join(dir, 'post.lua');
 	// MB/s of bodies, down and up: the slower of the two ways says how good it is.
 	const throughput = (party, bytes, connections) => async () => {
@@ -237,9 +241,9 @@ export async function figures() {
 			beside('cpu_per_request', 'us', small.gateway('cpu', cpu), peer(haproxy, 'cpu', cpu)),
 			beside('cpu_per_request_nginx', 'us', small.gateway('cpu2', cpu), peer(nginx, 'cpu2', cpu)),
 			beside('p99', 'ms', small.gateway('p99', (r) => r.p99), peer(haproxy, 'p99', (r) => r.p99)),
-			beside('own_answer', 'us', own(gateway, path('s100'), { status: 401 })),
-			beside('own_answer_429', 'us', own(limited, path('s100'), { status: 429, headers })),
-			beside('own_answer_health', 'us', own(gateway, '/healthz')),
+			beside('own_answer', 'us', own(gateway, path('s100'), { status: 401 }), fixed),
+			beside('own_answer_429', 'us', own(limited, path('s100'), { status: 429, headers }), fixed),
+			beside('own_answer_health', 'us', own(gateway, '/healthz'), fixed),
 			beside('throughput_64k', 'MB/s', throughput(gateway, 65536, 16), { name: 'nginx', sample: throughput(nginx, 65536, 16) }, { rounds: 3 }),
 			beside('throughput_10m', 'MB/s', throughput(gateway, 10485760, 4), { name: 'nginx', sample: throughput(nginx, 10485760, 4) }, { rounds: 3 }),
 			beside('idle_bytes', 'bytes', () => idleBytes(gateway, path('s100'), headers), { name: 'nginx', sample: () => idleBytes(nginx, path('s100'), headers) }, { rounds: 1 }),
