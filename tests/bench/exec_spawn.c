@@ -93,13 +93,15 @@ static double start_bare(char *const *argv, const posix_spawn_file_actions_t *ac
 	return ms_since(t);
 }
 
-/* Saved before the clock runs: what the journal takes is exec's, see exec.mjs. */
-static double start_inside(struct bench *b)
+/* Saved before the clock runs: what the journal takes is exec's, see exec.mjs. `protects`: with the workspace's files
+ * that no command may change, which no peer has. */
+static double start_inside(struct bench *b, bool protects)
 {
 	struct trial t = trial_argv(b, true_argv);
 	double ms;
 	uint64_t at;
 
+	t.spec.protects = protects;
 	trial_prepare(&t);
 	at = clock_mono_us();
 	trial_ask(&t);
@@ -140,13 +142,14 @@ static void measure_starts(size_t rounds, char **peers, size_t n_peers)
 	struct bench *cold = bench_new_with(false, true, 0), *warm = bench_new_with(false, true, 4);
 	posix_spawn_file_actions_t filters;
 	struct peer p[PEERS_MAX];
-	struct series all[PEERS_MAX + 3] = {{.name = "cold"}, {.name = "warm"}, {.name = "posix_spawn"}};
-	size_t n = 3 + n_peers;
+	struct series all[PEERS_MAX + 4] = {
+		{.name = "cold"}, {.name = "warm"}, {.name = "warm_protected"}, {.name = "posix_spawn"}};
+	size_t n = 4 + n_peers;
 
 	save_filters(cold, &filters);
 	for (size_t i = 0; i < n_peers; i++) {
 		p[i] = peer_of(peers[i]);
-		all[3 + i].name = p[i].name;
+		all[4 + i].name = p[i].name;
 	}
 	for (size_t i = 0; i < n; i++)
 		all[i].ms = xcalloc(rounds, sizeof(double));
@@ -155,10 +158,10 @@ static void measure_starts(size_t rounds, char **peers, size_t n_peers)
 			double ms;
 
 			usleep(8000); /* the pool fills, the last one's remains go */
-			if (i < 2)
-				ms = start_inside(i == 0 ? cold : warm);
+			if (i < 3)
+				ms = start_inside(i == 0 ? cold : warm, i == 2);
 			else
-				ms = i == 2 ? start_bare(true_argv, NULL) : start_bare(p[i - 3].argv, &filters);
+				ms = i == 3 ? start_bare(true_argv, NULL) : start_bare(p[i - 4].argv, &filters);
 			if (r > 0) /* the first round is for the caches */
 				all[i].ms[all[i].n++] = ms;
 		}

@@ -311,13 +311,12 @@ static int move_in(struct protection *p, const char *parent)
 		return -errno;
 	if (mkdirat(p->guard_fd, spare, 0755) < 0 && errno != EEXIST)
 		return -errno;
-	if (geteuid() == 0 && fchownat(p->guard_fd, spare, root.st_uid, root.st_gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return -errno;
-	if (fchmodat(p->guard_fd, spare, OURS_MODE, 0) < 0)
-		return -errno;
-	/* Another command of the workspace may have been faster. */
-	if (renameat2(p->guard_fd, spare, p->root_fd, parent, RENAME_NOREPLACE) < 0 && errno != EEXIST)
-		return -errno;
+	/* Another command of the workspace may be faster, at any of these: then the spare one is gone, or not needed.
+	 */
+	if ((geteuid() == 0 && fchownat(p->guard_fd, spare, root.st_uid, root.st_gid, AT_SYMLINK_NOFOLLOW) < 0) ||
+	    fchmodat(p->guard_fd, spare, OURS_MODE, 0) < 0 ||
+	    renameat2(p->guard_fd, spare, p->root_fd, parent, RENAME_NOREPLACE) < 0)
+		return errno == EEXIST || errno == ENOENT ? 0 : -errno;
 	return 0;
 }
 

@@ -366,8 +366,10 @@ void sandbox_reap(struct sandbox *s, struct rusage *ret_usage)
 	s->is_reaped = true;
 }
 
+/* While its mount namespace is there, each file that goes has to be unmounted in it, and that waits for all CPUs. */
 void sandbox_tidy(struct sandbox *s)
 {
+	close_fd(&s->mounts_fd);
 	protect_end(&s->protection);
 }
 
