@@ -79,6 +79,8 @@ static const struct option_def defs[] = {
 	{"openai_model", OPTION_STRING, "", "OPENAI_MODEL", 0, 0, NULL,
 	 "Model to use; empty: chosen from the provider's list"},
 	{"ollama_url", OPTION_URL, "http://127.0.0.1:11434", "OLLAMA_HOST", 0, 0, NULL, "Address of Ollama"},
+	{"models_file", OPTION_STRING, "", NULL, 0, 0, NULL,
+	 "File with context sizes and prices of models that come before the built-in ones; docs/models.md tells its form"},
 	{"ollama_context", OPTION_INT, "16384", NULL, 512, 10000000, NULL,
 	 "Tokens of context that Ollama is asked for (num_ctx); more takes more memory there"},
 	{"sandbox_level", OPTION_STRING, "standard", NULL, 0, 0, "strict|standard|landlock",

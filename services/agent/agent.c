@@ -28,6 +28,7 @@ const struct migration agent_migrations[] = {
 	{"processes", sql_004_processes},
 	{"message_opaque", "alter table messages add column opaque text"},
 	{"execution_cost", sql_020_cost},
+	{"model_providers", sql_021_model_providers},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 
@@ -127,7 +128,7 @@ static void add_health(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj)
 {
 	struct agent *a = arg;
 
-	models_describe_default(a->models, doc, yyjson_mut_obj_add_obj(doc, obj, "model"));
+	models_describe_default(a->models, NULL, doc, yyjson_mut_obj_add_obj(doc, obj, "model"));
 	yyjson_mut_obj_add_uint(doc, obj, "runs", runner_n_live(a->runner));
 }
 
@@ -192,7 +193,9 @@ int agent_main(const struct options *options)
 		fatal("%s", err.message);
 	service_watch_db(a.service, a.db);
 	make_metrics(&a);
-	a.models = models_new(&a);
+	a.models = models_new(&a, &err);
+	if (!a.models)
+		fatal("%s", err.message);
 	a.publisher = publisher_new(&a);
 	a.runner = runner_new(&a);
 	if (runner_register(a.runner) < 0)

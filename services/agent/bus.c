@@ -4,14 +4,18 @@
 
 #include "agent/agent.h"
 #include "agent/handlers.h"
+#include "agent/models/choice.h"
 #include "agent/runner.h"
 #include "base/alloc.h"
 
 #define CHANNEL "ogent_agent"
 #define MAX_SENDING 1000 /* beyond, hints are left out: whoever waits looks by itself */
 
-static const char *const names[] = {
-	[BUS_QUEUE] = "queue", [BUS_CANCEL] = "cancel", [BUS_FOLLOW] = "follow", [BUS_EVENTS] = "events"};
+static const char *const names[] = {[BUS_QUEUE] = "queue",
+				    [BUS_CANCEL] = "cancel",
+				    [BUS_FOLLOW] = "follow",
+				    [BUS_EVENTS] = "events",
+				    [BUS_MODELS] = "models"};
 
 struct bus {
 	struct agent *agent;
@@ -72,6 +76,7 @@ static void look_at_all(struct agent *a)
 {
 	runner_wake(a->runner);
 	events_wake(a, NULL);
+	connections_reload(models_connections(a->models), NULL, NULL);
 }
 
 static void on_message(void *arg, const char *message)
@@ -85,6 +90,8 @@ static void on_message(void *arg, const char *message)
 		look_at_all(a);
 	else if (str_is(name, names[BUS_QUEUE]))
 		runner_wake(a->runner);
+	else if (str_is(name, names[BUS_MODELS]))
+		connections_reload(models_connections(a->models), NULL, NULL);
 	else if (!id_is_valid(rest))
 		return;
 	else if (str_is(name, names[BUS_CANCEL]))

@@ -12,6 +12,7 @@ enum bus_hint {
 	BUS_QUEUE,  /* there are executions that nobody works on */
 	BUS_CANCEL, /* it is to be stopped */
 	BUS_FOLLOW, /* somebody elsewhere follows its events */
+	BUS_MODELS, /* a connected provider of models has changed */
 	BUS_EVENTS, /* it has new events in the database */
 };
 

@@ -41,6 +41,9 @@ static const char *const samples[] = {
 	"update messages set opaque = '{\"dialect\":\"openai\"}' where id = 'm2'",
 
 	"update executions set cached_tokens = 1, cost_nano = 5 where id = 'e1'",
+
+	"insert into model_providers (id, owner_id, slug, name, kind, base_url, settings, is_default, is_enabled, version, "
+	"created_at, updated_at) values ('p1', '', 'a', 'A', 'openai', 'http://x', '{}', 0, 1, 1, 1, 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

@@ -138,7 +138,8 @@ enum run_state run_think(struct run *run)
 			 (long long)run->steps);
 		return refuse(run, "step_limit", text);
 	}
-	n = models_chain(run->agent->models, run->model_id, run->fallback_models, run->arena, targets, &err);
+	n = models_chain(run->agent->models, run->model_id, run->fallback_models, run->user_id, run->arena, targets,
+			 &err);
 	if (n == 0)
 		return refuse(run, err.code, err.message);
 	run->target = targets[0];

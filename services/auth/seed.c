@@ -25,6 +25,8 @@ const struct permission_seed permission_seeds[] = {
 	{"commands.approve", "Approve commands that a policy asks about"},
 	{"policies.manage", "Change the policies for commands"},
 	{"models.read", "See which models there are"},
+	{"models.connect", "Connect providers of models with keys of one's own, for oneself"},
+	{"models.manage", "Connect and change providers of models for everybody"},
 	{"users.read", "See users, roles and permissions"},
 	{"users.manage", "Create, change, disable and remove users, open and close sign-up"},
 	{"roles.manage", "Make and change roles, grant and deny users single permissions"},
@@ -41,11 +43,11 @@ const struct role_seed role_seeds[] = {
 	{"admin", "May do everything", {"*"}},
 	{"operator",
 	 "Runs the platform: all agents, conversations, executions and commands",
-	 {"agents.*", "conversations.*", "executions.*", "commands.*", "channels.*", "models.read", "users.read"}},
+	 {"agents.*", "conversations.*", "executions.*", "commands.*", "channels.*", "models.*", "users.read"}},
 	{"member",
 	 "Works with agents: creates them, talks to them, runs commands",
 	 {"agents.read", "agents.write", "conversations.read", "conversations.use", "executions.read",
-	  "executions.cancel", "commands.run", "commands.read", "channels.read", "models.read"}},
+	  "executions.cancel", "commands.run", "commands.read", "channels.read", "models.read", "models.connect"}},
 	{"viewer", "Looks on", {"agents.read", "executions.read", "models.read", "conversations.read"}},
 };
 const size_t role_seeds_n = ARRAY_SIZE(role_seeds);

@@ -22,6 +22,8 @@ struct models {
 	size_t def;                 /* the default's place in items */
 	struct model_target source; /* the server that is asked for its models, before they are known */
 	char reason[400];           /* why it is the demo model, or empty */
+	struct catalogue *catalogue;
+	struct connections *connections;
 	bool is_ready;
 	void (*on_ready)(struct agent *agent);
 
@@ -106,7 +108,7 @@ static void add_demo(struct models *m)
 {
 	struct service *s = m->agent->service;
 	struct model_target t = {
-		.provider = &provider_openai, .kind = "demo", .key = "", .key_hint = "the demo model", .prefix = "/v1"};
+		.provider = &provider_openai, .kind = "demo", .key = "", .key_hint = "openai_api_key", .prefix = "/v1"};
 	const char *address = http_pool_address(service_peer(s, "demo"));
 
 	t.place = model_place_new(service_loop(s), service_wheel(s),
@@ -116,14 +118,35 @@ static void add_demo(struct models *m)
 	add(m, &t, "ogent-demo");
 }
 
-struct models *models_new(struct agent *agent)
+struct models *models_new(struct agent *agent, struct error *err)
 {
 	struct models *m = xcalloc(1, sizeof(*m));
 
 	m->agent = agent;
 	m->arena = arena_new();
+	m->catalogue = catalogue_new(option_str(service_options(agent->service), "models_file"), err);
+	m->connections = m->catalogue ? connections_new(agent, err) : NULL;
+	if (!m->connections)
+		goto out;
+	if (connections_load(m->connections) < 0) {
+		error_set(err, "database", "The connected providers of models cannot be read.");
+		goto out;
+	}
 	add_demo(m);
 	return m;
+out:
+	models_free(m);
+	return NULL;
+}
+
+struct connections *models_connections(struct models *m)
+{
+	return m->connections;
+}
+
+const struct catalogue *models_catalogue(const struct models *m)
+{
+	return m->catalogue;
 }
 
 void models_stop(struct models *m)
@@ -139,6 +162,8 @@ void models_free(struct models *m)
 		return;
 	model_place_unref(m->items[0].place); /* the demo model's */
 	model_place_unref(m->source.place);
+	connections_free(m->connections);
+	catalogue_free(m->catalogue);
 	buf_deinit(&m->body);
 	arena_free(m->arena);
 	free(m);
@@ -287,40 +312,67 @@ bool models_is_ready(const struct models *m)
 	return m->is_ready;
 }
 
-/* ---- Choosing and telling ---- */
-
-static const struct model_target *find(const struct models *m, const char *model)
-{
-	if (strcmp(model, "default") == 0)
-		return &m->items[m->def];
-	for (size_t i = 0; i < m->n; i++)
-		if (strcmp(m->items[i].id, model) == 0)
-			return &m->items[i];
-	return NULL;
-}
+/* ---- Choosing ---- */
 
 static void unref_place(void *place)
 {
 	model_place_unref(place);
 }
 
-/* It lives as long as the arena. */
-static void hold_place(const struct model_target *t, struct arena *a)
+/* A copy that holds its place as long as the arena lives. */
+static struct model_target *copy(const struct models *m, const struct model_target *from, struct arena *a)
 {
-	arena_defer(a, unref_place, model_place_ref(t->place));
-}
-
-const struct model_target *models_choose(struct models *m, const char *model, struct arena *a, struct error *err)
-{
-	const struct model_target *found = find(m, model);
 	struct model_target *t = arena_new_of(a, struct model_target);
 
+	*t = *from;
+	arena_defer(a, unref_place, model_place_ref(t->place));
+	return t;
+}
+
+static const struct model_target *done(const struct models *m, const struct model_target *t)
+{
+	catalogue_apply(m->catalogue, (struct model_target *)t);
+	return t;
+}
+
+/* "SLUG/MODEL" of a connected provider, or "SLUG" for its default model. */
+static const struct model_target *find_connected(const struct models *m, const char *model, const char *user_id,
+						 struct arena *a)
+{
+	struct str name = str_of(model), slug = str_cut(&name, '/');
+	const struct connection *c = connections_find(m->connections, slug, user_id);
+
+	if (!c || (!name.n && !*c->default_model))
+		return NULL;
+	return connection_target(c, name.n ? name.p : c->default_model, a);
+}
+
+static const struct model_target *find_default(const struct models *m, const char *user_id, struct arena *a)
+{
+	const struct connection *c = connections_default(m->connections, user_id);
+
+	return c ? connection_target(c, c->default_model, a) : copy(m, &m->items[m->def], a);
+}
+
+static const struct model_target *find(const struct models *m, const char *model, const char *user_id, struct arena *a)
+{
+	if (strcmp(model, "default") == 0)
+		return find_default(m, user_id, a);
+	for (size_t i = 0; i < m->n; i++)
+		if (strcmp(m->items[i].id, model) == 0)
+			return copy(m, &m->items[i], a);
+	return find_connected(m, model, user_id, a);
+}
+
+const struct model_target *models_choose(struct models *m, const char *model, const char *user_id, struct arena *a,
+					 struct error *err)
+{
+	const struct model_target *found = find(m, model, user_id, a);
+	struct model_target *t;
+
 	look_again(m);
-	if (found) {
-		*t = *found;
-		hold_place(t, a);
-		return t;
-	}
+	if (found)
+		return done(m, found);
 	if (strcmp(m->items[m->def].kind, "openai") != 0) {
 		error_set(err, "model_unknown",
 			  "The agent's model \"%.100s\" is not there: choose another one in the agent's settings",
@@ -328,55 +380,128 @@ const struct model_target *models_choose(struct models *m, const char *model, st
 		return NULL;
 	}
 	/* A provider's list may be longer than what we know of it. */
-	*t = m->items[m->def];
+	t = copy(m, &m->items[m->def], a);
 	t->id = t->model = arena_strdup(a, model);
-	hold_place(t, a);
-	return t;
+	return done(m, t);
 }
 
-size_t models_chain(struct models *m, const char *model, yyjson_val *others, struct arena *a,
+size_t models_chain(struct models *m, const char *model, yyjson_val *others, const char *user_id, struct arena *a,
 		    const struct model_target **ret, struct error *err)
 {
 	struct error unknown = {0};
 	yyjson_val *other;
 	size_t i, max, n = 0;
 
-	ret[0] = models_choose(m, model, a, err);
+	ret[0] = models_choose(m, model, user_id, a, err);
 	if (ret[0])
 		n = 1;
 	yyjson_arr_foreach(others, i, max, other)
 	{
 		if (n == MODEL_CHAIN_MAX || !yyjson_is_str(other))
 			continue;
-		ret[n] = models_choose(m, yyjson_get_str(other), a, &unknown);
+		ret[n] = models_choose(m, yyjson_get_str(other), user_id, a, &unknown);
 		n += ret[n] != NULL;
 	}
 	return n;
 }
 
-void models_describe_default(struct models *m, yyjson_mut_doc *doc, yyjson_mut_val *obj)
+/* ---- Telling ---- */
+
+void models_describe_default(struct models *m, const char *user_id, yyjson_mut_doc *doc, yyjson_mut_val *obj)
 {
-	const struct model_target *t = &m->items[m->def];
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	const struct model_target *t = find_default(m, user_id, a);
+	bool demo = strcmp(t->kind, "demo") == 0;
 
 	json_add_str(doc, obj, "id", t->id);
 	json_add_str(doc, obj, "provider", t->kind);
 	json_add_str(doc, obj, "name", t->model);
-	yyjson_mut_obj_add_bool(doc, obj, "demo", is_demo(m));
-	json_add_str(doc, obj, "reason", m->reason[0] ? m->reason : NULL);
+	yyjson_mut_obj_add_bool(doc, obj, "demo", demo);
+	json_add_str(doc, obj, "reason", demo && m->reason[0] ? m->reason : NULL);
 }
 
-void models_describe(struct models *m, yyjson_mut_doc *doc, yyjson_mut_val *obj)
+struct describing {
+	struct models *m;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *items;
+	const char *default_id;
+};
+
+static void add_number(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, int64_t n)
 {
-	yyjson_mut_val *items = yyjson_mut_obj_add_arr(doc, obj, "items");
+	if (n > 0)
+		yyjson_mut_obj_add_int(doc, obj, key, n);
+	else
+		yyjson_mut_obj_add_null(doc, obj, key);
+}
+
+static void add_prices(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct model_prices *p)
+{
+	yyjson_mut_val *prices;
+
+	if (p->input == 0 && p->output == 0) {
+		yyjson_mut_obj_add_null(doc, obj, "prices");
+		return;
+	}
+	prices = yyjson_mut_obj_add_obj(doc, obj, "prices");
+	yyjson_mut_obj_add_real(doc, prices, "input", (double)p->input / 1000);
+	yyjson_mut_obj_add_real(doc, prices, "output", (double)p->output / 1000);
+	yyjson_mut_obj_add_real(doc, prices, "cached", (double)p->cached / 1000);
+	yyjson_mut_obj_add_real(doc, prices, "cache_write", (double)p->cache_write / 1000);
+}
+
+static void add_target(struct describing *d, const struct model_target *t, const struct connection *c)
+{
+	yyjson_mut_val *item = yyjson_mut_arr_add_obj(d->doc, d->items);
+	struct model_target full = *t;
+
+	catalogue_apply(d->m->catalogue, &full);
+	json_add_str(d->doc, item, "id", t->id);
+	json_add_str(d->doc, item, "provider", t->kind);
+	json_add_str(d->doc, item, "name", t->model);
+	yyjson_mut_obj_add_bool(d->doc, item, "default", strcmp(t->id, d->default_id) == 0);
+	yyjson_mut_obj_add_bool(d->doc, item, "available", !model_place_is_broken(t->place));
+	json_add_str(d->doc, item, "connection_id", c ? c->id : NULL);
+	yyjson_mut_obj_add_bool(d->doc, item, "shared", !c || !*c->owner_id);
+	add_number(d->doc, item, "context", full.context);
+	add_number(d->doc, item, "max_output", full.max_output);
+	yyjson_mut_obj_add_bool(d->doc, item, "images", full.images);
+	add_prices(d->doc, item, &full.prices);
+}
+
+static void add_model_of(struct describing *d, const struct connection *c, const char *model)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+
+	add_target(d, connection_target(c, model, a), c);
+}
+
+static void add_connection(void *arg, const struct connection *c)
+{
+	struct describing *d = arg;
+	yyjson_val *model;
+	bool has_default = !*c->default_model;
+	size_t i, max;
+
+	yyjson_arr_foreach(c->models, i, max, model)
+	{
+		if (yyjson_is_str(model)) {
+			has_default = has_default || strcmp(yyjson_get_str(model), c->default_model) == 0;
+			add_model_of(d, c, yyjson_get_str(model));
+		}
+	}
+	if (!has_default)
+		add_model_of(d, c, c->default_model);
+}
+
+void models_describe(struct models *m, const char *user_id, yyjson_mut_doc *doc, yyjson_mut_val *obj)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct describing d = {m, doc, yyjson_mut_obj_add_arr(doc, obj, "items"), find_default(m, user_id, a)->id};
 
 	look_again(m);
-	for (size_t i = 0; i < m->n; i++) {
-		yyjson_mut_val *item = yyjson_mut_arr_add_obj(doc, items);
-		json_add_str(doc, item, "id", m->items[i].id);
-		json_add_str(doc, item, "provider", m->items[i].kind);
-		json_add_str(doc, item, "name", m->items[i].model);
-		yyjson_mut_obj_add_bool(doc, item, "default", i == m->def);
-		yyjson_mut_obj_add_bool(doc, item, "available", true);
-	}
-	models_describe_default(m, doc, yyjson_mut_obj_add_obj(doc, obj, "default"));
+	for (size_t i = 0; i < m->n; i++)
+		add_target(&d, &m->items[i], NULL);
+	connections_each(m->connections, user_id, add_connection, &d);
+	models_describe_default(m, user_id, doc, yyjson_mut_obj_add_obj(doc, obj, "default"));
 }

@@ -8,6 +8,6 @@ void models_list(struct exchange *x)
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
 
-	models_describe(agent->models, doc, obj);
+	models_describe(agent->models, x->who.user_id, doc, obj);
 	reply_json(x, 200, doc);
 }

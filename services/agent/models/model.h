@@ -93,6 +93,8 @@ struct model_target {
 	struct model_place *place;
 	const char *prefix; /* where its place has a pool: the path of the base URL */
 	int64_t context;    /* tokens that input and output share; 0 = not known */
+	int64_t max_output; /* tokens; 0 = not known */
+	bool images;        /* it takes them */
 	enum model_echo echo;
 	struct model_prices prices;
 };

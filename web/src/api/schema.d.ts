@@ -434,6 +434,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/models/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Connected providers of models, those for everybody and one's own */
+        get: operations["listModelProviders"];
+        put?: never;
+        /**
+         * Connect a provider of models
+         * @description For everybody (`shared`) with `models.manage`, for oneself with `models.connect`. An address of one's own choice needs `models.manage`.
+         *     The key is stored sealed and never told again, but for its last four characters.
+         */
+        post: operations["createModelProvider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/models/providers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** One connected provider of models */
+        get: operations["getModelProvider"];
+        put?: never;
+        post?: never;
+        /** Remove a connected provider of models with its key */
+        delete: operations["deleteModelProvider"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a connected provider of models
+         * @description A `key` of null takes the key away. A new `base_url` needs the key again, so that a key goes to no other address.
+         */
+        patch: operations["updateModelProvider"];
+        trace?: never;
+    };
+    "/api/models/providers/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Whether a connected provider answers with its key
+         * @description Reads its list of models, which is kept; with `model` that model is asked for a word too.
+         */
+        post: operations["testModelProvider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/conversations": {
         parameters: {
             query?: never;
@@ -1738,18 +1806,131 @@ export interface components {
             default: components["schemas"]["DefaultModel"];
         };
         Model: {
+            /** @description What an agent names it by; of a connected provider SLUG/MODEL. */
             id: string;
             /** @enum {string} */
-            provider: "openai" | "ollama" | "demo";
+            provider: "openai" | "responses" | "anthropic" | "ollama" | "compatible" | "demo";
             name: string;
             default: boolean;
+            /** @description False while its provider fails again and again. */
             available: boolean;
+            connection_id: string | null;
+            shared: boolean;
+            /** @description Tokens. */
+            context: number | null;
+            /** @description Tokens. */
+            max_output: number | null;
+            /** @description It takes images. */
+            images: boolean;
+            /** @description US dollars for a million tokens. */
+            prices: {
+                input: number;
+                output: number;
+                cached: number;
+                cache_write: number;
+            } | null;
+        };
+        ModelProvider: {
+            /** Format: uuid */
+            id: string;
+            slug: string;
+            name: string;
+            /** @enum {string} */
+            provider: "openai" | "responses" | "anthropic" | "ollama" | "compatible";
+            base_url: string;
+            /** @description The last four characters of its key; empty of a short one */
+            key_end: string | null;
+            /** @description False when it was sealed under another secrets folder. Set it again. */
+            key_readable: boolean;
+            shared: boolean;
+            owner_id: string | null;
+            default_model: string | null;
+            is_default: boolean;
+            enabled: boolean;
+            models: string[];
+            found_models: string[];
+            max_concurrent: number;
+            requests_per_minute: number;
+            context: number;
+            /** @enum {string} */
+            reasoning_echo: "loop" | "never" | "always";
+            /** @description False while it fails again and again. */
+            working: boolean;
+            /** @description Calls that wait for their turn. */
+            waiting: number;
+            version: number;
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+        };
+        ModelProviderInput: {
+            name: components["schemas"]["Name"];
+            /** @description Made from the name when absent. */
+            slug?: string;
+            /**
+             * @description The dialect: `responses` is OpenAI by its newer API, `compatible` any server of the chat completions API.
+             * @enum {string}
+             */
+            provider: "openai" | "responses" | "anthropic" | "ollama" | "compatible";
+            /** @description For everybody. */
+            shared?: boolean;
+            /** @description Needed for `ollama` and `compatible`. */
+            base_url?: string;
+            key?: string | null;
+            default_model?: string | null;
+            /** @description Its default model is what `default` means. */
+            is_default?: boolean;
+            enabled?: boolean;
+            /** @description Models to choose from; empty = those that the last test found. */
+            models?: string[];
+            /** @description Calls at the same time in each agent process; 0 = no limit. */
+            max_concurrent?: number;
+            /** @description In each agent process; 0 = no limit. */
+            requests_per_minute?: number;
+            /** @description Tokens that its models take; 0 = as the list of models says. */
+            context?: number;
+            /**
+             * @description Which thoughts are sent back to a compatible server.
+             * @enum {string}
+             */
+            reasoning_echo?: "loop" | "never" | "always";
+        };
+        ModelProviderPatch: {
+            name?: components["schemas"]["Name"];
+            /** @description Needed for `ollama` and `compatible`. */
+            base_url?: string;
+            key?: string | null;
+            default_model?: string | null;
+            /** @description Its default model is what `default` means. */
+            is_default?: boolean;
+            enabled?: boolean;
+            /** @description Models to choose from; empty = those that the last test found. */
+            models?: string[];
+            /** @description Calls at the same time in each agent process; 0 = no limit. */
+            max_concurrent?: number;
+            /** @description In each agent process; 0 = no limit. */
+            requests_per_minute?: number;
+            /** @description Tokens that its models take; 0 = as the list of models says. */
+            context?: number;
+            /**
+             * @description Which thoughts are sent back to a compatible server.
+             * @enum {string}
+             */
+            reasoning_echo?: "loop" | "never" | "always";
+        };
+        ModelProviderTest: {
+            ok: boolean;
+            latency_ms: number;
+            models: string[];
+            error: {
+                code: string;
+                message: string;
+            } | null;
         };
         /** @description What `default` means now. */
         DefaultModel: {
             id: string;
             /** @enum {string} */
-            provider: "openai" | "ollama" | "demo";
+            provider: "openai" | "responses" | "anthropic" | "ollama" | "compatible" | "demo";
             name?: string;
             /** @description Answers by fixed rules, no real model. */
             demo: boolean;
@@ -2425,9 +2606,9 @@ export interface components {
             /** @description What the sandbox refused, where that can be seen from outside: a call that only fails is seen by the command alone. */
             denials?: {
                 /** @enum {string} */
-                layer: "seccomp" | "rlimits" | "cgroup";
+                layer: "seccomp" | "rlimits" | "cgroup" | "protected";
                 /** @enum {string} */
-                what: "system_call" | "file_size" | "processes" | "memory";
+                what: "system_call" | "file_size" | "processes" | "memory" | "file";
                 count: number;
             }[];
         };
@@ -2552,6 +2733,17 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["Session"];
+            };
+        };
+        /** @description The provider of models. */
+        ModelProvider: {
+            headers: {
+                ETag: components["headers"]["ETag"];
+                Location: components["headers"]["Location"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ModelProvider"];
             };
         };
         /** @description The agent. */
@@ -3470,6 +3662,146 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Models"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listModelProviders: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. There are no pages. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["ModelProvider"][];
+                        next: null;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createModelProvider: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelProviderInput"];
+            };
+        };
+        responses: {
+            201: components["responses"]["ModelProvider"];
+            /** @description `slug_taken`; `too_many`. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getModelProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ModelProvider"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteModelProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    updateModelProvider: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag of the version that was read. */
+                "If-Match"?: components["parameters"]["IfMatch"];
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ModelProviderPatch"];
+            };
+        };
+        responses: {
+            200: components["responses"]["ModelProvider"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    testModelProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    model?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description What came of it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelProviderTest"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -1,0 +1,228 @@
+// Connected providers of models: keys, rights, limits, the dialects over the wire.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { ExecPeer } from '../lib/exec_peer.mjs';
+import { AgentWorld } from '../lib/agent_client.mjs';
+import { ModelPeer, chunk, DONE } from '../lib/model_peer.mjs';
+
+const KEY = 'sk-very-secret-0123456789abcd';
+const PATH = '/api/models/providers';
+const sse = (events) => events.map((e) => `event: ${e.type}\ndata: ${JSON.stringify(e)}\n\n`).join('');
+const lines = (items) => items.map((i) => `${JSON.stringify(i)}\n`).join('');
+
+// The same conversation in each dialect: a call of the shell with thoughts before it, then the answer.
+const DIALECTS = {
+  compatible: {
+    path: '/v1/chat/completions', base: (peer) => `${peer.url}/v1`,
+    key: (r) => r.headers.authorization === `Bearer ${KEY}`,
+    call: () => chunk({ reasoning_content: 'Hm' }) + chunk({ tool_calls: [{ index: 0, id: 'c1', function: { name: 'shell', arguments: '{"command":"true"}' } }] }) + chunk({}, 'tool_calls') + DONE,
+    text: () => chunk({ content: 'Done.' }) + chunk({}, 'stop') + DONE,
+    sentBack: (body) => body.messages.find((m) => m.tool_calls).reasoning_content === 'Hm',
+  },
+  responses: {
+    path: '/v1/responses', base: (peer) => `${peer.url}/v1`,
+    key: (r) => r.headers.authorization === `Bearer ${KEY}`,
+    call: () => sse([
+      { type: 'response.output_item.done', output_index: 0, item: { type: 'reasoning', id: 'rs', summary: [], encrypted_content: 'zz' } },
+      { type: 'response.output_item.done', output_index: 1, item: { type: 'function_call', call_id: 'c1', name: 'shell', arguments: '{"command":"true"}' } },
+      { type: 'response.completed', response: { status: 'completed', usage: { input_tokens: 11, output_tokens: 3 } } },
+    ]),
+    text: () => sse([
+      { type: 'response.output_text.delta', delta: 'Done.' },
+      { type: 'response.completed', response: { status: 'completed', usage: { input_tokens: 11, output_tokens: 3 } } },
+    ]),
+    sentBack: (body) => body.input.find((i) => i.type === 'reasoning')?.encrypted_content === 'zz',
+  },
+  anthropic: {
+    path: '/v1/messages', base: (peer) => `${peer.url}/v1`,
+    key: (r) => r.headers['x-api-key'] === KEY && r.headers['anthropic-version'] === '2023-06-01',
+    call: () => sse([
+      { type: 'message_start', message: { usage: { input_tokens: 11, output_tokens: 1 } } },
+      { type: 'content_block_start', index: 0, content_block: { type: 'thinking', thinking: '' } },
+      { type: 'content_block_delta', index: 0, delta: { type: 'thinking_delta', thinking: 'Hm' } },
+      { type: 'content_block_delta', index: 0, delta: { type: 'signature_delta', signature: 'sig' } },
+      { type: 'content_block_stop', index: 0 },
+      { type: 'ping' },
+      { type: 'content_block_start', index: 1, content_block: { type: 'tool_use', id: 'c1', name: 'shell', input: {} } },
+      { type: 'content_block_delta', index: 1, delta: { type: 'input_json_delta', partial_json: '{"command":"true"}' } },
+      { type: 'content_block_stop', index: 1 },
+      { type: 'message_delta', delta: { stop_reason: 'tool_use' }, usage: { output_tokens: 3 } },
+      { type: 'message_stop' },
+    ]),
+    text: () => sse([
+      { type: 'message_start', message: { usage: { input_tokens: 11, output_tokens: 1 } } },
+      { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
+      { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'Done.' } },
+      { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { output_tokens: 3 } },
+      { type: 'message_stop' },
+    ]),
+    sentBack: (body) => body.messages.find((m) => m.role === 'assistant').content[0].signature === 'sig',
+  },
+  ollama: {
+    path: '/api/chat', base: (peer) => peer.url,
+    key: (r) => r.headers.authorization === `Bearer ${KEY}`,
+    call: () => lines([
+      { message: { thinking: 'Hm', content: '' }, done: false },
+      { message: { content: '', tool_calls: [{ function: { name: 'shell', arguments: { command: 'true' } } }] }, done: false },
+      { done: true, done_reason: 'stop', prompt_eval_count: 11, eval_count: 3 },
+    ]),
+    text: () => lines([{ message: { content: 'Done.' }, done: false }, { done: true, done_reason: 'stop', prompt_eval_count: 11, eval_count: 3 }]),
+    sentBack: (body) => body.messages.find((m) => m.tool_calls).thinking === 'Hm' && body.messages.at(-1).tool_name === 'shell',
+  },
+};
+
+describe('connected providers of models', { timeout: 240000 }, () => {
+  let w, peer;
+  before(async () => {
+    peer = await new ModelPeer({ models: ['gpt-5-mini', 'other'] }).open();
+    w = await AgentWorld.start({ exec: (path) => new ExecPeer(path).open() });
+  });
+  after(async () => {
+    assert.ok(!w.agent.log.includes(KEY), 'the key is in the log');
+    await w?.stop();
+    await peer?.close();
+  });
+  const connect = (body) => w.ok('POST', PATH, { key: KEY, provider: 'compatible', base_url: `${peer.url}/v1`, ...body }, 201);
+  const remove = (p) => w.ok('DELETE', `${PATH}/${p.id}`, undefined, 204);
+  const change = (p, body) => w.api('PATCH', `${PATH}/${p.id}`, body, w.token, { 'if-match': `"${p.version}"` });
+  const talk = async (model, text = 'go', more = {}) => {
+    const agent = await w.ok('POST', '/api/agents', { name: `A ${model}`, model, tools: ['shell'], ...more }, 201);
+    return w.run(text, { conversation: await w.conversation({ agent_id: agent.id }) });
+  };
+
+  test('a key is stored sealed and never told again', async () => {
+    const p = await connect({ name: 'Open AI (EU)', default_model: 'gpt-5-mini' });
+    assert.equal(p.slug, 'open-ai-eu');
+    assert.equal(p.key_end, 'abcd');
+    const all = await w.ok('GET', PATH);
+    assert.deepEqual(all.items.map((i) => i.id), [p.id]);
+    assert.ok(!JSON.stringify([p, all, await w.ok('GET', `${PATH}/${p.id}`)]).includes(KEY));
+    if (!process.env.OGENT_TEST_AGENT_DB) for (const f of readdirSync(join(w.data, 'db'))) assert.ok(!readFileSync(join(w.data, 'db', f)).includes(KEY), f);
+    assert.equal(statSync(join(w.data, 'secrets', 'agent-models.key')).mode & 0o777, 0o600);
+    await remove(p);
+    assert.deepEqual((await w.ok('GET', PATH)).items, []);
+  });
+
+  test('what is wrong with a provider is told by name', async () => {
+    for (const [body, what] of [
+      [{ provider: 'openai' }, 'name'],
+      [{ name: 'x', provider: 'bard' }, 'provider'],
+      [{ name: 'x', provider: 'compatible' }, 'base_url'],
+      [{ name: 'x', provider: 'compatible', base_url: 'http://u:p@host/' }, 'base_url'],
+      [{ name: 'x', provider: 'compatible', base_url: 'file:///etc/passwd' }, 'base_url'],
+      [{ name: 'x', provider: 'openai', key: 'a\r\nb' }, 'key'],
+      [{ name: 'x', provider: 'openai', models: [7] }, 'models'],
+      [{ name: 'x', provider: 'openai', is_default: true }, 'default_model'],
+      [{ name: 'x', provider: 'openai', reasoning_echo: 'maybe' }, 'reasoning_echo'],
+    ]) {
+      const r = await w.api('POST', PATH, body);
+      assert.equal(r.status, 422, `${JSON.stringify(body)}: ${r.text}`);
+      assert.match(r.body.detail, new RegExp(what));
+    }
+  });
+
+  for (const [provider, d] of Object.entries(DIALECTS))
+    test(`${provider}: a call with thoughts, its result, the answer, tokens and key`, async () => {
+      const p = await connect({ name: provider, provider, base_url: d.base(peer) });
+      peer.requests.length = 0;
+      peer.answer = (req, res) => res.end(peer.requests.length === 1 ? d.call() : d.text());
+      const e = await talk(`${provider}/gpt-5-mini`);
+      assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
+      assert.equal(e.output, 'Done.');
+      assert.equal(e.provider, provider);
+      assert.equal(e.usage.input_tokens, 22);
+      assert.equal(e.usage.output_tokens, 6);
+      assert.equal(e.usage.cost_usd, (22 * 0.25 + 6 * 2) / 1e6);
+      assert.deepEqual(peer.requests.map((r) => r.url), [d.path, d.path]);
+      assert.ok(peer.requests.every(d.key), 'the key is not where it belongs');
+      assert.ok(d.sentBack(peer.requests[1].body), JSON.stringify(peer.requests[1].body));
+      await remove(p);
+    });
+
+  test('a test reads the list, keeps it, and can ask a model', async () => {
+    const p = await connect({ name: 'Tried' });
+    peer.answer = (req, res) => res.end(chunk({ content: 'ok' }) + chunk({}, 'stop') + DONE);
+    const found = await w.ok('POST', `${PATH}/${p.id}/test`);
+    assert.equal(found.ok, true, JSON.stringify(found));
+    assert.deepEqual(found.models, ['gpt-5-mini', 'other']);
+    assert.deepEqual((await w.ok('GET', '/api/models')).items.filter((m) => m.connection_id).map((m) => m.id), ['tried/gpt-5-mini', 'tried/other']);
+    const known = (await w.ok('GET', '/api/models')).items.find((m) => m.id === 'tried/gpt-5-mini');
+    assert.equal(known.context, 400000);
+    assert.deepEqual(known.prices, { input: 0.25, output: 2, cached: 0.025, cache_write: 0.25 });
+    assert.equal((await w.ok('POST', `${PATH}/${p.id}/test`, { model: 'other' })).ok, true);
+    assert.equal(peer.requests.at(-1).body.model, 'other');
+    peer.answer = (req, res) => {
+      res.statusCode = 401;
+      res.end('{"error":{"message":"no"}}');
+    };
+    assert.equal((await w.ok('POST', `${PATH}/${p.id}/test`, { model: 'other' })).error.code, 'model_key_refused');
+    const other = await change(p, { base_url: 'http://127.0.0.1:1' });
+    assert.equal(other.status, 422, 'a key goes to a new address');
+    const moved = await change(p, { base_url: 'http://127.0.0.1:1', key: null });
+    assert.equal(moved.status, 200, moved.text);
+    assert.equal(moved.body.key_end, null);
+    assert.equal((await w.ok('POST', `${PATH}/${p.id}/test`)).error.code, 'model_unreachable');
+    await remove(p);
+  });
+
+  test('the default of everybody, taken over at once, and what is disabled or removed is not used', async () => {
+    const p = await connect({ name: 'Main', default_model: 'other', is_default: true });
+    peer.answer = (req, res) => res.end(chunk({ content: 'ok' }) + chunk({}, 'stop') + DONE);
+    assert.equal((await w.ok('GET', '/api/models')).default.id, 'main/other');
+    assert.equal((await talk('default')).model, 'other');
+    const off = await change(p, { enabled: false });
+    assert.equal(off.status, 200, off.text);
+    assert.equal((await w.ok('GET', '/api/models')).default.id, 'ogent-demo');
+    assert.equal((await talk('main/other')).error.code, 'model_unknown');
+    assert.equal((await change(p, { name: 'Late' })).body.code, 'version_conflict');
+    await remove(p);
+  });
+
+  test('no more calls go on at once than the provider may have, and the rest wait for their turn', async () => {
+    const p = await connect({ name: 'Narrow', max_concurrent: 2, default_model: 'other' });
+    let most = 0, now = 0;
+    const held = [];
+    peer.answer = (req, res) => {
+      most = Math.max(most, ++now);
+      held.push(() => {
+        now--;
+        res.end(chunk({ content: 'ok' }) + chunk({}, 'stop') + DONE);
+      });
+    };
+    const agent = await w.ok('POST', '/api/agents', { name: 'Narrow', model: 'narrow/other' }, 201);
+    const sent = [];
+    for (let i = 0; i < 6; i++) sent.push(await w.send('go', { conversation: await w.conversation({ agent_id: agent.id }) }));
+    await w.until(sent[5].id, (x) => x.type === 'model.waiting');
+    for (let done = 0; done < 6; ) {
+      if (held.length) {
+        held.shift()();
+        done++;
+      } else await new Promise((r) => setTimeout(r, 5));
+    }
+    for (const s of sent) assert.equal((await w.ended(s.id)).status, 'succeeded');
+    assert.equal(most, 2);
+    await remove(p);
+  });
+
+  test('a cancel closes the socket of the provider within a tenth of a second', async () => {
+    const p = await connect({ name: 'Slow', default_model: 'other' });
+    let closed;
+    const isClosed = new Promise((done) => (closed = done));
+    peer.answer = (req, res) => {
+      res.on('close', () => closed(performance.now()));
+      res.write(chunk({ content: 'Begun' }));
+    };
+    const agent = await w.ok('POST', '/api/agents', { name: 'Slow', model: 'slow/other' }, 201);
+    const sent = await w.send('go', { conversation: await w.conversation({ agent_id: agent.id }) });
+    await w.until(sent.id, (x) => x.type === 'text.delta');
+    const from = performance.now();
+    await w.api('POST', `/api/executions/${sent.id}/cancel`);
+    const ms = (await isClosed) - from;
+    assert.ok(ms < 5000, `${ms} ms`); // measured: a few ms on a machine that has time
+    console.log(`# the socket was closed ${ms.toFixed(1)} ms after the cancel`);
+    await w.ended(sent.id);
+    await remove(p);
+  });
+});
