@@ -40,6 +40,12 @@ const struct command commands[] = {
 	 "\nWithout -- this runs one role: commands in the sandbox.\n",
 	 cmd_exec},
 	{"agents", "[--json]", "list the agents", PLACE_HELP, cmd_agents},
+	{"approvals", "[--json] | approve ID | reject ID [WHY] | answer ID TEXT | edit ID COMMAND",
+	 "list what waits for you, or decide it",
+	 "approve lets exactly what is shown run, once. reject tells the agent why, if you say so. edit lets it run "
+	 "with "
+	 "\nanother command, or with other arguments as JSON. answer answers a question.\n" PLACE_HELP,
+	 cmd_approvals},
 	{"policy", "check [--policy NAME] [--json] 'COMMAND' | list [--json]",
 	 "say what the policies make of a command, or list them",
 	 "check judges a command line without running it, by the policy that always applies and the one named, and "

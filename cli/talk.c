@@ -9,6 +9,7 @@
 #include "base/encode.h"
 #include "base/id.h"
 #include "command.h"
+#include "decision.h"
 #include "output.h"
 
 #define MAX_MESSAGE (1u << 20)
@@ -26,6 +27,7 @@ struct run {
 	struct request events, cancel;
 	uv_signal_t interrupt;
 	unsigned n_interrupts;
+	char *asked; /* the data of the approval that is to be decided here, JSON, or NULL */
 };
 
 int talk_open(struct talk *t, const char *agent, const char *conversation)
@@ -142,6 +144,23 @@ static void show_stream(struct run *run, struct arena *a, const char *type, yyjs
 		show(run, true, STYLE_DIM, STR("[what was said before is told to the model in short]\n"));
 }
 
+/* On a terminal the person decides here and now; elsewhere is told how. */
+static void take_question(struct run *run, struct arena *a, yyjson_val *data)
+{
+	if (run->talk->mode == TALK_EVENTS)
+		return;
+	close_line(run, false);
+	close_line(run, true);
+	if (run->talk->mode == TALK_STREAM && isatty(STDIN_FILENO) && isatty(STDERR_FILENO)) {
+		free(run->asked);
+		run->asked = xstrdup(json_val_text(a, data).p);
+		return;
+	}
+	decision_print(a, data);
+	note_printf(STYLE_DIM, "[waits for you: ogent approvals approve|reject|answer|edit %s]\n",
+		    json_get_str(data, "approval_id", ""));
+}
+
 static void take_end(struct run *run, yyjson_val *data)
 {
 	const char *status = json_get_str(data, "status", "failed");
@@ -167,7 +186,7 @@ static void take_end(struct run *run, yyjson_val *data)
 		note_printf(STYLE_RED, "the run failed: %s\n", json_get_str(error, "message", "no reason was given"));
 }
 
-/* Returns false after the last event. */
+/* Returns false after the last event, and at one that asks. */
 static bool on_event(void *arg, const struct sse_event *ev)
 {
 	struct run *run = arg;
@@ -186,9 +205,11 @@ static bool on_event(void *arg, const struct sse_event *ev)
 			show_stream(run, a, type, data);
 		if (strcmp(type, "execution.ended") == 0)
 			take_end(run, data);
+		else if (strcmp(type, "approval.requested") == 0)
+			take_question(run, a, data);
 	}
 	arena_free(a);
-	return !run->has_ended;
+	return !run->has_ended && !run->asked;
 }
 
 /* ---- Following a run ---- */
@@ -249,6 +270,20 @@ static int read_stream(struct run *run)
 	return exit_code;
 }
 
+/* Whoever decides elsewhere meanwhile is as good: the events tell. */
+static void decide(struct run *run)
+{
+	struct arena *a = arena_new();
+	yyjson_val *asked = yyjson_doc_get_root(json_parse(a, run->asked, strlen(run->asked), NULL));
+	int r = decision_ask(run->talk->session, a, asked, json_get_str(asked, "approval_id", ""));
+
+	if (r == -EINTR)
+		cancel(run);
+	arena_free(a);
+	free(run->asked);
+	run->asked = NULL;
+}
+
 static int follow(struct run *run)
 {
 	unsigned breaks = 0;
@@ -260,6 +295,10 @@ static int follow(struct run *run)
 			return r;
 		if (run->has_ended)
 			break;
+		if (run->asked) {
+			decide(run);
+			continue;
+		}
 		breaks = run->is_news ? 1 : breaks + 1;
 		if (breaks > MAX_BREAKS) {
 			fprintf(stderr,

@@ -29,6 +29,7 @@ const struct migration agent_migrations[] = {
 	{"message_opaque", "alter table messages add column opaque text"},
 	{"execution_cost", sql_020_cost},
 	{"model_providers", sql_021_model_providers},
+	{"approvals", sql_010_approvals},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

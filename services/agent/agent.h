@@ -4,7 +4,7 @@
 #include "io/outbound.h"
 #include "service/service.h"
 
-#define RUN_STATES 5 /* those before the end */
+#define RUN_STATES 6 /* those before the end */
 
 struct agent {
 	struct service *service;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "agent/handlers.h"
+#include "agent/run.h"
 #include "agent/tools.h"
 
 #define MAX_STEPS 200
@@ -30,6 +31,16 @@ static void read_row(struct db_stmt *st, struct arena *a, struct agent_row *ret)
 	ret->updated_at = db_col_int(st, 8);
 }
 
+/* {default, tools: {NAME: mode}}: when a person must see a call first. */
+static void add_approval(yyjson_mut_doc *doc, yyjson_mut_val *obj, yyjson_val *approval)
+{
+	yyjson_mut_val *ret = yyjson_mut_obj_add_obj(doc, obj, "approval");
+	yyjson_val *tools = json_get_obj(approval, "tools");
+
+	json_add_str(doc, ret, "default", json_get_str(approval, "default", "never"));
+	yyjson_mut_obj_add_val(doc, ret, "tools", tools ? yyjson_val_mut_copy(doc, tools) : yyjson_mut_obj(doc));
+}
+
 /* The members of a configuration: instructions, model, tools, target, policy, limits. One of before there were targets
  * or policies has none. */
 static void add_config(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *config)
@@ -41,6 +52,8 @@ static void add_config(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj
 		yyjson_mut_obj_add(obj, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, val));
 	if (!yyjson_obj_get(root, "fallback_models"))
 		yyjson_mut_obj_add_arr(doc, obj, "fallback_models");
+	if (!yyjson_obj_get(root, "approval"))
+		add_approval(doc, obj, NULL);
 	if (!yyjson_obj_get(root, "target"))
 		json_add_str(doc, obj, "target", "local");
 	if (!yyjson_obj_get(root, "policy"))
@@ -100,7 +113,8 @@ static const struct json_field create_fields[] = {
 	{"instructions", JSON_STRING, false, 0, 100000},
 	{"model", JSON_STRING, false, 1, 200},
 	{"fallback_models", JSON_ARRAY, false, 0, 5},
-	{"tools", JSON_ARRAY, false, 0, 8},
+	{"tools", JSON_ARRAY, false, 0, RUN_MAX_TOOLS},
+	{"approval", JSON_OBJECT},
 	{"target", JSON_STRING, false, 1, 32},
 	{"policy", JSON_STRING_OR_NULL, false, 1, 40},
 	{"limits", JSON_OBJECT},
@@ -112,7 +126,8 @@ static const struct json_field patch_fields[] = {
 	{"instructions", JSON_STRING, false, 0, 100000},
 	{"model", JSON_STRING, false, 1, 200},
 	{"fallback_models", JSON_ARRAY, false, 0, 5},
-	{"tools", JSON_ARRAY, false, 0, 8},
+	{"tools", JSON_ARRAY, false, 0, RUN_MAX_TOOLS},
+	{"approval", JSON_OBJECT},
 	{"target", JSON_STRING, false, 1, 32},
 	{"policy", JSON_STRING_OR_NULL, false, 1, 40},
 	{"limits", JSON_OBJECT},
@@ -154,6 +169,42 @@ static int check_fallbacks(yyjson_val *models, struct error *err)
 	return 0;
 }
 
+static const struct json_field approval_fields[] = {{"default", JSON_STRING}, {"tools", JSON_OBJECT}};
+
+static int check_mode(yyjson_val *mode, struct error *err)
+{
+	static const char *const modes[] = {"never", "risky", "always"};
+
+	for (size_t i = 0; mode && i < ARRAY_SIZE(modes); i++)
+		if (yyjson_equals_str(mode, modes[i]))
+			return 0;
+	return mode ? error_set(err, "invalid_field", "In \"approval\": a mode is never, risky or always") : 0;
+}
+
+static int check_approval(yyjson_val *approval, struct error *err)
+{
+	yyjson_val *key, *mode;
+	size_t i, max;
+
+	if (!approval)
+		return 0;
+	if (json_check(approval, approval_fields, ARRAY_SIZE(approval_fields), err) < 0) {
+		error_prefix(err, "In \"approval\"");
+		return -EINVAL;
+	}
+	if (check_mode(yyjson_obj_get(approval, "default"), err) < 0)
+		return -EINVAL;
+	yyjson_obj_foreach(json_get_obj(approval, "tools"), i, max, key, mode)
+	{
+		if (!tool_find(yyjson_get_str(key)))
+			return error_set(err, "invalid_field", "In \"approval\": there is no tool \"%.60s\"",
+					 yyjson_get_str(key));
+		if (check_mode(mode, err) < 0)
+			return -EINVAL;
+	}
+	return 0;
+}
+
 static int check_slug(const char *slug, struct error *err)
 {
 	for (const char *p = slug; p && *p; p++)
@@ -181,6 +232,7 @@ static bool check_body(struct exchange *x, const struct json_field *fields, size
 
 	if (json_check(x->body, fields, n, &err) == 0 && check_tools(yyjson_obj_get(x->body, "tools"), &err) == 0 &&
 	    check_fallbacks(yyjson_obj_get(x->body, "fallback_models"), &err) == 0 &&
+	    check_approval(yyjson_obj_get(x->body, "approval"), &err) == 0 &&
 	    check_slug(json_get_str(x->body, "slug", NULL), &err) == 0 &&
 	    check_target(json_get_str(x->body, "target", NULL), &err) == 0) {
 		limits = yyjson_obj_get(x->body, "limits");
@@ -217,6 +269,7 @@ static const char *make_config(const struct agent *agent, struct arena *a, yyjso
 	yyjson_mut_obj_add_val(doc, obj, "fallback_models",
 			       fallbacks ? yyjson_val_mut_copy(doc, fallbacks) : yyjson_mut_arr(doc));
 	yyjson_mut_obj_add_val(doc, obj, "tools", tools ? yyjson_val_mut_copy(doc, tools) : yyjson_mut_arr(doc));
+	add_approval(doc, obj, json_get_obj(body, "approval") ?: json_get_obj(old, "approval"));
 	json_add_str(doc, obj, "target", json_get_str(body, "target", json_get_str(old, "target", target)));
 	/* Null takes it away. */
 	json_add_str(doc, obj, "policy", json_get_str(yyjson_obj_get(body, "policy") ? body : old, "policy", NULL));

@@ -11,13 +11,22 @@
 #define ROW_TEXT_MAX (64 * 1024)
 
 static const char *const names[] = {
-	[EVENT_STARTED] = "execution.started",     [EVENT_STATE] = "execution.state",
-	[EVENT_TEXT_DELTA] = "text.delta",         [EVENT_TEXT_RESET] = "text.reset",
-	[EVENT_MESSAGE_DONE] = "message.done",     [EVENT_CALL_STARTED] = "call.started",
-	[EVENT_CALL_OUTPUT] = "call.output",       [EVENT_CALL_OUTPUT_SKIPPED] = "call.output_skipped",
-	[EVENT_CALL_DONE] = "call.done",           [EVENT_MODEL_RETRY] = "model.retry",
-	[EVENT_MODEL_FALLBACK] = "model.fallback", [EVENT_MODEL_WAITING] = "model.waiting",
-	[EVENT_MODEL_WARNING] = "model.warning",   [EVENT_CONTEXT_COMPACTED] = "context.compacted",
+	[EVENT_STARTED] = "execution.started",
+	[EVENT_STATE] = "execution.state",
+	[EVENT_TEXT_DELTA] = "text.delta",
+	[EVENT_TEXT_RESET] = "text.reset",
+	[EVENT_MESSAGE_DONE] = "message.done",
+	[EVENT_CALL_STARTED] = "call.started",
+	[EVENT_CALL_OUTPUT] = "call.output",
+	[EVENT_CALL_OUTPUT_SKIPPED] = "call.output_skipped",
+	[EVENT_CALL_DONE] = "call.done",
+	[EVENT_MODEL_RETRY] = "model.retry",
+	[EVENT_MODEL_FALLBACK] = "model.fallback",
+	[EVENT_MODEL_WAITING] = "model.waiting",
+	[EVENT_APPROVAL_REQUESTED] = "approval.requested",
+	[EVENT_MODEL_WARNING] = "model.warning",
+	[EVENT_CONTEXT_COMPACTED] = "context.compacted",
+	[EVENT_APPROVAL_DECIDED] = "approval.decided",
 	[EVENT_ENDED] = "execution.ended",
 };
 

@@ -244,8 +244,8 @@ static void add_calls(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *call
 }
 
 static const char *const result_members[] = {
-	"status",     "exit_code", "signal",      "output",     "output_bytes",
-	"started_at", "ended_at",  "duration_ms", "command_id", "message",
+	"status",   "exit_code",   "signal",     "output",  "output_bytes", "started_at",
+	"ended_at", "duration_ms", "command_id", "message", "approval_id",
 };
 
 static yyjson_mut_val *find_call(yyjson_mut_val *calls, struct str id)
@@ -271,6 +271,26 @@ static void add_result(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *cal
 		if (v)
 			yyjson_mut_obj_put(call, yyjson_mut_str(doc, result_members[i]), yyjson_val_mut_copy(doc, v));
 	}
+}
+
+/* Those that wait for a person say so. */
+static int add_waiting(struct db_conn *c, struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *calls,
+		       const char *execution_id)
+{
+	struct db_stmt *st =
+		db_query(c, "select call_id, id from approvals where execution_id = ? and status = 'pending'",
+			 DB_TEXT(execution_id));
+	int r;
+
+	while ((r = db_step(c, st)) == 1) {
+		yyjson_mut_val *call = find_call(calls, db_col_str(st, 0));
+		if (!call)
+			continue;
+		yyjson_mut_obj_put(call, yyjson_mut_str(doc, "status"), yyjson_mut_str(doc, "waiting"));
+		json_add_str(doc, call, "approval_id", db_col_dup(st, 1, a));
+	}
+	db_done(st);
+	return r;
 }
 
 static void complete_calls(yyjson_mut_doc *doc, yyjson_mut_val *calls)
@@ -306,6 +326,8 @@ static int add_detail(struct db_conn *c, struct arena *a, yyjson_mut_doc *doc, y
 			add_result(a, doc, call, db_col_str(st, 2));
 	}
 	db_done(st);
+	if (r == 0 && !execution_has_ended(row))
+		r = add_waiting(c, a, doc, calls, row->id);
 	complete_calls(doc, calls);
 	return r;
 }
@@ -360,9 +382,14 @@ static int cancel_run(struct db_conn *c, struct exchange_job *job)
 	answer_json(&m->answer, 202, doc);
 	if (!m->is_active)
 		return 0;
-	int64_t n = db_exec(c, "update executions set cancel_at = ? where id = ? and ended_at is null",
-			    DB_INT(clock_now_us()), DB_TEXT(row.id));
-	return n > 0 ? bus_tell(c, BUS_CANCEL, row.id) : (int)n;
+	int64_t n = db_exec(
+		c,
+		"update executions set cancel_at = ?, lease_until = case when owner = ? then 0 else lease_until "
+		"end where id = ? and ended_at is null",
+		DB_INT(clock_now_us()), DB_TEXT(RUNNER_PARKED), DB_TEXT(row.id));
+	if (n > 0)
+		n = bus_tell(c, BUS_CANCEL, row.id);
+	return n < 0 ? (int)n : bus_tell(c, BUS_QUEUE, NULL);
 }
 
 static void on_cancelled(struct exchange_job *job, int result)
@@ -372,6 +399,8 @@ static void on_cancelled(struct exchange_job *job, int result)
 
 	if (result <= 0 && m->is_active)
 		runner_cancel(agent->runner, path_id(job->x));
+	/* One that is parked must be taken up to be ended. */
+	runner_wake(agent->runner);
 	answer_send(job, result);
 }
 

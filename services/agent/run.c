@@ -10,13 +10,13 @@
 #include "base/log.h"
 
 const char *const run_state_names[] = {
-	[RUN_LOADING] = "loading", [RUN_THINKING] = "thinking", [RUN_TOOLING] = "tooling",
-	[RUN_SAVING] = "saving",   [RUN_FAILING] = "failing",   [RUN_ENDED] = "ended",
+	[RUN_LOADING] = "loading", [RUN_THINKING] = "thinking", [RUN_TOOLING] = "tooling", [RUN_SAVING] = "saving",
+	[RUN_PARKING] = "parking", [RUN_FAILING] = "failing",   [RUN_ENDED] = "ended",
 };
 
 static bool must_stop(const struct run *run)
 {
-	return run->stop.status && !run->is_answered && run->state != RUN_FAILING;
+	return run->stop.status && !run->is_answered && run->state != RUN_FAILING && run->state != RUN_PARKING;
 }
 
 /* The whole flow: given what just completed, start what comes next. */
@@ -35,6 +35,8 @@ static enum run_state run_next(struct run *run)
 		if (run->is_answered)
 			return RUN_ENDED;
 		return run_has_open_calls(run) ? run_tool(run) : run_think(run);
+	/* A wish to stop that came meanwhile is in the database and makes it free. */
+	case RUN_PARKING: return RUN_ENDED;
 	case RUN_FAILING: return RUN_ENDED;
 	case RUN_ENDED: break;
 	}
@@ -53,7 +55,8 @@ void run_on_done(struct run *run, int err)
 	metric_add(metrics[from], -1);
 	if (run->state < RUN_STATES)
 		metric_add(metrics[run->state], 1);
-	if (run->state == RUN_ENDED)
+	/* A write under way ends first; then it comes here from there. */
+	if (run->state == RUN_ENDED && !run->write)
 		runner_on_ended(run->agent->runner, run);
 }
 
@@ -72,6 +75,7 @@ void run_start(struct run *run)
 {
 	run->arena = arena_new();
 	list_init(&run->messages);
+	list_init(&run->approvals);
 	run_trace(run, NULL);
 	run_log_init(&run->log, run->agent, run->id, run->conversation_id, run->user_id, run->traceparent);
 	deadline_init(&run->time_limit, on_time_limit);
@@ -99,7 +103,7 @@ void run_drop(struct run *run)
 	if (run->state == RUN_THINKING) {
 		run_think_cancel(run);
 	} else if (run->state == RUN_TOOLING) {
-		run->active_tool->leave(&run->tool);
+		run_tool_leave(run);
 		run_on_done(run, -ESTALE);
 	}
 }

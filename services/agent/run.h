@@ -1,13 +1,18 @@
 /* One execution being worked on, as one flow: run_next in run.c is all of it, the files run_*.c hold its steps.
  *
  * What is on disk decides where a restarted process goes on: an answer that asks for calls is stored before the first
- * of them is started, a call's result before anything else is begun. So a run that is loaded has either calls without a
- * result, which it attaches to again, or none, and then it asks the model. */
+ * of them is started, a call's result before the model is asked again. So a run that is loaded has either calls without
+ * a result, which it attaches to again, or none, and then it asks the model. The calls of one answer run side by side;
+ * their results have reserved places in the conversation, in the order of the calls.
+ *
+ * A run whose calls wait for a person and for nothing else is parked: a row in the database and nothing in memory. The
+ * decision, its expiry or a cancel make it free, and a process takes it like one that was left by a crash. */
 #pragma once
 
 #include <uthash.h>
 
 #include "agent/chat.h"
+#include "agent/loops.h"
 #include "agent/models/model.h"
 #include "agent/run_log.h"
 #include "agent/tools.h"
@@ -17,18 +22,51 @@
 enum run_state {
 	RUN_LOADING,  /* its conversation and the agent's settings */
 	RUN_THINKING, /* the model's answer */
-	RUN_TOOLING,  /* the end of a call */
+	RUN_TOOLING,  /* the end of the calls under way */
 	RUN_SAVING,   /* the transaction with what has just been learned */
+	RUN_PARKING,  /* the transaction after which it waits without a process */
 	RUN_FAILING,  /* the transaction with its failing or stopping */
 	RUN_ENDED,
 };
 
+/* What a person is asked about a call, and what he says. One that is decided was so by approvals.c. */
+struct run_approval {
+	struct list link; /* in run.approvals, newest last */
+	char id[ID_SIZE];
+	const char *kind; /* "call", "command" (exec's policy asks) or "question" */
+	const char *call_id, *tool;
+	int64_t step;
+	struct str arguments; /* as they are shown */
+	const char *summary, *reason, *hash, *command_hash;
+	const char *status; /* pending, approved, edited, rejected, answered, lapsed, expired or cancelled */
+	const char *decided_by, *decision_arguments, *decision_text;
+	int64_t created_at, expires_at;
+	bool is_told;    /* the decision is in the log */
+	bool is_fresh;   /* the next transaction stores the row */
+	bool is_changed; /* … its status and is_told */
+};
+
 /* A call the model asks for. */
 struct run_call {
-	struct chat_call spec;  /* first, as in chat_message.calls */
-	bool has_result;        /* stored */
+	struct chat_call spec; /* first, as in chat_message.calls */
+	struct run *run;
+	bool has_result;        /* stored, or about to be */
+	bool is_held;           /* waits for a person */
 	bool is_shown;          /* call.started was made */
 	uint64_t output_offset; /* output before it was shown before a restart */
+
+	/* While it runs. */
+	const struct tool *active; /* NULL = it does not */
+	struct tool_call tool;
+	int64_t started_at;
+	uint64_t output_shown, output_end; /* bytes shown, and the offset behind them */
+	bool is_output_cut, is_late;       /* is_late: stopped by its deadline */
+	struct deadline limit;
+	const char *warning; /* goes to the model with the result; NULL = none */
+	const char *note;    /* in front of the result, for the model; NULL = nothing */
+	struct trace trace;
+	char traceparent[TRACEPARENT_SIZE];
+	int64_t trace_from;
 };
 
 /* Why a run is to end otherwise than by an answer. */
@@ -46,7 +84,13 @@ struct run_message {
 	const char *call_id;
 	const char *result; /* JSON, or NULL */
 	const char *opaque; /* JSON, or NULL: see chat_message */
+	int64_t seq;        /* its place in the conversation */
 };
+
+/* When a person must see a call before it is made. */
+enum approval_mode { APPROVAL_NEVER, APPROVAL_RISKY, APPROVAL_ALWAYS };
+
+#define RUN_MAX_TOOLS 32
 
 struct run_write;
 
@@ -69,16 +113,19 @@ struct run {
 	/* Loaded. */
 	const char *agent_id, *instructions, *model_id;
 	yyjson_val *fallback_models; /* names, or NULL */
-	const struct chat_tool *tools[8];
-	const struct tool *tool_table[8];
+	const struct chat_tool *tools[RUN_MAX_TOOLS];
+	const struct tool *tool_table[RUN_MAX_TOOLS];
+	enum approval_mode approval_modes[RUN_MAX_TOOLS];
 	size_t n_tools;
 	const char *command_target, *command_policy;
 	int64_t max_steps, max_seconds, max_output_tokens;
 	struct list messages; /* struct chat_message, in the arena */
-	int64_t message_seq;  /* the last message's place in the conversation */
+	int64_t message_seq;  /* the last place taken in the conversation */
 	int64_t created_at, started_at;
+	int64_t parked_us; /* that it was parked for, all in all */
+	const char *agent_name;
 
-	/* Its place in the trace of the message's request, and that of the call of a model or a tool under way. */
+	/* Its place in the trace of the message's request, and that of the call of a model under way. */
 	struct trace trace, step_trace;
 	char traceparent[TRACEPARENT_SIZE], step_traceparent[TRACEPARENT_SIZE];
 	int64_t trace_from, step_from; /* wall us */
@@ -95,16 +142,13 @@ struct run {
 	/* Thinking: the call, while it is under way. */
 	struct model_call *call;
 
-	/* Tooling: the calls of the last answer, the one under way, how often it came in a row. */
+	/* Tooling: the calls of the last answer. */
 	struct run_call *calls;
-	size_t n_calls, current;
-	struct tool_call tool;
-	const struct tool *active_tool;
-	int64_t call_started_at;
-	uint64_t output_shown, output_end; /* bytes shown, and the offset behind them */
-	bool is_output_cut;
-	struct str last_call; /* name and arguments */
-	int repeats;
+	size_t n_calls, n_running;
+	int64_t calls_seq; /* the place of that answer; those behind it are for the results */
+	struct loops loops;
+	struct list approvals; /* struct run_approval */
+	bool is_parking;
 
 	/* What the next transaction stores. */
 	struct run_message fresh[CHAT_MAX_CALLS + 1];
@@ -139,6 +183,7 @@ enum run_state run_load(struct run *run);
 enum run_state run_think(struct run *run);
 enum run_state run_tool(struct run *run);
 enum run_state run_save(struct run *run);
+enum run_state run_park(struct run *run);
 enum run_state run_fail(struct run *run);
 
 /* The operation under way ends soon, with -ECANCELED. */
@@ -150,15 +195,45 @@ bool run_has_open_calls(const struct run *run);
 
 /* run_tool.c */
 void run_tool_refuse_open_calls(struct run *run, const char *why);
-/* How often a call with this name and these arguments has come in a row, with this one. */
-int run_count_repeats(struct run *run, const char *name, struct str arguments);
+/* The process ends: lets go of the calls under way. */
+void run_tool_leave(struct run *run);
+
+/* ---- run_approve.c: what people are asked ---- */
+
+/* What a person's leave says of a call that is about to be made. */
+enum leave {
+	LEAVE_GIVEN,   /* or not needed; *arguments are those to use */
+	LEAVE_AWAITED, /* it is asked for, and will be known after the run was parked */
+	LEAVE_REFUSED, /* *message says why, for the model */
+	LEAVE_ANSWERED /* the question was; *message is the answer */
+};
+enum leave run_ask_leave(struct run *run, struct run_call *call, const struct tool *tool, yyjson_val **arguments,
+			 const char **message);
+/* exec's policy asks: the call waits for a person. */
+void run_hold_command(struct run *run, struct run_call *call, const struct tool *tool, const struct tool_result *r);
+/* When a parked run goes on by itself: the first time at which an approval expires. */
+int64_t run_approvals_expire_at(const struct run *run);
+/* Worker thread: adds the execution's approvals to the list. Returns 0 or -errno. */
+int run_approvals_load(struct db_conn *c, struct arena *a, const char *execution_id, struct list *ret);
+/* The copy that a transaction stores; the run's marks are taken back. */
+size_t run_approvals_take(struct run *run, struct arena *a, struct run_approval **ret);
+/* Worker thread: stores them. Returns 0 or -errno. */
+int run_approvals_store(struct db_conn *c, const struct run *run, const struct run_approval *list, size_t n);
+enum approval_mode approval_mode_of(const char *name);
+
+/* ---- run_repair.c ---- */
+
+/* Every call gets a result, in the order of the calls: providers refuse a conversation otherwise. In the arena. */
+void run_repair(struct arena *a, struct list *messages);
 
 /* ---- run_trace.c: the run in logs and traces ---- */
 
 /* Places the run below the request of its message; traceparent may be NULL. Again, once that is loaded. */
 void run_trace(struct run *run, const char *traceparent);
-/* A call of a model or a tool begins, and is told where it stands by step_traceparent. */
+/* A call of a model begins, and is told where it stands by step_traceparent. */
 void run_trace_step(struct run *run);
+/* The same of a tool, by the call's own traceparent. */
+void run_trace_call(struct run *run, struct run_call *call);
 void run_trace_thought(struct run *run, const struct model_call *c, int err);
 void run_trace_called(struct run *run, const struct run_call *call, const struct tool_result *r);
 /* The run's span and its log line. */
@@ -174,10 +249,11 @@ void run_emit_piece(struct run *run, enum event_type type, const char *id, const
 void run_show_state(struct run *run, const char *state, int64_t step, bool is_held);
 /* Everything that is known goes to disk in one transaction; run_on_done follows. */
 void run_commit(struct run *run);
-/* Adds a message for the next transaction and to the conversation. Text is copied into the arena. */
+/* Adds a message for the next transaction and to the conversation. Text is copied into the arena. The place of a tool's
+ * is the caller's to set. */
 struct run_message *run_add_message(struct run *run, enum chat_role role, struct str content);
 void run_write_init(struct run *run);
-/* Writes what is shown and not stored, if no write is under way. */
+/* Writes what is shown and not stored, and results; if a write is under way, behind it. */
 void run_flush(struct run *run);
 /* JSON of {code, message} or null, and of {input_tokens, …}. */
 struct str run_error_json(struct arena *a, const struct error *error);

@@ -21,12 +21,13 @@ struct load {
 	struct deadline again;
 
 	/* Results. */
-	bool is_cancelled;
+	bool is_cancelled, has_ended;
 	bool is_owned; /* by this process */
-	int64_t claim, seq_limit, message_seq, created_at, started_at, steps, commands;
+	int64_t claim, seq_limit, message_seq, created_at, started_at, steps, commands, parked_us, calls_seq;
+	struct list approvals; /* struct run_approval */
 	struct chat_usage usage;
 	char draft_id[ID_SIZE], conversation_id[ID_SIZE], user_id[65], traceparent[TRACEPARENT_SIZE];
-	const char *agent_id, *status, *config;
+	const char *agent_id, *agent_name, *config;
 	struct list messages;   /* struct loaded_message */
 	struct run_call *calls; /* open ones and those of the same answer, if the last answer asks for any */
 	size_t n_calls;
@@ -35,6 +36,7 @@ struct load {
 struct loaded_message {
 	struct chat_message chat; /* first */
 	bool is_own;              /* of this execution */
+	int64_t seq;
 };
 
 static void copy(char *to, size_t size, struct str s)
@@ -44,16 +46,19 @@ static void copy(char *to, size_t size, struct str s)
 
 static int load_execution(struct db_conn *c, struct load *l)
 {
-	_cleanup_(db_done_p) struct db_stmt *st = db_query(
-		c,
-		"select e.claim, e.seq_limit, c.last_seq, e.created_at, e.started_at, e.steps, e.commands, "
-		"e.input_tokens, "
-		"e.output_tokens, e.tokens_estimated, e.draft_id, e.conversation_id, e.user_id, e.agent_id, e.status, "
-		"v.config, e.cancel_at, e.traceparent, e.owner, e.cached_tokens, e.cost_nano from executions e join "
-		"conversations c on c.id = "
-		"e.conversation_id join "
-		"agent_versions v on v.agent_id = e.agent_id and v.version = e.agent_version where e.id = ?",
-		DB_TEXT(l->run->id));
+	_cleanup_(db_done_p) struct db_stmt *st =
+		db_query(c,
+			 "select e.claim, e.seq_limit, c.last_seq, e.created_at, e.started_at, e.steps, e.commands, "
+			 "e.input_tokens, "
+			 "e.output_tokens, e.tokens_estimated, e.draft_id, e.conversation_id, e.user_id, e.agent_id, "
+			 "e.ended_at, "
+			 "v.config, e.cancel_at, e.traceparent, e.owner, e.cached_tokens, e.cost_nano, e.parked_us, "
+			 "e.parked_at, e.agent_name from "
+			 "executions e join "
+			 "conversations c on c.id = "
+			 "e.conversation_id join "
+			 "agent_versions v on v.agent_id = e.agent_id and v.version = e.agent_version where e.id = ?",
+			 DB_TEXT(l->run->id));
 	int r = db_step(c, st);
 
 	if (r <= 0)
@@ -74,11 +79,15 @@ static int load_execution(struct db_conn *c, struct load *l)
 	copy(l->conversation_id, sizeof(l->conversation_id), db_col_str(st, 11));
 	copy(l->user_id, sizeof(l->user_id), db_col_str(st, 12));
 	l->agent_id = db_col_dup(st, 13, l->arena);
-	l->status = db_col_dup(st, 14, l->arena);
+	l->has_ended = !db_col_is_null(st, 14);
 	l->config = db_col_dup(st, 15, l->arena);
 	l->is_cancelled = !db_col_is_null(st, 16);
 	copy(l->traceparent, sizeof(l->traceparent), db_col_str(st, 17));
 	l->is_owned = str_is(db_col_str(st, 18), runner_owner(l->run->agent->runner));
+	l->parked_us = db_col_int(st, 21);
+	if (!db_col_is_null(st, 22))
+		l->parked_us += MAX(clock_now_us() - db_col_int(st, 22), 0);
+	l->agent_name = db_col_dup(st, 23, l->arena);
 	return 0;
 }
 
@@ -117,6 +126,7 @@ static size_t load_message(struct load *l, struct db_stmt *st)
 	m->chat.call_id = db_col_dup(st, 3, l->arena);
 	m->is_own = str_is(db_col_str(st, 4), l->run->id);
 	m->chat.opaque = db_col_dup(st, 6, l->arena);
+	m->seq = db_col_int(st, 5);
 	if (!db_col_is_null(st, 2))
 		parse_calls(l->arena, db_col_dup(st, 2, l->arena), &m->chat);
 	list_prepend(&l->messages, &m->chat.link);
@@ -183,40 +193,22 @@ static bool has_result(const struct list *messages, const struct list *answer, c
 	return false;
 }
 
-static bool is_last_answer(const struct list *messages, const struct list *answer)
+/* The calls of the last own answer are what the run goes on with. */
+static void find_calls(struct load *l)
 {
-	for (const struct list *it = answer->next; it != messages; it = it->next)
-		if (container_of(it, const struct chat_message, link)->role != CHAT_TOOL)
-			return false;
-	return true;
-}
+	struct list *it = l->messages.prev;
 
-/* Providers refuse a conversation with a call that has no result. One of an earlier execution gets a result that says
- * so; those of the last own answer are what the run goes on with. */
-static void settle_calls(struct load *l)
-{
-	struct list *it;
-
-	for (it = l->messages.next; it != &l->messages; it = it->next) {
-		struct loaded_message *m = loaded(it);
-		bool is_open = m->is_own && m->chat.n_calls > 0 && is_last_answer(&l->messages, it);
-		if (is_open) {
-			l->n_calls = m->chat.n_calls;
-			l->calls = arena_alloc(l->arena, l->n_calls * sizeof(*l->calls));
-		}
-		for (size_t i = m->chat.n_calls; i-- > 0;) {
-			bool done = has_result(&l->messages, it, m->chat.calls[i].id);
-			if (is_open) {
-				l->calls[i].spec = m->chat.calls[i];
-				l->calls[i].has_result = done;
-			} else if (!done) {
-				struct loaded_message *r = arena_new_of(l->arena, struct loaded_message);
-				r->chat.role = CHAT_TOOL;
-				r->chat.call_id = m->chat.calls[i].id;
-				r->chat.content = STR("No result of this call was recorded.");
-				list_insert_(it, it->next, &r->chat.link);
-			}
-		}
+	while (it != &l->messages && loaded(it)->chat.role == CHAT_TOOL)
+		it = it->prev;
+	if (it == &l->messages || !loaded(it)->is_own || loaded(it)->chat.n_calls == 0)
+		return;
+	const struct chat_message *m = &loaded(it)->chat;
+	l->calls_seq = loaded(it)->seq;
+	l->n_calls = m->n_calls;
+	l->calls = arena_alloc(l->arena, l->n_calls * sizeof(*l->calls));
+	for (size_t i = 0; i < l->n_calls; i++) {
+		l->calls[i].spec = m->calls[i];
+		l->calls[i].has_result = has_result(&l->messages, it, m->calls[i].id);
 	}
 }
 
@@ -269,14 +261,19 @@ static int load(struct db_conn *c, struct db_job *job)
 	arena_reset(l->arena);
 	l->calls = NULL;
 	l->n_calls = 0;
+	l->calls_seq = 0;
 	r = load_execution(c, l);
 	if (r == 0)
 		r = load_messages(c, l);
 	if (r < 0)
 		return r;
 	drop_headless(l);
-	settle_calls(l);
-	return l->run->is_resumed && has_open_calls(l) ? load_shown(c, l) : 0;
+	find_calls(l);
+	if (l->run->is_resumed && has_open_calls(l))
+		r = load_shown(c, l);
+	if (r == 0 && l->run->is_resumed)
+		r = run_approvals_load(c, l->arena, l->run->id, &l->approvals);
+	return r;
 }
 
 static void take_tools(struct run *run, yyjson_val *names)
@@ -294,6 +291,16 @@ static void take_tools(struct run *run, yyjson_val *names)
 	}
 }
 
+/* One mode for all tools, others for some. */
+static void take_approval_modes(struct run *run, yyjson_val *approval)
+{
+	const char *mode = json_get_str(approval, "default", "never");
+	yyjson_val *tools = json_get_obj(approval, "tools");
+
+	for (size_t i = 0; i < run->n_tools; i++)
+		run->approval_modes[i] = approval_mode_of(json_get_str(tools, run->tools[i]->name, mode));
+}
+
 static void take_config(struct run *run, const char *config)
 {
 	const struct options *o = service_options(run->agent->service);
@@ -309,21 +316,28 @@ static void take_config(struct run *run, const char *config)
 	run->max_seconds = MIN(json_get_int(limits, "max_seconds", 600), option_int(o, "run_max_seconds"));
 	run->max_output_tokens = json_get_int(limits, "max_output_tokens", 4096);
 	take_tools(run, json_get_arr(root, "tools"));
+	take_approval_modes(run, json_get_obj(root, "approval"));
 }
 
 /* The calls of this execution that have been made count for the guard against loops. */
 static void take_messages(struct run *run, struct load *l)
 {
 	struct chat_message *m;
+	const char *why;
 
 	list_splice(&run->messages, &l->messages);
 	list_foreach (m, &run->messages, struct chat_message, link) {
 		for (size_t i = 0; i < m->n_calls && ((struct loaded_message *)m)->is_own; i++)
 			if (has_result(&run->messages, &m->link, m->calls[i].id))
-				run_count_repeats(run, m->calls[i].name, m->calls[i].arguments);
+				loops_call(&run->loops, m->calls[i].name, m->calls[i].arguments, &why);
 	}
 	run->calls = l->calls;
 	run->n_calls = l->n_calls;
+	for (size_t i = 0; i < run->n_calls; i++)
+		run->calls[i].run = run;
+	run->calls_seq = l->calls_seq;
+	/* An answer of before there were reserved places has none. */
+	run->message_seq = MAX(l->message_seq, l->calls_seq + (int64_t)l->n_calls);
 }
 
 static void start_clock(struct run *run)
@@ -332,7 +346,7 @@ static void start_clock(struct run *run)
 
 	if (run->started_at == 0)
 		run->started_at = now;
-	end = run->started_at + run->max_seconds * 1000000;
+	end = run->started_at + run->parked_us + run->max_seconds * 1000000;
 	deadline_set(service_wheel(run->agent->service), &run->time_limit,
 		     end > now ? (uint64_t)(end - now) / 1000 : 0);
 }
@@ -356,9 +370,11 @@ static void take(struct run *run, struct load *l)
 	if (run->is_resumed)
 		run_trace(run, *l->traceparent ? l->traceparent : NULL);
 	run->agent_id = l->agent_id;
-	run->message_seq = l->message_seq;
 	run->created_at = l->created_at;
 	run->started_at = l->started_at;
+	run->parked_us = l->parked_us;
+	run->agent_name = l->agent_name;
+	list_splice(&run->approvals, &l->approvals);
 	run->steps = l->steps;
 	run->commands = l->commands;
 	run->usage = l->usage;
@@ -389,8 +405,7 @@ static void on_again(struct deadline *d)
 
 static bool is_mine(const struct load *l)
 {
-	return l->is_owned && l->claim == l->run->claim &&
-	       (strcmp(l->status, "queued") == 0 || strcmp(l->status, "running") == 0);
+	return l->is_owned && l->claim == l->run->claim && !l->has_ended;
 }
 
 static void on_loaded(struct db_job *job, int result)
@@ -416,6 +431,7 @@ enum run_state run_load(struct run *run)
 
 	l->run = run;
 	l->arena = arena_new();
+	list_init(&l->approvals);
 	l->db.run = load;
 	l->db.done = on_loaded;
 	deadline_init(&l->again, on_again);

@@ -22,7 +22,8 @@ struct run_write {
 	struct db_job db;
 	struct run *run;
 	struct arena *arena;
-	bool is_commit;   /* the flow waits for it */
+	bool is_commit; /* the flow waits for it */
+	bool is_parking;
 	bool is_unsure;   /* whether it was stored at an earlier try */
 	bool is_followed; /* by somebody elsewhere */
 
@@ -31,7 +32,10 @@ struct run_write {
 	uint64_t up_to, seq_limit;
 	struct run_message *messages;
 	size_t n_messages;
-	int64_t first_message_seq, last_message_seq, output_seq;
+	struct run_approval *approvals;
+	size_t n_approvals;
+	bool has_approvals; /* some of this execution are stored */
+	int64_t last_message_seq, output_seq, parked_us, wake_at;
 	const char *status, *state, *owner;
 	const char *model, *provider, *draft_id, *error_code, *error_message;
 	int64_t steps, commands, started_at, ended_at, now;
@@ -54,14 +58,15 @@ static int update_execution(struct db_conn *c, const struct run_write *w)
 			    "model = ?, provider = ?, steps = ?, commands = ?, input_tokens = ?, output_tokens = ?, "
 			    "tokens_estimated = ?, cached_tokens = ?, cost_nano = ?, error_code = ?, error_message = "
 			    "?, seq_limit = ?, last_seq = ?, started_at = ?, "
-			    "ended_at = ? where id = ? and claim = ? and owner = ?",
+			    "ended_at = ?, parked_us = ?, parked_at = null where id = ? and claim = ? and owner = ?",
 			    DB_TEXT(w->status), DB_TEXT(w->state), DB_TEXT(w->owner), DB_TEXT(w->draft_id),
 			    int_or_null(w->output_seq), DB_TEXT(w->model), DB_TEXT(w->provider), DB_INT(w->steps),
 			    DB_INT(w->commands), DB_INT(w->usage.input_tokens), DB_INT(w->usage.output_tokens),
 			    DB_INT(w->usage.estimated), DB_INT(w->usage.cached_tokens), DB_INT(w->usage.cost_nano),
 			    DB_TEXT(w->error_code), DB_TEXT(w->error_message), DB_INT((int64_t)w->seq_limit),
 			    DB_INT((int64_t)w->up_to), int_or_null(w->started_at), int_or_null(w->ended_at),
-			    DB_TEXT(w->run->id), DB_INT(w->run->claim), DB_TEXT(runner_owner(w->run->agent->runner)));
+			    DB_INT(w->parked_us), DB_TEXT(w->run->id), DB_INT(w->run->claim),
+			    DB_TEXT(runner_owner(w->run->agent->runner)));
 
 	if (n != 0)
 		return (int)MIN(n, 0);
@@ -77,13 +82,43 @@ static int insert_messages(struct db_conn *c, const struct run_write *w)
 			c,
 			"insert into messages (conversation_id, seq, id, execution_id, role, content, tool_calls, "
 			"tool_call_id, result, opaque, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			DB_TEXT(w->run->conversation_id), DB_INT(w->first_message_seq + (int64_t)i), DB_TEXT(m->id),
-			DB_TEXT(w->run->id), DB_TEXT(role_names[m->role]), DB_STR(m->content), DB_TEXT(m->tool_calls),
-			DB_TEXT(m->call_id), DB_TEXT(m->result), DB_TEXT(m->opaque), DB_INT(w->now));
+			DB_TEXT(w->run->conversation_id), DB_INT(m->seq), DB_TEXT(m->id), DB_TEXT(w->run->id),
+			DB_TEXT(role_names[m->role]), DB_STR(m->content), DB_TEXT(m->tool_calls), DB_TEXT(m->call_id),
+			DB_TEXT(m->result), DB_TEXT(m->opaque), DB_INT(w->now));
 		if (r < 0)
 			return (int)r;
 	}
 	return 0;
+}
+
+/* Nobody's from now on. What was decided meanwhile, and a wish to stop, make it free at once: whoever brings them locks
+ * the execution first. */
+static int park(struct db_conn *c, const struct run_write *w)
+{
+	if (!w->is_parking)
+		return 0;
+	return (int)MIN(
+		db_exec(c,
+			"update executions set owner = ?, parked_at = ?, lease_until = case when cancel_at is not "
+			"null or exists (select 1 from approvals a where a.execution_id = executions.id and "
+			"a.status <> 'pending' and a.told = 0) then 0 else ? end where id = ?",
+			DB_TEXT(RUNNER_PARKED), DB_INT(w->now), DB_INT(w->wake_at), DB_TEXT(w->run->id)),
+		0);
+}
+
+/* Nobody need decide any more what a run that has ended asked. */
+static int store_approvals(struct db_conn *c, const struct run_write *w)
+{
+	int r = run_approvals_store(c, w->run, w->approvals, w->n_approvals);
+
+	if (r < 0 || !w->ended_at || !w->has_approvals)
+		return r;
+	return (int)MIN(
+		db_exec(c,
+			"update approvals set status = 'cancelled', told = 1 where execution_id = ? and status = "
+			"'pending'",
+			DB_TEXT(w->run->id)),
+		0);
 }
 
 static int update_conversation(struct db_conn *c, const struct run_write *w)
@@ -121,7 +156,11 @@ static int write_all(struct db_conn *c, struct db_job *job)
 	if (r == 0)
 		r = insert_messages(c, w);
 	if (r == 0)
+		r = store_approvals(c, w);
+	if (r == 0)
 		r = update_conversation(c, w);
+	if (r == 0)
+		r = park(c, w);
 	if (r == 0 && w->is_followed)
 		r = bus_tell(c, BUS_EVENTS, w->run->id);
 	return r;
@@ -152,6 +191,13 @@ static void on_written(struct db_job *job, int result)
 	struct run *run = w->run;
 	bool is_commit = w->is_commit, is_lost = result > 0 || result == -EEXIST;
 
+	if (run->state == RUN_ENDED) {
+		/* It was left meanwhile: what was not stored is made again by whoever has it now. */
+		run->write = NULL;
+		arena_free(w->arena);
+		runner_on_ended(run->agent->runner, run);
+		return;
+	}
 	if (result < 0 && !is_lost) {
 		w->is_unsure = w->is_unsure || result == -ECONNRESET;
 		try_again(run, result);
@@ -176,6 +222,8 @@ static void on_written(struct db_job *job, int result)
 		run_drop(run);
 	else if (run->is_commit_waiting)
 		start_write(run, true);
+	else if (run->n_fresh > 0)
+		run_flush(run);
 	else if (run->log.unsaved > 0 && !deadline_is_set(&run->flush_at))
 		deadline_set(service_wheel(run->agent->service), &run->flush_at, 250);
 }
@@ -190,7 +238,7 @@ static const char *state_now(const struct run *run)
 static const char *status_now(const struct run *run)
 {
 	if (!run->ended_at)
-		return "running";
+		return run->is_parking ? "waiting" : "running";
 	return run->stop.status ? run->stop.status : "succeeded";
 }
 
@@ -223,6 +271,11 @@ static void take_facts(struct run_write *w, struct run *run)
 	w->usage = run->usage;
 	w->started_at = run->started_at;
 	w->ended_at = run->ended_at;
+	w->parked_us = run->parked_us;
+	w->is_parking = run->is_parking && w->is_commit;
+	w->wake_at = run_approvals_expire_at(run);
+	w->has_approvals = !list_is_empty(&run->approvals);
+	w->n_approvals = run_approvals_take(run, a, &w->approvals);
 	w->output_seq = run->output_seq;
 }
 
@@ -248,7 +301,6 @@ static void start_write(struct run *run, bool is_commit)
 	w->messages = arena_alloc(a, (run->n_fresh + 1) * sizeof(*w->messages));
 	memcpy(w->messages, run->fresh, run->n_fresh * sizeof(*w->messages));
 	w->last_message_seq = run->message_seq;
-	w->first_message_seq = run->message_seq - (int64_t)run->n_fresh + 1;
 	run->n_fresh = 0;
 	run->write = w;
 	run_log_saving(&run->log);
@@ -290,7 +342,8 @@ struct run_message *run_add_message(struct run *run, enum chat_role role, struct
 
 	*m = (struct run_message){.role = role, .content = arena_str(run->arena, content)};
 	id_new(m->id);
-	run->message_seq++;
+	if (role != CHAT_TOOL)
+		m->seq = ++run->message_seq;
 	chat->role = role;
 	chat->content = m->content;
 	list_append(&run->messages, &chat->link);
@@ -326,7 +379,11 @@ static void take_calls(struct run *run, const struct chat_answer *answer, struct
 	run->calls = arena_alloc(run->arena, (run->n_calls + 1) * sizeof(*run->calls));
 	chat->n_calls = run->n_calls;
 	chat->calls = arena_alloc(run->arena, (run->n_calls + 1) * sizeof(*chat->calls));
+	/* Results come as the calls end, but stand in the order of the calls. */
+	run->calls_seq = run->message_seq;
+	run->message_seq += (int64_t)run->n_calls;
 	for (size_t i = 0; i < run->n_calls; i++) {
+		run->calls[i].run = run;
 		run->calls[i].spec = (struct chat_call){
 			.id = arena_strdup(run->arena, answer->calls[i].id),
 			.name = arena_strdup(run->arena, answer->calls[i].name),
@@ -355,7 +412,7 @@ static void take_answer(struct run *run, bool with_calls)
 	event_data_message_done(&data, m->id, m->content, str_of(m->tool_calls));
 	run_log_add(&run->log,
 		    event_new(EVENT_MESSAGE_DONE, buf_steal(&data, NULL),
-			      xasprintf("{\"message_seq\":%lld}", (long long)run->message_seq)),
+			      xasprintf("{\"message_seq\":%lld}", (long long)m->seq)),
 		    true);
 	id_new(run->draft_id);
 }
@@ -401,6 +458,16 @@ enum run_state run_save(struct run *run)
 	}
 	run_commit(run);
 	return RUN_SAVING;
+}
+
+/* Store that it waits for people and for nothing else; then it is let go. */
+enum run_state run_park(struct run *run)
+{
+	run->is_parking = true;
+	deadline_clear(&run->time_limit);
+	run_show_state(run, "approving", run->steps, true);
+	run_commit(run);
+	return RUN_PARKING;
 }
 
 /* Store that the run ends without an answer. Every call gets a result, so that the conversation can go on. */

@@ -25,6 +25,8 @@ static void note(const char *what)
 	strcat(trace, what);
 }
 
+enum run_state run_park(struct run *run);
+
 enum run_state run_load(struct run *run)
 {
 	note("load");
@@ -37,8 +39,12 @@ enum run_state run_think(struct run *run)
 	return RUN_THINKING;
 }
 
+static bool is_held; /* the open calls wait for a person */
+
 enum run_state run_tool(struct run *run)
 {
+	if (is_held)
+		return run_park(run);
 	note("tool");
 	return RUN_TOOLING;
 }
@@ -53,6 +59,12 @@ enum run_state run_save(struct run *run)
 	return RUN_SAVING;
 }
 
+enum run_state run_park(struct run *run)
+{
+	note("park");
+	return RUN_PARKING;
+}
+
 enum run_state run_fail(struct run *run)
 {
 	note("fail");
@@ -62,6 +74,11 @@ enum run_state run_fail(struct run *run)
 void run_think_cancel(struct run *run)
 {
 	note("cancel-model");
+}
+
+void run_tool_leave(struct run *run)
+{
+	note("leave-calls");
 }
 
 void run_tool_cancel(struct run *run)
@@ -227,6 +244,19 @@ static void a_run_that_is_not_ours_any_more_leaves_without_a_trace(void **state)
 	assert_string_equal(trace, "load think cancel-model end");
 }
 
+static void a_run_whose_calls_wait_for_people_is_let_go(void **state)
+{
+	struct run *run = begin(1, true);
+
+	is_held = true;
+	run_on_done(run, 0);
+	/* It is in the database by then, and ends the run that is woken for it. */
+	run_stop(run, "cancelled", NULL, NULL);
+	run_on_done(run, 0);
+	is_held = false;
+	assert_string_equal(trace, "load park end");
+}
+
 static void make_metrics(void)
 {
 	for (size_t i = 0; i < RUN_STATES; i++)
@@ -244,6 +274,7 @@ int main(void)
 		cmocka_unit_test(a_cancel_while_loading_or_saving_waits_for_it),
 		cmocka_unit_test(a_cancel_of_what_is_answered_already_comes_too_late),
 		cmocka_unit_test(a_failure_of_the_model_is_stored),
+		cmocka_unit_test(a_run_whose_calls_wait_for_people_is_let_go),
 		cmocka_unit_test(a_run_that_is_not_ours_any_more_leaves_without_a_trace),
 	};
 

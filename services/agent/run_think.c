@@ -143,6 +143,7 @@ enum run_state run_think(struct run *run)
 	if (n == 0)
 		return refuse(run, err.code, err.message);
 	run->target = targets[0];
+	run_repair(run->arena, &run->messages);
 	run->steps++;
 	run_show_state(run, "thinking", run->steps, false);
 	run_trace_step(run);

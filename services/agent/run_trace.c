@@ -21,6 +21,13 @@ void run_trace_step(struct run *run)
 	run->step_from = clock_now_us();
 }
 
+void run_trace_call(struct run *run, struct run_call *call)
+{
+	trace_child(&call->trace, &run->trace);
+	trace_write(&call->trace, call->traceparent);
+	call->trace_from = clock_now_us();
+}
+
 void run_trace_thought(struct run *run, const struct model_call *c, int err)
 {
 	struct otlp *otlp = service_otlp(run->agent->service);
@@ -55,24 +62,25 @@ void run_trace_called(struct run *run, const struct run_call *call, const struct
 	struct otlp *otlp = service_otlp(run->agent->service);
 	char name[120];
 
-	if (!otlp_wants(otlp, &run->step_trace))
+	if (!otlp_wants(otlp, &call->trace))
 		return;
 	snprintf(name, sizeof(name), "execute_tool %.100s", call->spec.name);
-	otlp_add(otlp, &(struct span){
-			       .trace = &run->step_trace,
-			       .name = name,
-			       .kind = SPAN_CLIENT,
-			       .start_us = run->step_from,
-			       .end_us = clock_now_us(),
-			       .error = strcmp(r->status, "exited") == 0 ? NULL : r->status,
-			       .attributes = {{"gen_ai.operation.name", "execute_tool"},
-					      {"gen_ai.tool.name", call->spec.name},
-					      {"gen_ai.tool.type", "function"},
-					      {"gen_ai.tool.call.id", call->spec.id},
-					      {"ogent.command.id", r->command_id ? r->command_id : ""},
-					      {"ogent.command.exit_code", NULL, r->exit_code},
-					      {"ogent.execution.id", run->id}},
-		       });
+	otlp_add(otlp,
+		 &(struct span){
+			 .trace = &call->trace,
+			 .name = name,
+			 .kind = SPAN_CLIENT,
+			 .start_us = call->trace_from,
+			 .end_us = clock_now_us(),
+			 .error = strcmp(r->status, "exited") == 0 || strcmp(r->status, "done") == 0 ? NULL : r->status,
+			 .attributes = {{"gen_ai.operation.name", "execute_tool"},
+					{"gen_ai.tool.name", call->spec.name},
+					{"gen_ai.tool.type", "function"},
+					{"gen_ai.tool.call.id", call->spec.id},
+					{"ogent.command.id", r->command_id ? r->command_id : ""},
+					{"ogent.command.exit_code", NULL, r->exit_code},
+					{"ogent.execution.id", run->id}},
+		 });
 }
 
 static const char *status_of(const struct run *run)

@@ -5,6 +5,7 @@
 
 #include "agent/agent.h"
 #include "agent/bus.h"
+#include "agent/handlers.h"
 #include "agent/models/choice.h"
 #include "agent/run.h"
 #include "base/alloc.h"
@@ -19,9 +20,10 @@
 /* What a follower elsewhere renews sooner. */
 #define FOLLOWED_US (10 * 1000000ull)
 
-/* Executions that nobody works on: values are this process and the time. */
-#define FREE                                                                                                      \
-	" owner is not null and (lease_until = 0 or (owner <> ? and not exists (select 1 from agent_processes p " \
+/* Executions that nobody works on: values are the time, this process, and the time. */
+#define FREE                                                                                                       \
+	" owner is not null and (lease_until = 0 or (owner = '" RUNNER_PARKED "' and lease_until <= ?) or (owner " \
+	"<> ? and owner <> '" RUNNER_PARKED "' and not exists (select 1 from agent_processes p "                   \
 	"where p.owner = executions.owner and p.lease_until >= ?)))"
 
 /* An execution that nobody works on. */
@@ -131,7 +133,7 @@ static int look(struct db_conn *c, struct db_job *job)
 	if (n == 0)
 		n = db_get_int(c, &r->n_free,
 			       "select count(*) from (select 1 from executions where" FREE " limit 10000) as waiting",
-			       DB_TEXT(r->owner), DB_INT(now));
+			       DB_INT(now), DB_TEXT(r->owner), DB_INT(now));
 	return MIN(n, 0);
 }
 
@@ -144,7 +146,7 @@ static int find_free(struct db_conn *c, struct runner *r, int64_t now)
 	st = db_query(c,
 		      "select id, conversation_id, user_id, claim from executions where" FREE
 		      " order by id limit ? /*! for update skip locked */",
-		      DB_TEXT(r->owner), DB_INT(now), DB_INT(SWEEP_MAX));
+		      DB_INT(now), DB_TEXT(r->owner), DB_INT(now), DB_INT(SWEEP_MAX));
 	while ((n = db_step(c, st)) > 0) {
 		struct found *f = &r->found[r->n_found++];
 		snprintf(f->id, sizeof(f->id), "%.*s", STR_ARG(db_col_str(st, 0)));
@@ -163,7 +165,7 @@ static int take_one(struct db_conn *c, const struct runner *r, const struct foun
 			    "update executions set owner = ?, lease_until = ?, claim = claim + 1, seq_limit = "
 			    "seq_limit + ? where id = ? and claim = ? and" FREE,
 			    DB_TEXT(r->owner), DB_INT(RUNNER_TAKEN), DB_INT(RUN_LOG_AHEAD), DB_TEXT(f->id),
-			    DB_INT(f->claim), DB_TEXT(r->owner), DB_INT(now));
+			    DB_INT(f->claim), DB_INT(now), DB_TEXT(r->owner), DB_INT(now));
 }
 
 /* What another process has taken in between drops out. */
@@ -252,6 +254,9 @@ void runner_on_ended(struct runner *r, struct run *run)
 	if (!run->is_unlisted)
 		HASH_DEL(r->runs, run);
 	r->n_live--;
+	/* It may have been woken while it was being parked. */
+	if (run->is_parking)
+		runner_wake(r);
 	run_free(run);
 }
 
@@ -323,6 +328,7 @@ static void begin_taken(struct runner *r)
 		if (old)
 			give_up(r, old);
 		begin(r, f->id, f->conversation_id, f->user_id, f->claim + 1);
+		events_wake(r->agent, f->id);
 	}
 	if (r->n_found > 0)
 		log_info("%zu unfinished runs go on", r->n_found);

@@ -17,6 +17,8 @@ struct log_listener;
 #define RUNNER_LEASE_US (5 * 1000000ll)
 /* lease_until of an execution that its owner works on; 0 when it waits for any process. */
 #define RUNNER_TAKEN 1
+/* Owner of an execution that waits for a person: nobody, until lease_until. */
+#define RUNNER_PARKED "parked"
 
 struct runner *runner_new(struct agent *agent);
 void runner_free(struct runner *r);

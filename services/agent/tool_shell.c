@@ -11,8 +11,11 @@
 #include "agent/tools.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/encode.h"
 #include "io/sse.h"
 
+/* What it asks about is what counts as risky, for an agent without a policy of its own. */
+#define RISKY_POLICY "guarded"
 #define CLIP_HEAD 8192
 #define CLIP_TAIL 8192
 #define MAX_EVENT (1024 * 1024)
@@ -58,7 +61,9 @@ struct shell_call {
 	uint64_t seen; /* output before this offset has come */
 	struct clip clip;
 	bool has_ended;
-	char status_text[16], signal_text[32];
+	char status_text[24], signal_text[32];
+	char approval_hash[SHA256_HEX_SIZE]; /* that exec asks a person about; "" = it does not */
+	char *approval_reason;
 	char *message;
 	int exit_code;
 	uint64_t output_bytes;
@@ -100,6 +105,8 @@ static void report(struct shell_call *s)
 	};
 	shell_result_write(&r, &s->clip, &content);
 	r.content = buf_str(&content);
+	r.approval_hash = s->approval_hash;
+	r.approval_reason = s->approval_reason;
 	call->on_done(call, &r);
 }
 
@@ -124,6 +131,7 @@ static void shell_free(struct shell_call *s)
 	arena_free(s->arena);
 	free(s->command_id);
 	free(s->message);
+	free(s->approval_reason);
 	free(s);
 }
 
@@ -265,6 +273,16 @@ static void on_body(struct http_call *c, const char *data, size_t n)
 	}
 }
 
+/* exec has the command's hash and waits for a person's word on it. */
+static void take_approval(struct shell_call *s, yyjson_val *root, const char *detail)
+{
+	snprintf(s->approval_hash, sizeof(s->approval_hash), "%s",
+		 json_get_str(json_get_obj(root, "approval"), "hash", ""));
+	free(s->approval_reason);
+	s->approval_reason = xstrdup(json_get_str(root, "reason", detail));
+	set_end(s, s->approval_hash[0] ? TOOL_ASKS : "error", NULL);
+}
+
 /* The sentence of exec's refusal. Returns whether trying again makes no sense. */
 static bool take_refusal(struct shell_call *s)
 {
@@ -291,7 +309,9 @@ static bool take_refusal(struct shell_call *s)
 				  detail);
 	else if (is_final && !s->message)
 		s->message = xasprintf("The command was refused: %.300s", *detail ? detail : code);
-	if (is_final)
+	if (is_final && strcmp(code, "approval_required") == 0)
+		take_approval(s, root, detail);
+	else if (is_final)
 		set_end(s, "error", NULL);
 	return is_final;
 }
@@ -484,6 +504,8 @@ static struct str write_body(struct shell_call *s, struct tool_call *c, uint64_t
 		json_add_str(doc, root, "target", c->target);
 	if (c->policy && c->policy[0])
 		json_add_str(doc, root, "policy", c->policy);
+	else if (c->is_risky_asked)
+		json_add_str(doc, root, "policy", RISKY_POLICY);
 	yyjson_mut_obj_add_uint(doc, root, "timeout_ms", timeout_ms);
 	return json_text(s->arena, doc);
 }

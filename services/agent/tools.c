@@ -2,6 +2,7 @@
 
 static const struct tool *const tools[] = {
 	&tool_shell,
+	&tool_ask_human,
 };
 
 const struct tool *tool_find(const char *name)

@@ -9,7 +9,7 @@ struct tool_call;
 
 /* How a call ended. The strings belong to the call (or live for ever). */
 struct tool_result {
-	const char *status;     /* exited, signalled, timeout, cancelled, oom, lost or error */
+	const char *status;     /* done, exited, signalled, timeout, cancelled, oom, lost, error, or TOOL_ASKS */
 	int exit_code;          /* -1 = none */
 	const char *signal;     /* "SIGKILL", or NULL */
 	const char *message;    /* why it failed when not by its exit status, or NULL */
@@ -19,7 +19,12 @@ struct tool_result {
 	struct str output;            /* head and tail, for people */
 	struct str tail;              /* the end of an output of which something was left out */
 	struct str content;           /* for the model */
+	const char *approval_hash;    /* with TOOL_ASKS: what must be approved there, and why */
+	const char *approval_reason;
 };
+
+/* The call was not made: the tool's service wants a person's approval first. */
+#define TOOL_ASKS "approval_required"
 
 /* One call under way. Fill the first part; on_done comes exactly once, last, never from inside start. */
 struct tool_call {
@@ -28,6 +33,7 @@ struct tool_call {
 	const char *user_id, *conversation_id;
 	const char *target;     /* where commands run, a name that exec knows */
 	const char *policy;     /* that they must pass besides exec's own, a name that exec knows; "" = none */
+	bool is_risky_asked;    /* a person is asked about what is risky: the tool's service decides what is */
 	const char *key;        /* the same call has the same key, also after a restart */
 	yyjson_val *arguments;  /* an object; lives until on_done */
 	uint64_t max_ms;        /* a run's longest time: a call need not go on longer */
@@ -52,8 +58,14 @@ struct tool {
 	void (*leave)(struct tool_call *c);
 	/* A call that an earlier process may have begun is not wanted any more: stops it, in the background. */
 	void (*abandon)(struct agent *agent, const char *user_id, const char *key);
+	/* Whether a person should see the call first, where an agent's approvals are "risky". NULL = never. */
+	bool (*is_risky)(yyjson_val *arguments);
+	/* The call is a question to a person: his answer is its result, and nothing is started. */
+	bool is_question;
+	uint64_t deadline_ms; /* stopped then; 0 = it has a limit of its own */
 };
 
+extern const struct tool tool_ask_human;
 extern const struct tool tool_shell;
 /* shell_abandon.c */
 void shell_abandon(struct agent *agent, const char *user_id, const char *key);

@@ -18,6 +18,8 @@ const struct permission_seed permission_seeds[] = {
 	{"executions.read_any", "See everybody's executions"},
 	{"executions.cancel", "Stop executions"},
 	{"executions.cancel_any", "Stop everybody's executions"},
+	{"executions.approve", "Decide what one's executions wait for"},
+	{"executions.approve_any", "Decide what everybody's executions wait for"},
 	{"commands.run", "Run commands in the sandbox"},
 	{"commands.run_any", "Type into, signal and stop everybody's commands, change everybody's workspaces"},
 	{"commands.read", "See one's commands and their output"},
@@ -47,7 +49,7 @@ const struct role_seed role_seeds[] = {
 	{"member",
 	 "Works with agents: creates them, talks to them, runs commands",
 	 {"agents.read", "agents.write", "conversations.read", "conversations.use", "executions.read",
-	  "executions.cancel", "commands.run", "commands.read", "channels.read", "models.read", "models.connect"}},
+	  "executions.cancel", "executions.approve", "commands.run", "commands.read", "channels.read", "models.read", "models.connect"}},
 	{"viewer", "Looks on", {"agents.read", "executions.read", "models.read", "conversations.read"}},
 };
 const size_t role_seeds_n = ARRAY_SIZE(role_seeds);

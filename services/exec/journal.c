@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,7 +181,7 @@ static int claim_for(const struct journal *j, const struct spec *spec)
 }
 
 /* The owner of a workspace is its user for good; nobody else, also not another workspace, has that id. */
-static int make_workspace(const struct journal *j, struct spec *spec)
+static int make_or_find_workspace(const struct journal *j, struct spec *spec)
 {
 	struct stat st;
 	int fd, r = 0;
@@ -208,6 +209,17 @@ static int make_workspace(const struct journal *j, struct spec *spec)
 	else
 		spec->uid = st.st_uid;
 	close(fd);
+	return r;
+}
+
+/* Commands that begin side by side in a new workspace must agree on its owner. */
+static int make_workspace(const struct journal *j, struct spec *spec)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+	pthread_mutex_lock(&lock);
+	int r = make_or_find_workspace(j, spec);
+	pthread_mutex_unlock(&lock);
 	return r;
 }
 

@@ -196,13 +196,19 @@ describe('the agent role', { timeout: 300000 }, () => {
     assert.equal((await w.ok('GET', `/api/conversations/${c.id}`)).title, 'My title');
   });
 
-  test('several commands of one answer run one after the other, each once', async () => {
+  test('several commands of one answer run side by side, each once, and their results stand in order', async () => {
     const starts = w.peer.starts;
     const e = await w.run('run: echo a\nrun: echo b\nthen: echo c', { script: INSTANT });
     assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
     assert.deepEqual(e.calls.map((c) => c.output), ['a\n', 'b\n', 'c\n']);
     assert.equal(w.peer.starts, starts + 3);
     assert.equal(e.steps, 3);
+    // Each waits for what the other does: one after the other they would wait for ever.
+    const both = await w.run('run: while [ ! -e /tmp/ogent-core-b ]; do sleep 0.02; done; rm /tmp/ogent-core-b; echo first\nrun: touch /tmp/ogent-core-b; echo second\nrun: exit 3', { script: INSTANT });
+    assert.deepEqual(both.calls.map((c) => [c.output, c.exit_code]), [['first\n', 0], ['second\n', 0], ['', 3]]);
+    const { items } = await w.ok('GET', `/api/conversations/${both.conversation_id}/messages`);
+    assert.deepEqual(items.map((m) => [m.seq, m.role]), [[1, 'user'], [2, 'assistant'], [3, 'tool'], [4, 'tool'], [5, 'tool'], [6, 'assistant']]);
+    assert.deepEqual(items.slice(2, 5).map((m) => m.tool_call_id), items[1].tool_calls.map((c) => c.id));
   });
 
   test('the same Idempotency-Key gives the same execution, another body is refused', async () => {
@@ -270,14 +276,14 @@ describe('the agent role', { timeout: 300000 }, () => {
   });
 
   test('a cancel while a command runs kills it and leaves a conversation that goes on', async () => {
-    const sent = await w.send('run: echo begun; sleep 60\nrun: echo never');
+    const sent = await w.send('run: echo begun; sleep 60\nrun: sleep 60; echo never');
     await w.until(sent.id, (e) => e.type === 'call.output');
     await w.api('POST', `/api/executions/${sent.id}/cancel`);
     const e = await w.ended(sent.id, 4000);
     assert.equal(e.status, 'cancelled');
     assert.deepEqual(e.calls.map((c) => c.status), ['cancelled', 'cancelled']);
     assert.equal(e.calls[0].output, 'begun\n');
-    assert.equal([...w.peer.byId.values()].at(-1).status, 'cancelled');
+    for (const c of [...w.peer.byId.values()].slice(-2)) assert.equal(c.status, 'cancelled');
     assert.equal((await w.run('hello', { conversation: { id: e.conversation_id }, script: INSTANT })).status, 'succeeded');
   });
 

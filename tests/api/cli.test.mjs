@@ -48,6 +48,32 @@ async function start(t) {
 	return p;
 }
 
+describe('approvals', () => {
+	test('list, approve, answer and edit on the command line', async (t) => {
+		const p = await start(t);
+		const token = await p.localToken();
+		const made = await p.api('POST', '/api/agents', { name: 'Careful', tools: ['shell'], approval: { default: 'always' } }, token);
+		assert.equal(made.status, 201, made.text);
+		for (const [decide, output] of [[(id) => ['approve', id], 'right'], [(id) => ['edit', id, 'echo left'], 'left'], [(id) => ['reject', id, 'Not now.'], null]]) {
+			let running;
+			const chat = cli(['chat', '--agent', 'careful', 'run: echo right'], { data: p.data, onStarted: (child, result) => (running = result) });
+			const [, id] = await until(() => running.err.match(/waits for you: ogent approvals \S+ (\S+)\]/));
+			const list = await cli(['approvals'], { data: p.data });
+			assert.match(list.out, new RegExp(`^${id}  call .*echo right`, 'm'));
+			const r = await cli(['approvals', ...decide(id)], { data: p.data });
+			assert.equal(r.code, 0, r.err);
+			const done = await chat;
+			assert.equal(done.code, 0, done.err);
+			if (output) assert.match(done.err, new RegExp(`^${output}$`, 'm'));
+			else assert.match(done.err, /rejected|Not now/);
+			assert.equal((await cli(['approvals', 'reject', id, 'late'], { data: p.data })).code === 0, output === null);
+		}
+		assert.equal((await cli(['approvals'], { data: p.data })).out, '');
+		assert.equal((await cli(['approvals', 'burn', 'x'], { data: p.data })).code, 2);
+		await p.stop();
+	});
+});
+
 describe('config', () => {
 	const file = join(home, 'test.conf');
 	const conf = (text) => writeFileSync(file, text);

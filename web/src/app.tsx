@@ -16,6 +16,7 @@ import { Notice, Spinner, useTitle } from './ui/parts';
 const ChatPage = lazy(() => import('./pages/chat').then((m) => ({ default: m.ChatPage })));
 const AgentsPage = lazy(() => import('./pages/agents').then((m) => ({ default: m.AgentsPage })));
 const AgentPage = lazy(() => import('./pages/agent').then((m) => ({ default: m.AgentPage })));
+const ApprovalsPage = lazy(() => import('./pages/approvals').then((m) => ({ default: m.ApprovalsPage })));
 const HistoryPage = lazy(() => import('./pages/history').then((m) => ({ default: m.HistoryPage })));
 const UsersPage = lazy(() => import('./pages/users').then((m) => ({ default: m.UsersPage })));
 const ContractPage = lazy(() => import('./pages/contract').then((m) => ({ default: m.ContractPage })));
@@ -83,6 +84,7 @@ function Pages(): ReactNode {
 					<Route path="/chat/:id" element={<ChatPage />} />
 					<Route path="/agents" element={<AgentsPage />} />
 					<Route path="/agents/:id" element={<AgentPage />} />
+					<Route path="/approvals" element={<ApprovalsPage />} />
 					<Route path="/history" element={<HistoryPage />} />
 					<Route path="/runs/:id" element={<RunPage />} />
 					<Route path="/users" element={<UsersPage />} />

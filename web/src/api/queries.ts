@@ -100,6 +100,12 @@ export const executionQuery = (id: string) =>
 		staleTime: 0,
 	});
 
+export const approvalsQuery = queryOptions({
+	queryKey: ['approvals'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/approvals', { signal, params: { query: { status: 'pending', limit: 200 } } }))).items,
+	refetchInterval: 10_000,
+});
+
 export const usersQuery = infiniteQueryOptions({
 	queryKey: ['users'],
 	queryFn: ({ pageParam, signal }) => unwrap(api.GET('/api/users', { signal, params: { query: { limit: 50, after: pageParam } } })),

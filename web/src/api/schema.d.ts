@@ -561,6 +561,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What waits for a person, or did
+         * @description One's own; with `executions.approve_any` everybody's.
+         */
+        get: operations["listRunApprovals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/approvals/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** What waits for a person, or did */
+        get: operations["getRunApproval"];
+        put?: never;
+        /**
+         * Decide it, once; the run goes on
+         * @description The same word by the same person again gives the same answer. What exec's policy asks about (`kind` is `command`) needs the permission
+         *     `commands.approve` to be approved. One that exec does not know any more becomes `lapsed` and is asked about again.
+         */
+        post: operations["decideRunApproval"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/executions": {
         parameters: {
             query?: never;
@@ -1738,6 +1782,27 @@ export interface components {
             /** @default 4096 */
             max_output_tokens?: number;
         };
+        /** @enum {string} */
+        ToolName: "shell" | "ask_human";
+        /**
+         * @description Of `shell`, risky is what the policy `guarded` asks about, unless the agent has a policy.
+         * @enum {string}
+         */
+        ApprovalMode: "never" | "risky" | "always";
+        /** @description When a person must see a call first. */
+        AgentApproval: {
+            default: components["schemas"]["ApprovalMode"];
+            /** @description By the tool's name. */
+            tools: {
+                [key: string]: components["schemas"]["ApprovalMode"];
+            };
+        };
+        AgentApprovalInput: {
+            default?: components["schemas"]["ApprovalMode"];
+            tools?: {
+                [key: string]: components["schemas"]["ApprovalMode"];
+            };
+        };
         Agent: {
             /** Format: uuid */
             id: string;
@@ -1751,7 +1816,8 @@ export interface components {
             model: string;
             /** @description Models that are asked in this order when the one before fails. */
             fallback_models: string[];
-            tools: "shell"[];
+            tools: components["schemas"]["ToolName"][];
+            approval: components["schemas"]["AgentApproval"];
             /** @description Where its commands run: a name of `GET /api/targets`. */
             target: string;
             /** @description That its commands must pass besides the one that always applies: a name of `GET /api/policies`. */
@@ -1771,7 +1837,8 @@ export interface components {
             /** @default default */
             model?: string;
             fallback_models?: string[];
-            tools?: "shell"[];
+            tools?: components["schemas"]["ToolName"][];
+            approval?: components["schemas"]["AgentApprovalInput"];
             /** @default local */
             target?: string;
             policy?: string | null;
@@ -1783,7 +1850,8 @@ export interface components {
             instructions?: string;
             model?: string;
             fallback_models?: string[];
-            tools?: "shell"[];
+            tools?: components["schemas"]["ToolName"][];
+            approval?: components["schemas"]["AgentApprovalInput"];
             target?: string;
             policy?: string | null;
             limits?: components["schemas"]["LimitsInput"];
@@ -1796,6 +1864,7 @@ export interface components {
             model: string;
             fallback_models: string[];
             tools: string[];
+            approval: components["schemas"]["AgentApproval"];
             target: string;
             policy: string | null;
             limits: components["schemas"]["Limits"];
@@ -1994,10 +2063,13 @@ export interface components {
             };
             created_at: components["schemas"]["Time"];
         };
+        /**
+         * @description `waiting`: for a person, see `GET /api/approvals`.
+         * @enum {string}
+         */
+        ExecutionStatus: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
         /** @enum {string} */
-        ExecutionStatus: "queued" | "running" | "succeeded" | "failed" | "cancelled";
-        /** @enum {string} */
-        ExecutionState: "loading" | "thinking" | "tooling" | "saving" | "ended";
+        ExecutionState: "loading" | "thinking" | "tooling" | "saving" | "approving" | "ended";
         Usage: {
             input_tokens: number;
             output_tokens: number;
@@ -2046,8 +2118,64 @@ export interface components {
         ExecutionDetail: components["schemas"]["Execution"] & {
             calls: components["schemas"]["Call"][];
         };
+        /**
+         * @description Of a command, or of a call of a tool. `done`: the tool did it; `waiting` for a person; `rejected` by one, or nobody decided.
+         * @enum {string}
+         */
+        CallStatus: "queued" | "running" | "exited" | "signalled" | "timeout" | "cancelled" | "oom" | "lost" | "error" | "done" | "waiting" | "rejected";
         /** @enum {string} */
-        CallStatus: "queued" | "running" | "exited" | "signalled" | "timeout" | "cancelled" | "oom" | "lost" | "error";
+        RunApprovalStatus: "pending" | "approved" | "edited" | "rejected" | "answered" | "lapsed" | "expired" | "cancelled";
+        RunApproval: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            execution_id: string;
+            /** Format: uuid */
+            conversation_id: string;
+            /**
+             * Format: uuid
+             * @description Whose execution it is.
+             */
+            user_id: string;
+            agent_name: string;
+            call_id: string;
+            /**
+             * @description A call that needs leave, a command that exec's policy asks about, a question of the agent.
+             * @enum {string}
+             */
+            kind: "call" | "command" | "question";
+            tool: string;
+            arguments: {
+                [key: string]: unknown;
+            };
+            /** @description What the call comes down to: the command line, the question. */
+            summary: string | null;
+            /** @description Why the policy asks. */
+            reason: string | null;
+            /** @description Of everything that matters; who approves sends it back. */
+            hash: string;
+            status: components["schemas"]["RunApprovalStatus"];
+            decided_by: string | null;
+            decided_at: components["schemas"]["MaybeTime"];
+            decision_arguments: {
+                [key: string]: unknown;
+            } | null;
+            decision_text: string | null;
+            created_at: components["schemas"]["Time"];
+            expires_at: components["schemas"]["Time"];
+        };
+        RunApprovalDecision: {
+            /** @enum {string} */
+            decision: "approve" | "edit" | "reject" | "answer";
+            /** @description Needed to approve. */
+            hash?: string;
+            /** @description With `edit`: what the call is made with instead. */
+            arguments?: {
+                [key: string]: unknown;
+            };
+            /** @description The answer, or what the agent is told with a rejection. */
+            message?: string;
+        };
         Call: {
             id: string;
             name: string;
@@ -2069,6 +2197,8 @@ export interface components {
             ended_at: components["schemas"]["MaybeTime"];
             duration_ms: number | null;
             command_id: string | null;
+            /** @description With `waiting`: what a person is to decide. */
+            approval_id?: string | null;
         };
         /** @description Every event that was shown before the list was asked for. */
         EventList: {
@@ -2079,7 +2209,7 @@ export interface components {
             ended: boolean;
         };
         /** @description `seq` rises strictly within an execution; holes are legal. The text pieces of consecutive events may come as one event. */
-        ExecutionEvent: components["schemas"]["EventStarted"] | components["schemas"]["EventState"] | components["schemas"]["EventTextDelta"] | components["schemas"]["EventTextReset"] | components["schemas"]["EventMessageDone"] | components["schemas"]["EventCallStarted"] | components["schemas"]["EventCallOutput"] | components["schemas"]["EventCallOutputSkipped"] | components["schemas"]["EventCallDone"] | components["schemas"]["EventModelRetry"] | components["schemas"]["EventModelFallback"] | components["schemas"]["EventModelWaiting"] | components["schemas"]["EventModelWarning"] | components["schemas"]["EventContextCompacted"] | components["schemas"]["EventEnded"];
+        ExecutionEvent: components["schemas"]["EventStarted"] | components["schemas"]["EventState"] | components["schemas"]["EventTextDelta"] | components["schemas"]["EventTextReset"] | components["schemas"]["EventMessageDone"] | components["schemas"]["EventCallStarted"] | components["schemas"]["EventCallOutput"] | components["schemas"]["EventCallOutputSkipped"] | components["schemas"]["EventCallDone"] | components["schemas"]["EventModelRetry"] | components["schemas"]["EventModelFallback"] | components["schemas"]["EventModelWaiting"] | components["schemas"]["EventModelWarning"] | components["schemas"]["EventContextCompacted"] | components["schemas"]["EventApprovalRequested"] | components["schemas"]["EventApprovalDecided"] | components["schemas"]["EventEnded"];
         EventBase: {
             seq: number;
             /** Format: uuid */
@@ -2309,6 +2439,50 @@ export interface components {
              * @enum {string}
              */
             type: "context.compacted";
+        };
+        EventApprovalRequested: components["schemas"]["EventBase"] & {
+            /** @constant */
+            type: "approval.requested";
+            data: {
+                approval_id: string;
+                call_id: string;
+                /** @enum {string} */
+                kind: "call" | "command" | "question";
+                tool: string;
+                arguments: {
+                    [key: string]: unknown;
+                };
+                summary: string | null;
+                reason: string | null;
+                hash: string;
+                expires_at: components["schemas"]["Time"];
+            };
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "approval.requested";
+        };
+        EventApprovalDecided: components["schemas"]["EventBase"] & {
+            /** @constant */
+            type: "approval.decided";
+            data: {
+                approval_id: string;
+                call_id: string;
+                status: components["schemas"]["RunApprovalStatus"];
+                decided_by: string | null;
+                arguments: {
+                    [key: string]: unknown;
+                } | null;
+                text: string | null;
+            };
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "approval.decided";
         };
         EventEnded: components["schemas"]["EventBase"] & {
             /** @constant */
@@ -4000,6 +4174,89 @@ export interface operations {
                 };
             };
             /** @description `run_active`: wait for the running execution or cancel it. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listRunApprovals: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+                status?: components["schemas"]["RunApprovalStatus"];
+                execution_id?: string;
+                conversation_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of approvals. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["RunApproval"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getRunApproval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The approval. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunApproval"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    decideRunApproval: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunApprovalDecision"];
+            };
+        };
+        responses: {
+            /** @description Decided. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunApproval"];
+                };
+            };
+            /** @description `approval_decided`, `approval_expired`, `approval_changed` (the hash is another one), `approval_refused`. */
             409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };

@@ -3,6 +3,8 @@ import type { components } from './schema';
 type Schemas = components['schemas'];
 export type Agent = Schemas['Agent'];
 export type AgentInput = Schemas['AgentInput'];
+export type Approval = Schemas['RunApproval'];
+export type ApprovalDecision = Schemas['RunApprovalDecision'];
 export type Call = Schemas['Call'];
 export type CallStatus = Schemas['CallStatus'];
 export type Conversation = Schemas['Conversation'];

@@ -44,6 +44,18 @@ export interface CallItem {
 	signal: number | string | null;
 	durationMs: number | null;
 	message: string | null;
+	approval: PendingApproval | null;
+}
+
+/** What a person is to decide about a call. */
+export interface PendingApproval {
+	id: string;
+	kind: 'call' | 'command' | 'question';
+	arguments: Record<string, unknown>;
+	summary: string | null;
+	reason: string | null;
+	hash: string;
+	expiresAt: string;
 }
 
 export type Item = TextItem | CallItem;
@@ -137,6 +149,7 @@ export function newCall(callId: string, step: number): CallItem {
 		signal: null,
 		durationMs: null,
 		message: null,
+		approval: null,
 	};
 }
 
@@ -251,14 +264,29 @@ function onCallDone(view: RunView, data: Data<'call.done'>): RunView {
 		outputBytes: data.output_bytes,
 		durationMs: data.duration_ms,
 		message: data.message,
+		approval: null,
 	});
+}
+
+function onApprovalRequested(view: RunView, data: Data<'approval.requested'>): RunView {
+	const index = callIndex(view, data.call_id);
+	const old = index < 0 ? newCall(data.call_id, view.step) : (view.items[index] as CallItem);
+	const approval = { id: data.approval_id, kind: data.kind, arguments: data.arguments, summary: data.summary, reason: data.reason, hash: data.hash, expiresAt: data.expires_at };
+	return { ...replaceItem(view, index, { ...old, name: data.tool, status: 'waiting', approval }), status: 'waiting' };
+}
+
+function onApprovalDecided(view: RunView, data: Data<'approval.decided'>): RunView {
+	const index = callIndex(view, data.call_id);
+	const old = view.items[index];
+	if (old?.kind !== 'call' || old.approval?.id !== data.approval_id) return view;
+	return replaceItem(view, index, { ...old, status: 'running', approval: null });
 }
 
 function onEnded(view: RunView, data: Data<'execution.ended'>): RunView {
 	const lost: CallStatus = data.status === 'cancelled' ? 'cancelled' : 'lost';
 	const items = view.items.map((item): Item => {
 		if (item.kind === 'text') return item.done ? item : { ...item, done: true };
-		return item.status === 'running' || item.status === 'queued' ? { ...item, status: lost } : item;
+		return item.status === 'running' || item.status === 'queued' || item.status === 'waiting' ? { ...item, status: lost, approval: null } : item;
 	});
 	return { ...view, items, status: data.status, state: 'ended', error: data.error, usage: data.usage, durationMs: data.duration_ms, retry: null, waiting: false };
 }
@@ -270,7 +298,7 @@ function onEvent(view: RunView, event: ExecutionEvent, tolerant: boolean): RunVi
 		case 'execution.started':
 			return { ...view, status: 'running', input: event.data.input, inputMessageId: event.data.message_id };
 		case 'execution.state':
-			return { ...view, status: isEnded(view.status) ? view.status : 'running', state: event.data.state, step: event.data.step || view.step, retry: null, waiting: false };
+			return { ...view, status: isEnded(view.status) ? view.status : event.data.state === 'approving' ? 'waiting' : 'running', state: event.data.state, step: event.data.step || view.step, retry: null, waiting: false };
 		case 'text.delta':
 			return onDelta(view, event.data, tolerant);
 		case 'text.reset':
@@ -295,6 +323,10 @@ function onEvent(view: RunView, event: ExecutionEvent, tolerant: boolean): RunVi
 			return addNotice(view, event.data.message);
 		case 'context.compacted':
 			return addNotice(view, `What was said before is told to the model in short, from about ${event.data.tokens_before} tokens to ${event.data.tokens_after}. The messages stay.`);
+		case 'approval.requested':
+			return onApprovalRequested(view, event.data);
+		case 'approval.decided':
+			return onApprovalDecided(view, event.data);
 		case 'execution.ended':
 			return onEnded(view, event.data);
 		default:

@@ -12,7 +12,16 @@ import { Confirm } from '../ui/dialog';
 import { Failure, Field, Notice, Spinner, useTitle } from '../ui/parts';
 import { useMay } from './user';
 
-const tools = [{ name: 'shell' as const, label: 'Shell', hint: 'Runs commands in the sandbox. Each conversation has a folder of its own.' }];
+const tools = [
+	{ name: 'shell' as const, label: 'Shell', hint: 'Runs commands in the sandbox. Each conversation has a folder of its own.' },
+	{ name: 'ask_human' as const, label: 'Ask', hint: 'Asks you a question and waits for the answer.' },
+];
+const approvalModes = [
+	{ mode: 'never' as const, label: 'Never, unless the policy for commands asks' },
+	{ mode: 'risky' as const, label: 'When it is risky' },
+	{ mode: 'always' as const, label: 'Always' },
+];
+const defaultApproval = { default: 'never' as const, tools: {} };
 const defaultLimits = { max_steps: 25, max_seconds: 600, max_output_tokens: 4096 };
 
 export function AgentPage(): ReactNode {
@@ -42,7 +51,7 @@ function NewAgent(): ReactNode {
 		<div className="page narrow">
 			<h1>New agent</h1>
 			<AgentForm
-				initial={{ name: '', description: '', instructions: '', model: 'default', tools: ['shell'], target: 'local', limits: defaultLimits }}
+				initial={{ name: '', description: '', instructions: '', model: 'default', tools: ['shell'], approval: defaultApproval, target: 'local', limits: defaultLimits }}
 				action="Create the agent"
 				busy={create.isPending}
 				error={create.error}
@@ -172,7 +181,7 @@ function ExistingAgent({ id }: { id: string }): ReactNode {
 	);
 }
 
-type Values = Required<Pick<AgentInput, 'name' | 'description' | 'instructions' | 'model' | 'tools' | 'target'>> & { limits: typeof defaultLimits };
+type Values = Required<Pick<AgentInput, 'name' | 'description' | 'instructions' | 'model' | 'tools' | 'approval' | 'target'>> & { limits: typeof defaultLimits };
 
 function AgentForm({
 	initial,
@@ -198,6 +207,7 @@ function AgentForm({
 		instructions: initial.instructions,
 		model: initial.model,
 		tools: initial.tools,
+		approval: initial.approval,
 		target: initial.target,
 		limits: initial.limits,
 	}));
@@ -247,6 +257,20 @@ function AgentForm({
 						</label>
 					))}
 				</fieldset>
+				<div className="field">
+					<label htmlFor={`${id}-approval`}>Calls that need your approval</label>
+					<select
+						id={`${id}-approval`}
+						value={values.approval.default ?? 'never'}
+						onChange={(e) => change({ approval: { ...values.approval, default: e.target.value as (typeof approvalModes)[number]['mode'] } })}
+					>
+						{approvalModes.map(({ mode, label }) => (
+							<option key={mode} value={mode}>
+								{label}
+							</option>
+						))}
+					</select>
+				</div>
 				<TargetChoice value={values.target} onChange={(target) => change({ target })} />
 				<fieldset className="group-box">
 					<legend>Limits of one run</legend>

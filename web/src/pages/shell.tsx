@@ -1,10 +1,10 @@
 import { useQuery } from '@tanstack/react-query';
-import { Bot, Braces, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
+import { Bot, Braces, Hand, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
 import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Link, NavLink, useLocation } from 'react-router';
 
 import { messageOf } from '../api/error';
-import { modelsQuery } from '../api/queries';
+import { approvalsQuery, modelsQuery } from '../api/queries';
 import { signOut } from '../api/session';
 import { linkState, reconnectNow, subscribeLink } from '../live/socket';
 import { Dialog } from '../ui/dialog';
@@ -63,6 +63,7 @@ export function Shell({ children }: { children: ReactNode }): ReactNode {
 const sections = [
 	{ to: '/chat', label: 'Chat', Icon: MessageSquare, permission: 'conversations.read' },
 	{ to: '/agents', label: 'Agents', Icon: Bot, permission: 'agents.read' },
+	{ to: '/approvals', label: 'Approvals', Icon: Hand, permission: 'executions.approve' },
 	{ to: '/history', label: 'History', Icon: History, permission: 'executions.read' },
 	{ to: '/users', label: 'Users', Icon: Users, permission: 'users.read' },
 ];
@@ -103,8 +104,20 @@ function Section({ to, label, Icon, permission }: (typeof sections)[number]): Re
 		<li>
 			<NavLink to={to} className={({ isActive }) => (isActive || current ? 'active' : '')}>
 				<Icon aria-hidden size={18} /> {label}
+				{to === '/approvals' && <WaitingCount />}
 			</NavLink>
 		</li>
+	);
+}
+
+/* How many decisions wait. */
+function WaitingCount(): ReactNode {
+	const { data } = useQuery(approvalsQuery);
+	if (!data?.length) return null;
+	return (
+		<span className="count" aria-label={`${data.length} waiting`}>
+			{data.length}
+		</span>
 	);
 }
 

@@ -1,11 +1,12 @@
-import { ArrowDown, Info, LoaderCircle } from 'lucide-react';
-import { memo, useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
+import { ArrowDown, Hand, Info, LoaderCircle } from 'lucide-react';
+import { Fragment, memo, useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
 import { Link } from 'react-router';
 
 import { messageOf } from '../api/error';
 import { isEnded } from '../live/status';
 import { Markdown } from '../markdown/markdown';
 import { CommandCard } from '../ui/command-card';
+import { ApprovalCard } from './approval-card';
 import { CopyButton } from '../ui/copy-button';
 import { formatDuration } from '../ui/format';
 import { Notice, Spinner } from '../ui/parts';
@@ -189,19 +190,22 @@ function Items({ group }: { group: Group }): ReactNode {
 				<Markdown text={item.text} done={item.done} />
 			</div>
 		) : (
-			<CommandCard key={item.callId} call={item} />
+			<Fragment key={item.callId}>
+				<CommandCard call={item} />
+				{item.approval && <ApprovalCard approval={item.approval} tool={item.name} />}
+			</Fragment>
 		),
 	);
 }
 
-const activities = { loading: 'Starting…', thinking: 'Thinking…', tooling: 'Running a command…', saving: 'Saving…', ended: 'Ending…' };
+const activities = { loading: 'Starting…', thinking: 'Thinking…', tooling: 'Running a command…', saving: 'Saving…', approving: 'Waiting for your decision…', ended: 'Ending…' };
 
 function GroupEnd({ group }: { group: Group }): ReactNode {
 	if (!isEnded(group.status))
 		return (
 			<p className="activity">
-				<LoaderCircle aria-hidden size={15} className="spin" />
-				{group.retry ? `${group.retry.reason.replace(/\.?$/, '.')} Attempt ${group.retry.attempt + 1} follows.` : group.status === 'queued' || group.waiting ? 'Waiting for its turn…' : activities[group.state ?? 'thinking']}
+				{group.status === 'waiting' ? <Hand aria-hidden size={15} /> : <LoaderCircle aria-hidden size={15} className="spin" />}
+				{group.retry ? `${group.retry.reason.replace(/\.?$/, '.')} Attempt ${group.retry.attempt + 1} follows.` : group.status === 'queued' || group.waiting ? 'Waiting for its turn…' : group.status === 'waiting' ? activities.approving : activities[group.state ?? 'thinking']}
 			</p>
 		);
 	const answer = group.items.findLast((item) => item.kind === 'text');

@@ -8,7 +8,7 @@ import { Badge } from './parts';
 import { terminalText } from './terminal-text';
 
 const tickMs = 200;
-const toolNames: Record<string, string> = { shell: 'Command' };
+const toolNames: Record<string, string> = { shell: 'Command', ask_human: 'Question' };
 
 function useElapsed(since: string | null, running: boolean): number | null {
 	const [now, setNow] = useState(() => Date.now());
@@ -74,7 +74,7 @@ function Output({ call, running, hasStderr, hasNote }: { call: CallItem; running
 	}, [call.output, running]);
 	if (call.output.length === 0) {
 		if (running) return <p className="command-empty">Waiting for output…</p>;
-		return hasNote ? null : <p className="command-empty">No output.</p>;
+		return hasNote || call.status === 'waiting' ? null : <p className="command-empty">No output.</p>;
 	}
 	const text = call.output.map((piece) => piece.text).join('');
 	return (

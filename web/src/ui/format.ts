@@ -55,6 +55,7 @@ export type Tone = 'neutral' | 'busy' | 'good' | 'warn' | 'bad';
 export const runStatus: Record<ExecutionStatus, { label: string; tone: Tone }> = {
 	queued: { label: 'Queued', tone: 'neutral' },
 	running: { label: 'Running', tone: 'busy' },
+	waiting: { label: 'Waiting', tone: 'warn' },
 	succeeded: { label: 'Succeeded', tone: 'good' },
 	failed: { label: 'Failed', tone: 'bad' },
 	cancelled: { label: 'Stopped', tone: 'warn' },
@@ -76,6 +77,12 @@ export function callStatus(status: CallStatus, exitCode: number | null, signal: 
 			return { label: 'stopped', tone: 'warn' };
 		case 'oom':
 			return { label: 'out of memory', tone: 'bad' };
+		case 'waiting':
+			return { label: 'waits for you', tone: 'warn' };
+		case 'rejected':
+			return { label: 'rejected', tone: 'warn' };
+		case 'done':
+			return { label: 'done', tone: 'good' };
 		case 'lost':
 			return { label: 'lost', tone: 'bad' };
 		default:
