@@ -1,5 +1,7 @@
 #include "io/curl_api.h"
 
+#include <stdlib.h>
+
 #include "base/util.h"
 #include "io/library.h"
 
@@ -19,4 +21,14 @@ const struct curl_api *curl_api_load(void)
 		is_loaded = library_load(names[i], functions, ARRAY_SIZE(functions)) &&
 			    api.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 	return is_loaded ? &api : NULL;
+}
+
+void curl_set_authorities(const struct curl_api *curl, CURL *e)
+{
+	const char *file = getenv("SSL_CERT_FILE"), *dir = getenv("SSL_CERT_DIR");
+
+	if (file && *file)
+		curl->easy_setopt(e, CURLOPT_CAINFO, file);
+	if (dir && *dir)
+		curl->easy_setopt(e, CURLOPT_CAPATH, dir);
 }

@@ -10,6 +10,7 @@
 	X(easy_init)           \
 	X(easy_setopt)         \
 	X(easy_getinfo)        \
+	X(easy_perform)        \
 	X(easy_cleanup)        \
 	X(easy_strerror)       \
 	X(slist_append)        \
@@ -31,3 +32,5 @@ struct curl_api {
 
 /* NULL when the library is not installed or too old. On the loop's thread. */
 const struct curl_api *curl_api_load(void);
+/* A private authority's certificates, by the variables that OpenSSL's own programs read. */
+void curl_set_authorities(const struct curl_api *api, CURL *e);

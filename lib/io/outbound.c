@@ -267,17 +267,6 @@ static void op_set_headers(const struct curl_api *api, struct outbound_op *op)
 	api->easy_setopt(op->easy, CURLOPT_HTTPHEADER, op->headers);
 }
 
-/* A private authority's certificates, by the variables that OpenSSL's own programs read. */
-static void op_set_authorities(const struct curl_api *api, CURL *e)
-{
-	const char *file = getenv("SSL_CERT_FILE"), *dir = getenv("SSL_CERT_DIR");
-
-	if (file && *file)
-		api->easy_setopt(e, CURLOPT_CAINFO, file);
-	if (dir && *dir)
-		api->easy_setopt(e, CURLOPT_CAPATH, dir);
-}
-
 static void op_set_up(struct outbound *o, struct outbound_op *op)
 {
 	const struct outbound_call *c = op->call;
@@ -305,7 +294,7 @@ static void op_set_up(struct outbound *o, struct outbound_op *op)
 		api->easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, c->unix_socket);
 		api->easy_setopt(e, CURLOPT_PROXY, "");
 	}
-	op_set_authorities(api, e);
+	curl_set_authorities(api, e);
 	op_set_method(api, e, c);
 	op_set_headers(api, op);
 }

@@ -19,6 +19,11 @@ void reply_header(struct exchange *x, const char *name, const char *value)
 	http_header_set(&exchange_full(x)->headers, name, value);
 }
 
+void reply_header_add(struct exchange *x, const char *name, const char *value)
+{
+	http_header_add(&exchange_full(x)->headers, name, str_of(value));
+}
+
 void reply_text(struct exchange *x, int status, const char *type, struct str text)
 {
 	struct exchange_full *f = exchange_full(x);

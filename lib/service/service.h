@@ -144,6 +144,8 @@ void reply_page(struct exchange *x, int status, struct str page);
 void reply_empty(struct exchange *x, int status); /* 204 and the like */
 /* A header for the answer to come. */
 void reply_header(struct exchange *x, const char *name, const char *value);
+/* One more of that name (Set-Cookie). */
+void reply_header_add(struct exchange *x, const char *name, const char *value);
 /* RFC 9457: application/problem+json {type, title, status, code, detail, request_id}. `detail` says what to do. */
 void reply_problem(struct exchange *x, int status, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
 /* The same with more members: `members` is a JSON object's text, whose members are added. */

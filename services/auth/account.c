@@ -130,6 +130,14 @@ bool account_may(const struct account *account, const char *permission)
 	return permissions_allow(account->permissions, permission) && (!is_narrow || identity_may(via, permission));
 }
 
+bool account_covers(const struct account *a, const struct account *b)
+{
+	for (const char **p = b->permissions; *p; p++)
+		if (**p != '!' && !account_may(a, *p))
+			return false;
+	return true;
+}
+
 void account_add_names(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, const char *const *names)
 {
 	yyjson_mut_val *arr = yyjson_mut_obj_add_arr(doc, obj, key);
@@ -193,6 +201,12 @@ void actor_refuse(struct exchange *x, enum actor_state state)
 {
 	if (state == ACTOR_FORBIDDEN) {
 		reply_problem(x, 403, "forbidden", "This needs the permission %s.", x->route->permission);
+		return;
+	}
+	if (state == ACTOR_STALE) {
+		reply_problem(
+			x, 403, "reauth_required",
+			"Give your password again (POST /api/auth/reauth), then repeat this within five minutes.");
 		return;
 	}
 	reply_header(x, "WWW-Authenticate", "Bearer error=\"invalid_token\"");

@@ -18,6 +18,8 @@ struct account {
 int account_load(struct db_conn *c, struct arena *a, const char *id, struct account *ret);
 /* Whether his rights, and the token by which he asks, hold a permission or cover a pattern. */
 bool account_may(const struct account *account, const char *permission);
+/* Whether `a` has every right that is given to `b`. */
+bool account_covers(const struct account *a, const struct account *b);
 /* id, name, email, kind, roles and created_at. */
 void account_add_common(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct account *account);
 /* The answer of /api/auth/me, also in a session. */
@@ -26,11 +28,11 @@ void account_add_me(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct accou
 void account_add_names(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, const char *const *names);
 
 /* What a request's token allows right now: it may be ten minutes old, the database is not. */
-enum actor_state { ACTOR_OK, ACTOR_GONE, ACTOR_FORBIDDEN, ACTOR_FORBIDDEN_ROLE, ACTOR_UNKNOWN_ROLE };
+enum actor_state { ACTOR_OK, ACTOR_GONE, ACTOR_FORBIDDEN, ACTOR_FORBIDDEN_ROLE, ACTOR_UNKNOWN_ROLE, ACTOR_STALE };
 /* Inside a job: whether the user of x->who still exists, is not disabled, has the session and the route's permission.
  * Returns an actor_state or -errno. ret may be NULL. */
 int actor_check(struct db_conn *c, struct exchange *x, struct account *ret);
-/* Answers for ACTOR_GONE (401) and ACTOR_FORBIDDEN (403). */
+/* Answers for ACTOR_GONE (401), ACTOR_FORBIDDEN (403) and ACTOR_STALE (403 reauth_required). */
 void actor_refuse(struct exchange *x, enum actor_state state);
 
 /* A display name from outside: trimmed, not blank, at most 100 characters, no control characters. Returns the name in

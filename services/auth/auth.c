@@ -7,6 +7,7 @@
 #include "audit/audit.h"
 #include "feed.h"
 #include "handlers.h"
+#include "mail/outbox.h"
 #include "roles.h"
 #include "start.h"
 
@@ -18,6 +19,11 @@ static const struct throttle_policy pair_policy = {
 	.free = 10, .first_ms = 1000, .max_ms = 60 * 1000, .forget_ms = 24 * 3600 * 1000};
 static const struct throttle_policy address_policy = {
 	.free = 50, .first_ms = 1000, .max_ms = 60 * 1000, .forget_ms = 30 * 60 * 1000};
+/* Mails to one address, and for one client: not failures, but counted the same way. */
+static const struct throttle_policy mail_account_policy = {
+	.free = 5, .first_ms = 60 * 1000, .max_ms = 3600 * 1000, .forget_ms = 3600 * 1000};
+static const struct throttle_policy mail_address_policy = {
+	.free = 30, .first_ms = 1000, .max_ms = 60 * 1000, .forget_ms = 30 * 60 * 1000};
 
 static void configure(struct auth *auth)
 {
@@ -49,6 +55,8 @@ static void open_throttles(struct auth *auth)
 	auth->by_account = throttle_new(&account_policy, 8192);
 	auth->by_pair = throttle_new(&pair_policy, 8192);
 	auth->by_address = throttle_new(&address_policy, 8192);
+	auth->mail_by_account = throttle_new(&mail_account_policy, 4096);
+	auth->mail_by_address = throttle_new(&mail_address_policy, 4096);
 }
 
 static void make_metrics(struct auth *auth)
@@ -84,11 +92,15 @@ static void stop(void *arg)
 
 	hasher_free(auth->hasher);
 	audit_close(auth);
+	outbox_close(auth);
 	db_close(auth->db);
 	audit_free(auth->audit);
+	outbox_free(auth->outbox);
 	throttle_free(auth->by_account);
 	throttle_free(auth->by_pair);
 	throttle_free(auth->by_address);
+	throttle_free(auth->mail_by_account);
+	throttle_free(auth->mail_by_address);
 	free((char *)auth->jwks.p);
 	sodium_memzero(auth, sizeof(*auth));
 }
@@ -105,12 +117,13 @@ int auth_main(const struct options *options)
 
 	configure(&auth);
 	feed_init(&auth);
-	if (start_database(&auth, &err) < 0 || start_seed(&auth, &err) < 0)
+	if (mail_configure(&auth, &err) < 0 || start_database(&auth, &err) < 0 || start_seed(&auth, &err) < 0)
 		fatal("%s", err.message);
 	service_watch_db(auth.service, auth.db);
 	make_metrics(&auth);
 	open_hasher(&auth);
 	open_throttles(&auth);
+	outbox_open(&auth);
 	service_ready_check(auth.service, "database", database_missing, &auth);
 	service_ready_check(auth.service, "signing_key", signing_key_missing, &auth);
 	service_routes(auth.service, auth_routes, auth_routes_n, &auth);

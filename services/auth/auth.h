@@ -6,6 +6,13 @@
 #include "service/service.h"
 #include "throttle.h"
 
+struct outbox;
+
+/* Of the tokens in links (mail/link.h); follows from the refresh tokens' key. */
+struct link_key {
+	uint8_t bytes[32];
+};
+
 struct auth {
 	struct service *service;
 	struct db *db;
@@ -14,14 +21,28 @@ struct auth {
 	struct refresh_key refresh_key; /* and their refresh tokens */
 	struct throttle *by_account, *by_address;
 	struct throttle
-		*by_pair;   /* an address that has signed in to an account before: not held up by others' guesses */
-	struct str jwks;    /* the published key set; owned */
-	char jwks_etag[24]; /* with quotes */
+		*by_pair; /* an address that has signed in to an account before: not held up by others' guesses */
+	struct throttle *mail_by_account, *mail_by_address; /* mails that anybody may ask for */
+	struct str jwks;                                    /* the published key set; owned */
+	char jwks_etag[24];                                 /* with quotes */
 	char secrets_dir[512];
 	int64_t password_min; /* code points */
 	int64_t access_s;     /* life of an access token */
 	int64_t session_idle_us, session_max_us;
 	int64_t refresh_grace_us;
+	struct link_key link_key;
+	struct outbox *outbox;
+	/* mail/configure.c */
+	struct {
+		bool is_on;           /* there is a mail server; otherwise administrators see the links */
+		const char *from;     /* may have a display name */
+		char bare_from[256];  /* only the address */
+		const char *org;      /* "" = no name */
+		char public_url[512]; /* without a slash at its end */
+		int tls;              /* enum smtp_tls */
+		int64_t timeout_ms, retry_ms;
+		int64_t invite_us, verify_us, reset_us; /* lives of links */
+	} mail;
 	bool is_seeded;
 	struct audit *audit; /* audit/audit.c; owned */
 	/* feed.c */

@@ -59,17 +59,22 @@ static const char *cookie_name(const struct client *client)
 	return client->is_https ? "__Host-ogent_session" : "ogent_session";
 }
 
-const char *client_cookie(struct exchange *x, const struct client *client)
+const char *client_named_cookie(struct exchange *x, const char *wanted)
 {
 	struct str rest = header(x, "cookie"), item, name;
 
 	while (rest.p) {
 		item = str_cut(&rest, ';');
 		name = str_trim(str_cut(&item, '='));
-		if (item.p && str_is(name, cookie_name(client)))
+		if (item.p && str_is(name, wanted))
 			return arena_strndup(x->arena, str_trim(item).p, str_trim(item).n);
 	}
 	return NULL;
+}
+
+const char *client_cookie(struct exchange *x, const struct client *client)
+{
+	return client_named_cookie(x, cookie_name(client));
 }
 
 void client_set_cookie(struct exchange *x, const struct client *client, const char *value, int64_t max_age_s)

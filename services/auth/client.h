@@ -18,6 +18,8 @@ struct client {
 void client_read(struct exchange *x, struct client *ret);
 /* The session cookie's value in the arena, or NULL. */
 const char *client_cookie(struct exchange *x, const struct client *client);
+/* That of another cookie. */
+const char *client_named_cookie(struct exchange *x, const char *cookie_name);
 /* value NULL removes the cookie. */
 void client_set_cookie(struct exchange *x, const struct client *client, const char *value, int64_t max_age_s);
 /* Whether a browser says that another site made this request (Sec-Fetch-Site, Origin). */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "handlers.h"
+#include "mail/link.h"
 #include "service/secret_file.h"
 
 #define ALGORITHM "Ed25519"
@@ -21,8 +22,11 @@ int keys_load(struct auth *auth, struct error *err)
 	sodium_memzero(seed, sizeof(seed));
 	sha256(auth->key.public_key, sizeof(auth->key.public_key), hash);
 	hex_encode(hash, 8, auth->key.kid);
-	return secret_file_key(auth->secrets_dir, "auth-refresh.key", auth->refresh_key.bytes,
-			       sizeof(auth->refresh_key.bytes), err);
+	r = secret_file_key(auth->secrets_dir, "auth-refresh.key", auth->refresh_key.bytes,
+			    sizeof(auth->refresh_key.bytes), err);
+	if (r == 0)
+		link_key_derive(&auth->refresh_key, &auth->link_key);
+	return r;
 }
 
 static int record(struct db_conn *c, const struct token_key *key)

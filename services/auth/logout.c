@@ -35,17 +35,6 @@ static void logout_done(struct exchange_job *job)
 	reply_empty(job->x, 204);
 }
 
-/* The session that the cookie stands for, or NULL. */
-static const char *cookie_session(struct exchange *x, const char *cookie)
-{
-	const struct auth *auth = x->self;
-	struct refresh_token token;
-
-	if (refresh_token_parse(&auth->refresh_key, str_of(cookie), &token) < 0)
-		return NULL;
-	return arena_strdup(x->arena, token.session_id);
-}
-
 void auth_logout(struct exchange *x)
 {
 	const struct auth *auth = x->self;
@@ -58,7 +47,7 @@ void auth_logout(struct exchange *x)
 	cookie = client_cookie(x, &l->client);
 	if (cookie && l->client.is_web) {
 		l->by_cookie = true;
-		l->sessions[1] = cookie_session(x, cookie);
+		l->sessions[1] = session_of_cookie(x, &l->client);
 	}
 	if (x->who.user_id && *x->who.session_id)
 		l->sessions[0] = x->who.session_id;

@@ -43,6 +43,10 @@ static const char *const samples[] = {
 	"'s1', 'r1', '{}', '00')",
 
 	"insert into user_permissions (user_id, permission, effect, created_at) values ('u1', 'commands.*', 'deny', 1)",
+	"insert into links (id, kind, user_id, email, email_key, created_at, expires_at) "
+	"values ('l1', 'reset', 'u1', 'Ada@example.org', 'ada@example.org', 1, 2);"
+	"insert into outbox (id, kind, recipient, user_id, link_id, facts, state, attempts, next_at, created_at) "
+	"values ('m1', 'reset', 'Ada@example.org', 'u1', 'l1', '{}', 'waiting', 0, 1, 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

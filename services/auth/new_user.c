@@ -6,6 +6,13 @@
 #include "base/id.h"
 #include "password.h"
 
+static int check_password(const struct auth *auth, const struct buf *password, const char *email_key, struct error *err)
+{
+	const struct password_rules rules = {auth->password_min, email_key, auth->mail.org};
+
+	return password_check(buf_str(password), &rules, err);
+}
+
 static int check(struct exchange *x, struct new_user *ret, struct error *err)
 {
 	const struct auth *auth = x->self;
@@ -22,7 +29,7 @@ static int check(struct exchange *x, struct new_user *ret, struct error *err)
 	ret->email = arena_strndup(x->arena, email.p, email.n);
 	if (password_normalise(str_of(json_get_str(x->body, "password", "")), &ret->password, err) < 0)
 		return -EINVAL;
-	return password_check(buf_str(&ret->password), auth->password_min, ret->email_key, err);
+	return check_password(auth, &ret->password, ret->email_key, err);
 }
 
 static void wipe(void *arg)
@@ -52,18 +59,81 @@ void reply_email_taken(struct exchange *x)
 	reply_problem(x, 409, "email_taken", "Somebody with this e-mail address exists already.");
 }
 
-bool new_user_hash(struct exchange *x, struct new_user *user, struct hash_op *op, void (*done)(struct hash_op *op))
+bool new_password_read(struct exchange *x, const char *field, const char *email_key, struct buf *ret)
+{
+	struct error err = {0};
+
+	arena_defer(x->arena, wipe, ret);
+	if (password_normalise(str_of(json_get_str(x->body, field, "")), ret, &err) == 0 &&
+	    check_password(x->self, ret, email_key, &err) == 0)
+		return true;
+	reply_error(x, 422, &err);
+	return false;
+}
+
+bool new_password_hash(struct exchange *x, struct buf *password, struct hash_op *op, void (*done)(struct hash_op *op))
 {
 	const struct auth *auth = x->self;
 
-	op->password = user->password;
-	op->is_check = false;
-	op->done = done;
-	user->password = BUF_INIT;
+	*op = (struct hash_op){.password = *password, .done = done};
+	*password = BUF_INIT;
 	if (hasher_start(auth->hasher, op) == 0)
 		return true;
 	reply_hash_busy(x);
 	return false;
+}
+
+bool new_user_hash(struct exchange *x, struct new_user *user, struct hash_op *op, void (*done)(struct hash_op *op))
+{
+	return new_password_hash(x, &user->password, op, done);
+}
+
+int user_password_set(struct db_conn *c, const char *user_id, const char *password_hash)
+{
+	int64_t now = clock_now_us();
+
+	return (int)db_exec(
+		c,
+		"update users set password_hash = ?, password_changed_at = ?, failed_logins = 0, updated_at = ? "
+		"where id = ?",
+		DB_TEXT(password_hash), DB_INT(now), DB_INT(now), DB_TEXT(user_id));
+}
+
+int user_email_verified(struct db_conn *c, const char *user_id)
+{
+	int64_t now = clock_now_us();
+
+	return (int)MIN(db_exec(c, "update users set email_verified_at = ?, updated_at = ? where id = ?", DB_INT(now),
+				DB_INT(now), DB_TEXT(user_id)),
+			0);
+}
+
+bool mail_allow(struct exchange *x, const struct client *client, const char *email_key)
+{
+	const struct auth *auth = x->self;
+	uint64_t now = clock_mono_us() / 1000, wait;
+	struct str address = str_of(client->address), email = str_of(email_key);
+
+	wait = throttle_begin(auth->mail_by_address, address, now);
+	if (wait > 0) {
+		reply_header(x, "Retry-After", arena_printf(x->arena, "%u", (unsigned)((wait + 999) / 1000)));
+		reply_problem(x, 429, "too_many_attempts", "Too many mails were asked for; wait and try again.");
+		return false;
+	}
+	throttle_end(auth->mail_by_address, address, THROTTLE_FAILED, now);
+	if (throttle_begin(auth->mail_by_account, email, now) > 0) {
+		reply_header(x, "Cache-Control", "no-store");
+		reply_empty(x, 202);
+		return false;
+	}
+	throttle_end(auth->mail_by_account, email, THROTTLE_FAILED, now);
+	return true;
+}
+
+void reply_invalid_email(struct exchange *x)
+{
+	reply_problem(x, 422, "invalid_email",
+		      "`email` must be an address such as ada@example.org, of at most %d bytes.", EMAIL_MAX);
 }
 
 int user_roles_set(struct db_conn *c, const char *user_id, const char *const *roles)

@@ -73,32 +73,41 @@ static char *fold(struct str s)
 	return (char *)folded;
 }
 
-static bool is_guessable(const char *folded, const char *email_key)
+static bool holds(const char *folded, struct str word)
 {
-	struct str local = email_local_part(email_key);
-
-	return strstr(folded, "ogent") || strstr(folded, email_key) ||
-	       (local.n >= LOCAL_PART_MIN_BYTES && memmem(folded, strlen(folded), local.p, local.n));
+	return word.n >= LOCAL_PART_MIN_BYTES && memmem(folded, strlen(folded), word.p, word.n);
 }
 
-int password_check(struct str password, int64_t min, const char *email_key, struct error *err)
+static bool is_guessable(const char *folded, const struct password_rules *rules)
+{
+	char *org = fold(str_of(rules->org));
+	bool ret = strstr(folded, "ogent") || strstr(folded, rules->email_key) ||
+		   holds(folded, email_local_part(rules->email_key)) || (org && holds(folded, str_trim(str_of(org))));
+
+	free(org);
+	return ret;
+}
+
+int password_check(struct str password, const struct password_rules *rules, struct error *err)
 {
 	char *folded;
 	bool guessable;
 
-	if (count_code_points(password) < min)
+	if (count_code_points(password) < rules->min)
 		return error_set(err, "password_too_short",
 				 "The password must have at least %" PRId64
 				 " characters; a sentence of several words is a good one.",
-				 min);
+				 rules->min);
 	folded = fold(password);
-	guessable = !folded || is_guessable(folded, email_key);
+	guessable = !folded || is_guessable(folded, rules);
 	if (folded)
 		sodium_memzero(folded, strlen(folded));
 	free(folded);
 	if (guessable)
-		return error_set(err, "password_guessable",
-				 "The password must not contain the name in the e-mail address or \"ogent\".");
+		return error_set(
+			err, "password_guessable",
+			"The password must not contain the name in the e-mail address, \"ogent\" or the name of "
+			"the organisation.");
 	return 0;
 }
 

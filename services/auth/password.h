@@ -11,8 +11,14 @@
 /* Brings a password into its normal form and appends it to `ret`. Returns 0, or -EINVAL with err: bad UTF-8, NUL,
  * control or unassigned characters, too long. The caller wipes `ret` with password_wipe. */
 int password_normalise(struct str given, struct buf *ret, struct error *err);
-/* Whether a new password (normal form) may be chosen. min: in code points. email_key: canonical. Returns 0, or -EINVAL
- * with err: "password_too_short" or "password_guessable". */
-int password_check(struct str password, int64_t min, const char *email_key, struct error *err);
+/* Whose a new password is, and how long it must be. */
+struct password_rules {
+	int64_t min;           /* code points */
+	const char *email_key; /* canonical */
+	const char *org;       /* the organisation's name; "" = none */
+};
+/* Whether a new password (normal form) may be chosen. Returns 0, or -EINVAL with err: "password_too_short" or
+ * "password_guessable". */
+int password_check(struct str password, const struct password_rules *rules, struct error *err);
 /* Clears and frees. */
 void password_wipe(struct buf *password);

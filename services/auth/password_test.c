@@ -20,7 +20,7 @@ static const char *judge(struct str password)
 
 	err = (struct error){0};
 	if (password_normalise(password, &normal, &err) == 0)
-		password_check(buf_str(&normal), MIN_CHARS, EMAIL, &err);
+		password_check(buf_str(&normal), &(struct password_rules){MIN_CHARS, EMAIL, ""}, &err);
 	password_wipe(&normal);
 	return err.code;
 }

@@ -1,16 +1,10 @@
-/* POST /api/auth/register: signing up, when an administrator has opened it. */
+/* POST /api/auth/register: signing up, when an administrator has opened it. Every address gets the same answer at the
+ * same cost: what is filled in waits as a link, and whether the address is free is found out off this way
+ * (mail/resolve.c). The user is made when the link is opened (verify.c). */
 #include "handlers.h"
+#include "mail/outbox.h"
 #include "new_user.h"
-#include "sessions.h"
 #include "settings.h"
-#include "setup.h"
-
-#include <errno.h>
-
-/* The role of somebody who signed up. */
-#define FIRST_ROLE "member"
-
-enum sign_up_outcome { SIGN_UP_DONE, SIGN_UP_CLOSED };
 
 struct sign_up {
 	struct exchange_job job;
@@ -18,46 +12,49 @@ struct sign_up {
 	struct exchange *x; /* held while the hash is made */
 	struct client client;
 	struct new_user user;
-	enum sign_up_outcome outcome;
-	struct session_grant grant;
+	bool is_open;
 };
 
 static void reply_closed(struct exchange *x)
 {
-	reply_problem(x, 403, "registration_closed", "Sign-up is closed; ask an administrator for an account.");
+	reply_problem(x, 403, "registration_closed", "Sign-up is closed; ask an administrator for an invitation.");
 }
 
 static int save_run(struct db_conn *c, struct exchange_job *job)
 {
-	static const char *const roles[] = {FIRST_ROLE, NULL};
 	struct sign_up *s = container_of(job, struct sign_up, job);
-	char id[ID_SIZE];
+	const struct auth *auth = job->x->self;
+	struct link_row link = {
+		.kind = LINK_SIGNUP,
+		.email = s->user.email,
+		.email_key = s->user.email_key,
+		.name = s->user.name,
+		.password_hash = s->hash.made,
+	};
+	struct outbox_mail mail = {.kind = MAIL_SIGNUP, .to = s->user.email, .facts.name = s->user.name};
 	int r = registration_is_open(c);
 
-	if (r <= 0) {
-		s->outcome = SIGN_UP_CLOSED;
+	s->is_open = r == 1;
+	if (r <= 0)
 		return r;
-	}
-	s->outcome = SIGN_UP_DONE;
-	r = new_user_insert(c, &s->user, s->hash.made, roles, id);
-	return r < 0 ? r : session_create(c, job->x->self, job->x->arena, id, &s->client, &s->grant);
+	r = link_add(c, job->x->arena, &link, auth->mail.verify_us);
+	mail.link_id = link.id;
+	return r < 0 ? r : outbox_add(c, job->x->arena, &mail);
 }
 
-static void save_done(struct exchange_job *job, int result)
+static void save_done(struct exchange_job *job)
 {
 	struct sign_up *s = container_of(job, struct sign_up, job);
 
-	if (result == -EEXIST) {
-		reply_email_taken(job->x);
-	} else if (result < 0) {
-		reply_db_failure(job->x, result);
-	} else if (s->outcome == SIGN_UP_CLOSED) {
+	if (!s->is_open) {
 		reply_closed(job->x);
-	} else {
-		log_event(LOG_INFO, "signed up", "event", "register", "user_id", s->grant.account.id, "address",
-			  s->client.address, "request_id", job->x->request_id, NULL);
-		session_reply(job->x, 201, &s->client, &s->grant);
+		return;
 	}
+	log_event(LOG_INFO, "signed up", "event", "register", "address", s->client.address, "request_id",
+		  job->x->request_id, NULL);
+	reply_header(job->x, "Cache-Control", "no-store");
+	reply_empty(job->x, 202);
+	outbox_wake(job->x->self);
 }
 
 static void hash_done(struct hash_op *op)
@@ -69,7 +66,7 @@ static void hash_done(struct hash_op *op)
 	if (op->has_failed) {
 		reply_hash_busy(x);
 	} else {
-		s->job = (struct exchange_job){.x = x, .run = save_run, .done = save_done};
+		s->job = (struct exchange_job){.x = x, .run = save_run, .done_ok = save_done};
 		exchange_write(auth->db, &s->job);
 	}
 	exchange_drop(x);
@@ -80,7 +77,7 @@ static int open_run(struct db_conn *c, struct exchange_job *job)
 	struct sign_up *s = container_of(job, struct sign_up, job);
 	int r = registration_is_open(c);
 
-	s->outcome = r == 1 ? SIGN_UP_DONE : SIGN_UP_CLOSED;
+	s->is_open = r == 1;
 	return MIN(r, 0);
 }
 
@@ -90,13 +87,13 @@ static void open_done(struct exchange_job *job)
 	static const struct json_field fields[] = {NEW_USER_FIELDS};
 	struct sign_up *s = container_of(job, struct sign_up, job);
 
-	if (s->outcome == SIGN_UP_CLOSED) {
+	if (!s->is_open) {
 		reply_closed(s->x);
 		return;
 	}
 	if (!new_user_read(s->x, fields, ARRAY_SIZE(fields), &s->user))
 		return;
-	if (new_user_hash(s->x, &s->user, &s->hash, hash_done))
+	if (mail_allow(s->x, &s->client, s->user.email_key) && new_user_hash(s->x, &s->user, &s->hash, hash_done))
 		exchange_hold(s->x);
 }
 

@@ -10,6 +10,7 @@ struct session_grant {
 	struct account account;
 	struct refresh_token token;
 	int64_t idle_ends_at; /* us */
+	bool is_new;          /* it has just been made: the device is known from now on */
 };
 
 /* Inside a write job: a new session. Returns 0 or -errno. */
@@ -26,6 +27,19 @@ int session_rotate(struct db_conn *c, const struct auth *auth, struct arena *a, 
  * when his rights are raised too (feed_add_user). feed_wake when it is committed. Returns 0 or -errno. */
 int session_revoke(struct db_conn *c, const char *session_id, const char *reason);
 int session_revoke_all(struct db_conn *c, const char *user_id, const char *reason);
+
+/* Inside a write job: ends all of a user's but this one (NULL: all), each told to the services. feed_wake when it is
+ * committed. Returns how many, or -errno. */
+int session_revoke_others(struct db_conn *c, const char *user_id, const char *but, const char *reason);
+
+/* Acts that need a password given a short while ago. */
+#define SESSION_FRESH_US (5 * 60 * INT64_C(1000000))
+/* Inside a job: actor_check, and whether the session's user gave a password or another factor within that time;
+ * ACTOR_STALE if not. The key of this machine's command line is always fresh. */
+int actor_check_fresh(struct db_conn *c, struct exchange *x, struct account *ret);
+
+/* The session that a web client's cookie stands for, or NULL. In the arena. */
+const char *session_of_cookie(struct exchange *x, const struct client *client);
 
 /* Answers with the session as the client wants it: cookie or body. */
 void session_reply(struct exchange *x, int status, const struct client *client, const struct session_grant *grant);

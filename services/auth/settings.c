@@ -5,20 +5,48 @@
 #include "handlers.h"
 #include "setup.h"
 
-int registration_is_open(struct db_conn *c)
+static const char *const registration_names[] = {"closed", "invite", "open"};
+
+const char *registration_name(enum registration r)
 {
-	int64_t one;
+	return registration_names[r];
+}
+
+int registration_get(struct db_conn *c)
+{
+	_cleanup_(db_done_p) struct db_stmt *st = NULL;
 	int r = setup_is_needed(c);
 
 	if (r != 0)
-		return r < 0 ? r : 0;
-	return db_get_int(c, &one, "select 1 from settings where name = 'registration' and value = 'open'");
+		return r < 0 ? r : REGISTRATION_CLOSED;
+	st = db_query(c, "select value from settings where name = 'registration'");
+	r = db_step(c, st);
+	if (r <= 0)
+		return r < 0 ? r : REGISTRATION_INVITE;
+	for (size_t i = 0; i < ARRAY_SIZE(registration_names); i++)
+		if (str_is(db_col_str(st, 0), registration_names[i]))
+			return (int)i;
+	return REGISTRATION_CLOSED;
+}
+
+int registration_is_open(struct db_conn *c)
+{
+	int r = registration_get(c);
+
+	return r < 0 ? r : r == REGISTRATION_OPEN;
+}
+
+int invitations_are_open(struct db_conn *c)
+{
+	int r = registration_get(c);
+
+	return r < 0 ? r : r != REGISTRATION_CLOSED;
 }
 
 struct settings_job {
 	struct exchange_job job;
 	const char *registration; /* to be set, or NULL */
-	bool is_open;
+	int now;                  /* enum registration */
 	int actor;
 };
 
@@ -47,9 +75,8 @@ static int settings_run(struct db_conn *c, struct exchange_job *job)
 		r = save(c, "registration", s->registration);
 	if (r < 0)
 		return r;
-	r = registration_is_open(c);
-	s->is_open = r == 1;
-	return MIN(r, 0);
+	s->now = registration_get(c);
+	return MIN(s->now, 0);
 }
 
 static void settings_done(struct exchange_job *job)
@@ -66,7 +93,7 @@ static void settings_done(struct exchange_job *job)
 		log_event(LOG_INFO, "settings changed", "event", "settings", "registration", s->registration, "user_id",
 			  job->x->who.user_id, "request_id", job->x->request_id, NULL);
 	obj = json_new_obj(job->x->arena, &doc);
-	yyjson_mut_obj_add_str(doc, obj, "registration", s->is_open ? "open" : "closed");
+	yyjson_mut_obj_add_str(doc, obj, "registration", registration_name(s->now));
 	reply_json(job->x, 200, doc);
 }
 
@@ -94,11 +121,13 @@ void auth_settings_patch(struct exchange *x)
 
 	if (json_check(x->body, fields, ARRAY_SIZE(fields), &err) == 0) {
 		s->registration = json_get_str(x->body, "registration", "");
-		if (!strcmp(s->registration, "open") || !strcmp(s->registration, "closed")) {
-			exchange_write(auth->db, &s->job);
-			return;
+		for (size_t i = 0; i < ARRAY_SIZE(registration_names); i++) {
+			if (!strcmp(s->registration, registration_names[i])) {
+				exchange_write(auth->db, &s->job);
+				return;
+			}
 		}
-		error_set(&err, "invalid_field", "`registration` must be \"open\" or \"closed\".");
+		error_set(&err, "invalid_field", "`registration` must be \"open\", \"invite\" or \"closed\".");
 	}
 	reply_error(x, 422, &err);
 }

@@ -45,17 +45,18 @@ int setup_token_store(struct db_conn *c, const char *token, int64_t expires_at)
 
 struct setup_state {
 	struct exchange_job job;
-	bool is_needed, is_open;
+	bool is_needed;
+	int registration; /* enum registration */
 };
 
 static int state_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct setup_state *s = (struct setup_state *)job;
-	int needed = setup_is_needed(c), open = registration_is_open(c);
+	int needed = setup_is_needed(c);
 
+	s->registration = registration_get(c);
 	s->is_needed = needed == 1;
-	s->is_open = open == 1;
-	return needed < 0 ? needed : MIN(open, 0);
+	return needed < 0 ? needed : MIN(s->registration, 0);
 }
 
 static void state_done(struct exchange_job *job)
@@ -65,7 +66,7 @@ static void state_done(struct exchange_job *job)
 	yyjson_mut_val *obj = json_new_obj(job->x->arena, &doc);
 
 	yyjson_mut_obj_add_bool(doc, obj, "needed", s->is_needed);
-	yyjson_mut_obj_add_str(doc, obj, "registration", s->is_open ? "open" : "closed");
+	yyjson_mut_obj_add_str(doc, obj, "registration", registration_name(s->registration));
 	reply_json(job->x, 200, doc);
 }
 

@@ -10,8 +10,8 @@
 #include "base/clock.h"
 #include "keys.h"
 #include "local.h"
-#include "service/secret_file.h"
 #include "seed.h"
+#include "service/secret_file.h"
 #include "setup.h"
 
 #define READERS 2
@@ -23,6 +23,7 @@ const struct migration auth_migrations[] = {
 	{"revocations", sql_004_revocations},
 	{"audit", sql_020_audit},
 	{"direct_permissions", sql_021_direct_permissions},
+	{"mail", sql_010_mail},
 };
 const size_t auth_migrations_n = ARRAY_SIZE(auth_migrations);
 

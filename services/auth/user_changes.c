@@ -117,6 +117,10 @@ static int delete_rows(struct db_conn *c, const char *id)
 	if (r >= 0)
 		r = db_exec(c, "delete from sessions where user_id = ?", DB_TEXT(id));
 	if (r >= 0)
+		r = db_exec(c, "delete from links where user_id = ?", DB_TEXT(id));
+	if (r >= 0)
+		r = db_exec(c, "delete from outbox where user_id = ?", DB_TEXT(id));
+	if (r >= 0)
 		r = db_exec(c, "delete from api_keys where user_id = ?", DB_TEXT(id));
 	if (r >= 0)
 		r = db_exec(c, "delete from user_permissions where user_id = ?", DB_TEXT(id));
