@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "data/driver.h"
@@ -360,6 +361,38 @@ static void statements_are_kept_and_can_be_nested(void **state)
 	assert_string_equal(db_url_dialect(f->db), "sqlite");
 }
 
+/* The program again, as another process. */
+static int look(const char *path)
+{
+	sqlite3 *db;
+
+	return sqlite3_open(path, &db) == SQLITE_OK &&
+			       sqlite3_exec(db, "select count(*) from sqlite_master", NULL, NULL, NULL) == SQLITE_OK &&
+			       sqlite3_close(db) == SQLITE_OK
+		       ? 0
+		       : 1;
+}
+
+/* It takes itself for the last one, and removes the -wal file, when our locks are gone. */
+static void another_process_that_looks_in_takes_nothing_away(void **state)
+{
+	struct fixture *f = *state;
+	char wal[128];
+	pid_t child;
+	int status;
+
+	value(f, "select count(*) from sqlite_master"); /* every connection is open */
+	child = fork();
+	if (child == 0) {
+		execl("/proc/self/exe", "db_test", "look", f->path, NULL);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	snprintf(wal, sizeof(wal), "%s-wal", f->path);
+	assert_int_equal(access(wal, F_OK), 0);
+}
+
 static void a_reader_cannot_write(void **state)
 {
 	struct fixture *f = *state;
@@ -490,8 +523,11 @@ static void a_migration_that_fails_leaves_the_database_as_it_was(void **state)
 #define PLAIN(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
 #define WITH_TABLE(t) cmocka_unit_test_setup_teardown(t, make_table, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
+	if (argc == 3 && !strcmp(argv[1], "look"))
+		return look(argv[2]);
+
 	const struct CMUnitTest tests[] = {
 		WITH_TABLE(waiting_jobs_share_one_commit_and_end_in_order),
 		WITH_TABLE(a_job_that_fails_leaves_no_trace_and_the_others_stay),
@@ -501,6 +537,7 @@ int main(void)
 		WITH_TABLE(a_database_locked_by_another_process_is_busy),
 		PLAIN(bound_values_arrive_exact),
 		PLAIN(statements_are_kept_and_can_be_nested),
+		WITH_TABLE(another_process_that_looks_in_takes_nothing_away),
 		WITH_TABLE(a_reader_cannot_write),
 		PLAIN(only_the_owner_may_read_the_files),
 		WITH_TABLE(closing_waits_for_what_was_submitted),

@@ -75,7 +75,9 @@ static const char *path_of(const char *url)
 	return strncmp(path, "//", 2) == 0 ? path + 2 : path;
 }
 
-/* SQLite would make the file readable for all; its -wal and -shm files take their mode from it. */
+/* SQLite would make the file readable for all; its -wal and -shm files take their mode from it. A file that is there is
+ * not opened here: closing it would drop the locks of this process's other connections (POSIX), and whoever looks into
+ * the database then with SQLite's own tools takes himself for the last one and removes the -wal file under us. */
 static int make_file(const char *path, struct error *err)
 {
 	char folder[4096];
@@ -84,15 +86,18 @@ static int make_file(const char *path, struct error *err)
 		return error_set(err, "db_url", "the database address sqlite:%s must name an absolute path", path);
 	snprintf(folder, sizeof(folder), "%s", path);
 	mkdir(dirname(folder), 0700);
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		int saved = errno;
-		error_set(err, "db_open", "the database file %s cannot be opened: %s", path, strerror(saved));
-		return -saved;
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0) {
+		close(fd);
+		return 0;
 	}
-	fchmod(fd, 0600);
-	close(fd);
-	return 0;
+	if (errno == EEXIST) {
+		chmod(path, 0600); /* the owner may not be us: then opening it tells */
+		return 0;
+	}
+	int saved = errno;
+	error_set(err, "db_open", "the database file %s cannot be opened: %s", path, strerror(saved));
+	return -saved;
 }
 
 static int configure(struct db_conn *c, bool for_writing)

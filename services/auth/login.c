@@ -158,8 +158,11 @@ static int tell_user(struct db_conn *c, struct login *l)
 static int save_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct login *l = container_of(job, struct login, job);
-	int64_t r;
+	int64_t r = db_get_int(c, &l->failures, "select failed_logins from users where id = ?" DB_FOR_UPDATE,
+			       DB_TEXT(l->user_id));
 
+	if (r < 0)
+		return (int)r;
 	/* Only while the password that was checked is still the one. */
 	r = db_exec(c,
 		    "update users set password_hash = ?, last_login_at = ?, failed_logins = 0 "

@@ -38,7 +38,7 @@ int session_create(struct db_conn *c, const struct auth *auth, struct arena *a, 
 		    DB_TEXT(client->is_oauth ? SESSION_OAUTH
 			    : client->is_web ? "web"
 					     : "api"),
-		    DB_TEXT(client->address), DB_TEXT(client->user_agent));
+		    DB_TEXT(client->address), DB_TEXT(client->user_agent), DB_INT(client->is_oauth ? 0 : now));
 	if (r >= 0)
 		r = sweep(c, now);
 	if (r < 0)
@@ -95,8 +95,12 @@ int actor_check_fresh(struct db_conn *c, struct exchange *x, struct account *ret
 	int64_t one;
 	int state = actor_check(c, x, ret), r;
 
-	if (state != ACTOR_OK || !x->who.session_id || !*x->who.session_id)
+	if (state != ACTOR_OK)
 		return state;
+	if (x->who.is_scoped || (x->who.client_id && *x->who.client_id))
+		return ACTOR_STALE;
+	if (!x->who.session_id || !*x->who.session_id)
+		return ACTOR_OK;
 	r = db_get_int(c, &one, "select 1 from sessions where id = ? and authenticated_at > ?",
 		       DB_TEXT(x->who.session_id), DB_INT(clock_now_us() - SESSION_FRESH_US));
 	return r < 0 ? r : r == 1 ? ACTOR_OK : ACTOR_STALE;

@@ -90,3 +90,9 @@ export async function authText(data) {
   const tables = (await mysql(url, 'show tables')).split('\n');
   return mysql(url, tables.map((t) => `select * from ${t}`).join(';'));
 }
+
+// Changes what auth has stored, while it does not run. Answers of a select are text, columns separated by tabs or "|".
+export async function authSql(data, sql) {
+  if (authUrls.has(data)) return mysql(`${mysqlServer.replace(/\/*$/, '')}/${mysqlName(data)}`, sql);
+  return (await promisify(execFile)('sqlite3', ['-cmd', '.timeout 5000', join(data, 'db', 'ogent_auth.db'), sql])).stdout.trimEnd();
+}

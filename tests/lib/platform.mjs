@@ -18,7 +18,7 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { agentDatabase, authDatabase, authText } from './databases.mjs';
+import { agentDatabase, authDatabase, authSql, authText } from './databases.mjs';
 
 export const ogent = resolve(process.env.OGENT_BIN ?? join(import.meta.dirname ?? '.', '../../build/ogent'));
 
@@ -162,6 +162,20 @@ class Running {
   // All that auth has stored, as text.
   stored() {
     return authText(this.data);
+  }
+
+  // As if the user had given his password an hour ago.
+  age(userId) {
+    return authSql(this.data, `update sessions set authenticated_at = authenticated_at - 3600000000 where user_id = '${userId}'`);
+  }
+
+  // As if so many sign-ins had failed in a row; and how many have.
+  fail(userId, n) {
+    return authSql(this.data, `update users set failed_logins = ${n} where id = '${userId}'`);
+  }
+
+  async failures(userId) {
+    return Number(await authSql(this.data, `select failed_logins from users where id = '${userId}'`));
   }
 
   // The token of the owner's command line on this machine.

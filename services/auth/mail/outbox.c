@@ -345,6 +345,8 @@ static void log_outcome(const struct outbox *o)
 /* What a step's end leads to. */
 static void next(struct outbox *o, int err)
 {
+	if (err < 0)
+		log_event(LOG_WARN, "the outbox waits for its database", "why", strerror(-err), NULL);
 	if (err < 0 || atomic_load(&o->is_ending)) {
 		rest(o, FAILED_MS);
 		return;
