@@ -99,7 +99,12 @@ run_leak_test() {
 
 run_tsan() {
 	build_in build-tsan -Db_sanitize=thread -Db_lundef=false
-	meson test -C build-tsan --no-rebuild --suite unit --print-errorlogs --num-processes 2
+	meson test -C build-tsan --no-rebuild --suite unit --print-errorlogs --num-processes 2 || count 0 1 "unit tests under ThreadSanitizer"
+	mkdir -p build-asan
+	OGENT_BIN=$root/build-tsan/ogent
+	run_files tsan api/gateway.test.mjs api/gateway-clients.test.mjs api/gateway-framing.test.mjs api/gateway-upstreams.test.mjs api/limits.test.mjs \
+		api/proxy_protocol.test.mjs api/revocation.test.mjs
+	finish_tests
 }
 
 run_fuzz() {

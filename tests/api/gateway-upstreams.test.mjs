@@ -14,7 +14,7 @@ import { Dnsmasq, hasDnsmasq } from '../lib/dnsmasq.mjs';
 import { Load } from '../lib/load.mjs';
 import { freePort, request, startRole } from '../lib/platform.mjs';
 import { parseMetrics } from '../lib/prometheus.mjs';
-import { UpstreamProcess, UpstreamServer } from '../lib/upstream_server.mjs';
+import { DeafListener, UpstreamProcess, UpstreamServer } from '../lib/upstream_server.mjs';
 
 const VIEWER = { name: 'Vera Viewer', email: 'vera@example.org', password: 'a viewer looks and does not touch' };
 const WAIT_MS = 30000;
@@ -313,9 +313,10 @@ describe('a reload', { timeout: 120000 }, () => {
 });
 
 describe('servers that fail', { timeout: 180000 }, () => {
-  let h, servers, third;
+  let h, servers, third, deaf;
 
   before(async () => {
+    deaf = await DeafListener.start();
     servers = [await UpstreamServer.start({ name: 'a' }), await UpstreamServer.start({ name: 'b' })];
     third = await UpstreamServer.start({ name: 'c' });
     const both = servers.map((s) => `endpoint = ${s.address}`).join('\n');
@@ -328,12 +329,16 @@ describe('servers that fail', { timeout: 180000 }, () => {
         open('weights', `endpoint = ${servers[0].address} weight=1\nendpoint = ${servers[1].address} weight=3`) +
         open('full', `endpoint = ${servers[0].address}\nmax_requests = 3`) +
         open('wait', `endpoint = ${servers[0].address}\nmax_connections = 1\nmax_pending = 1`) +
+        open('deaf', `endpoint = ${deaf.address}\neject_after = 0`, 'connect_timeout = 250ms\nretries = 0') +
+        open('half-deaf', `endpoint = ${deaf.address}\nendpoint = ${servers[0].address}\neject_after = 0\nslow_start = 0s`, 'connect_timeout = 250ms\nretries = 1') +
+        open('warming', `${both}\nhealth_path = /health\nhealth_interval = 100ms\nhealth_rise = 1\nhealth_fall = 1\nslow_start = 10m`) +
+        open('warmed', `${both}\nhealth_path = /health\nhealth_interval = 100ms\nhealth_rise = 1\nhealth_fall = 1\nslow_start = 1s`) +
         open('checked', `${both}\nhealth_path = /health\nhealth_interval = 100ms\nhealth_rise = 2\nhealth_fall = 2\nslow_start = 60s`),
     );
   });
   after(async () => {
     await h?.stop();
-    for (const s of [...(servers ?? []), third]) await s?.stop();
+    for (const s of [...(servers ?? []), third, deaf]) await s?.stop();
   });
   const counts = () => servers.map((s) => s.requests);
   const all = (n, path, options) => Promise.all(Array.from({ length: n }, () => h.call(options?.method ?? 'GET', path, options)));
@@ -399,6 +404,24 @@ describe('servers that fail', { timeout: 180000 }, () => {
     assert.ok((await h.upstream('half')).endpoints.some((e) => e.connect_failures > 0));
   });
 
+  test('that take no connection cost no more than the connect_timeout of the route', async () => {
+    const began = Date.now();
+    const r = await h.call('POST', '/deaf', { body: { a: 1 } });
+    const took = Date.now() - began;
+    assert.equal(r.status, 504, r.text);
+    assert.equal(r.body.code, 'gateway_timeout');
+    assert.ok(took >= 250 && took < 4500, `${took} ms: the usual connect_timeout is 5 s`);
+    assert.equal((await h.upstream('deaf')).endpoints[0].connect_failures, 1);
+  });
+
+  test('that take no connection are replaced by others, for a POST too, since nothing was sent', async () => {
+    const began = Date.now();
+    const answers = await all(20, '/half-deaf', { method: 'POST', body: 'x'.repeat(100) });
+    assert.ok(answers.every((r) => r.status === 200 && r.body.bytes === 100), answers.map((r) => r.status).join(' '));
+    assert.ok(Date.now() - began < 4500);
+    assert.ok((await h.upstream('half-deaf')).endpoints.find((e) => e.address === deaf.address).connect_failures > 0);
+  });
+
   test('share the requests by weight', async () => {
     const before = counts();
     for (let i = 0; i < 200; i++) await h.call('GET', '/weights');
@@ -444,6 +467,26 @@ describe('servers that fail', { timeout: 180000 }, () => {
     await until('the server up', async () => (await h.states('checked'))[address] === 'up');
     const e = (await h.upstream('checked')).endpoints.find((x) => x.address === address);
     assert.ok(e.warmth < 0.9, `warmth ${e.warmth}`);
+  });
+
+  test('that come back get few requests at first, and their whole share after slow_start', async () => {
+    const address = servers[0].address;
+    const shareOf = async (name) => {
+      const before = counts();
+      for (let i = 0; i < 200; i++) assert.equal((await h.call('GET', `/${name}`)).status, 200);
+      return (counts()[0] - before[0]) / 200;
+    };
+    const warmth = async (name) => (await h.upstream(name)).endpoints.find((e) => e.address === address).warmth;
+    servers[0].healthy = false;
+    for (const name of ['warming', 'warmed']) await until('the server down', async () => (await h.states(name))[address] === 'down');
+    servers[0].healthy = true;
+    for (const name of ['warming', 'warmed']) await until('the server up', async () => (await h.states(name))[address] === 'up');
+    const early = await shareOf('warming');
+    assert.ok(early < 0.3, `${early} of the requests in the first seconds of ten minutes, by half the servers`);
+    assert.ok((await warmth('warming')) < 0.5);
+    await until('the server warm', async () => (await warmth('warmed')) === 1);
+    const late = await shareOf('warmed');
+    assert.ok(late > 0.25 && late < 0.75, `${late} of the requests after slow_start`);
   });
 
   test('can be watched', async () => {

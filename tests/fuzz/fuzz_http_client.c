@@ -11,11 +11,9 @@ static void check(bool ok)
 		abort();
 }
 
-static bool on_head(void *owner, int status, const struct http_headers *headers)
+static void see_fields(struct buf *owner, const struct http_headers *headers)
 {
-	check(status == 101 || (status >= 200 && status <= 999));
 	check(headers->n <= HTTP_RESPONSE_MAX_HEADERS);
-	buf_printf(owner, "%d|", status);
 	for (size_t i = 0; i < headers->n; i++) {
 		check(headers->items[i].name.n > 0 && http_value_is_clean(headers->items[i].value));
 		buf_add(owner, headers->items[i].name.p, headers->items[i].name.n);
@@ -23,6 +21,21 @@ static bool on_head(void *owner, int status, const struct http_headers *headers)
 		buf_add(owner, headers->items[i].value.p, headers->items[i].value.n);
 		buf_add_char(owner, '\n');
 	}
+}
+
+static bool on_head(void *owner, int status, const struct http_headers *headers)
+{
+	check(status == 101 || (status >= 200 && status <= 999));
+	buf_printf(owner, "%d|", status);
+	see_fields(owner, headers);
+	return true;
+}
+
+static bool on_interim(void *owner, int status, const struct http_headers *headers)
+{
+	check(status >= 100 && status < 200 && status != 101);
+	buf_printf(owner, "%d|", status);
+	see_fields(owner, headers);
 	return true;
 }
 
@@ -32,7 +45,7 @@ static bool on_body(void *owner, const char *data, size_t n)
 	return true;
 }
 
-static const struct http_response_events events = {.on_head = on_head, .on_body = on_body};
+static const struct http_response_events events = {.on_head = on_head, .on_body = on_body, .on_interim = on_interim};
 
 static int feed(const char *data, size_t n, size_t step, int flags, struct buf *seen, size_t *ret_used)
 {
@@ -52,6 +65,8 @@ static int feed(const char *data, size_t n, size_t step, int flags, struct buf *
 	*ret_used = at;
 	if (result == HTTP_RESPONSE_MORE)
 		result = http_response_eof(&r);
+	if (result == HTTP_RESPONSE_DONE && r.trailers)
+		see_fields(seen, r.trailers);
 	http_response_deinit(&r);
 	return result;
 }

@@ -58,15 +58,29 @@ static void on_body(struct http_request *r, const char *data, size_t n)
 		http_reply_write(r, data, n);
 }
 
+static void check_fields(const struct http_headers *fields)
+{
+	for (size_t i = 0; i < fields->n; i++) {
+		const struct http_header *h = &fields->items[i];
+
+		CHECK(h->name.n > 0 && strlen(h->name.p) == h->name.n && strlen(h->value.p) == h->value.n);
+		CHECK(http_value_is_clean(h->value) && !strpbrk(h->name.p, " \t:"));
+	}
+}
+
 static void on_body_end(struct http_request *r)
 {
 	struct open_request *o = r->owner;
 
 	CHECK(!o->has_ended && n_open == 1);
 	CHECK(r->content_length < 0 || (size_t)r->content_length == o->received);
+	CHECK(!r->trailers || r->content_length < 0);
 	o->has_ended = true;
+	if (r->trailers)
+		check_fields(r->trailers);
+	http_reply_interim(r, 103, r->trailers);
 	if (http_reply_has_started(r))
-		http_reply_end(r);
+		http_reply_end_with(r, r->trailers);
 	else
 		http_reply(r, 200, NULL, NULL, NULL, 0);
 }
@@ -87,13 +101,9 @@ static void check_head(const struct http_request *r)
 	CHECK(r->method > 0 && r->method < HTTP_METHODS);
 	CHECK(r->path.n == strlen(r->path.p) && (r->path.p[0] == '/' || str_is(r->path, "*")));
 	CHECK(!strstr(r->path.p, "/../") && !memchr(r->target.p, '#', r->target.n));
-	for (size_t i = 0; i < r->headers.n; i++) {
-		const struct http_header *h = &r->headers.items[i];
-
-		CHECK(h->name.n > 0 && strlen(h->name.p) == h->name.n && strlen(h->value.p) == h->value.n);
-		CHECK(http_value_is_clean(h->value) && !strpbrk(h->name.p, " \t:"));
-		n_host += str_ieq(h->name, STR("host"));
-	}
+	check_fields(&r->headers);
+	for (size_t i = 0; i < r->headers.n; i++)
+		n_host += str_ieq(r->headers.items[i].name, STR("host"));
 	CHECK(n_host == 1 || (n_host == 0 && r->is_http_1_0));
 }
 

@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import http from 'node:http';
+import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -119,6 +120,31 @@ export class UpstreamProcess {
     this.child.ref();
     this.child.kill('SIGKILL');
     await this.ended;
+    alive.delete(this.child);
+  }
+}
+
+// A listener that takes no connection: its process stands still and its backlog is full, so that the kernel drops whoever comes (as a firewall does).
+export class DeafListener {
+  static async start() {
+    const s = new DeafListener();
+    const code = "const s = require('net').createServer((c) => c.on('error', () => {}).resume()); s.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => console.log(s.address().port));";
+    s.child = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
+    alive.add(s.child);
+    s.port = Number(await new Promise((done) => s.child.stdout.once('data', (d) => done(String(d)))));
+    s.address = `127.0.0.1:${s.port}`;
+    s.child.kill('SIGSTOP');
+    // More than the backlog holds; the kernel accepts what it holds at once.
+    s.sockets = Array.from({ length: 8 }, () => net.connect(s.port, '127.0.0.1').on('error', () => {}));
+    await Promise.race(s.sockets.map((x) => new Promise((done) => x.once('connect', done))));
+    return s;
+  }
+
+  async stop() {
+    for (const x of this.sockets) x.destroy();
+    const ended = new Promise((done) => this.child.once('close', done));
+    this.child.kill('SIGKILL');
+    await ended;
     alive.delete(this.child);
   }
 }
