@@ -9,7 +9,7 @@ struct permission_seed {
 };
 struct role_seed {
 	const char *name, *description;
-	const char *permissions[12]; /* names and patterns, NULL at the end */
+	const char *permissions[24]; /* names and patterns, NULL at the end */
 };
 extern const struct permission_seed permission_seeds[];
 extern const size_t permission_seeds_n;
