@@ -19,6 +19,7 @@
 #define EXEC_FD 3
 #define FILL_AFTER_MS 3
 #define LOST_US 10000000
+#define SPARE_MS 60000
 
 /* ---- In the spawner ---- */
 
@@ -52,10 +53,28 @@ static void settle(int fd)
 	prctl(PR_SET_NAME, "ogent-spawner", 0, 0, 0);
 }
 
+/* What is made when the command that was asked for last has had its start. */
+struct filling {
+	unsigned wanted; /* supervisors that wait with a sandbox */
+	bool wants_spare;
+	uint64_t at_us;
+	int spare; /* to the supervisor that waits without one, so that no command waits for its fork; -1 = none */
+	uint64_t spare_until_us;
+};
+
 static void start_supervisor(const struct sandbox_host *host, const char *exec_dir, const struct spawn_request *req,
-			     int control)
+			     int control, struct filling *f)
 {
-	pid_t pid = fork();
+	bool is_taken = f->spare >= 0 && spawn_send(f->spare, req, sizeof(*req), control) == 0;
+	pid_t pid;
+
+	if (f->spare >= 0)
+		close(f->spare);
+	f->spare = -1;
+	f->wants_spare = true;
+	if (is_taken)
+		return;
+	pid = fork();
 
 	if (pid == 0)
 		command_supervise(host, exec_dir, req->id, control);
@@ -66,30 +85,53 @@ static void start_supervisor(const struct sandbox_host *host, const char *exec_d
 	}
 }
 
-/* Those that wait are made when the command that took the last one has had its start. */
-struct filling {
-	unsigned wanted;
-	uint64_t at_us;
-};
+static void make_spare(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
+		       struct filling *f)
+{
+	int pair[2];
+
+	f->wants_spare = false;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return;
+	if (fork() == 0)
+		command_supervise_spare(host, exec_dir, frame, pair[1]);
+	close(pair[1]);
+	f->spare = pair[0];
+	f->spare_until_us = clock_mono_us() + SPARE_MS * 1000ull;
+}
 
 static void fill(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
 		 struct filling *f)
 {
-	if (!f->wanted || clock_mono_us() < f->at_us)
+	uint64_t now = clock_mono_us();
+
+	if (f->spare >= 0 && now >= f->spare_until_us) {
+		close(f->spare);
+		f->spare = -1;
+	}
+	if (now < f->at_us)
+		return;
+	if (f->wants_spare && f->spare < 0)
+		make_spare(host, exec_dir, frame, f);
+	if (!f->wanted)
 		return;
 	f->wanted--;
-	f->at_us = clock_mono_us();
+	f->at_us = now;
 	if (fork() == 0)
 		command_supervise_ahead(host, exec_dir, frame, EXEC_FD);
 }
 
 static int milliseconds(const struct filling *f)
 {
-	uint64_t now = clock_mono_us();
+	uint64_t now = clock_mono_us(), at = UINT64_MAX;
 
-	if (!f->wanted)
+	if (f->wanted || f->wants_spare)
+		at = f->at_us;
+	else if (f->spare >= 0)
+		at = f->spare_until_us;
+	if (at == UINT64_MAX)
 		return -1;
-	return now >= f->at_us ? 0 : (int)((f->at_us - now + 999) / 1000);
+	return now >= at ? 0 : (int)((at - now + 999) / 1000);
 }
 
 /* Returns false when exec is gone. */
@@ -104,13 +146,14 @@ static bool serve(const struct sandbox_host *host, const char *exec_dir, struct 
 	if (n == 0)
 		return false;
 	req.id[sizeof(req.id) - 1] = 0;
+	if (!f->wanted && !f->wants_spare)
+		f->at_us = clock_mono_us() + FILL_AFTER_MS * 1000;
 	if (control < 0) {
 		f->wanted++;
-		f->at_us = MAX(f->at_us, clock_mono_us() + FILL_AFTER_MS * 1000);
 		return true;
 	}
 	if (n == sizeof(req))
-		start_supervisor(host, exec_dir, &req, control);
+		start_supervisor(host, exec_dir, &req, control, f);
 	close(control);
 	return true;
 }
@@ -118,7 +161,7 @@ static bool serve(const struct sandbox_host *host, const char *exec_dir, struct 
 static NORETURN void spawner_main(const char *exec_dir, const struct sandbox_frame *frame)
 {
 	static struct sandbox_host host;
-	struct filling filling = {0};
+	struct filling filling = {.spare = -1};
 	struct pollfd p = {.fd = EXEC_FD, .events = POLLIN};
 
 	signal(SIGCHLD, SIG_DFL); /* the probe reaps its own */

@@ -2,7 +2,9 @@
  * starting a command never copies a big process, and no thread's lock is in the copy. It ends when exec does.
  *
  * The pool: supervisors with a sandbox made ahead, which wait for one command each. They are made when a command is
- * asked for, so that there are none while nobody uses them, and offer themselves to exec, which asks them directly. */
+ * asked for, so that there are none while nobody uses them, and offer themselves to exec, which asks them directly. For
+ * commands that find none there, the spawner has a spare supervisor without a sandbox, made at the same time, so that
+ * they do not wait for its fork. */
 #pragma once
 
 #include "sandbox/sandbox.h"

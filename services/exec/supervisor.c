@@ -532,18 +532,61 @@ static NORETURN void leave_pool(struct attendant *a)
 	_exit(0);
 }
 
+static struct sandbox_frame own_frame(struct supervisor *s, const struct sandbox_frame *frame)
+{
+	struct sandbox_frame own = *frame;
+
+	own.name = arena_printf(s->arena, "pool-%d", (int)getpid());
+	return own;
+}
+
+/* One that waits, for its first request: the command's id, and the control connection, which becomes CONTROL_FD. False:
+ * it is not wanted any more. */
+static bool await_request(int fd, struct spawn_request *ret)
+{
+	int control;
+	ssize_t n = spawn_receive(fd, ret, sizeof(*ret), 0, &control);
+
+	if (n != sizeof(*ret) || control < 0)
+		return false;
+	if (control != CONTROL_FD) {
+		dup3(control, CONTROL_FD, O_CLOEXEC);
+		close(control);
+	}
+	ret->id[sizeof(ret->id) - 1] = 0;
+	return true;
+}
+
+/* The sandbox is begun before the command is looked at, and goes on meanwhile. A failure is told when it is tried again
+ * with the command's own frame. */
+void command_supervise_spare(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
+			     int spawner)
+{
+	static struct supervisor s;
+	struct sandbox_frame own;
+	struct spawn_request req;
+	struct error err;
+
+	init(&s, host, spawner);
+	own = own_frame(&s, frame);
+	rehearse(s.arena);
+	if (!await_request(CONTROL_FD, &req))
+		_exit(0);
+	attendant_open(&s.attendant, &own, &err);
+	supervise(&s, exec_dir, req.id);
+}
+
 void command_supervise_ahead(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
 			     int exec)
 {
 	static struct supervisor s;
 	struct spawn_request req;
-	struct sandbox_frame own = *frame;
+	struct sandbox_frame own;
 	struct spawn_offer offer = {0};
-	int pair[2], control;
-	ssize_t n;
+	int pair[2];
 
 	init(&s, host, exec);
-	own.name = arena_printf(s.arena, "pool-%d", (int)getpid());
+	own = own_frame(&s, frame);
 	offer.err = make_ahead(&s.attendant, &own);
 	rehearse(s.arena);
 	if (offer.err == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -552,14 +595,8 @@ void command_supervise_ahead(const struct sandbox_host *host, const char *exec_d
 		leave_pool(&s.attendant);
 	close(pair[1]);
 	close(CONTROL_FD);
-	n = spawn_receive(pair[0], &req, sizeof(req), 0, &control); /* exec closes what it does not want any more */
-	if (n != sizeof(req) || control < 0)
+	if (!await_request(pair[0], &req)) /* exec closes what it does not want any more */
 		leave_pool(&s.attendant);
 	close(pair[0]);
-	if (control != CONTROL_FD) {
-		dup3(control, CONTROL_FD, O_CLOEXEC);
-		close(control);
-	}
-	req.id[sizeof(req.id) - 1] = 0;
 	supervise(&s, exec_dir, req.id);
 }

@@ -8,7 +8,10 @@
 /* Runs the command `id` below the exec folder (an absolute path) to its end. `control`: a connection to exec, whose
  * messages are in control.h. For a process that was just forked; never returns. */
 void command_supervise(const struct sandbox_host *host, const char *exec_dir, const char *id, int control) NORETURN;
-/* The same before there is a command: makes a sandbox, offers itself on `exec` (struct spawn_offer with a connection),
- * and waits there for a struct spawn_request or the connection's end. */
+/* The same before there is a command: waits at `spawner` for a struct spawn_request, or the connection's end. */
+void command_supervise_spare(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
+			     int spawner) NORETURN;
+/* The same with a sandbox made ahead: offers itself on `exec` (struct spawn_offer with a connection), and waits there.
+ */
 void command_supervise_ahead(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
 			     int exec) NORETURN;
