@@ -24,8 +24,9 @@
 #define REST 4          /* times as long as a slice: the pause after it */
 #define EVERY_MS 30000  /* a walk even if the free space says that nothing was written */
 #define DEPTH_MAX 200
-#define HIDDEN (16u << 20) /* bytes that are gone without being found: deleted files may have them */
-#define WRITTEN (1u << 20) /* bytes or, in thousands, files: with less gone nothing is measured at the end */
+#define HIDDEN (16u << 20)      /* bytes that are gone without being found: deleted files may have them */
+#define SLACK(max) ((max) / 50) /* by which what was too much before may grow */
+#define WRITTEN (1u << 20)      /* bytes or, in thousands, files: with less gone nothing is measured at the end */
 #define PROCESSES_MAX 4096
 
 #ifndef PRJQUOTA
@@ -255,14 +256,28 @@ static uint64_t hidden_bytes(const struct watch *w, const struct sandbox *s, uin
 	return sum.bytes;
 }
 
-/* What there was before the command: without what is gone since then, which it may have written. */
-static void set_first(struct watch *w, const struct watch_walk *k)
+static void add_written(pid_t pid, void *arg)
 {
-	uint64_t bytes = w->free_bytes > k->free_bytes ? w->free_bytes - k->free_bytes : 0;
-	uint64_t files = w->free_files > k->free_files ? w->free_files - k->free_files : 0;
+	char path[64], text[512];
+	const char *p;
 
-	w->first_bytes = w->bytes - MIN(w->bytes, bytes);
-	w->first_files = k->is_too_deep ? 0 : w->files - MIN(w->files, files);
+	snprintf(path, sizeof(path), "/proc/%d/io", (int)pid);
+	read_text(path, text, sizeof(text));
+	p = strstr(text, "\nwrite_bytes: ");
+	if (p)
+		*(uint64_t *)arg += strtoull(p + 14, NULL, 10);
+}
+
+/* What there was before the command: without what is gone since then, as far as the command wrote it. How many files it
+ * made in the first moment is not known, and not many. */
+static void set_first(struct watch *w, const struct watch_walk *k, const struct sandbox *s)
+{
+	uint64_t gone = w->free_bytes > k->free_bytes ? w->free_bytes - k->free_bytes : 0, written = 0;
+
+	if (s)
+		each_inside(s, add_written, &written);
+	w->first_bytes = w->bytes - MIN(w->bytes, s ? MIN(gone, written) : gone);
+	w->first_files = k->is_too_deep ? 0 : w->files;
 }
 
 static void walk_ended(struct watch *w, const struct sandbox *s)
@@ -273,7 +288,7 @@ static void walk_ended(struct watch *w, const struct sandbox *s)
 	w->bytes = k->bytes + hidden;
 	w->files = k->is_too_deep ? UINT64_MAX : k->parts / PARTS;
 	if (!w->is_measured)
-		set_first(w, k);
+		set_first(w, k, s);
 	w->free_bytes = k->free_bytes;
 	w->free_files = k->free_files;
 	w->is_measured = true;
@@ -339,7 +354,7 @@ static enum watch_verdict look_at_project(struct watch *w)
 
 static bool is_over(uint64_t n, uint64_t max, uint64_t first)
 {
-	return max && n > max && n > first;
+	return max && n > max && n > first + SLACK(max);
 }
 
 static enum watch_verdict judge_space(const struct watch *w, uint64_t bytes, uint64_t files)
@@ -352,9 +367,9 @@ static enum watch_verdict judge_space(const struct watch *w, uint64_t bytes, uin
 /* A quarter more than it may have: who writes little at a time, in many commands, comes to this. */
 static enum watch_verdict judge_full(const struct watch *w)
 {
-	if (is_over(w->bytes, w->limits.bytes + w->limits.bytes / 4, 0))
+	if (w->limits.bytes && w->bytes > w->limits.bytes + w->limits.bytes / 4)
 		return WATCH_BYTES;
-	return is_over(w->files, w->limits.files + w->limits.files / 4, 0) ? WATCH_FILES : WATCH_FINE;
+	return w->limits.files && w->files > w->limits.files + w->limits.files / 4 ? WATCH_FILES : WATCH_FINE;
 }
 
 /* Whether it could be over its quota by now. */
