@@ -25,6 +25,10 @@ static const struct throttle_policy mail_account_policy = {
 static const struct throttle_policy mail_address_policy = {
 	.free = 30, .first_ms = 1000, .max_ms = 60 * 1000, .forget_ms = 30 * 60 * 1000};
 
+/* Codes of six digits: at most some dozen guesses an hour. */
+static const struct throttle_policy code_policy = {
+	.free = 5, .first_ms = 30 * 1000, .max_ms = 15 * 60 * 1000, .forget_ms = 3600 * 1000};
+
 static void configure(struct auth *auth)
 {
 	const struct options *o = service_options(auth->service);
@@ -55,6 +59,7 @@ static void open_throttles(struct auth *auth)
 	auth->by_account = throttle_new(&account_policy, 8192);
 	auth->by_pair = throttle_new(&pair_policy, 8192);
 	auth->by_address = throttle_new(&address_policy, 8192);
+	auth->by_code = throttle_new(&code_policy, 4096);
 	auth->mail_by_account = throttle_new(&mail_account_policy, 4096);
 	auth->mail_by_address = throttle_new(&mail_address_policy, 4096);
 }
@@ -99,6 +104,7 @@ static void stop(void *arg)
 	throttle_free(auth->by_account);
 	throttle_free(auth->by_pair);
 	throttle_free(auth->by_address);
+	throttle_free(auth->by_code);
 	throttle_free(auth->mail_by_account);
 	throttle_free(auth->mail_by_address);
 	free((char *)auth->jwks.p);

@@ -1,6 +1,7 @@
 /* What the files of the auth service share. */
 #pragma once
 
+#include "base/seal.h"
 #include "hasher.h"
 #include "refresh_token.h"
 #include "service/service.h"
@@ -22,6 +23,7 @@ struct auth {
 	struct throttle *by_account, *by_address;
 	struct throttle
 		*by_pair; /* an address that has signed in to an account before: not held up by others' guesses */
+	struct throttle *by_code;                           /* codes of second factors, by user */
 	struct throttle *mail_by_account, *mail_by_address; /* mails that anybody may ask for */
 	struct str jwks;                                    /* the published key set; owned */
 	char jwks_etag[24];                                 /* with quotes */
@@ -31,6 +33,7 @@ struct auth {
 	int64_t session_idle_us, session_max_us;
 	int64_t refresh_grace_us;
 	struct link_key link_key;
+	struct seal_key factors_key; /* of second factors at rest and of tickets (mfa/ticket.h) */
 	struct outbox *outbox;
 	/* mail/configure.c */
 	struct {

@@ -2,6 +2,7 @@
 
 #define PUBLIC_JSON (ROUTE_PUBLIC | ROUTE_BODY_JSON)
 #define SMALL_BODY 16384
+#define PASSKEY_BODY (64 * 1024)
 
 const struct route auth_routes[] = {
 	{HTTP_GET_, "/api/auth/setup", NULL, ROUTE_PUBLIC, 0, auth_setup_get},
@@ -11,6 +12,19 @@ const struct route auth_routes[] = {
 	{HTTP_PATCH_, "/api/auth/settings", "users.manage", ROUTE_BODY_JSON, SMALL_BODY, auth_settings_patch},
 	{HTTP_POST_, "/api/auth/register", NULL, PUBLIC_JSON, SMALL_BODY, auth_register},
 	{HTTP_POST_, "/api/auth/login", NULL, PUBLIC_JSON, SMALL_BODY, auth_login},
+	{HTTP_POST_, "/api/auth/login/code", NULL, PUBLIC_JSON, SMALL_BODY, login_code},
+	{HTTP_POST_, "/api/auth/login/passkey", NULL, PUBLIC_JSON, PASSKEY_BODY, login_passkey},
+	{HTTP_POST_, "/api/auth/login/passkey/options", NULL, PUBLIC_JSON | ROUTE_BODY_OPTIONAL, SMALL_BODY,
+	 login_passkey_options},
+	{HTTP_GET_, "/api/auth/factors", NULL, 0, 0, factors_get},
+	{HTTP_POST_, "/api/auth/factors/passkeys", NULL, ROUTE_BODY_JSON, PASSKEY_BODY, passkeys_create},
+	{HTTP_POST_, "/api/auth/factors/passkeys/options", NULL, 0, SMALL_BODY, passkeys_options},
+	{HTTP_PATCH_, "/api/auth/factors/passkeys/{id}", NULL, ROUTE_BODY_JSON, SMALL_BODY, passkeys_rename},
+	{HTTP_DELETE_, "/api/auth/factors/passkeys/{id}", NULL, 0, SMALL_BODY, passkeys_delete},
+	{HTTP_POST_, "/api/auth/factors/recovery-codes", NULL, 0, SMALL_BODY, factors_codes},
+	{HTTP_POST_, "/api/auth/factors/totp", NULL, 0, SMALL_BODY, factors_totp_new},
+	{HTTP_DELETE_, "/api/auth/factors/totp", NULL, 0, SMALL_BODY, factors_totp_off},
+	{HTTP_POST_, "/api/auth/factors/totp/confirm", NULL, ROUTE_BODY_JSON, SMALL_BODY, factors_totp_on},
 	{HTTP_POST_, "/api/auth/refresh", NULL, PUBLIC_JSON | ROUTE_BODY_OPTIONAL, SMALL_BODY, auth_refresh},
 	{HTTP_POST_, "/api/auth/logout", NULL, ROUTE_PUBLIC, SMALL_BODY, auth_logout},
 	{HTTP_GET_, "/api/auth/me", NULL, 0, 0, auth_me},

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "keys.h"
 #include "local.h"
+#include "mfa/ticket.h"
 #include "seed.h"
 #include "service/secret_file.h"
 #include "setup.h"
@@ -24,6 +25,7 @@ const struct migration auth_migrations[] = {
 	{"audit", sql_020_audit},
 	{"direct_permissions", sql_021_direct_permissions},
 	{"mail", sql_010_mail},
+	{"factors", sql_030_factors},
 };
 const size_t auth_migrations_n = ARRAY_SIZE(auth_migrations);
 
@@ -131,6 +133,8 @@ int start_seed(struct auth *auth, struct error *err)
 		r = audit_open(auth, err);
 	if (r == 0)
 		r = keys_load(auth, err);
+	if (r == 0)
+		r = ticket_key_load(auth, err);
 	if (r == 0)
 		r = local_key_load(auth, &s.cli_key, err);
 	if (r == 0) {

@@ -18,13 +18,14 @@
 #define MAIL_EMAIL_CHANGED "email_changed"
 #define MAIL_NEW_DEVICE "new_device"
 #define MAIL_FAILURES "failures"
+#define MAIL_FACTORS "factors"
 
 /* What a mail names; NULL where there is nothing. Untrusted text: it stands in plain text only. */
 struct mail_facts {
 	const char *name;            /* of the person */
 	const char *by;              /* who invites */
 	const char *address, *agent; /* where the act came from */
-	const char *other;           /* the new e-mail address; a number of failures */
+	const char *other;           /* the new e-mail address; a number of failures; what changed */
 	int64_t at;                  /* us */
 };
 

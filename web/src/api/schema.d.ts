@@ -111,6 +111,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/auth/login/code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The second step of a sign-in, by a code of an authenticator app or a recovery code */
+        post: operations["loginCode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/login/passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in with a passkey, alone or as the second step */
+        post: operations["loginPasskey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/login/passkey/options": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What navigator.credentials.get() is to be asked for a sign-in
+         * @description Without `login_ticket` any passkey that verifies its user (PIN, finger, face) may answer; with it, those of the user whose password was right.
+         */
+        post: operations["loginPasskeyOptions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/refresh": {
         parameters: {
             query?: never;
@@ -392,6 +446,129 @@ export interface paths {
         post?: never;
         /** End one of one's sessions */
         delete: operations["endSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/factors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's second factors */
+        get: operations["getFactors"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/factors/passkeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Add a passkey */
+        post: operations["addPasskey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/factors/passkeys/options": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What navigator.credentials.create() is to be asked for a new passkey */
+        post: operations["passkeyOptions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/factors/passkeys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a passkey */
+        delete: operations["removePasskey"];
+        options?: never;
+        head?: never;
+        /** Give a passkey another name */
+        patch: operations["renamePasskey"];
+        trace?: never;
+    };
+    "/api/auth/factors/recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** New recovery codes in place of the old ones */
+        post: operations["newRecoveryCodes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/factors/totp": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A secret for an authenticator app; in force once a code of it was confirmed */
+        post: operations["beginTotp"];
+        /** Switch the codes of the app off */
+        delete: operations["removeTotp"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/factors/totp/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Switch the codes of the app on */
+        post: operations["confirmTotp"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2030,6 +2207,33 @@ export interface components {
             refresh_token?: string;
             user: components["schemas"]["Me"];
         };
+        /** @description What connects two steps; good once, for five minutes. */
+        Ticket: string;
+        /** @description What navigator.credentials gave, in the JSON form of WebAuthn level 3 (PublicKeyCredential.toJSON). */
+        Credential: Record<string, never>;
+        PasskeyOptions: {
+            ticket: components["schemas"]["Ticket"];
+            /** @description For PublicKeyCredential.parseCreationOptionsFromJSON or parseRequestOptionsFromJSON. */
+            public_key: Record<string, never>;
+        };
+        RecoveryCodes: {
+            /** @description Ten, or none when there are some already. */
+            recovery_codes: string[];
+        };
+        Factors: {
+            /** @description Whether codes of an authenticator app are on. */
+            totp: boolean;
+            recovery_codes_left: number;
+            passkeys: {
+                /** Format: uuid */
+                id: string;
+                name: string;
+                /** @description Whether the authenticator keeps copies elsewhere. */
+                backed_up: boolean;
+                created_at: components["schemas"]["Time"];
+                last_used_at: components["schemas"]["MaybeTime"];
+            }[];
+        };
         Me: {
             /** Format: uuid */
             id: string;
@@ -2521,7 +2725,7 @@ export interface components {
          * @description Of a command, or of a call of a tool. `done`: the tool did it; `waiting` for a person; `rejected` by one, or nobody decided.
          * @enum {string}
          */
-        CallStatus: "queued" | "running" | "exited" | "signalled" | "timeout" | "cancelled" | "oom" | "cpu" | "quota" | "lost" | "error" | "done" | "waiting" | "rejected";
+        CallStatus: "queued" | "running" | "exited" | "signalled" | "timeout" | "cancelled" | "oom" | "lost" | "error" | "done" | "waiting" | "rejected";
         /** @enum {string} */
         RunApprovalStatus: "pending" | "approved" | "edited" | "rejected" | "answered" | "lapsed" | "expired" | "cancelled";
         RunApproval: {
@@ -3181,7 +3385,7 @@ export interface components {
                 /** @enum {string} */
                 layer: "seccomp" | "rlimits" | "cgroup" | "protected";
                 /** @enum {string} */
-                what: "system_call" | "file_size" | "processes" | "memory" | "cpu" | "file";
+                what: "system_call" | "file_size" | "processes" | "memory" | "file";
                 count: number;
             }[];
         };
@@ -3553,12 +3757,94 @@ export interface operations {
         };
         responses: {
             200: components["responses"]["Session"];
-            /** @description `invalid_credentials`: one answer, whatever is wrong. */
+            /** @description `invalid_credentials`: one answer, whatever is wrong. `second_factor_required`: the password is right; the problem has `ticket`, `expires_in` (seconds) and `methods` (`passkey`, `totp`, `recovery_code`) for POST /api/auth/login/code or /api/auth/login/passkey. */
             401: components["responses"]["Problem"];
             /** @description `too_many_attempts`: wait for `Retry-After`. */
             429: components["responses"]["Problem"];
             /** @description `busy`: too many passwords are being checked; `Retry-After`. */
             503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    loginCode: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The web app sends `web`: then the refresh token travels in the cookie alone. */
+                "X-Ogent-Client"?: components["parameters"]["WebClient"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    ticket: components["schemas"]["Ticket"];
+                    code: string;
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["Session"];
+            /** @description `code_wrong`; `ticket_invalid`: older than five minutes, used, or the password changed: sign in again. */
+            401: components["responses"]["Problem"];
+            /** @description `too_many_attempts`: wait for `Retry-After`. */
+            429: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    loginPasskey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The web app sends `web`: then the refresh token travels in the cookie alone. */
+                "X-Ogent-Client"?: components["parameters"]["WebClient"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    ticket: components["schemas"]["Ticket"];
+                    login_ticket?: components["schemas"]["Ticket"];
+                    credential: components["schemas"]["Credential"];
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["Session"];
+            /** @description `passkey_refused`; `ticket_invalid`: ask for new options. */
+            401: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    loginPasskeyOptions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    login_ticket?: components["schemas"]["Ticket"];
+                };
+            };
+        };
+        responses: {
+            /** @description The options. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeyOptions"];
+                };
+            };
+            /** @description `ticket_invalid`: sign in again. */
+            401: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
@@ -4037,6 +4323,244 @@ export interface operations {
             };
             /** @description `reauth_required`: POST /api/auth/reauth first. */
             403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getFactors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The factors. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Factors"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    addPasskey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    ticket: components["schemas"]["Ticket"];
+                    name: string;
+                    credential: components["schemas"]["Credential"];
+                };
+            };
+        };
+        responses: {
+            /** @description Added; with the first factor come recovery codes, which are shown this once. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"] & {
+                        /** Format: uuid */
+                        id: string;
+                        name: string;
+                    };
+                };
+            };
+            /** @description `ticket_invalid`: ask for new options. */
+            401: components["responses"]["Problem"];
+            /** @description `reauth_required`: POST /api/auth/reauth first. */
+            403: components["responses"]["Problem"];
+            /** @description `passkey_exists`, `too_many_passkeys`. */
+            409: components["responses"]["Problem"];
+            /** @description `invalid_field`; `webauthn_invalid`: what the authenticator sent is not what was asked for. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    passkeyOptions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The options. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeyOptions"];
+                };
+            };
+            /** @description `reauth_required`: POST /api/auth/reauth first. */
+            403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    removePasskey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `reauth_required`: POST /api/auth/reauth first. */
+            403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    renamePasskey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    name: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    newRecoveryCodes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The codes, shown this once. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
+            };
+            /** @description `reauth_required`: POST /api/auth/reauth first. */
+            403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    beginTotp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The secret. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        ticket: components["schemas"]["Ticket"];
+                        /** @description base32 */
+                        secret: string;
+                        /** @description otpauth://, for a QR code. */
+                        uri: string;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeTotp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Off. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `reauth_required`: POST /api/auth/reauth first. */
+            403: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    confirmTotp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    ticket: components["schemas"]["Ticket"];
+                    code: string;
+                };
+            };
+        };
+        responses: {
+            /** @description On; with the first factor come recovery codes, which are shown this once. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
+            };
+            /** @description `reauth_required`: POST /api/auth/reauth first. */
+            403: components["responses"]["Problem"];
+            /** @description `code_wrong`. */
+            422: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
