@@ -30,6 +30,7 @@ const struct migration agent_migrations[] = {
 	{"execution_cost", sql_020_cost},
 	{"model_providers", sql_021_model_providers},
 	{"approvals", sql_010_approvals},
+	{"queued_messages", sql_011_queue},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

@@ -304,6 +304,7 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 		/* First no more writes of its runs. */
 		"update executions set claim = claim + 1, owner = null where conversation_id = ?",
 		"delete from approvals where conversation_id = ?",
+		"delete from queued_messages where conversation_id = ?",
 		("delete from execution_events "
 		 "where execution_id in (select id from executions where conversation_id = ?)"),
 		"delete from executions where conversation_id = ?",

@@ -27,6 +27,7 @@ static const char *const names[] = {
 	[EVENT_MODEL_WARNING] = "model.warning",
 	[EVENT_CONTEXT_COMPACTED] = "context.compacted",
 	[EVENT_APPROVAL_DECIDED] = "approval.decided",
+	[EVENT_MESSAGE_ADDED] = "message.added",
 	[EVENT_ENDED] = "execution.ended",
 };
 
@@ -156,6 +157,13 @@ void event_data_started(struct buf *out, const char *message_id, struct str inpu
 	buf_add_str(out, "{\"input\":");
 	json_quote(out, input);
 	buf_printf(out, ",\"message_id\":\"%s\"}", message_id);
+}
+
+void event_data_message_added(struct buf *out, const char *message_id, struct str content)
+{
+	buf_printf(out, "{\"message_id\":\"%s\",\"content\":", message_id);
+	json_quote(out, content);
+	buf_add_char(out, '}');
 }
 
 void event_data_message_done(struct buf *out, const char *message_id, struct str content, struct str tool_calls)
@@ -339,6 +347,8 @@ static int fill_row(struct db_conn *c, struct arena *a, const char *conversation
 	const char *id = db_col_dup(st, 0, a);
 	if (row->type == EVENT_STARTED)
 		event_data_started(&out, id, db_col_str(st, 1));
+	else if (row->type == EVENT_MESSAGE_ADDED)
+		event_data_message_added(&out, id, db_col_str(st, 1));
 	else
 		event_data_message_done(&out, id, db_col_str(st, 1), db_col_str(st, 2));
 	row->data = arena_str(a, buf_str(&out));
@@ -347,7 +357,7 @@ static int fill_row(struct db_conn *c, struct arena *a, const char *conversation
 
 static bool refers_to_message(enum event_type t)
 {
-	return t == EVENT_STARTED || t == EVENT_MESSAGE_DONE || t == EVENT_ENDED;
+	return t == EVENT_STARTED || t == EVENT_MESSAGE_ADDED || t == EVENT_MESSAGE_DONE || t == EVENT_ENDED;
 }
 
 int event_rows_read(struct db_conn *c, struct arena *a, const char *execution_id, const char *conversation_id,

@@ -3,7 +3,8 @@
  * An event is shown as {seq, execution_id, conversation_id, type, at, data}. In the database a row is one event, with
  * two exceptions. Consecutive pieces of one text or output are one row, whose data is that of the first piece with the
  * whole text and "cuts": the bytes and the microseconds since the piece before, of each piece. And what stands in a
- * message already is not stored twice: execution.started, message.done and execution.ended hold the message's place
+ * message already is not stored twice: execution.started, message.added, message.done and execution.ended hold the
+ * message's place
  * ("message_seq") and get its text when they are read. */
 #pragma once
 
@@ -30,6 +31,7 @@ enum event_type {
 	EVENT_CONTEXT_COMPACTED,
 	EVENT_APPROVAL_REQUESTED,
 	EVENT_APPROVAL_DECIDED,
+	EVENT_MESSAGE_ADDED,
 	EVENT_ENDED,
 };
 
@@ -70,6 +72,7 @@ void event_write_data(struct buf *out, const struct event *e);
 
 /* The data of the three that refer to a message, the same for the live event and the one read back. */
 void event_data_started(struct buf *out, const char *message_id, struct str input);
+void event_data_message_added(struct buf *out, const char *message_id, struct str content);
 void event_data_message_done(struct buf *out, const char *message_id, struct str content, struct str tool_calls);
 /* error, usage: JSON; output p NULL = null. */
 void event_data_ended(struct buf *out, const char *status, const char *output, struct str error, struct str usage,

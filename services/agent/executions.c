@@ -4,21 +4,29 @@
 #include <errno.h>
 
 #include "agent/bus.h"
+#include "agent/queue.h"
 #include "agent/runner.h"
 
 /* In a list, texts are cut to their beginning. */
 #define SELECT(text)                                                                                                   \
 	"select e.id, e.conversation_id, e.agent_id, e.agent_name, e.user_id, e.status, e.state, " text(               \
-		"i.content") ", " text("o.content") ", e.error_code, e.error_message, e.model, e.provider, e.steps, "  \
-						    "e.commands, e.input_tokens, e.output_tokens, "                    \
-						    "e.tokens_estimated, "                                             \
-						    "e.created_at, e.started_at, e.ended_at, e.last_seq, "             \
-						    "e.cached_tokens, e.cost_nano from "                               \
-						    "executions e "                                                    \
-						    "left join messages i on i.conversation_id = e.conversation_id "   \
-						    "and "                                                             \
-						    "i.seq = e.input_seq left join messages o on o.conversation_id = " \
-						    "e.conversation_id and o.seq = e.output_seq "
+		"coalesce(i.content, q.content)") ", " text("o.content") ", e.error_code, e.error_message, e.model, "  \
+									 "e.provider, e.steps, "                       \
+									 "e.commands, e.input_tokens, "                \
+									 "e.output_tokens, "                           \
+									 "e.tokens_estimated, "                        \
+									 "e.created_at, e.started_at, e.ended_at, "    \
+									 "e.last_seq, "                                \
+									 "e.cached_tokens, e.cost_nano from "          \
+									 "executions e "                               \
+									 "left join messages i on i.conversation_id "  \
+									 "= e.conversation_id "                        \
+									 "and "                                        \
+									 "i.seq = e.input_seq left join messages o "   \
+									 "on o.conversation_id = "                     \
+									 "e.conversation_id and o.seq = e.output_seq " \
+									 "left join "                                  \
+									 "queued_messages q on q.execution_id = e.id "
 #define WHOLE(column) column
 #define BEGINNING(column) "substr(" column ", 1, 2000)"
 
@@ -378,9 +386,14 @@ static int cancel_run(struct db_conn *c, struct exchange_job *job)
 	if (strcmp(row.user_id, x->who.user_id) != 0 && !identity_may(&x->who, "executions.cancel_any"))
 		return answer_problem(&m->answer, 403, "forbidden", "Only its user may stop this execution.");
 	m->is_active = !execution_has_ended(&row);
+	r = m->is_active ? queue_take_back(c, x->arena, row.id) : 0;
+	if (r < 0)
+		return r;
+	if (r == 1)
+		row.status = "cancelled";
 	execution_add(doc, obj, &row);
 	answer_json(&m->answer, 202, doc);
-	if (!m->is_active)
+	if (!m->is_active || r == 1)
 		return 0;
 	int64_t n = db_exec(
 		c,

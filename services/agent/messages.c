@@ -16,7 +16,26 @@
 
 /* ---- Sending ---- */
 
-static const struct json_field send_fields[] = {{"content", JSON_STRING, true, 1, CONTENT_MAX}};
+static const struct json_field send_fields[] = {
+	{"content", JSON_STRING, true, 1, CONTENT_MAX},
+	{"when_busy", JSON_STRING, false, 1, 16},
+};
+
+/* What becomes of a message that comes while an execution is on. */
+enum when_busy {
+	BUSY_REJECT,
+	BUSY_QUEUE,     /* it waits for the end */
+	BUSY_INTERRUPT, /* the execution is stopped, what it has done stays */
+	BUSY_ROLLBACK,  /* the execution is stopped and taken away with its messages */
+	BUSY_STEER,     /* the execution is told at its next step */
+};
+
+static const char *const when_busy_names[] = {
+	[BUSY_REJECT] = "reject",     [BUSY_QUEUE] = "queue", [BUSY_INTERRUPT] = "interrupt",
+	[BUSY_ROLLBACK] = "rollback", [BUSY_STEER] = "steer",
+};
+
+#define QUEUE_MAX 50
 
 struct send {
 	struct answer answer;
@@ -24,6 +43,8 @@ struct send {
 	const char *owner;
 	int64_t lease_until, now;
 	bool is_new;
+	enum when_busy when_busy;
+	const char *active; /* the execution that is on, when the message waits for it; otherwise NULL */
 	struct conversation_row conversation;
 };
 
@@ -70,6 +91,7 @@ static int insert_message(struct db_conn *c, const struct send *s, int64_t seq, 
 		0);
 }
 
+/* One that waits for another has no process and, so far, no message. */
 static int insert_execution(struct db_conn *c, const struct send *s, int64_t seq)
 {
 	const struct conversation_row *v = &s->conversation;
@@ -82,9 +104,9 @@ static int insert_execution(struct db_conn *c, const struct send *s, int64_t seq
 			"traceparent) values (?, ?, ?, ?, ?, ?, 'queued', 'loading', ?, ?, 1, ?, ?, 0, 0, 0, 0, 0, ?, "
 			"1, ?, ?)",
 			DB_TEXT(s->execution_id), DB_TEXT(v->id), DB_TEXT(v->agent_id), DB_INT(v->agent_version),
-			DB_TEXT(v->agent_name), DB_TEXT(v->user_id), DB_TEXT(s->owner), DB_INT(s->lease_until),
-			DB_TEXT(s->draft_id), DB_INT(seq), DB_INT(RUN_LOG_AHEAD), DB_INT(s->now),
-			DB_TEXT(s->answer.job.x->traceparent)),
+			DB_TEXT(v->agent_name), DB_TEXT(v->user_id), DB_TEXT(s->active ? NULL : s->owner),
+			DB_INT(s->lease_until), DB_TEXT(s->draft_id), DB_INT(seq), DB_INT(RUN_LOG_AHEAD),
+			DB_INT(s->now), DB_TEXT(s->answer.job.x->traceparent)),
 		0);
 }
 
@@ -149,10 +171,88 @@ static int check_conversation(struct db_conn *c, struct send *s)
 	if (v->is_archived)
 		return answer_problem(&s->answer, 409, "agent_archived",
 				      "This conversation's agent is archived: start a conversation with another one.");
-	if (v->active_execution_id)
-		return answer_problem(&s->answer, 409, "run_active",
-				      "The agent is still at work here: wait for its answer, or cancel the execution.");
+	if (v->active_execution_id && s->when_busy == BUSY_REJECT)
+		return answer_problem(
+			&s->answer, 409, "run_active",
+			"The agent is still at work here: wait for its answer, cancel the execution, or say "
+			"when_busy: queue, interrupt, rollback or steer.");
+	s->active = v->active_execution_id;
 	return 0;
+}
+
+static int check_queue(struct db_conn *c, struct send *s)
+{
+	int64_t n;
+	int r = db_get_int(c, &n, "select count(*) from queued_messages where conversation_id = ?",
+			   DB_TEXT(s->conversation.id));
+
+	if (r < 0 || n < QUEUE_MAX)
+		return MIN(r, 0);
+	return answer_problem(&s->answer, 409, "queue_full",
+			      "Too many messages wait in this conversation: wait, or cancel some of their executions.");
+}
+
+static int insert_queued(struct db_conn *c, const struct send *s, const char *content)
+{
+	bool is_urgent = s->when_busy == BUSY_INTERRUPT || s->when_busy == BUSY_ROLLBACK;
+
+	return (int)MIN(
+		db_exec(c,
+			"insert into queued_messages (id, conversation_id, execution_id, kind, priority, content, "
+			"created_at, traceparent) values (?, ?, ?, ?, ?, ?, ?, ?)",
+			DB_TEXT(s->message_id), DB_TEXT(s->conversation.id), DB_TEXT(s->execution_id),
+			DB_TEXT(s->when_busy == BUSY_STEER ? "steer" : "queue"), DB_INT(is_urgent), DB_TEXT(content),
+			DB_INT(s->now), DB_TEXT(s->answer.job.x->traceparent)),
+		0);
+}
+
+static int stop_active(struct db_conn *c, const struct send *s)
+{
+	int64_t n;
+
+	if (s->when_busy != BUSY_INTERRUPT && s->when_busy != BUSY_ROLLBACK)
+		return 0;
+	n = db_exec(c,
+		    "update executions set cancel_at = ?, is_rolled_back = ?, lease_until = case when owner = ? then 0 "
+		    "else "
+		    "lease_until end where id = ?",
+		    DB_INT(s->now), DB_INT(s->when_busy == BUSY_ROLLBACK), DB_TEXT(RUNNER_PARKED), DB_TEXT(s->active));
+	if (n >= 0)
+		n = bus_tell(c, BUS_CANCEL, s->active);
+	return n < 0 ? (int)n : bus_tell(c, BUS_QUEUE, NULL);
+}
+
+/* The answer of steering is the execution that is told. */
+static int answer_active(struct db_conn *c, struct send *s)
+{
+	struct exchange *x = s->answer.job.x;
+	struct execution_row row;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
+	int r = execution_find(c, x, x->arena, s->active, &row);
+
+	if (r != 1)
+		return r < 0 ? r : -EDEADLK;
+	execution_add(doc, obj, &row);
+	s->answer.location = arena_printf(x->arena, "/api/executions/%s", s->active);
+	return answer_json(&s->answer, 202, doc);
+}
+
+static int wait_for_active(struct db_conn *c, struct send *s, const char *content)
+{
+	int r = check_queue(c, s);
+
+	s->lease_until = 0;
+	if (r == 0)
+		r = insert_execution(c, s, 0);
+	if (r == 0)
+		r = insert_queued(c, s, content);
+	if (r == 0)
+		r = stop_active(c, s);
+	if (r)
+		return r;
+	r = s->when_busy == BUSY_STEER ? answer_active(c, s) : answer_execution(s, content);
+	return r ? r : answer_keep(c, &s->answer);
 }
 
 static int send_run(struct db_conn *c, struct exchange_job *job)
@@ -167,6 +267,8 @@ static int send_run(struct db_conn *c, struct exchange_job *job)
 		r = check_conversation(c, s);
 	if (r)
 		return r;
+	if (s->active)
+		return wait_for_active(c, s, content);
 	seq = s->conversation.last_seq + 1;
 	r = insert_message(c, s, seq, content);
 	if (r == 0)
@@ -206,6 +308,12 @@ static void on_sent(struct exchange_job *job, int result)
 			    job->x->traceparent, job->x->request_id);
 	if (result != 0 || !s->is_new || s->answer.code)
 		return;
+	if (s->active) {
+		if (s->when_busy == BUSY_INTERRUPT || s->when_busy == BUSY_ROLLBACK)
+			runner_cancel(agent->runner, s->active);
+		runner_wake(agent->runner);
+		return;
+	}
 	publish_first_event(agent, s, json_get_str(job->x->body, "content", ""));
 	if (s->lease_until)
 		runner_take(agent->runner, s->execution_id, s->conversation.id, s->conversation.user_id,
@@ -220,6 +328,15 @@ void messages_send(struct exchange *x)
 
 	if (json_check(x->body, send_fields, ARRAY_SIZE(send_fields), &err) < 0) {
 		reply_error(x, 422, &err);
+		return;
+	}
+	const char *when_busy = json_get_str(x->body, "when_busy", "reject");
+
+	while ((size_t)s->when_busy < ARRAY_SIZE(when_busy_names) &&
+	       strcmp(when_busy, when_busy_names[s->when_busy]) != 0)
+		s->when_busy++;
+	if ((size_t)s->when_busy == ARRAY_SIZE(when_busy_names)) {
+		reply_problem(x, 422, "invalid_field", "\"when_busy\" is reject, queue, interrupt, rollback or steer.");
 		return;
 	}
 	id_new(s->message_id);

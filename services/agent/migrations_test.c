@@ -42,13 +42,18 @@ static const char *const samples[] = {
 
 	"update executions set cached_tokens = 1, cost_nano = 5 where id = 'e1'",
 
-	"insert into model_providers (id, owner_id, slug, name, kind, base_url, settings, is_default, is_enabled, version, "
+	"insert into model_providers (id, owner_id, slug, name, kind, base_url, settings, is_default, is_enabled, "
+	"version, "
 	"created_at, updated_at) values ('p1', '', 'a', 'A', 'openai', 'http://x', '{}', 0, 1, 1, 1, 1)",
 
 	"insert into approvals (id, execution_id, conversation_id, user_id, agent_name, call_id, step, kind, tool, "
 	"arguments, hash, status, told, created_at, expires_at) values ('p1', 'e2', 'c1', 'u1', 'Assistant', 'call_1', "
 	"1, "
 	"'call', 'shell', '{}', 'aa', 'pending', 0, 1, 2)",
+
+	"insert into queued_messages (id, conversation_id, execution_id, kind, priority, content, created_at) values "
+	"('q1', "
+	"'c1', 'e3', 'queue', 0, 'and then?', 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

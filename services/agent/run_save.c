@@ -5,6 +5,8 @@
 
 #include "agent/agent.h"
 #include "agent/bus.h"
+#include "agent/publish.h"
+#include "agent/queue.h"
 #include "agent/run.h"
 #include "agent/runner.h"
 #include "base/alloc.h"
@@ -36,6 +38,12 @@ struct run_write {
 	size_t n_approvals;
 	bool has_approvals; /* some of this execution are stored */
 	int64_t last_message_seq, output_seq, parked_us, wake_at;
+	/* What others have said meanwhile: to this execution, or for the time after it. */
+	bool takes_steering;
+	struct queue_steering *steering;
+	int n_steering;
+	int64_t last_seq_now;
+	struct queue_next next;
 	const char *status, *state, *owner;
 	const char *model, *provider, *draft_id, *error_code, *error_message;
 	int64_t steps, commands, started_at, ended_at, now;
@@ -123,13 +131,13 @@ static int store_approvals(struct db_conn *c, const struct run_write *w)
 
 static int update_conversation(struct db_conn *c, const struct run_write *w)
 {
-	if (w->n_messages == 0 && !w->ended_at)
+	if (w->n_messages == 0 && w->n_steering == 0 && !w->ended_at)
 		return 0;
 	return (int)MIN(
 		db_exec(c,
 			"update conversations set last_seq = ?, active_execution_id = ?, updated_at = ? where id = "
 			"?",
-			DB_INT(w->last_message_seq), DB_TEXT(w->ended_at ? NULL : w->run->id), DB_INT(w->now),
+			DB_INT(w->last_seq_now), DB_TEXT(w->ended_at ? NULL : w->run->id), DB_INT(w->now),
 			DB_TEXT(w->run->conversation_id)),
 		0);
 }
@@ -143,11 +151,56 @@ static int is_stored(struct db_conn *c, const struct run_write *w)
 			  DB_TEXT(w->run->id), DB_INT(w->run->claim), DB_INT((int64_t)w->up_to));
 }
 
+static int steer(struct db_conn *c, struct run_write *w)
+{
+	w->n_steering = 0;
+	w->last_seq_now = w->last_message_seq;
+	if (!w->takes_steering)
+		return 0;
+	int n = queue_steer(c, w->arena, w->run->conversation_id, w->run->id, w->now, &w->last_seq_now, &w->steering);
+	w->n_steering = MAX(n, 0);
+	return MIN(n, 0);
+}
+
+/* The transaction was stored before: what was said to it in there. */
+static int find_steered(struct db_conn *c, struct run_write *w)
+{
+	w->last_seq_now = w->last_message_seq;
+	int n = queue_steered(c, w->arena, w->run->conversation_id, w->run->id, &w->last_seq_now, &w->steering);
+
+	w->n_steering = MAX(n, 0);
+	return n < 0 ? n : 1;
+}
+
+static int begin_next(struct db_conn *c, struct run_write *w)
+{
+	const struct run *run = w->run;
+	int r;
+
+	w->next.id[0] = '\0';
+	if (!w->ended_at)
+		return 0;
+	r = queue_roll_back(c, run->conversation_id, run->id);
+	if (r == 1)
+		r = (int)MIN(db_exec(c,
+				     "update conversations set last_execution_id = (select max(e.id) from executions e "
+				     "where "
+				     "e.conversation_id = conversations.id and e.input_seq > 0) where id = ?",
+				     DB_TEXT(run->conversation_id)),
+			     0);
+	if (r == 0)
+		r = queue_begin_next(c, w->arena, run->conversation_id, runner_owner(run->agent->runner),
+				     &w->last_seq_now, &w->next);
+	return r == 0 && w->next.id[0] ? bus_tell(c, BUS_QUEUE, NULL) : r;
+}
+
 static int write_all(struct db_conn *c, struct db_job *job)
 {
 	struct run_write *w = container_of(job, struct run_write, db);
 	int r = w->is_unsure ? is_stored(c, w) : 0;
 
+	if (r == 1)
+		r = find_steered(c, w);
 	if (r != 0)
 		return MIN(r, 0);
 	r = update_execution(c, w);
@@ -158,7 +211,11 @@ static int write_all(struct db_conn *c, struct db_job *job)
 	if (r == 0)
 		r = store_approvals(c, w);
 	if (r == 0)
+		r = steer(c, w);
+	if (r == 0)
 		r = update_conversation(c, w);
+	if (r == 0)
+		r = begin_next(c, w);
 	if (r == 0)
 		r = park(c, w);
 	if (r == 0 && w->is_followed)
@@ -185,6 +242,41 @@ static void try_again(struct run *run, int err)
 		     MIN((uint64_t)AGAIN_FIRST_MS << MIN(run->write_failures, 6u), AGAIN_MAX_MS));
 }
 
+static void take_steering(struct run *run, const struct run_write *w)
+{
+	for (int i = 0; i < w->n_steering; i++) {
+		const struct queue_steering *s = &w->steering[i];
+		struct chat_message *chat = arena_new_of(run->arena, struct chat_message);
+		struct buf data = BUF_INIT;
+
+		chat->role = CHAT_USER;
+		chat->content = arena_str(run->arena, s->content);
+		list_append(&run->messages, &chat->link);
+		event_data_message_added(&data, s->id, s->content);
+		run_log_add(&run->log,
+			    event_new(EVENT_MESSAGE_ADDED, buf_steal(&data, NULL),
+				      xasprintf("{\"message_seq\":%lld}", (long long)s->seq)),
+			    false);
+	}
+	if (w->n_steering > 0)
+		run->message_seq = w->last_seq_now;
+}
+
+/* Whoever looks at the conversation hears of it before it is taken up. */
+static void tell_next(const struct run *run, const struct run_write *w)
+{
+	_cleanup_(buf_deinit) struct buf data = BUF_INIT, event = BUF_INIT;
+	const struct queue_next *n = &w->next;
+
+	if (!n->id[0])
+		return;
+	event_data_started(&data, n->message_id, str_of(n->content));
+	event_write(&event, n->id, run->conversation_id, 1, event_type_name(EVENT_STARTED), n->at, buf_str(&data));
+	publisher_add(run->agent->publisher, n->id, run->conversation_id, run->user_id, n->traceparent,
+		      buf_str(&event));
+	runner_wake(run->agent->runner);
+}
+
 static void on_written(struct db_job *job, int result)
 {
 	struct run_write *w = container_of(job, struct run_write, db);
@@ -209,6 +301,10 @@ static void on_written(struct db_job *job, int result)
 	run->write = NULL;
 	if (!is_lost)
 		run_log_stored(&run->log, w->up_to, w->seq_limit);
+	if (!is_lost) {
+		take_steering(run, w);
+		tell_next(run, w);
+	}
 	arena_free(w->arena);
 	if (is_lost)
 		log_warn("run %s is left: another process has taken it over, or it was deleted", run->id);
@@ -273,6 +369,7 @@ static void take_facts(struct run_write *w, struct run *run)
 	w->ended_at = run->ended_at;
 	w->parked_us = run->parked_us;
 	w->is_parking = run->is_parking && w->is_commit;
+	w->takes_steering = w->is_commit && !run->ended_at && !run_has_open_calls(run);
 	w->wake_at = run_approvals_expire_at(run);
 	w->has_approvals = !list_is_empty(&run->approvals);
 	w->n_approvals = run_approvals_take(run, a, &w->approvals);
