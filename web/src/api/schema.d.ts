@@ -2667,6 +2667,12 @@ export interface components {
             created_at: components["schemas"]["Time"];
         };
         /**
+         * @description While an execution is on: `queue` waits for its end; `interrupt` stops it and keeps what it has done; `rollback` stops it and takes it and its messages away; `steer` is said to it at its next step, or begins an execution of its own when there is none.
+         * @default reject
+         * @enum {string}
+         */
+        WhenBusy: "reject" | "queue" | "interrupt" | "rollback" | "steer";
+        /**
          * @description `waiting`: for a person, see `GET /api/approvals`.
          * @enum {string}
          */
@@ -2812,7 +2818,7 @@ export interface components {
             ended: boolean;
         };
         /** @description `seq` rises strictly within an execution; holes are legal. The text pieces of consecutive events may come as one event. */
-        ExecutionEvent: components["schemas"]["EventStarted"] | components["schemas"]["EventState"] | components["schemas"]["EventTextDelta"] | components["schemas"]["EventTextReset"] | components["schemas"]["EventMessageDone"] | components["schemas"]["EventCallStarted"] | components["schemas"]["EventCallOutput"] | components["schemas"]["EventCallOutputSkipped"] | components["schemas"]["EventCallDone"] | components["schemas"]["EventModelRetry"] | components["schemas"]["EventModelFallback"] | components["schemas"]["EventModelWaiting"] | components["schemas"]["EventModelWarning"] | components["schemas"]["EventContextCompacted"] | components["schemas"]["EventApprovalRequested"] | components["schemas"]["EventApprovalDecided"] | components["schemas"]["EventEnded"];
+        ExecutionEvent: components["schemas"]["EventStarted"] | components["schemas"]["EventState"] | components["schemas"]["EventTextDelta"] | components["schemas"]["EventTextReset"] | components["schemas"]["EventMessageDone"] | components["schemas"]["EventCallStarted"] | components["schemas"]["EventCallOutput"] | components["schemas"]["EventCallOutputSkipped"] | components["schemas"]["EventCallDone"] | components["schemas"]["EventModelRetry"] | components["schemas"]["EventModelFallback"] | components["schemas"]["EventModelWaiting"] | components["schemas"]["EventModelWarning"] | components["schemas"]["EventContextCompacted"] | components["schemas"]["EventApprovalRequested"] | components["schemas"]["EventApprovalDecided"] | components["schemas"]["EventMessageAdded"] | components["schemas"]["EventEnded"];
         EventBase: {
             seq: number;
             /** Format: uuid */
@@ -3086,6 +3092,21 @@ export interface components {
              * @enum {string}
              */
             type: "approval.decided";
+        };
+        /** @description A message of the user that was said to the execution while it was on. */
+        EventMessageAdded: components["schemas"]["EventBase"] & {
+            /** @constant */
+            type: "message.added";
+            data: {
+                message_id: string;
+                content: string;
+            };
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.added";
         };
         EventEnded: components["schemas"]["EventBase"] & {
             /** @constant */
@@ -5621,11 +5642,12 @@ export interface operations {
             content: {
                 "application/json": {
                     content: string;
+                    when_busy?: components["schemas"]["WhenBusy"];
                 };
             };
         };
         responses: {
-            /** @description The execution that answers it. */
+            /** @description The execution that answers it; with `steer`, the one that is told. */
             202: {
                 headers: {
                     Location: components["headers"]["Location"];
@@ -5635,7 +5657,7 @@ export interface operations {
                     "application/json": components["schemas"]["Execution"];
                 };
             };
-            /** @description `run_active`: wait for the running execution or cancel it. */
+            /** @description `run_active`: wait for the running execution, cancel it, or say `when_busy`; `queue_full`. */
             409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };

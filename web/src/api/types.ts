@@ -21,4 +21,5 @@ export type Role = Schemas['Role'];
 export type Session = Schemas['Session'];
 export type ToolCall = Schemas['ToolCall'];
 export type User = Schemas['User'];
+export type WhenBusy = Schemas['WhenBusy'];
 export type Usage = Schemas['Usage'];

@@ -58,7 +58,15 @@ export interface PendingApproval {
 	expiresAt: string;
 }
 
-export type Item = TextItem | CallItem;
+/** What was said to the execution while it was on. */
+export interface SaidItem {
+	kind: 'said';
+	step: number;
+	messageId: string;
+	text: string;
+}
+
+export type Item = TextItem | CallItem | SaidItem;
 
 export interface RunView {
 	executionId: string;
@@ -285,6 +293,7 @@ function onApprovalDecided(view: RunView, data: Data<'approval.decided'>): RunVi
 function onEnded(view: RunView, data: Data<'execution.ended'>): RunView {
 	const lost: CallStatus = data.status === 'cancelled' ? 'cancelled' : 'lost';
 	const items = view.items.map((item): Item => {
+		if (item.kind === 'said') return item;
 		if (item.kind === 'text') return item.done ? item : { ...item, done: true };
 		return item.status === 'running' || item.status === 'queued' || item.status === 'waiting' ? { ...item, status: lost, approval: null } : item;
 	});
@@ -325,6 +334,8 @@ function onEvent(view: RunView, event: ExecutionEvent, tolerant: boolean): RunVi
 			return addNotice(view, `What was said before is told to the model in short, from about ${event.data.tokens_before} tokens to ${event.data.tokens_after}. The messages stay.`);
 		case 'approval.requested':
 			return onApprovalRequested(view, event.data);
+		case 'message.added':
+			return { ...view, items: [...view.items, { kind: 'said', step: view.step, messageId: event.data.message_id, text: event.data.content }] };
 		case 'approval.decided':
 			return onApprovalDecided(view, event.data);
 		case 'execution.ended':

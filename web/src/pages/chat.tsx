@@ -208,7 +208,7 @@ function ConversationPage({ id }: { id: string }): ReactNode {
 					draftKey={id}
 					busy={outgoing.some((o) => o.state === 'sending')}
 					disabled={thread.isPending}
-					onSend={(text) => sendMessage(id, undefined, text, delivery)}
+					onSend={(text, whenBusy) => sendMessage(id, undefined, text, delivery, whenBusy)}
 					agent={agent}
 					stop={active?.executionId ? <StopButton key={active.executionId} executionId={active.executionId} /> : undefined}
 					onStop={active?.executionId ? () => void cancel(active.executionId as string).catch((e: unknown) => announce(messageOf(e))) : undefined}

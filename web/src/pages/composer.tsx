@@ -1,7 +1,7 @@
 import { ArrowUp } from 'lucide-react';
 import { useEffect, useRef, useState, type KeyboardEvent, type ReactNode } from 'react';
 
-import type { Agent } from '../api/types';
+import type { Agent, WhenBusy } from '../api/types';
 
 const mostRows = 10;
 const draftKeyPrefix = 'ogent-draft-';
@@ -44,14 +44,14 @@ export function Composer({
 	disabled: boolean;
 	agent: Agent | undefined;
 	stop?: ReactNode;
-	onSend: (text: string) => void;
+	onSend: (text: string, whenBusy?: WhenBusy) => void;
 	onStop?: () => void;
 	foot?: ReactNode;
 }): ReactNode {
 	const [text, setText] = useState(() => readDraft(draftKey));
 	const area = useRef<HTMLTextAreaElement>(null);
 	const blank = text.trim() === '';
-	const held = disabled || busy || stop !== undefined;
+	const held = disabled || busy;
 
 	useEffect(() => {
 		if (!matchMedia('(pointer: coarse)').matches) area.current?.focus({ preventScroll: true });
@@ -68,9 +68,9 @@ export function Composer({
 		writeDraft(draftKey, next);
 	}
 
-	function send(): void {
+	function send(whenBusy?: WhenBusy): void {
 		if (blank || held) return;
-		onSend(text.trim());
+		onSend(text.trim(), whenBusy);
 		change('');
 		area.current?.focus({ preventScroll: true });
 	}
@@ -113,10 +113,16 @@ export function Composer({
 				<div className="composer-bar">
 					<span className="muted small" id="composer-hint">
 						{agent && <span className="composer-agent">{agent.name}</span>}
-						<span className="keys">{stop ? 'Esc stops the run' : 'Enter sends, Shift+Enter makes a new line'}</span>
+						<span className="keys">{stop ? 'Enter sends it after this run, Esc stops the run' : 'Enter sends, Shift+Enter makes a new line'}</span>
 					</span>
-					{stop ?? (
-						<button type="submit" className="send" disabled={blank || held} aria-label="Send">
+					{stop}
+					{stop !== undefined && !blank && (
+						<button type="button" className="button" disabled={held} title="Tell the agent at its next step" onClick={() => send('steer')}>
+							Tell it now
+						</button>
+					)}
+					{(stop === undefined || !blank) && (
+						<button type="submit" className="send" disabled={blank || held} aria-label={stop === undefined ? 'Send' : 'Send after this run'}>
 							<ArrowUp aria-hidden size={20} />
 						</button>
 					)}

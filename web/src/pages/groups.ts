@@ -64,7 +64,9 @@ function fromMessages(messages: readonly Message[]): Map<string, Group> {
 			group = { key, executionId: message.execution_id, input: '', items: [], status: 'succeeded', state: null, error: null, retry: null, waiting: false, notices: [], durationMs: null, lastSeq: 0 };
 			groups.set(key, group);
 		}
-		if (message.role === 'user') group.input = message.content;
+		if (message.role === 'user' && group.items.length > 0)
+			group.items.push({ kind: 'said', step: group.items.at(-1)?.step ?? 1, messageId: message.id, text: message.content });
+		else if (message.role === 'user') group.input = message.content;
 		else if (message.role === 'assistant') addAssistant(group.items, message, (group.items.at(-1)?.step ?? 0) + 1);
 		else addTool(group.items, message);
 	}
@@ -106,5 +108,6 @@ export function buildGroups(messages: readonly Message[], executions: readonly E
 }
 
 export function activeGroup(groups: readonly Group[]): Group | undefined {
-	return groups.findLast((group) => !isEnded(group.status));
+	const open = groups.filter((group) => !isEnded(group.status));
+	return open.find((group) => group.status !== 'queued') ?? open.at(-1);
 }

@@ -3,13 +3,14 @@
 import { useSyncExternalStore } from 'react';
 
 import { api, newKey, unwrap } from '../api/client';
-import type { Execution } from '../api/types';
+import type { Execution, WhenBusy } from '../api/types';
 
 export interface Outgoing {
 	key: string;
 	conversationId: string | null; // null until the conversation is made
 	agentId: string | undefined;
 	text: string;
+	whenBusy: WhenBusy;
 	state: 'sending' | 'failed';
 	error: unknown;
 }
@@ -58,7 +59,7 @@ async function deliver(entry: Outgoing, delivery: Delivery): Promise<void> {
 		const execution = await unwrap(
 			api.POST('/api/conversations/{id}/messages', {
 				params: { path: { id }, header: { 'Idempotency-Key': `${entry.key}-message` } },
-				body: { content: entry.text },
+				body: { content: entry.text, when_busy: entry.whenBusy },
 			}),
 		);
 		delivery.onSent(execution);
@@ -68,8 +69,8 @@ async function deliver(entry: Outgoing, delivery: Delivery): Promise<void> {
 	}
 }
 
-export function sendMessage(conversationId: string | null, agentId: string | undefined, text: string, delivery: Delivery): void {
-	const entry: Outgoing = { key: newKey(), conversationId, agentId, text, state: 'sending', error: null };
+export function sendMessage(conversationId: string | null, agentId: string | undefined, text: string, delivery: Delivery, whenBusy: WhenBusy = 'queue'): void {
+	const entry: Outgoing = { key: newKey(), conversationId, agentId, text, whenBusy, state: 'sending', error: null };
 	set([...outbox, entry]);
 	void deliver(entry, delivery);
 }

@@ -134,7 +134,11 @@ function Timeline({ items, calls, running }: { items: readonly Item[]; calls: re
 						{items
 							.filter((item) => item.step === step)
 							.map((item) =>
-								item.kind === 'text' ? (
+								item.kind === 'said' ? (
+									<div key={item.messageId} className="bubble">
+										{item.text}
+									</div>
+								) : item.kind === 'text' ? (
 									<div key={item.messageId} className="answer">
 										<Markdown text={item.text} done={item.done} />
 									</div>

@@ -2,6 +2,9 @@ import { ArrowDown, Hand, Info, LoaderCircle } from 'lucide-react';
 import { Fragment, memo, useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
 import { Link } from 'react-router';
 
+import { useQueryClient } from '@tanstack/react-query';
+
+import { api, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
 import { isEnded } from '../live/status';
 import { Markdown } from '../markdown/markdown';
@@ -185,7 +188,11 @@ const GroupView = memo(
 
 function Items({ group }: { group: Group }): ReactNode {
 	return group.items.map((item) =>
-		item.kind === 'text' ? (
+		item.kind === 'said' ? (
+			<div key={item.messageId} className="bubble">
+				{item.text}
+			</div>
+		) : item.kind === 'text' ? (
 			<div key={item.messageId} className="answer">
 				<Markdown text={item.text} done={item.done} />
 			</div>
@@ -200,12 +207,35 @@ function Items({ group }: { group: Group }): ReactNode {
 
 const activities = { loading: 'Starting…', thinking: 'Thinking…', tooling: 'Running a command…', saving: 'Saving…', approving: 'Waiting for your decision…', ended: 'Ending…' };
 
+/* A message that waits for the run before it. */
+function TakeBack({ executionId }: { executionId: string }): ReactNode {
+	const queries = useQueryClient();
+	const [error, setError] = useState('');
+	return (
+		<>
+			<button
+				type="button"
+				className="button small ghost"
+				onClick={() =>
+					unwrap(api.POST('/api/executions/{id}/cancel', { params: { path: { id: executionId } } }))
+						.then(() => queries.invalidateQueries({ queryKey: ['conversation'] }))
+						.catch((e: unknown) => setError(messageOf(e)))
+				}
+			>
+				Take back
+			</button>
+			{error && <span role="alert" className="field-error">{error}</span>}
+		</>
+	);
+}
+
 function GroupEnd({ group }: { group: Group }): ReactNode {
 	if (!isEnded(group.status))
 		return (
 			<p className="activity">
 				{group.status === 'waiting' ? <Hand aria-hidden size={15} /> : <LoaderCircle aria-hidden size={15} className="spin" />}
 				{group.retry ? `${group.retry.reason.replace(/\.?$/, '.')} Attempt ${group.retry.attempt + 1} follows.` : group.status === 'queued' || group.waiting ? 'Waiting for its turn…' : group.status === 'waiting' ? activities.approving : activities[group.state ?? 'thinking']}
+				{group.status === 'queued' && group.executionId && group.lastSeq === 0 && <TakeBack executionId={group.executionId} />}
 			</p>
 		);
 	const answer = group.items.findLast((item) => item.kind === 'text');
