@@ -46,6 +46,17 @@ const struct command commands[] = {
 	 "with "
 	 "\nanother command, or with other arguments as JSON. answer answers a question.\n" PLACE_HELP,
 	 cmd_approvals},
+	{"models", "[list | providers | add PROVIDER | test SLUG | remove SLUG] [--json]",
+	 "list the models, connect and test their providers",
+	 "add connects openai, responses, anthropic, ollama or compatible; the key is read from OGENT_MODEL_KEY or "
+	 "from a "
+	 "line\nof stdin, never from the command line.\n"
+	 "\n  --slug SLUG      its short name: models are SLUG/MODEL then\n"
+	 "  --address URL    where it is, for ollama and compatible\n"
+	 "  --model NAME     its default model; of test: the model to ask\n"
+	 "  --default        its default model is what \"default\" means\n"
+	 "  --own            for oneself, not for everybody\n" PLACE_HELP,
+	 cmd_models},
 	{"policy", "check [--policy NAME] [--json] 'COMMAND' | list [--json]",
 	 "say what the policies make of a command, or list them",
 	 "check judges a command line without running it, by the policy that always applies and the one named, and "

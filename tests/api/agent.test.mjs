@@ -80,7 +80,8 @@ describe('the agent role', { timeout: 300000 }, () => {
 
   test('the models say which is used and why', async () => {
     const m = await w.ok('GET', '/api/models');
-    assert.deepEqual(m.items, [{ id: 'ogent-demo', provider: 'demo', name: 'ogent-demo', default: true, available: true }]);
+    const demo = { id: 'ogent-demo', provider: 'demo', name: 'ogent-demo', default: true, available: true, connection_id: null, shared: true };
+    assert.deepEqual(m.items, [{ ...demo, context: null, max_output: null, images: false, prices: null }]);
     assert.equal(m.default.demo, true);
     assert.match(m.default.reason, /OPENAI_API_KEY is not set and no Ollama/);
   });

@@ -1,11 +1,13 @@
 // Connected providers of models: keys, rights, limits, the dialects over the wire.
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { ExecPeer } from '../lib/exec_peer.mjs';
 import { AgentWorld } from '../lib/agent_client.mjs';
 import { ModelPeer, chunk, DONE } from '../lib/model_peer.mjs';
+import { ogent, startPlatform } from '../lib/platform.mjs';
 
 const KEY = 'sk-very-secret-0123456789abcd';
 const PATH = '/api/models/providers';
@@ -225,4 +227,28 @@ describe('connected providers of models', { timeout: 240000 }, () => {
     await w.ended(sent.id);
     await remove(p);
   });
+});
+
+test('ogent models lists, connects, tests and removes', { timeout: 60000 }, async () => {
+  const peer = await new ModelPeer({ models: ['m1'] }).open();
+  const p = await startPlatform();
+  const models = (args, input = '') =>
+    new Promise((done) => {
+      const child = execFile(ogent, ['models', ...args], { env: { PATH: process.env.PATH, OGENT_DATA: p.data } }, (err, stdout, stderr) => done({ code: err?.code ?? 0, stdout, stderr }));
+      child.stdin.end(input);
+    });
+  try {
+    assert.match((await models([])).stdout, /^\* ogent-demo/);
+    const added = await models(['add', 'compatible', '--slug', 'mine', '--address', `${peer.url}/v1`, '--model', 'm1', '--default'], `${KEY}\n`);
+    assert.equal(added.code, 0, added.stderr);
+    assert.match((await models(['providers'])).stdout, /^\* mine .*key …abcd {2}for everybody/);
+    assert.match((await models(['test', 'mine'])).stdout, /mine works: 1 models/);
+    assert.match((await models([])).stdout, /^\* mine\/m1/m);
+    assert.equal((await models(['test', 'none'])).code, 1);
+    assert.equal((await models(['remove', 'mine'])).code, 0);
+    assert.doesNotMatch((await models(['providers'])).stdout, /mine/);
+  } finally {
+    await p.stop();
+    await peer.close();
+  }
 });

@@ -20,6 +20,7 @@ const ApprovalsPage = lazy(() => import('./pages/approvals').then((m) => ({ defa
 const HistoryPage = lazy(() => import('./pages/history').then((m) => ({ default: m.HistoryPage })));
 const UsersPage = lazy(() => import('./pages/users').then((m) => ({ default: m.UsersPage })));
 const ContractPage = lazy(() => import('./pages/contract').then((m) => ({ default: m.ContractPage })));
+const ModelsPage = lazy(() => import('./pages/models').then((m) => ({ default: m.ModelsPage })));
 const RunPage = lazy(() => import('./pages/run').then((m) => ({ default: m.RunPage })));
 
 const newQueries = (_userId: string) =>
@@ -85,6 +86,7 @@ function Pages(): ReactNode {
 					<Route path="/agents" element={<AgentsPage />} />
 					<Route path="/agents/:id" element={<AgentPage />} />
 					<Route path="/approvals" element={<ApprovalsPage />} />
+					<Route path="/models" element={<ModelsPage />} />
 					<Route path="/history" element={<HistoryPage />} />
 					<Route path="/runs/:id" element={<RunPage />} />
 					<Route path="/users" element={<UsersPage />} />

@@ -24,6 +24,11 @@ export const modelsQuery = queryOptions({
 	staleTime: 60_000,
 });
 
+export const providersQuery = queryOptions({
+	queryKey: ['models', 'providers'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/models/providers', { signal }))).items,
+});
+
 export const agentsQuery = queryOptions({
 	queryKey: ['agents'],
 	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/agents', { signal, params: { query: { limit: 200 } } }))).items,
