@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { after, before, describe, test } from 'node:test';
 
+import { ModelPeer } from '../lib/model_peer.mjs';
 import { ADMIN, startPlatform } from '../lib/platform.mjs';
 import { assertClean, judge, openBrowser, WAIT_MS } from './browser.mjs';
 
@@ -341,6 +342,30 @@ describe('the story', { concurrency: 1 }, () => {
 		await page.waitForURL(`${base}/agents`);
 		await page.getByRole('link', { name: 'Reviewer', exact: true }).waitFor({ state: 'detached' });
 		browser.expected.length = 0;
+		assertClean(browser);
+	});
+
+	test('a provider of models is connected, tested and removed', async () => {
+		const peer = await new ModelPeer({ models: ['m1', 'm2'] }).open();
+		await page.getByRole('link', { name: 'Models' }).click();
+		await page.getByRole('button', { name: 'Connect a provider' }).click();
+		const dialog = page.getByRole('dialog');
+		await dialog.getByLabel('Name', { exact: true }).fill('Lab');
+		await dialog.getByLabel('Provider').selectOption('compatible');
+		await dialog.getByLabel('Address').fill(`${peer.url}/v1`);
+		await dialog.getByLabel('Key').fill('sk-not-a-real-key-wxyz');
+		await judge(page, 'provider-new', shots);
+		await dialog.getByRole('button', { name: 'Connect' }).click();
+		const row = page.getByRole('list', { name: 'Providers' }).locator('li').filter({ hasText: 'Lab' });
+		await row.getByText('key …wxyz').waitFor();
+		await row.getByRole('button', { name: 'Test Lab' }).click();
+		await row.getByText('It works: 2 models').waitFor();
+		await page.getByRole('list', { name: 'Models' }).getByText('lab/m2').waitFor();
+		await judge(page, 'models', shots);
+		await row.getByRole('button', { name: 'Remove Lab' }).click();
+		await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
+		await page.getByText('No provider is connected yet.').waitFor();
+		await peer.close();
 		assertClean(browser);
 	});
 
