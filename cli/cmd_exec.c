@@ -140,6 +140,8 @@ static int exit_code_of(yyjson_val *command)
 	fprintf(stderr, "ogent: %s%s%s\n", status, reason ? ": " : "", reason ? reason : "");
 	return strcmp(status, "timeout") == 0     ? CODE_TIMEOUT
 	       : strcmp(status, "oom") == 0       ? 128 + SIGKILL
+	       : strcmp(status, "quota") == 0     ? 128 + SIGKILL
+	       : strcmp(status, "cpu") == 0       ? 128 + SIGXCPU
 	       : strcmp(status, "cancelled") == 0 ? 128 + SIGTERM
 						  : CODE_PLATFORM;
 }

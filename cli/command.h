@@ -30,6 +30,7 @@ void command_print_help(const struct command *c);
 int cmd_up(const struct command *self, int argc, char **argv);
 int cmd_status(const struct command *self, int argc, char **argv);
 int cmd_login(const struct command *self, int argc, char **argv);
+int cmd_mails(const struct command *self, int argc, char **argv);
 int cmd_chat(const struct command *self, int argc, char **argv);
 int cmd_run(const struct command *self, int argc, char **argv);
 int cmd_policy(const struct command *self, int argc, char **argv);

@@ -63,6 +63,10 @@ const struct command commands[] = {
 	 "says\nwhy. It exits with 0 when it would run by itself, 1 when not. list marks the one that always applies "
 	 "with *.\n" PLACE_HELP,
 	 cmd_policy},
+	{"mails", "[--json]", "list the mails to users, and the links to be handed over",
+	 "What was sent, waits or failed, newest first. Without a mail server (option mail_url) the links for "
+	 "invitations, new\npasswords and addresses stand here, for whoever may manage users.\n" PLACE_HELP,
+	 cmd_mails},
 	{"history", "[--limit N] [--json] [ID]", "list past runs, or show one",
 	 "With an ID: its message, the commands with their output, and the answer.\n" PLACE_HELP, cmd_history},
 	{"status", "[--json]", "show the roles, the sandbox and the model of the platform running here",

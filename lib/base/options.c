@@ -117,6 +117,10 @@ static const struct option_def defs[] = {
 	 "Policy that every command must pass: contained, guarded, minimal, or the name of a stored one"},
 	{"workspace_max", OPTION_BYTES, "10G", NULL, 1 << 20, 0, NULL,
 	 "Most bytes of one upload, of one archive and of all snapshots of a workspace"},
+	{"workspace_quota", OPTION_BYTES, "20G", NULL, 0, 0, NULL,
+	 "Most bytes of a workspace that commands may write; 0: no quota"},
+	{"workspace_files_max", OPTION_INT, "2000000", NULL, 0, 2000000000, NULL,
+	 "Most files and folders of a workspace that commands may make; 0: no quota"},
 	{"workspace_protect", OPTION_BOOL, "true", NULL, 0, 0, NULL,
 	 "Commands cannot write what programs obey unasked: git's hooks and configuration, start files of shells, "
 	 "settings of editors and agents"},
@@ -125,6 +129,11 @@ static const struct option_def defs[] = {
 	 "As root: the first of the host's user ids that workspaces get"},
 	{"command_memory", OPTION_BYTES, "1G", NULL, 1 << 20, 0, NULL, "Most memory of one command's processes"},
 	{"command_pids", OPTION_INT, "256", NULL, 1, 100000, NULL, "Most processes of one command"},
+	{"command_cpu_time", OPTION_MS, "0s", NULL, 0, 7ll * 86400000, NULL,
+	 "Most CPU time of all of one command's processes together; 0s: no limit but the time-out"},
+	{"command_cpu_percent", OPTION_INT, "0", NULL, 0, 100000, NULL,
+	 "CPU quota of one command, in percent of one CPU (150 is one and a half), where a cgroup can keep it; 0: "
+	 "none"},
 	{"exec_network_inner", OPTION_STRING, "", NULL, 0, 0, NULL,
 	 "Addresses and networks, separated by commas, that commands may reach by an allowed name although they are "
 	 "not public"},

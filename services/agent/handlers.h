@@ -67,3 +67,4 @@ void executions_cancel(struct exchange *x);
 void executions_events(struct exchange *x);
 /* Streams of this execution (NULL: of all) that another process works on look into the database now. */
 void events_wake(struct agent *agent, const char *execution_id);
+route_handler user_gone; /* user_gone.c */

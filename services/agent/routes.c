@@ -37,5 +37,6 @@ const struct route agent_routes[] = {
 	{HTTP_GET_, "/api/executions/{id}", "executions.read", 0, 0, executions_get},
 	{HTTP_POST_, "/api/executions/{id}/cancel", "executions.cancel", 0, 0, executions_cancel},
 	{HTTP_GET_, "/api/executions/{id}/events", "executions.read", 0, 0, executions_events},
+	{HTTP_POST_, "/users/{id}/gone", NULL, ROUTE_INTERNAL, 4096, user_gone},
 };
 const size_t agent_n_routes = ARRAY_SIZE(agent_routes);

@@ -6,6 +6,8 @@ static const struct {
 	const char *status, *sentence;
 } sentences[] = {
 	{"timeout", "The command was stopped: it ran out of time."},
+	{"cpu", "The command was stopped: it used up its CPU time."},
+	{"quota", "The command was stopped: its workspace has too much in it. Remove files that are not needed."},
 	{"oom", "The command was stopped: it used too much memory."},
 	{"cancelled", "The command was cancelled."},
 	{"lost", "The command service lost track of the command: it may not have run to its end."},

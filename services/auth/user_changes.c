@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "feed.h"
 #include "handlers.h"
+#include "mail/outbox.h"
 #include "mfa/factors.h"
 #include "new_user.h"
 #include "role_list.h"
@@ -133,6 +134,8 @@ static int delete_rows(struct db_conn *c, const char *id)
 		r = db_exec(c, "delete from users where id = ?", DB_TEXT(id));
 	if (r >= 0)
 		r = feed_add_user(c, id, "user_deleted");
+	if (r >= 0)
+		r = outbox_add_call(c, OUTBOX_USER_DELETED, id);
 	return MIN(r, 0);
 }
 
@@ -203,6 +206,7 @@ static void delete_done(struct exchange_job *job, int result)
 	if (refuse(p, result))
 		return;
 	feed_wake(job->x->self);
+	outbox_wake(job->x->self);
 	log_change(p, "user removed");
 	reply_empty(job->x, 204);
 }

@@ -67,6 +67,51 @@ static void end_with(struct attendant *a, enum command_status status)
 
 static void stir(struct attendant *a);
 
+/* ---- Limits ---- */
+
+static void tell_limit(struct attendant *a, enum watch_verdict v)
+{
+	const struct spec *s = a->spec;
+
+	switch (v) {
+	case WATCH_FINE: break;
+	case WATCH_CPU: set_reason(a, "It used up its %llu ms of CPU time.", (unsigned long long)s->cpu_max_ms); break;
+	case WATCH_BYTES:
+		set_reason(a, "Its workspace has more than its quota of %llu MiB. Remove files to go on.",
+			   (unsigned long long)(s->quota_bytes >> 20));
+		break;
+	case WATCH_FILES:
+		set_reason(a,
+			   "Its workspace has more than its quota of %llu files and folders, or they are nested too "
+			   "deeply. Remove some to go on.",
+			   (unsigned long long)s->quota_files);
+		break;
+	}
+}
+
+static void obey_watch(struct attendant *a, enum watch_verdict v)
+{
+	if (v == WATCH_FINE || command_status_is_end(a->result.status))
+		return;
+	tell_limit(a, v);
+	end_with(a, v == WATCH_CPU ? COMMAND_CPU : COMMAND_QUOTA);
+}
+
+static void start_watch(struct attendant *a)
+{
+	const struct spec *s = a->spec;
+	const struct watch_limits limits = {s->cpu_max_ms, s->quota_bytes, s->quota_files};
+
+	obey_watch(a, watch_start(&a->watch, &a->sandbox, &limits, a->command.workspace, s->uid));
+}
+
+static bool is_watched(const struct attendant *a)
+{
+	return a->state == ATTEND_RUNNING || a->state == ATTEND_DRAINING;
+}
+
+/* ---- Starting ---- */
+
 /* The command's ends of its pipes or terminal. */
 static void close_inner(struct attendant *a)
 {
@@ -89,6 +134,7 @@ static void go(struct attendant *a)
 	a->result.started_us = clock_now_us();
 	a->start_us = clock_mono_us();
 	enter(a, ATTEND_RUNNING, a->spec->timeout_ms);
+	start_watch(a);
 	stir(a);
 }
 
@@ -358,6 +404,7 @@ void attendant_init(struct attendant *a, struct arena *arena)
 		.buffer = arena_alloc(arena, PIPE_SIZE),
 		.result = {.status = COMMAND_RUNNING, .exit_code = -1},
 		.sandbox = SANDBOX_INIT,
+		.watch = WATCH_INIT,
 		.command = {.stdio = {-1, -1, -1}},
 		.out = {-1, -1},
 		.in = -1,
@@ -420,6 +467,8 @@ int attendant_milliseconds(const struct attendant *a)
 
 	if (may_wait_for_input(a))
 		at = MIN(at, a->look_us);
+	if (is_watched(a))
+		at = MIN(at, a->watch.due_us);
 	if (waits_for_tty(a))
 		at = MIN(at, now + TTY_AGAIN_MS * 1000);
 	return now >= at ? 0 : (int)MIN((at - now + 999) / 1000, 3600000);
@@ -435,6 +484,8 @@ void attendant_step(struct attendant *a)
 		kill_now(a);
 	if (may_wait_for_input(a) && clock_mono_us() >= a->look_us)
 		look_for_waiting(a);
+	if (is_watched(a) && clock_mono_us() >= a->watch.due_us)
+		obey_watch(a, watch_look(&a->watch, &a->sandbox));
 	if (a->state != ATTEND_ENDED && clock_mono_us() >= a->deadline_us)
 		on_deadline(a);
 }
@@ -609,6 +660,7 @@ static int describe(struct attendant *a, const char *dir)
 		.file_size_max = a->spec->file_size_max,
 		.pids_max = a->spec->pids_max,
 		.protects = a->spec->protects,
+		.cpu_max_ms = a->spec->cpu_max_ms,
 		.has_proxy = a->spec->hosts,
 		.stdio = {-1, -1, -1},
 	};
@@ -637,7 +689,10 @@ static void leave_unfit(struct attendant *a)
 {
 	struct pollfd p = {.fd = a->sandbox.pidfd, .events = POLLIN};
 
-	if (a->sandbox.init <= 0 || (a->network == a->sandbox.frame.network && poll(&p, 1, 0) == 0))
+	const struct sandbox_frame *f = &a->sandbox.frame;
+
+	if (a->sandbox.init <= 0 ||
+	    (a->network == f->network && a->spec->cpu_percent == f->cpu_percent && poll(&p, 1, 0) == 0))
 		return;
 	sandbox_deinit(a->host, &a->sandbox);
 	a->is_ready = false;
@@ -649,6 +704,7 @@ int attendant_start(struct attendant *a, const char *dir)
 					    .memory_max = a->spec->memory_max,
 					    .tmp_max = a->spec->tmp_max,
 					    .pids_max = a->spec->pids_max,
+					    .cpu_percent = a->spec->cpu_percent,
 					    .network = a->network};
 	struct error err = {0};
 	int r;
@@ -692,6 +748,33 @@ static void judge_memory(struct attendant *a, unsigned kills)
 	}
 }
 
+/* A single process that used all of it was ended by the kernel. What was written in the last moments counts too. */
+static void judge_limits(struct attendant *a)
+{
+	enum watch_verdict v = watch_finish(&a->watch);
+	struct result *r = &a->result;
+	bool is_own_end = r->status == COMMAND_SIGNALLED || r->status == COMMAND_EXITED;
+
+	r->throttled = cgroup_throttled(&a->sandbox.cgroup);
+	if (is_own_end && a->spec->cpu_max_ms &&
+	    (r->signal == SIGXCPU || r->exit_code == 128 + SIGXCPU ||
+	     (r->cpu_ms >= a->spec->cpu_max_ms && (r->signal == SIGKILL || r->exit_code == 128 + SIGKILL)))) {
+		tell_limit(a, WATCH_CPU);
+		r->status = COMMAND_CPU;
+	} else if (is_own_end && v != WATCH_FINE) {
+		tell_limit(a, v);
+		r->status = COMMAND_QUOTA;
+	}
+}
+
+/* Of those that were killed too, whom nobody waited for. */
+static uint64_t cpu_counted_ms(const struct attendant *a)
+{
+	int64_t us = a->is_alone ? 0 : cgroup_cpu_us(&a->sandbox.cgroup) - MAX(a->watch.cpu_base, 0);
+
+	return MAX((uint64_t)MAX(us, 0), a->watch.cpu_used_us) / 1000;
+}
+
 static void judge(struct attendant *a, const struct rusage *usage)
 {
 	struct result *r = &a->result;
@@ -704,10 +787,12 @@ static void judge(struct attendant *a, const struct rusage *usage)
 		r->read_bytes = (uint64_t)usage->ru_inblock * 512;
 		r->write_bytes = (uint64_t)usage->ru_oublock * 512;
 	}
+	r->cpu_ms = MAX(r->cpu_ms, cpu_counted_ms(a));
 	r->memory_kills = cgroup_oom_kills(&a->sandbox.cgroup);
 	r->pids_peak = cgroup_pids_peak(&a->sandbox.cgroup);
 	r->forks_refused = cgroup_forks_refused(&a->sandbox.cgroup);
 	judge_memory(a, r->memory_kills);
+	judge_limits(a);
 	if (r->status == COMMAND_SIGNALLED && !r->reason[0])
 		set_reason(a, "Killed by signal %d (%s).", r->signal, strsignal(r->signal));
 }
@@ -741,6 +826,7 @@ void attendant_deinit(struct attendant *a, const char *dir)
 		close_fd(&a->out[i]);
 	close_fd(&a->in);
 	close_inner(a);
+	watch_deinit(&a->watch);
 	sandbox_deinit(a->host, &a->sandbox);
 	if (!a->host->namespaces && !a->spec->workspace[0])
 		rmdir(arena_printf(a->arena, "%s/workspaces/.%s", dir, a->spec->id));

@@ -11,6 +11,7 @@
 
 #include "sandbox/sandbox.h"
 #include "spec.h"
+#include "watch.h"
 
 /* What it waits for. */
 enum attend_state {
@@ -48,6 +49,7 @@ struct attendant {
 	bool is_waiting;          /* the command waits for input */
 	uint64_t look_us;         /* monotonic: when to look whether it does */
 	unsigned look_ms;         /* the pause before, growing while nothing happens */
+	struct watch watch;       /* limits that the kernel does not keep */
 	bool network;             /* the owner's: with the host's network */
 	bool is_held;             /* the owner's: output waits in the pipes */
 	bool is_tty_left;         /* nobody has the terminal open now */

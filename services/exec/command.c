@@ -444,6 +444,8 @@ static void add_denials(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct r
 		add_denial(doc, arr, "cgroup", "processes", r->forks_refused);
 	if (r->memory_kills)
 		add_denial(doc, arr, "cgroup", "memory", r->memory_kills);
+	if (r->throttled)
+		add_denial(doc, arr, "cgroup", "cpu", r->throttled);
 	if (r->removed[0])
 		add_denial(doc, arr, "protected", "file", 1);
 }

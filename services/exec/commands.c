@@ -307,7 +307,7 @@ void commands_list(struct exchange *x)
 		return;
 	if (l->status && command_status_of(l->status) < 0) {
 		reply_problem(x, 400, "bad_request",
-			      "status is running, exited, signalled, timeout, cancelled, oom, lost or "
+			      "status is running, exited, signalled, timeout, cancelled, oom, cpu, quota, lost or "
 			      "error.");
 		return;
 	}

@@ -359,6 +359,10 @@ static int read_limits(const struct exec *e, yyjson_val *body, struct spec *s, s
 	s->output_max = e->output_max;
 	s->file_size_max = e->file_size_max;
 	s->protects = e->protects;
+	s->cpu_max_ms = e->cpu_max_ms;
+	s->cpu_percent = e->cpu_percent;
+	s->quota_bytes = e->quota_bytes;
+	s->quota_files = e->quota_files;
 	return 0;
 }
 

@@ -12,8 +12,8 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "command.h"
 #include "base/networks.h"
+#include "command.h"
 #include "policy/store.h"
 #include "roles.h"
 #include "service/revocation.h"
@@ -50,7 +50,8 @@ static void start_spawner(struct exec *e, const struct options *o)
 	const struct spawner_pool pool = {.size = (unsigned)option_int(o, "sandbox_pool"),
 					  .frame = {.memory_max = (uint64_t)option_int(o, "command_memory"),
 						    .tmp_max = (uint64_t)option_int(o, "command_tmp_max"),
-						    .pids_max = (unsigned)option_int(o, "command_pids")}};
+						    .pids_max = (unsigned)option_int(o, "command_pids"),
+						    .cpu_percent = (unsigned)option_int(o, "command_cpu_percent")}};
 	int r = spawner_start(e->dir, &pool, forget, (void *)(uintptr_t)o, &e->spawner);
 
 	if (r < 0)
@@ -71,6 +72,10 @@ static void configure(struct exec *e)
 	e->tmp_max = (uint64_t)option_int(o, "command_tmp_max");
 	e->file_size_max = (uint64_t)option_int(o, "command_file_max");
 	e->pids_max = (unsigned)option_int(o, "command_pids");
+	e->cpu_max_ms = (uint64_t)option_int(o, "command_cpu_time");
+	e->cpu_percent = (unsigned)option_int(o, "command_cpu_percent");
+	e->quota_bytes = (uint64_t)option_int(o, "workspace_quota");
+	e->quota_files = (uint64_t)option_int(o, "workspace_files_max");
 	e->protects = option_bool(o, "workspace_protect");
 	e->network_inner = option_str(o, "exec_network_inner");
 	e->network_dns = option_str(o, "exec_network_dns");

@@ -35,7 +35,9 @@ struct exec {
 	/* Options. */
 	uint64_t timeout_ms, timeout_max_ms, output_max, memory_max, tmp_max, file_size_max, retention_ms;
 	uint64_t workspace_max;
-	bool protects; /* files of workspaces: sandbox/protect.h */
+	bool protects;                                 /* files of workspaces: sandbox/protect.h */
+	uint64_t cpu_max_ms, quota_bytes, quota_files; /* 0 = none */
+	unsigned cpu_percent;
 	unsigned pids_max, running_max, snapshots_max;
 	const char *network_inner, *network_dns;
 

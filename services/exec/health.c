@@ -21,6 +21,9 @@ void report_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct sand
 		if (i == LAYER_CGROUP) {
 			yyjson_mut_obj_add_int(doc, layer, "version", r->cgroup_version);
 			yyjson_mut_obj_add_bool(doc, layer, "kill", r->cgroup_kill);
+			for (int c = 0; c < CGROUP_CONTROLLERS; c++)
+				yyjson_mut_obj_add_int(doc, layer, cgroup_controller_name((enum cgroup_controller)c),
+						       r->controllers[c]);
 		}
 	}
 }

@@ -18,6 +18,7 @@
 #include "session.h"
 #include "spool.h"
 #include "tree.h"
+#include "watch.h"
 
 #define SPEC_MAX (32 << 20)
 #define RESULT_MAX (64 << 10)
@@ -180,6 +181,17 @@ static int claim_for(const struct journal *j, const struct spec *spec)
 	return claim(j, name, spec->user_id, spec->may_use_any);
 }
 
+/* Where the file system has project quotas, a workspace is a project from its beginning. */
+static void count_by_kernel(const struct journal *j, const struct spec *spec)
+{
+	int fd = j->is_root ? dir_open(j->workspaces_fd, spec->workspace) : -1;
+
+	if (fd < 0)
+		return;
+	watch_new_workspace(fd, spec->uid);
+	close(fd);
+}
+
 /* The owner of a workspace is its user for good; nobody else, also not another workspace, has that id. */
 static int make_or_find_workspace(const struct journal *j, struct spec *spec)
 {
@@ -194,6 +206,7 @@ static int make_or_find_workspace(const struct journal *j, struct spec *spec)
 			r = -errno;
 			unlinkat(j->workspaces_fd, spec->workspace, AT_REMOVEDIR);
 		}
+		count_by_kernel(j, spec);
 		return r;
 	}
 	if (errno != EEXIST)

@@ -8,8 +8,8 @@
 #include "base/json.h"
 #include "egress/hosts.h"
 
-static const char *const status_names[] = {"queued",    "running", "exited", "signalled", "timeout",
-					   "cancelled", "oom",     "lost",   "error"};
+static const char *const status_names[] = {"queued", "running", "exited", "signalled", "timeout", "cancelled",
+					   "oom",    "cpu",     "quota",  "lost",      "error"};
 
 const char *command_status_name(enum command_status s)
 {
@@ -87,6 +87,10 @@ struct str spec_to_json(struct arena *a, const struct spec *s)
 	yyjson_mut_obj_add_uint(doc, obj, "output_max", s->output_max);
 	yyjson_mut_obj_add_uint(doc, obj, "file_size_max", s->file_size_max);
 	yyjson_mut_obj_add_uint(doc, obj, "pids_max", s->pids_max);
+	yyjson_mut_obj_add_uint(doc, obj, "cpu_max_ms", s->cpu_max_ms);
+	yyjson_mut_obj_add_uint(doc, obj, "cpu_percent", s->cpu_percent);
+	yyjson_mut_obj_add_uint(doc, obj, "quota_bytes", s->quota_bytes);
+	yyjson_mut_obj_add_uint(doc, obj, "quota_files", s->quota_files);
 	yyjson_mut_obj_add_sint(doc, obj, "created_us", s->created_us);
 	yyjson_mut_obj_add_str(doc, obj, "boot", s->boot ? s->boot : "");
 	return json_text(a, doc);
@@ -154,6 +158,10 @@ int spec_from_json(struct arena *a, struct str text, struct spec *ret)
 	s.output_max = get_u64(obj, "output_max");
 	s.file_size_max = get_u64(obj, "file_size_max");
 	s.pids_max = (unsigned)get_u64(obj, "pids_max");
+	s.cpu_max_ms = get_u64(obj, "cpu_max_ms");
+	s.cpu_percent = (unsigned)get_u64(obj, "cpu_percent");
+	s.quota_bytes = get_u64(obj, "quota_bytes");
+	s.quota_files = get_u64(obj, "quota_files");
 	s.created_us = json_get_int(obj, "created_us", 0);
 	s.boot = json_get_str(obj, "boot", "");
 	if ((!s.argv || !s.argv[0]) && !s.script)
@@ -185,6 +193,7 @@ struct str result_to_json(struct arena *a, const struct result *r)
 	yyjson_mut_obj_add_uint(doc, obj, "pids_peak", r->pids_peak);
 	yyjson_mut_obj_add_uint(doc, obj, "forks_refused", r->forks_refused);
 	yyjson_mut_obj_add_uint(doc, obj, "memory_kills", r->memory_kills);
+	yyjson_mut_obj_add_uint(doc, obj, "throttled", r->throttled);
 	yyjson_mut_obj_add_str(doc, obj, "removed", r->removed);
 	return json_text(a, doc);
 }
@@ -214,6 +223,7 @@ int result_from_json(struct arena *a, struct str text, struct result *ret)
 		.pids_peak = (unsigned)get_u64(obj, "pids_peak"),
 		.forks_refused = (unsigned)get_u64(obj, "forks_refused"),
 		.memory_kills = (unsigned)get_u64(obj, "memory_kills"),
+		.throttled = (unsigned)get_u64(obj, "throttled"),
 	};
 	strncpy(ret->removed, json_get_str(obj, "removed", ""), sizeof(ret->removed) - 1);
 	strncpy(ret->reason, json_get_str(obj, "reason", ""), sizeof(ret->reason) - 1);

@@ -23,6 +23,8 @@ enum command_status {
 	COMMAND_TIMEOUT,
 	COMMAND_CANCELLED,
 	COMMAND_OOM,
+	COMMAND_CPU,   /* its CPU time was used up */
+	COMMAND_QUOTA, /* its workspace had too much in it */
 	COMMAND_LOST,  /* its supervisor is gone without a result: it may have run, wholly or in part */
 	COMMAND_ERROR, /* it could not be started */
 };
@@ -60,7 +62,8 @@ struct spec {
 	bool protects;                    /* protect.h */
 	bool may_use_any;                 /* workspaces of others; not kept */
 	uint64_t timeout_ms, memory_max, tmp_max, output_max, file_size_max;
-	unsigned pids_max;
+	uint64_t cpu_max_ms, quota_bytes, quota_files; /* 0 = none */
+	unsigned pids_max, cpu_percent;                /* of one CPU; 0 = no quota */
 	int64_t created_us;
 	const char *boot; /* the machine's start in which it was accepted (boot_id), "" = not known */
 };
@@ -73,9 +76,9 @@ struct result {
 	uint64_t output_bytes, truncated_bytes;
 	int64_t started_us, ended_us; /* 0 = never */
 	uint64_t cpu_ms, max_rss_kib;
-	uint64_t system_ms, read_bytes, write_bytes;     /* of cpu_ms; of disks */
-	unsigned pids_peak, forks_refused, memory_kills; /* 0 = none, or not known */
-	char removed[64]; /* a protected file that it had made; "" = none */
+	uint64_t system_ms, read_bytes, write_bytes;                /* of cpu_ms; of disks */
+	unsigned pids_peak, forks_refused, memory_kills, throttled; /* 0 = none, or not known */
+	char removed[64];                                           /* a protected file that it had made; "" = none */
 };
 
 /* Of the machine's start; another after each. "" = not known. */

@@ -8,7 +8,7 @@ export const ogentTarget = process.env.OGENT_BIN
   ? join(dirname(resolve(process.env.OGENT_BIN)), 'ogent-target')
   : resolve(import.meta.dirname, '../../build/ogent-target');
 
-const STATUS = ['queued', 'running', 'exited', 'signalled', 'timeout', 'cancelled', 'oom', 'lost', 'error'];
+const STATUS = ['queued', 'running', 'exited', 'signalled', 'timeout', 'cancelled', 'oom', 'cpu', 'quota', 'lost', 'error'];
 export const LEVEL = { landlock: 1, standard: 2, strict: 3 };
 
 const u32 = (n) => {
@@ -29,13 +29,14 @@ export function newId() {
   return `${h.slice(0, 8)}-${h.slice(8, 12)}-${h.slice(12, 16)}-${h.slice(16, 20)}-${h.slice(20, 32)}`;
 }
 
-export function run({ argv, script, env = [], cwd = '', workspace = '', input = '', level = 'landlock', shape = 0, network = false, timeout = 20000, memory = 512 << 20, version = 2, pids = 64, fileSize = 0, id = newId() }) {
+export function run({ argv, script, env = [], cwd = '', workspace = '', input = '', level = 'landlock', shape = 0, network = false, timeout = 20000, memory = 512 << 20, version = 4, pids = 64, fileSize = 0, protect = false, cpuTime = 0, cpuPercent = 0, quota = 0, files = 0, id = newId() }) {
   return frame('R', Buffer.concat([
-    u32(version), text(id), u32(LEVEL[level]), u32(shape), u32(network ? 1 : 0), u64(timeout), u64(memory), u64(64 << 20), u64(fileSize), u32(pids),
+    u32(version), text(id), u32(LEVEL[level]), u32(shape), u32(network ? 1 : 0), u32(protect ? 1 : 0), u64(timeout), u64(memory), u64(64 << 20), u64(fileSize), u32(pids),
+    u64(cpuTime), u32(cpuPercent), u64(quota), u64(files),
     text(workspace), text(cwd), u32(script === undefined ? 0 : 1), texts(script === undefined ? argv : [script]), texts(env), text(input),
   ]));
 }
-export const probe = (version = 2) => frame('P', u32(version));
+export const probe = (version = 4) => frame('P', u32(version));
 
 class Reader {
   constructor(b) {
@@ -62,7 +63,9 @@ class Reader {
 function readReport(data) {
   const r = new Reader(data);
   const report = { level: r.u32(), abi: r.u32(), cgroup: r.u32(), kill: r.u32(), shape: r.u32(), isRoot: r.u32() === 1, layers: [] };
-  for (let n = r.u32(); n > 0; n--) report.layers.push({ ok: r.u32() === 1, detail: r.text() });
+  const n = r.u32();
+  report.controllers = { memory: r.u32(), pids: r.u32(), cpu: r.u32() };
+  for (let i = 0; i < n; i++) report.layers.push({ ok: r.u32() === 1, detail: r.text() });
   return report;
 }
 

@@ -1,6 +1,7 @@
 /* Where our groups go. Version 2: below our own group if its controllers can be handed down, otherwise beside it, at
- * last below the top (as root); the first place with the memory and pids controllers wins, else the first that can be
- * written, which still gives the kill in one write. Version 1: below our own group of each controller. */
+ * last below the top (as root); the first place with the memory and pids controllers wins, else the one with the
+ * most of them, or the first that can be written, which still gives the kill in one write. Version 1: below our own
+ * group of each controller that version 2 does not have. */
 #include "sandbox/cgroup.h"
 
 #include <dirent.h>
@@ -19,6 +20,14 @@
 
 #define LEFT_OVER_US (10 * 60 * 1000000ll)
 #define RESTORES_MAX 8
+#define PERIOD_US 100000 /* of a quota of CPU */
+
+static const char *const controllers[CGROUP_CONTROLLERS] = {"memory", "pids", "cpu"};
+
+const char *cgroup_controller_name(enum cgroup_controller c)
+{
+	return controllers[c];
+}
 
 /* ---- Small files ---- */
 
@@ -156,18 +165,38 @@ static int make_group(const char *parent, const char *name, char *ret_path)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Has the group's members limit what the group itself can; tells which. */
+static void hand_down(int dir, bool ret[static CGROUP_CONTROLLERS])
+{
+	char there[256] = "", text[16];
+
+	read_at(dir, "cgroup.controllers", there, sizeof(there));
+	for (int c = 0; c < CGROUP_CONTROLLERS; c++) {
+		snprintf(text, sizeof(text), "+%s", controllers[c]);
+		ret[c] = has_word(there, controllers[c]) && write_at(dir, "cgroup.subtree_control", text) == 0;
+	}
+}
+
+static unsigned count(const bool has[static CGROUP_CONTROLLERS])
+{
+	unsigned n = 0;
+
+	for (int c = 0; c < CGROUP_CONTROLLERS; c++)
+		n += has[c];
+	return n;
+}
+
 /* Whether a process can be put there: one that was started elsewhere needs rights on the common ancestor too, so only
  * trying tells; the probe does. Here: whether a group can be made below it. */
 static bool try_leaf(struct cgroup_host *h, const char *parent, const char *name)
 {
-	char path[CGROUP_PATH], controllers[256] = "", own[64];
+	char path[CGROUP_PATH], own[64];
+	bool has[CGROUP_CONTROLLERS];
 	int parent_fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
-	bool limits;
 
 	if (parent_fd < 0)
 		return false;
-	write_at(parent_fd, "cgroup.subtree_control", "+memory");
-	write_at(parent_fd, "cgroup.subtree_control", "+pids");
+	hand_down(parent_fd, has);
 	close(parent_fd);
 	fd = make_group(parent, name, path);
 	if (fd < 0)
@@ -179,19 +208,17 @@ static bool try_leaf(struct cgroup_host *h, const char *parent, const char *name
 		return false;
 	}
 	unlinkat(fd, own, AT_REMOVEDIR);
-	read_at(fd, "cgroup.controllers", controllers, sizeof(controllers));
-	limits = has_word(controllers, "memory") && has_word(controllers, "pids") &&
-		 write_at(fd, "cgroup.subtree_control", "+memory +pids") == 0;
+	hand_down(fd, has);
 	close(fd);
-	if (limits || !h->leaf[0]) {
+	if (!h->leaf[0] || count(has) > count(h->in_leaf)) {
 		if (h->leaf[0])
 			rmdir(h->leaf);
 		memcpy(h->leaf, path, sizeof(path));
-		h->leaf_memory = h->leaf_pids = limits;
+		memcpy(h->in_leaf, has, sizeof(has));
 	} else {
 		rmdir(path);
 	}
-	return limits;
+	return has[CGROUP_MEMORY] && has[CGROUP_PIDS];
 }
 
 /* Moves every process of one group to another. A process forked meanwhile is met in the next round. */
@@ -210,14 +237,14 @@ static void move_processes(int from, int to)
  * level down. DelegateSubgroup= would do it for us, from systemd 254 on. */
 static void step_aside(const char *place)
 {
-	char controllers[256], path[CGROUP_PATH], delegate = 0;
+	char there[256], path[CGROUP_PATH], delegate = 0;
 	int from = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC), to;
 
 	if (from < 0)
 		return;
 	if (fgetxattr(from, "user.delegate", &delegate, 1) == 1 && delegate == '1' &&
-	    read_at(from, "cgroup.controllers", controllers, sizeof(controllers)) == 0 &&
-	    has_word(controllers, "memory") && (to = make_group(place, "main", path)) >= 0) {
+	    read_at(from, "cgroup.controllers", there, sizeof(there)) == 0 && has_word(there, "memory") &&
+	    (to = make_group(place, "main", path)) >= 0) {
 		move_processes(from, to);
 		close(to);
 	}
@@ -270,59 +297,96 @@ static void find_v1(const char *controller, const char *name, char *ret)
 	close(fd);
 }
 
-bool cgroup_host_limits(const struct cgroup_host *h)
+/* Those that the leaf does not have. A hierarchy with several controllers is one folder. */
+static void find_rest(struct cgroup_host *h)
 {
-	return cgroup_host_version(h) > 0;
+	for (int c = 0; c < CGROUP_CONTROLLERS; c++)
+		if (!h->in_leaf[c])
+			find_v1(controllers[c], h->name, h->v1[c]);
 }
 
-int cgroup_host_version(const struct cgroup_host *h)
+int cgroup_host_version(const struct cgroup_host *h, enum cgroup_controller c)
 {
-	if (h->leaf[0] && h->leaf_memory && h->leaf_pids)
-		return 2;
-	return h->v1_memory[0] && h->v1_pids[0] ? 1 : 0;
+	return h->leaf[0] && h->in_leaf[c] ? 2 : h->v1[c][0] ? 1 : 0;
+}
+
+bool cgroup_host_limits(const struct cgroup_host *h)
+{
+	return cgroup_host_version(h, CGROUP_MEMORY) && cgroup_host_version(h, CGROUP_PIDS);
+}
+
+bool cgroup_host_is_empty(const struct cgroup_host *h)
+{
+	for (int c = 0; c < CGROUP_CONTROLLERS; c++)
+		if (h->v1[c][0])
+			return false;
+	return !h->leaf[0];
+}
+
+void cgroup_host_leave(struct cgroup_host *h)
+{
+	if (h->leaf[0]) {
+		rmdir(h->leaf);
+		h->leaf[0] = 0;
+		memset(h->in_leaf, 0, sizeof(h->in_leaf));
+		find_rest(h);
+		return;
+	}
+	for (int c = 0; c < CGROUP_CONTROLLERS; c++)
+		if (h->v1[c][0]) {
+			rmdir(h->v1[c]);
+			h->v1[c][0] = 0;
+		}
+}
+
+void cgroup_host_describe(const struct cgroup_host *h, char *text, size_t size)
+{
+	static const char *const rlimits[CGROUP_CONTROLLERS] = {"rlimit of each process", "rlimit", "no quota"};
+	size_t n = 0;
+
+	for (int c = 0; c < CGROUP_CONTROLLERS && n < size; c++) {
+		int version = cgroup_host_version(h, (enum cgroup_controller)c);
+
+		n += (size_t)snprintf(text + n, size - n, "%s%s: ", c ? ", " : "", controllers[c]);
+		if (n < size)
+			n += (size_t)(version ? snprintf(text + n, size - n, "cgroup version %d", version)
+					      : snprintf(text + n, size - n, "%s", rlimits[c]));
+	}
 }
 
 void cgroup_host_init(struct cgroup_host *h, const char *name)
 {
 	*h = (struct cgroup_host){0};
+	snprintf(h->name, sizeof(h->name), "%s", name);
 	find_leaf(h, name);
-	if (cgroup_host_version(h) == 0) {
-		find_v1("memory", name, h->v1_memory);
-		find_v1("pids", name, h->v1_pids);
-	}
-	if (cgroup_host_version(h) == 0)
-		h->v1_memory[0] = h->v1_pids[0] = 0;
-	if (cgroup_host_limits(h))
-		snprintf(h->detail, sizeof(h->detail), "memory and process limits by cgroup version %d",
-			 cgroup_host_version(h));
-	else
-		snprintf(h->detail, sizeof(h->detail),
-			 "no writable cgroup with the memory and pids controllers; run as root, or as a service with "
-			 "Delegate=yes");
+	find_rest(h);
 }
 
 void cgroup_host_deinit(struct cgroup_host *h)
 {
-	const char *paths[] = {h->leaf, h->v1_memory, h->v1_pids};
-
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-		if (paths[i][0])
-			rmdir(paths[i]); /* refused while sandboxes live in it */
+	if (h->leaf[0])
+		rmdir(h->leaf); /* refused while sandboxes live in it */
+	for (int c = 0; c < CGROUP_CONTROLLERS; c++)
+		if (h->v1[c][0])
+			rmdir(h->v1[c]);
 }
 
 /* Makes our folders again: the spawner before us may have removed them at its end. */
 static void restore_host(const struct cgroup_host *h)
 {
-	const char *paths[] = {h->leaf, h->v1_memory, h->v1_pids};
+	bool has[CGROUP_CONTROLLERS];
 	int fd;
 
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
-		if (paths[i][0])
-			mkdir(paths[i], 0755);
-	fd = h->leaf_memory ? open(h->leaf, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	for (int c = 0; c < CGROUP_CONTROLLERS; c++)
+		if (h->v1[c][0])
+			mkdir(h->v1[c], 0755);
+	if (!h->leaf[0])
+		return;
+	mkdir(h->leaf, 0755);
+	fd = open(h->leaf, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	write_at(fd, "cgroup.subtree_control", "+memory +pids");
+	hand_down(fd, has);
 	close(fd);
 }
 
@@ -343,26 +407,44 @@ static int open_v1(const char *parent, const char *name, int *ret_dir, int *ret_
 /* Swap is counted only where the kernel accounts it; there version 1's memory.memsw must never be below the limit. */
 static int limit_memory(const struct cgroup *c, uint64_t max)
 {
-	int r;
+	int fd = c->fds[CGROUP_MEMORY], r;
 
-	if (c->memory_fd < 0)
+	if (fd < 0)
 		return 0;
-	if (c->host->leaf_memory) {
-		write_number(c->memory_fd, "memory.swap.max", 0);
-		return write_number(c->memory_fd, "memory.max", max);
+	if (cgroup_host_version(c->host, CGROUP_MEMORY) == 2) {
+		write_number(fd, "memory.swap.max", 0);
+		return write_number(fd, "memory.max", max);
 	}
-	r = write_number(c->memory_fd, "memory.limit_in_bytes", max);
-	if (write_number(c->memory_fd, "memory.memsw.limit_in_bytes", max) == 0 && r < 0)
-		r = write_number(c->memory_fd, "memory.limit_in_bytes", max);
+	r = write_number(fd, "memory.limit_in_bytes", max);
+	if (write_number(fd, "memory.memsw.limit_in_bytes", max) == 0 && r < 0)
+		r = write_number(fd, "memory.limit_in_bytes", max);
 	return r;
 }
 
-/* The init is one of the processes. */
-int cgroup_limit(const struct cgroup *c, uint64_t memory_max, unsigned pids_max)
+static int limit_cpu(const struct cgroup *c, unsigned percent)
 {
-	int r = limit_memory(c, memory_max);
+	uint64_t quota = (uint64_t)percent * (PERIOD_US / 100);
+	int fd = c->fds[CGROUP_CPU];
+	char text[48];
 
-	return r < 0 || c->pids_fd < 0 ? r : write_number(c->pids_fd, "pids.max", pids_max + 1);
+	if (fd < 0 || percent == 0)
+		return 0;
+	if (cgroup_host_version(c->host, CGROUP_CPU) == 2) {
+		snprintf(text, sizeof(text), "%llu %d", (unsigned long long)quota, PERIOD_US);
+		return write_at(fd, "cpu.max", text);
+	}
+	write_number(fd, "cpu.cfs_period_us", PERIOD_US);
+	return write_number(fd, "cpu.cfs_quota_us", quota);
+}
+
+/* The init is one of the processes. */
+int cgroup_limit(const struct cgroup *c, const struct cgroup_limits *limits)
+{
+	int r = limit_memory(c, limits->memory);
+
+	if (r == 0 && c->fds[CGROUP_PIDS] >= 0)
+		r = write_number(c->fds[CGROUP_PIDS], "pids.max", limits->pids + 1);
+	return r < 0 ? r : limit_cpu(c, limits->cpu_percent);
 }
 
 static int open_leaf(const struct cgroup_host *h, struct cgroup *c)
@@ -373,21 +455,13 @@ static int open_leaf(const struct cgroup_host *h, struct cgroup *c)
 	if (fd < 0)
 		return fd;
 	c->leaf_fd = fd;
-	if (h->leaf_memory) {
-		c->memory_fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
-		c->pids_fd = fcntl(fd, F_DUPFD_CLOEXEC, 10);
-	}
+	for (int i = 0; i < CGROUP_CONTROLLERS; i++)
+		if (h->in_leaf[i])
+			c->fds[i] = fcntl(fd, F_DUPFD_CLOEXEC, 10);
 	return 0;
 }
 
-static int open_v1_limits(const struct cgroup_host *h, struct cgroup *c)
-{
-	int r = open_v1(h->v1_memory, c->name, &c->memory_fd, &c->join_fds[0]);
-
-	return r < 0 ? r : open_v1(h->v1_pids, c->name, &c->pids_fd, &c->join_fds[1]);
-}
-
-static int open_groups(const struct cgroup_host *h, const char *name, uint64_t memory_max, unsigned pids_max,
+static int open_groups(const struct cgroup_host *h, const char *name, const struct cgroup_limits *limits,
 		       struct cgroup *ret)
 {
 	struct cgroup c = CGROUP_INIT;
@@ -397,10 +471,11 @@ static int open_groups(const struct cgroup_host *h, const char *name, uint64_t m
 	snprintf(c.name, sizeof(c.name), "%s", name);
 	if (h->leaf[0])
 		r = open_leaf(h, &c);
-	if (r == 0 && h->v1_memory[0])
-		r = open_v1_limits(h, &c);
+	for (int i = 0; r == 0 && i < CGROUP_CONTROLLERS; i++)
+		if (h->v1[i][0] && (i != CGROUP_CPU || limits->cpu_percent))
+			r = open_v1(h->v1[i], c.name, &c.fds[i], &c.join_fds[i]);
 	if (r == 0)
-		r = cgroup_limit(&c, memory_max, pids_max);
+		r = cgroup_limit(&c, limits);
 	if (r < 0)
 		cgroup_deinit(&c);
 	else
@@ -408,13 +483,12 @@ static int open_groups(const struct cgroup_host *h, const char *name, uint64_t m
 	return r;
 }
 
-int cgroup_open(const struct cgroup_host *h, const char *name, uint64_t memory_max, unsigned pids_max,
-		struct cgroup *ret)
+int cgroup_open(const struct cgroup_host *h, const char *name, const struct cgroup_limits *limits, struct cgroup *ret)
 {
 	int r, tries = 0;
 
 	/* It removes them one after the other, so also one that was just restored. */
-	while ((r = open_groups(h, name, memory_max, pids_max, ret)) == -ENOENT && tries++ < RESTORES_MAX)
+	while ((r = open_groups(h, name, limits, ret)) == -ENOENT && tries++ < RESTORES_MAX)
 		restore_host(h);
 	return r;
 }
@@ -435,7 +509,7 @@ unsigned cgroup_forks_refused(const struct cgroup *c)
 {
 	char text[256];
 
-	if (c->pids_fd < 0 || read_at(c->pids_fd, "pids.events", text, sizeof(text)) < 0)
+	if (c->fds[CGROUP_PIDS] < 0 || read_at(c->fds[CGROUP_PIDS], "pids.events", text, sizeof(text)) < 0)
 		return 0;
 	return (unsigned)number_after(text, "max ");
 }
@@ -445,29 +519,50 @@ unsigned cgroup_pids_peak(const struct cgroup *c)
 {
 	char text[64];
 
-	if (c->pids_fd < 0 || read_at(c->pids_fd, "pids.peak", text, sizeof(text)) < 0)
+	if (c->fds[CGROUP_PIDS] < 0 || read_at(c->fds[CGROUP_PIDS], "pids.peak", text, sizeof(text)) < 0)
 		return 0;
 	return (unsigned)strtoul(text, NULL, 10);
 }
 
 unsigned cgroup_oom_kills(const struct cgroup *c)
 {
+	int fd = c->fds[CGROUP_MEMORY];
 	char text[1024];
 
-	if (c->memory_fd < 0)
+	if (fd < 0)
 		return 0;
-	if (read_at(c->memory_fd, c->leaf_fd >= 0 && c->host->leaf_memory ? "memory.events" : "memory.oom_control",
-		    text, sizeof(text)) < 0)
+	if (read_at(fd, cgroup_host_version(c->host, CGROUP_MEMORY) == 2 ? "memory.events" : "memory.oom_control", text,
+		    sizeof(text)) < 0)
 		return 0;
 	return (unsigned)number_after(text, "oom_kill ");
 }
 
+/* Without any controller the leaf has these two of cpu.stat; it counts from its beginning. */
+int64_t cgroup_cpu_us(const struct cgroup *c)
+{
+	char text[1024];
+
+	if (c->leaf_fd < 0 || read_at(c->leaf_fd, "cpu.stat", text, sizeof(text)) < 0 || !strstr(text, "usage_usec "))
+		return -1;
+	return (int64_t)number_after(text, "usage_usec ");
+}
+
+unsigned cgroup_throttled(const struct cgroup *c)
+{
+	char text[1024];
+
+	if (c->fds[CGROUP_CPU] < 0 || read_at(c->fds[CGROUP_CPU], "cpu.stat", text, sizeof(text)) < 0)
+		return 0;
+	return (unsigned)number_after(text, "nr_throttled ");
+}
+
 uint64_t cgroup_memory_peak(const struct cgroup *c)
 {
+	int fd = c->fds[CGROUP_MEMORY];
 	char text[64];
 
-	if (c->memory_fd < 0 || (read_at(c->memory_fd, "memory.peak", text, sizeof(text)) < 0 &&
-				 read_at(c->memory_fd, "memory.max_usage_in_bytes", text, sizeof(text)) < 0))
+	if (fd < 0 || (read_at(fd, "memory.peak", text, sizeof(text)) < 0 &&
+		       read_at(fd, "memory.max_usage_in_bytes", text, sizeof(text)) < 0))
 		return 0;
 	return strtoull(text, NULL, 10);
 }
@@ -491,16 +586,18 @@ static void remove_group(const char *parent, const char *name)
 
 void cgroup_deinit(struct cgroup *c)
 {
-	int fds[] = {c->leaf_fd, c->memory_fd, c->pids_fd, c->join_fds[0], c->join_fds[1]};
-
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+	if (c->leaf_fd >= 0)
+		close(c->leaf_fd);
+	for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
+		if (c->fds[i] >= 0)
+			close(c->fds[i]);
+		if (c->join_fds[i] >= 0)
+			close(c->join_fds[i]);
+	}
 	if (c->host && c->host->leaf[0])
 		remove_group(c->host->leaf, c->name);
-	if (c->host && c->host->v1_memory[0])
-		remove_group(c->host->v1_memory, c->name);
-	if (c->host && c->host->v1_pids[0])
-		remove_group(c->host->v1_pids, c->name);
+	for (int i = 0; c->host && i < CGROUP_CONTROLLERS; i++)
+		if (c->host->v1[i][0] && (i != CGROUP_CPU || c->fds[i] >= 0))
+			remove_group(c->host->v1[i], c->name);
 	*c = CGROUP_INIT;
 }

@@ -146,7 +146,7 @@ static void take_on(const struct init_args *a)
 {
 	const struct sandbox_order *o = a->order;
 	const char *what = "";
-	int r = limits_set(a->host, o->memory_max, o->file_size_max, &what);
+	int r = limits_set(a->host, o, &what);
 
 	require(LAYER_RLIMITS, r, what);
 	if (a->host->landlock_abi > 0) {

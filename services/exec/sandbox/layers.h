@@ -46,7 +46,8 @@ int net_proxy_listen(const char **what);
 
 /* ---- limits.c ---- */
 
-int limits_set(const struct sandbox_host *host, uint64_t memory_max, uint64_t file_size_max, const char **what);
+struct sandbox_order;
+int limits_set(const struct sandbox_host *host, const struct sandbox_order *order, const char **what);
 /* In the leader: they count from its first one on. */
 int limits_set_pids(const struct sandbox_host *host, unsigned pids_max, const char **what);
 /* Drops every capability for good but the two that take on a user id, and those from every set but their own. */
@@ -78,7 +79,7 @@ int seccomp_enter(const struct sandbox_host *host, bool network, const char **wh
 /* What the init and the leader are told, in memory that they share with the supervisor at the same address. */
 struct sandbox_order {
 	uid_t uid;
-	uint64_t memory_max, file_size_max;
+	uint64_t memory_max, file_size_max, cpu_max_ms;
 	unsigned pids_max;
 	bool has_proxy;
 	char *workspace, *cwd; /* workspace: where it is inside */

@@ -25,18 +25,19 @@ static int lower(int resource, rlim_t soft, rlim_t hard)
  * that decides, because it counts what it refuses. */
 int limits_set_pids(const struct sandbox_host *host, unsigned pids_max, const char **what)
 {
-	rlim_t pids = pids_max + (cgroup_host_limits(&host->cgroup) ? 64 : 1);
+	rlim_t pids = pids_max + (cgroup_host_version(&host->cgroup, CGROUP_PIDS) ? 64 : 1);
 
 	*what = "rlimit nproc";
 	return lower(RLIMIT_NPROC, pids, pids);
 }
 
-int limits_set(const struct sandbox_host *host, uint64_t memory_max, uint64_t file_size_max, const char **what)
+int limits_set(const struct sandbox_host *host, const struct sandbox_order *o, const char **what)
 {
-	bool by_cgroup = cgroup_host_limits(&host->cgroup);
-	rlim_t file_size = file_size_max ? file_size_max : RLIM_INFINITY;
+	rlim_t file_size = o->file_size_max ? o->file_size_max : RLIM_INFINITY;
 	/* Per process, and of private memory only: weaker than the cgroup, and all there is without one. */
-	rlim_t memory = by_cgroup ? RLIM_INFINITY : memory_max;
+	rlim_t memory = cgroup_host_version(&host->cgroup, CGROUP_MEMORY) ? RLIM_INFINITY : o->memory_max;
+	/* SIGXCPU first, and a second later the end. */
+	rlim_t cpu = o->cpu_max_ms ? (o->cpu_max_ms + 999) / 1000 : RLIM_INFINITY;
 	const struct {
 		const char *name;
 		int resource;
@@ -45,6 +46,7 @@ int limits_set(const struct sandbox_host *host, uint64_t memory_max, uint64_t fi
 		{"rlimit core", RLIMIT_CORE, 0, 0},
 		{"rlimit nofile", RLIMIT_NOFILE, 1024, 4096},
 		{"rlimit fsize", RLIMIT_FSIZE, file_size, file_size},
+		{"rlimit cpu", RLIMIT_CPU, cpu, cpu == RLIM_INFINITY ? cpu : cpu + 1},
 		{"rlimit data", RLIMIT_DATA, memory, memory},
 		{"rlimit memlock", RLIMIT_MEMLOCK, 8 << 20, 8 << 20},
 		{"rlimit msgqueue", RLIMIT_MSGQUEUE, 819200, 819200},

@@ -200,22 +200,9 @@ static void prepare(struct sandbox_host *host)
 		make_template(host);
 }
 
-static void leave_cgroup(struct sandbox_host *host, const char *what)
-{
-	if (host->cgroup.leaf[0]) {
-		bool limits = host->cgroup.leaf_memory;
-
-		host->cgroup.leaf[0] = 0;
-		if (!limits)
-			return;
-	}
-	host->cgroup.v1_memory[0] = host->cgroup.v1_pids[0] = 0;
-	snprintf(host->cgroup.detail, sizeof(host->cgroup.detail), "%.120s; rlimits only", what);
-}
-
 static bool has_cgroup(const struct sandbox_host *host)
 {
-	return host->cgroup.leaf[0] || host->cgroup.v1_memory[0];
+	return !cgroup_host_is_empty(&host->cgroup);
 }
 
 /* Takes out what stood in the way. Returns false when nothing is left to take out. */
@@ -225,7 +212,7 @@ static bool leave_out(struct sandbox_host *host, const struct attempt *a)
 
 	if (!a->cloned || m->event != INIT_FAILED) {
 		if (has_cgroup(host))
-			leave_cgroup(host, a->error.message);
+			cgroup_host_leave(&host->cgroup);
 		else if (host->namespaces)
 			leave_namespaces(host, LAYER_USERNS, a->error.message, EPERM);
 		else
@@ -236,7 +223,7 @@ static bool leave_out(struct sandbox_host *host, const struct attempt *a)
 	case LAYER_CGROUP:
 		if (!has_cgroup(host))
 			return false;
-		leave_cgroup(host, strerror(m->err));
+		cgroup_host_leave(&host->cgroup);
 		return true;
 	case LAYER_PROC:
 		leave_proc(host, m->err);
@@ -283,6 +270,7 @@ static enum sandbox_level level_of(const struct sandbox_host *host)
 static void describe(struct sandbox_host *host)
 {
 	struct sandbox_report *r = &host->report;
+	char detail[140];
 
 	for (size_t i = 0; host->namespaces && i < ARRAY_SIZE(namespace_layers); i++)
 		set(host, namespace_layers[i], true, "own");
@@ -304,9 +292,14 @@ static void describe(struct sandbox_host *host)
 		set(host, LAYER_LANDLOCK, true, "ABI %d", host->landlock_abi);
 	else if (!r->layers[LAYER_LANDLOCK].detail[0])
 		set(host, LAYER_LANDLOCK, false, "the kernel does not have it, or it is not in its lsm= list");
-	set(host, LAYER_CGROUP, cgroup_host_limits(&host->cgroup), "%s", host->cgroup.detail);
+	cgroup_host_describe(&host->cgroup, detail, sizeof(detail));
+	set(host, LAYER_CGROUP, cgroup_host_limits(&host->cgroup), "%s", detail);
 	r->landlock_abi = host->landlock_abi;
-	r->cgroup_version = cgroup_host_version(&host->cgroup);
+	for (int c = 0; c < CGROUP_CONTROLLERS; c++)
+		r->controllers[c] = cgroup_host_version(&host->cgroup, (enum cgroup_controller)c);
+	r->cgroup_version = !cgroup_host_limits(&host->cgroup)
+				    ? 0
+				    : MIN(r->controllers[CGROUP_MEMORY], r->controllers[CGROUP_PIDS]);
 	r->cgroup_kill = host->cgroup.leaf[0] != 0;
 	r->level = level_of(host);
 	r->is_shared = is_shared(host);
@@ -360,11 +353,16 @@ enum {
 	SHAPE_V1 = 64,
 };
 
+static bool has_v1(const struct sandbox_host *host)
+{
+	return host->cgroup.v1[CGROUP_MEMORY][0] || host->cgroup.v1[CGROUP_PIDS][0];
+}
+
 uint32_t sandbox_host_shape(const struct sandbox_host *host)
 {
 	return SHAPE_PROBED | (host->namespaces ? SHAPE_NAMESPACES : 0u) | (host->proc ? SHAPE_PROC : 0u) |
 	       (host->cgroupns ? SHAPE_CGROUPNS : 0u) | (host->landlock_abi > 0 ? SHAPE_LANDLOCK : 0u) |
-	       (host->cgroup.leaf[0] ? SHAPE_LEAF : 0u) | (host->cgroup.v1_memory[0] ? SHAPE_V1 : 0u);
+	       (host->cgroup.leaf[0] ? SHAPE_LEAF : 0u) | (has_v1(host) ? SHAPE_V1 : 0u);
 }
 
 int sandbox_host_from_shape(struct sandbox_host *host, const char *data_dir, uint32_t shape,
@@ -378,7 +376,7 @@ int sandbox_host_from_shape(struct sandbox_host *host, const char *data_dir, uin
 	if (shape & SHAPE_LANDLOCK && host->landlock_abi == 0)
 		return -ENOTSUP;
 	*ret_missing = LAYER_CGROUP;
-	if ((shape & SHAPE_LEAF && !host->cgroup.leaf[0]) || (shape & SHAPE_V1 && !host->cgroup.v1_memory[0]))
+	if ((shape & SHAPE_LEAF && !host->cgroup.leaf[0]) || (shape & SHAPE_V1 && !has_v1(host) && shape & SHAPE_LEAF))
 		return -ENOTSUP;
 	host->namespaces = shape & SHAPE_NAMESPACES;
 	*ret_missing = LAYER_USERNS;
@@ -388,10 +386,13 @@ int sandbox_host_from_shape(struct sandbox_host *host, const char *data_dir, uin
 	host->cgroupns = host->namespaces && shape & SHAPE_CGROUPNS;
 	if (!(shape & SHAPE_LANDLOCK))
 		host->landlock_abi = 0;
-	if (!(shape & SHAPE_LEAF))
-		host->cgroup.leaf[0] = 0;
-	if (!(shape & SHAPE_V1))
-		host->cgroup.v1_memory[0] = host->cgroup.v1_pids[0] = 0;
+	if (!(shape & SHAPE_LEAF) && host->cgroup.leaf[0])
+		cgroup_host_leave(&host->cgroup);
+	if (!(shape & SHAPE_V1) && !host->cgroup.leaf[0])
+		cgroup_host_leave(&host->cgroup);
+	*ret_missing = LAYER_CGROUP;
+	if (shape & SHAPE_V1 && !has_v1(host))
+		return -ENOTSUP;
 	host->report.level = level_of(host);
 	host->report.is_shared = is_shared(host);
 	return 0;

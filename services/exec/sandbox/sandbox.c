@@ -91,7 +91,8 @@ int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *fr
 {
 	struct sandbox s = SANDBOX_INIT;
 	struct init_args args = {.host = host, .null = -1, .control = -1};
-	int r = cgroup_open(&host->cgroup, frame->name, frame->memory_max, frame->pids_max, &s.cgroup);
+	const struct cgroup_limits limits = {frame->memory_max, frame->pids_max, frame->cpu_percent};
+	int r = cgroup_open(&host->cgroup, frame->name, &limits, &s.cgroup);
 
 	if (r < 0) {
 		error_set(err, "sandbox_failed", "Making the cgroup: %s.", strerror(-r));
@@ -221,6 +222,7 @@ static int write_order(const struct sandbox_host *host, struct sandbox_order *o,
 	o->memory_max = spec->memory_max;
 	o->file_size_max = spec->file_size_max;
 	o->pids_max = spec->pids_max;
+	o->cpu_max_ms = spec->cpu_max_ms;
 	o->has_proxy = spec->has_proxy && host->namespaces;
 	o->workspace = order_string(o, host->namespaces ? "/workspace" : spec->workspace);
 	o->cwd = order_string(o, spec->cwd);
@@ -283,7 +285,7 @@ int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct 
 	}
 	if (r == 0 && (spec->memory_max != s->frame.memory_max || spec->pids_max != s->frame.pids_max)) {
 		what = "Its limits";
-		r = cgroup_limit(&s->cgroup, spec->memory_max, spec->pids_max);
+		r = cgroup_limit(&s->cgroup, &(struct cgroup_limits){spec->memory_max, spec->pids_max, 0});
 	}
 	if (r == 0 && host->namespaces) {
 		what = "Its workspace";

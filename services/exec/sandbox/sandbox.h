@@ -66,9 +66,10 @@ struct sandbox_layer_state {
 struct sandbox_report {
 	enum sandbox_level level;
 	int landlock_abi;   /* 0 = none */
-	int cgroup_version; /* 2, 1 or 0; of the memory and process limits */
-	bool cgroup_kill;   /* a v2 leaf: kills the tree in one write */
-	bool is_shared;     /* as root: the workspaces' parent folders must let every user through (0711) */
+	int cgroup_version; /* of the memory and process limits: 2, 1 if one of them is there, 0 if one has none */
+	int controllers[CGROUP_CONTROLLERS]; /* 2, 1, or 0 = none */
+	bool cgroup_kill;                    /* a v2 leaf: kills the tree in one write */
+	bool is_shared; /* as root: the workspaces' parent folders must let every user through (0711) */
 	struct sandbox_layer_state layers[LAYER_COUNT];
 };
 
@@ -122,7 +123,8 @@ struct sandbox_frame {
 	const char *name;             /* names the cgroup */
 	uint64_t memory_max, tmp_max; /* bytes; may be others in the end */
 	unsigned pids_max;
-	bool network; /* the host's; otherwise none */
+	unsigned cpu_percent; /* of one CPU, as a quota; 0 = none. Stays as it is */
+	bool network;         /* the host's; otherwise none */
 };
 
 /* The command in it. Strings and arrays belong to the caller and live until sandbox_go returns. */
@@ -135,6 +137,7 @@ struct sandbox_spec {
 	uint64_t memory_max;    /* bytes */
 	uint64_t tmp_max;       /* bytes of /tmp */
 	uint64_t file_size_max; /* bytes of one file; 0 = no limit */
+	uint64_t cpu_max_ms;    /* CPU time of one process, in whole seconds; 0 = no limit */
 	unsigned pids_max;
 	bool protects;  /* some files of the workspace are read-only: protect.h */
 	bool has_proxy; /* with a network namespace only: INIT_PROXY brings the socket on which a way out is to listen

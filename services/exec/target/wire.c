@@ -76,6 +76,10 @@ void wire_add_run(struct buf *out, const struct target_request *req)
 	add_u64(&b, s->tmp_max);
 	add_u64(&b, s->file_size_max);
 	add_u32(&b, s->pids_max);
+	add_u64(&b, s->cpu_max_ms);
+	add_u32(&b, s->cpu_percent);
+	add_u64(&b, s->quota_bytes);
+	add_u64(&b, s->quota_files);
 	add_text(&b, str_of(s->workspace));
 	add_text(&b, str_of(s->cwd));
 	add_u32(&b, s->script && !s->plan);
@@ -96,6 +100,8 @@ void wire_add_report(struct buf *out, const struct target_report *r)
 	add_u32(&b, r->shape);
 	add_u32(&b, r->is_root);
 	add_u32(&b, LAYER_COUNT);
+	for (int i = 0; i < CGROUP_CONTROLLERS; i++)
+		add_u32(&b, (uint32_t)r->sandbox.controllers[i]);
 	for (int i = 0; i < LAYER_COUNT; i++) {
 		add_u32(&b, r->sandbox.layers[i].ok);
 		add_text(&b, str_of(r->sandbox.layers[i].detail));
@@ -275,6 +281,10 @@ int wire_read_run(struct arena *a, struct str data, struct target_request *ret)
 	s->tmp_max = get_u64(&r);
 	s->file_size_max = get_u64(&r);
 	s->pids_max = get_u32(&r);
+	s->cpu_max_ms = get_u64(&r);
+	s->cpu_percent = get_u32(&r);
+	s->quota_bytes = get_u64(&r);
+	s->quota_files = get_u64(&r);
 	s->workspace = get_text(&r, a);
 	s->cwd = get_text(&r, a);
 	is_script = get_bool(&r);
@@ -308,6 +318,8 @@ int wire_read_report(struct str data, struct target_report *ret)
 	t.sandbox.level = (enum sandbox_level)level;
 	t.sandbox.landlock_abi = (int)abi;
 	t.sandbox.cgroup_version = (int)version;
+	for (int i = 0; i < CGROUP_CONTROLLERS; i++)
+		t.sandbox.controllers[i] = (int)(get_u32(&r) & 3);
 	for (int i = 0; i < LAYER_COUNT; i++) {
 		t.sandbox.layers[i].ok = get_bool(&r);
 		get_field(&r, t.sandbox.layers[i].detail, sizeof(t.sandbox.layers[i].detail));

@@ -193,12 +193,12 @@ static void a_request_that_makes_no_sense_is_refused(void **state)
 
 static void another_version_is_told_apart(void **state)
 {
-	assert_int_equal(wire_read_probe(STR("\0\0\0\2")), 0);
-	assert_int_equal(wire_read_probe(STR("\0\0\0\3")), -EPROTO);
-	assert_int_equal(wire_read_probe(STR("\0\0\0\2x")), -EBADMSG);
-	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\3")), -EPROTO);
-	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\2")), 0);
-	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent_target\0\0\0\2")), -EBADMSG);
+	assert_int_equal(wire_read_probe(STR("\0\0\0\4")), 0);
+	assert_int_equal(wire_read_probe(STR("\0\0\0\7")), -EPROTO);
+	assert_int_equal(wire_read_probe(STR("\0\0\0\4x")), -EBADMSG);
+	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\7")), -EPROTO);
+	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\4")), 0);
+	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent_target\0\0\0\4")), -EBADMSG);
 }
 
 static void a_report_and_an_end_arrive_as_they_were(void **state)

@@ -2731,7 +2731,7 @@ export interface components {
          * @description Of a command, or of a call of a tool. `done`: the tool did it; `waiting` for a person; `rejected` by one, or nobody decided.
          * @enum {string}
          */
-        CallStatus: "queued" | "running" | "exited" | "signalled" | "timeout" | "cancelled" | "oom" | "lost" | "error" | "done" | "waiting" | "rejected";
+        CallStatus: "queued" | "running" | "exited" | "signalled" | "timeout" | "cancelled" | "oom" | "cpu" | "quota" | "lost" | "error" | "done" | "waiting" | "rejected";
         /** @enum {string} */
         RunApprovalStatus: "pending" | "approved" | "edited" | "rejected" | "answered" | "lapsed" | "expired" | "cancelled";
         RunApproval: {
@@ -3406,7 +3406,7 @@ export interface components {
                 /** @enum {string} */
                 layer: "seccomp" | "rlimits" | "cgroup" | "protected";
                 /** @enum {string} */
-                what: "system_call" | "file_size" | "processes" | "memory" | "file";
+                what: "system_call" | "file_size" | "processes" | "memory" | "cpu" | "file";
                 count: number;
             }[];
         };

@@ -18,7 +18,7 @@ export interface Group {
 	lastSeq: number; // the last event it is made of; 0: made of stored messages
 }
 
-const callStatuses = new Set(['exited', 'signalled', 'timeout', 'cancelled', 'oom', 'lost', 'error', 'done', 'rejected']);
+const callStatuses = new Set(['exited', 'signalled', 'timeout', 'cancelled', 'oom', 'cpu', 'quota', 'lost', 'error', 'done', 'rejected']);
 
 const text = (value: unknown) => (typeof value === 'string' ? value : null);
 const number = (value: unknown) => (typeof value === 'number' ? value : null);

@@ -77,6 +77,10 @@ export function callStatus(status: CallStatus, exitCode: number | null, signal: 
 			return { label: 'stopped', tone: 'warn' };
 		case 'oom':
 			return { label: 'out of memory', tone: 'bad' };
+		case 'cpu':
+			return { label: 'out of CPU time', tone: 'bad' };
+		case 'quota':
+			return { label: 'workspace full', tone: 'bad' };
 		case 'waiting':
 			return { label: 'waits for you', tone: 'warn' };
 		case 'rejected':
