@@ -44,7 +44,7 @@ bool new_user_read(struct exchange *x, const struct json_field *fields, size_t n
 	arena_defer(x->arena, wipe, &ret->password);
 	if (json_check(x->body, fields, n_fields, &err) == 0 && check(x, ret, &err) == 0)
 		return true;
-	reply_error(x, 422, &err);
+	reply_error(x, strcmp(err.code, "password_undefined") ? 422 : 400, &err);
 	return false;
 }
 
@@ -67,7 +67,7 @@ bool new_password_read(struct exchange *x, const char *field, const char *email_
 	if (password_normalise(str_of(json_get_str(x->body, field, "")), ret, &err) == 0 &&
 	    check_password(x->self, ret, email_key, &err) == 0)
 		return true;
-	reply_error(x, 422, &err);
+	reply_error(x, strcmp(err.code, "password_undefined") ? 422 : 400, &err);
 	return false;
 }
 

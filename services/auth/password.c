@@ -7,6 +7,7 @@
 #include <utf8proc.h>
 
 #include "base/utf8.h"
+#include "common_password.h"
 #include "email.h"
 
 /* A shorter name inside a password is chance. */
@@ -53,7 +54,7 @@ int password_normalise(struct str given, struct buf *ret, struct error *err)
 	n = utf8proc_map_custom((const utf8proc_uint8_t *)given.p, given.n, &normal,
 				UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_REJECTNA, space_to_ascii, NULL);
 	if (n < 0)
-		return error_set(err, "password_invalid",
+		return error_set(err, "password_undefined",
 				 "The password has a character that Unicode does not define yet; leave it out.");
 	buf_add(ret, normal, n);
 	sodium_memzero(normal, n);
@@ -90,19 +91,22 @@ static bool is_guessable(const char *folded, const struct password_rules *rules)
 
 int password_check(struct str password, const struct password_rules *rules, struct error *err)
 {
-	char *folded;
-	bool guessable;
+	char *folded = fold(password);
+	bool common = folded && password_is_common(str_of(folded));
+	bool guessable = !folded || is_guessable(folded, rules);
 
+	if (folded)
+		sodium_memzero(folded, strlen(folded));
+	free(folded);
+	if (common)
+		return error_set(
+			err, "password_breached",
+			"This password is on the lists of those that attackers try first; choose another one.");
 	if (count_code_points(password) < rules->min)
 		return error_set(err, "password_too_short",
 				 "The password must have at least %" PRId64
 				 " characters; a sentence of several words is a good one.",
 				 rules->min);
-	folded = fold(password);
-	guessable = !folded || is_guessable(folded, rules);
-	if (folded)
-		sodium_memzero(folded, strlen(folded));
-	free(folded);
 	if (guessable)
 		return error_set(
 			err, "password_guessable",

@@ -8,8 +8,9 @@
 #define PASSWORD_MAX_BYTES 1024
 #define PASSWORD_MIN_FLOOR 8 /* the option password_min cannot go below */
 
-/* Brings a password into its normal form and appends it to `ret`. Returns 0, or -EINVAL with err: bad UTF-8, NUL,
- * control or unassigned characters, too long. The caller wipes `ret` with password_wipe. */
+/* Brings a password into its normal form and appends it to `ret`. Returns 0, or -EINVAL with err: "password_invalid"
+ * (bad UTF-8, NUL, control characters), "password_undefined" (unassigned ones), "password_too_long". The caller wipes
+ * `ret` with password_wipe. */
 int password_normalise(struct str given, struct buf *ret, struct error *err);
 /* Whose a new password is, and how long it must be. */
 struct password_rules {
@@ -17,8 +18,8 @@ struct password_rules {
 	const char *email_key; /* canonical */
 	const char *org;       /* the organisation's name; "" = none */
 };
-/* Whether a new password (normal form) may be chosen. Returns 0, or -EINVAL with err: "password_too_short" or
- * "password_guessable". */
+/* Whether a new password (normal form) may be chosen. Returns 0, or -EINVAL with err: "password_breached",
+ * "password_too_short" or "password_guessable". */
 int password_check(struct str password, const struct password_rules *rules, struct error *err);
 /* Clears and frees. */
 void password_wipe(struct buf *password);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <stdlib.h>
 
 #include "hasher.h"
@@ -31,6 +32,18 @@ static void characters_count_not_bytes(void **state)
 	assert_string_equal(judge(STR("😀😀😀😀😀😀😀😀😀😀😀😀😀😀")), "password_too_short");
 	assert_string_equal(judge(STR("fourteen chars")), "password_too_short");
 	assert_string_equal(judge(STR("fifteen charss!")), "");
+}
+
+static void common_ones_and_names_are_refused(void **state)
+{
+	const struct password_rules rules = {8, EMAIL, "Blüten & Co"};
+	struct error err = {0};
+
+	assert_string_equal(judge(STR("Password")), "password_breached");
+	assert_string_equal(judge(STR("PASSWORDpassword")), "password_breached");
+	assert_int_equal(password_check(STR("we grow BLÜTEN & co"), &rules, &err), -EINVAL);
+	assert_string_equal(err.code, "password_guessable");
+	assert_int_equal(password_check(STR("we grow tulips"), &rules, &err), 0);
 }
 
 static void there_are_no_rules_of_composition(void **state)
@@ -64,7 +77,7 @@ static void nul_control_and_broken_text_are_refused(void **state)
 	assert_string_equal(judge(STR("abc\0defghijklmnopq")), "password_invalid");
 	assert_string_equal(judge(STR("abcdefghijk\nlmnopq")), "password_invalid");
 	assert_string_equal(judge(STR("abcdefghijk\xfflmnopq")), "password_invalid");
-	assert_string_equal(judge(STR("unassigned \xcd\xb8 abcdefg")), "password_invalid");
+	assert_string_equal(judge(STR("unassigned \xcd\xb8 abcdefg")), "password_undefined");
 }
 
 static void what_is_easy_to_guess_is_refused(void **state)
@@ -92,6 +105,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(characters_count_not_bytes),
+		cmocka_unit_test(common_ones_and_names_are_refused),
 		cmocka_unit_test(there_are_no_rules_of_composition),
 		cmocka_unit_test(up_to_1024_bytes_are_taken),
 		cmocka_unit_test(one_spelling_of_unicode_is_hashed),

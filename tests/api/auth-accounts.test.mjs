@@ -99,7 +99,9 @@ describe('accounts', { timeout: 240000 }, () => {
     test('holds nothing but what it needs', async () => {
       for (const extra of [{ is_admin: true }, { roles: ['admin'] }, { email_verified: true }, { tenant_id: 'x' }])
         refused(await post('register', { ...person(), ...extra }), 422, 'invalid_field');
-      refused(await post('register', { ...person(), password: 'sevenup' }), 422, 'password_too_short');
+      refused(await post('register', { ...person(), password: 'sevench' }), 422, 'password_too_short');
+      refused(await post('register', { ...person(), password: 'iloveyou' }), 422, 'password_breached');
+      refused(await post('register', { ...person(), password: `an unassigned one: ${String.fromCodePoint(0x378)}` }), 400, 'password_undefined');
       refused(await post('register', { ...person(), password: 'we grow blüten & co daily' }), 422, 'password_guessable');
     });
 
@@ -276,7 +278,7 @@ describe('accounts', { timeout: 240000 }, () => {
 
     test('the new one must be a good one', async () => {
       const who = await user();
-      for (const [next, code] of [['short', 'password_too_short'], ['x'.repeat(1025), 'password_too_long'], ['My Ogent is my castle', 'password_guessable'],
+      for (const [next, code] of [['short', 'password_too_short'], ['Password', 'password_breached'], ['passwordpassword', 'password_breached'], ['x'.repeat(1025), 'password_too_long'], ['My Ogent is my castle', 'password_guessable'],
         ['BLÜTEN & CO for ever', 'password_guessable']])
         refused(await change(who, PASSWORD, next), 422, code);
       assert.equal((await login(who)).status, 200);

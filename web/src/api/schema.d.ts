@@ -3629,7 +3629,7 @@ export interface operations {
             403: components["responses"]["Problem"];
             /** @description `setup_done`: an administrator exists. */
             410: components["responses"]["Problem"];
-            /** @description `invalid_field`, `invalid_email`, `password_too_short`, `password_too_long`, `password_guessable` or `password_invalid`. */
+            /** @description `invalid_field`, `invalid_email`, `password_breached`, `password_too_short`, `password_too_long`, `password_guessable` or `password_invalid`; 400 `password_undefined` for characters that Unicode does not define. */
             422: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
