@@ -267,7 +267,8 @@ static void look_for_waiting(struct attendant *a)
 
 static void on_output(struct attendant *a, int i)
 {
-	ssize_t n = read(a->out[i], a->buffer, PIPE_SIZE);
+	static char buffer[PIPE_SIZE]; /* no memory before there is output */
+	ssize_t n = read(a->out[i], buffer, sizeof(buffer));
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -282,7 +283,7 @@ static void on_output(struct attendant *a, int i)
 		return;
 	}
 	stir(a);
-	a->on_output(a, i, a->buffer, (size_t)n);
+	a->on_output(a, i, buffer, (size_t)n);
 }
 
 /* What the dead left in the pipes; bounded by their size. */
@@ -401,7 +402,6 @@ void attendant_init(struct attendant *a, struct arena *arena)
 {
 	*a = (struct attendant){
 		.arena = arena,
-		.buffer = arena_alloc(arena, PIPE_SIZE),
 		.result = {.status = COMMAND_RUNNING, .exit_code = -1},
 		.sandbox = SANDBOX_INIT,
 		.watch = WATCH_INIT,

@@ -40,7 +40,6 @@ struct attendant {
 	int out[2];                  /* our ends of stdout and stderr, or of the terminal and -1; -1 = ended */
 	int in;                      /* our end of stdin, -1 = none or closed */
 	size_t in_at;                /* bytes of the spec's input written */
-	char *buffer;
 	/* With spec->has_input: what came for stdin and waits to be taken. */
 	char *pending;
 	size_t pending_n;

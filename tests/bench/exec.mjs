@@ -1,6 +1,6 @@
 // Command execution: starts cold and warm beside posix_spawn, bubblewrap, crun and ssh; sustained commands; output; kill; memory.
 // What is taken below HTTP is measured by exec_spawn.c (build/services/exec/bench-exec), all of it in turn in one process.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
@@ -28,22 +28,27 @@ function bubblewrap(workspace) {
   ].join(' ');
 }
 
-// An OCI bundle on the host's own root, read-only. Not every machine lets crun run: then it is said, and left out.
-function crun(dir) {
+// An OCI bundle on the host's own root, read-only. crun refuses cgroups of versions 1 and 2 side by side and a root that is "/" itself:
+// it gets mounts of its own, in which both are as it wants them ("@PID", see exec_spawn.c). Where it does not run, it is said, and left out.
+async function crun(dir) {
   if (!isRoot || !existsSync('/usr/bin/crun')) return null;
-  mkdirSync(dir);
+  const root = join(dir, 'root');
+  mkdirSync(root, { recursive: true });
   execFileSync('/usr/bin/crun', ['spec'], { cwd: dir });
   const config = JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8'));
   Object.assign(config.process, { terminal: false, args: ['/bin/true'] });
-  config.root = { path: '/', readonly: true };
+  config.root = { path: root, readonly: true };
   writeFileSync(join(dir, 'config.json'), JSON.stringify(config));
+  const mounts = `mount --bind / ${root} && umount -R /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup && echo ready; exec sleep 100000`;
+  const holder = spawn('unshare', ['-m', 'sh', '-c', mounts], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise((done) => holder.stdout.once('data', done).once('end', done));
   for (const manager of ['cgroupfs', 'disabled']) {
     const command = `/usr/bin/crun --cgroup-manager=${manager} run --bundle ${dir} ogent-bench-${process.pid}`;
-    const [program, ...args] = command.split(' ');
-    const r = spawnSync(program, args, { encoding: 'utf8', timeout: 20000 });
-    if (r.status === 0) return command;
+    const r = spawnSync('nsenter', ['-t', String(holder.pid), '-m', ...command.split(' ')], { encoding: 'utf8', timeout: 20000 });
+    if (r.status === 0) return { command: `@${holder.pid} ${command}`, close: () => holder.kill('SIGKILL') };
     console.error(`bench: crun does not run here with --cgroup-manager=${manager}: ${r.stderr.trim()}`);
   }
+  holder.kill('SIGKILL');
   return null;
 }
 
@@ -132,11 +137,11 @@ export async function figures() {
   const p = await startPlatform({ env: { OGENT_RATE_LIMIT: '0', OGENT_LOG_LEVEL: 'warn', OGENT_COMMAND_RUNNING_MAX: '100' } });
   const where = p.where();
   const token = await p.localToken();
-  const oci = crun(join(dir, 'bundle'));
+  const oci = await crun(join(dir, 'bundle'));
   const shell = await ssh(dir);
-  const peers = [`bubblewrap=${bubblewrap(join(dir, 'w'))}`, `ssh=${shell.command}`, ...(oci ? [`crun=${oci}`] : [])];
+  const peers = [`bubblewrap=${bubblewrap(join(dir, 'w'))}`, `ssh=${shell.command}`, ...(oci ? [`crun=${oci.command}`] : [])];
   // The first figure of a round runs the helper, the others take from it.
-  let round;
+  let round, many;
   const starts = () => (round = below('starts', 30, ...peers));
   const figure = (name, unit, sample, more) => ({ name: `exec.${name}`, unit, sample, ...more });
   return {
@@ -146,16 +151,22 @@ export async function figures() {
       figure('cold_ssh', 'ms', () => (round ?? starts()).cold.p50, { peer: { name: 'ssh, kept connection', sample: () => round.ssh.p50 }, rounds: 3 }),
       figure('warm', 'ms', () => (round ?? starts()).warm.p50, { peer: { name: 'posix_spawn', sample: () => round.posix_spawn.p50 }, rounds: 3 }),
       figure('warm_p95', 'ms', () => (round ?? starts()).warm.p95, { rounds: 3 }),
+      figure('warm_protected', 'ms', () => (round ?? starts()).warm_protected.p50, { rounds: 3 }),
       figure('commands_per_second', '1/s', () => perSecond(where, token, 400, 8), { rounds: 3 }),
       figure('spawner_per_second', '1/s', () => below('rate', 400, 4, 4).rate.per_second, { rounds: 3 }),
       figure('first_byte', 'ms', () => firstByte(where, token), { rounds: 20 }),
       figure('stdout_throughput', 'MB/s', () => throughput(where, token, 200), { rounds: 3 }),
       figure('stdout_spool', 'MB/s', () => below('output', 1000).output.mb_per_second, { rounds: 3 }),
       figure('kill_ms', 'ms', () => below('kill', 10).kill.p50, { rounds: 3 }),
-      figure('sandbox_kib', 'KiB', () => below('live', 500).live.kib, { rounds: 1 }),
+      figure('sandbox_kib', 'KiB', () => (many = below('live', 500)).live.kib, {
+        peer: { name: 'the bare command', sample: () => many.bare.kib },
+        rounds: 1,
+      }),
+      figure('kill_500', 'ms', () => (many ?? below('live', 500)).kill_all.ms, { rounds: 1 }),
       figure('flood_rss', 'MiB', () => floodMib(p, where, token), { rounds: 1 }),
     ],
     close: async () => {
+      oci?.close();
       await shell.close();
       await p.stop();
       rmSync(dir, { recursive: true, force: true });

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,14 +81,35 @@ static void save_filters(const struct bench *b, posix_spawn_file_actions_t *ret)
 	}
 }
 
+/* A first word "@PID": with that process's mounts. */
+static pid_t spawn_there(char *const *argv)
+{
+	char *path = xasprintf("/proc/%s/ns/mnt", argv[0] + 1);
+	int mounts = open(path, O_RDONLY | O_CLOEXEC);
+	pid_t pid = mounts < 0 ? -1 : vfork();
+
+	if (pid == 0) {
+		if (setns(mounts, CLONE_NEWNS) == 0)
+			execv(argv[1], argv + 1);
+		_exit(127);
+	}
+	if (mounts >= 0)
+		close(mounts);
+	free(path);
+	return pid;
+}
+
 static double start_bare(char *const *argv, const posix_spawn_file_actions_t *actions)
 {
 	uint64_t t = clock_mono_us();
-	int status;
+	int status, r = 0;
 	pid_t pid;
 
-	if (posix_spawn(&pid, argv[0], actions, NULL, argv, environ) != 0 || waitpid(pid, &status, 0) < 0 ||
-	    status != 0) {
+	if (argv[0][0] == '@')
+		pid = spawn_there(argv);
+	else
+		r = posix_spawn(&pid, argv[0], actions, NULL, argv, environ);
+	if (r != 0 || pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0) {
 		fprintf(stderr, "bench: %s does not run\n", argv[0]);
 		exit(1);
 	}
@@ -212,46 +235,125 @@ static void measure_rate(size_t n, size_t width, size_t pool)
 
 /* ---- Many at once ---- */
 
-/* Of the machine, in KiB: what sandboxes take of the kernel is in nobody's RSS. */
-static long free_kib(void)
-{
-	char line[128];
-	long kib = 0, n;
-	FILE *f = fopen("/proc/meminfo", "re");
+/* Memory is that of a cgroup with all of us in it: processes, and what the kernel keeps for them (page tables, stacks,
+ * sockets, mounts, network namespaces), whatever else the machine does. Where no cgroup can be made (an ordinary user),
+ * what the machine has less. */
+static char *group;
 
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "MemAvailable: %ld", &n) == 1)
-			kib = n;
+static void enter(const char *folder)
+{
+	FILE *procs = fopen(xasprintf("%s/cgroup.procs", folder), "we");
+
+	if (!procs || fputs("0", procs) < 0 || fclose(procs) != 0)
+		fprintf(stderr, "bench: the cgroup %s cannot be entered\n", folder);
+}
+
+static void enter_group(void)
+{
+	static const char *const places[][2] = {{":memory:", "/sys/fs/cgroup/memory"}, {"0::", "/sys/fs/cgroup"}};
+	char line[512], *at;
+	FILE *f = fopen("/proc/self/cgroup", "re");
+
+	while (f && !group && fgets(line, sizeof(line), f))
+		for (size_t i = 0; i < 2 && !group; i++) {
+			at = strstr(line, places[i][0]);
+			line[strcspn(line, "\n")] = 0;
+			if (!at)
+				continue;
+			group = xasprintf("%s%s/ogent-bench-%d", places[i][1], at + strlen(places[i][0]),
+					  (int)getpid());
+			if (mkdir(group, 0755) < 0 && errno != EEXIST) {
+				free(group);
+				group = NULL;
+			}
+		}
 	if (f)
 		fclose(f);
-	return kib;
+	if (group)
+		enter(group);
+}
+
+/* When all that was in it has ended. */
+static void leave_group(void)
+{
+	if (!group)
+		return;
+	enter(xasprintf("%.*s", (int)(strrchr(group, '/') - group), group));
+	for (int i = 0; i < 100 && rmdir(group) < 0; i++)
+		usleep(20000);
+}
+
+static long number_in(const char *path, const char *format)
+{
+	FILE *f = fopen(path, "re");
+	char line[256];
+	long n = -1;
+
+	while (f && n < 0 && fgets(line, sizeof(line), f))
+		if (sscanf(line, format, &n) != 1)
+			n = -1;
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static long used_kib(void)
+{
+	long n = group ? number_in(xasprintf("%s/memory.usage_in_bytes", group), "%ld") : -1;
+
+	if (n < 0 && group)
+		n = number_in(xasprintf("%s/memory.current", group), "%ld");
+	return n >= 0 ? n / 1024 : -number_in("/proc/meminfo", "MemAvailable: %ld");
+}
+
+static char *const sleep_argv[] = {ARG("/bin/sleep"), ARG("600"), NULL};
+
+/* What the command takes by itself. */
+static double bare_kib(size_t n)
+{
+	pid_t *pids = xcalloc(n, sizeof(*pids));
+	long before = used_kib(), after;
+
+	for (size_t i = 0; i < n; i++)
+		if (posix_spawn(&pids[i], sleep_argv[0], NULL, NULL, sleep_argv, environ) != 0)
+			exit(1);
+	sleep(1);
+	after = used_kib();
+	for (size_t i = 0; i < n; i++) {
+		kill(pids[i], SIGKILL);
+		waitpid(pids[i], NULL, 0);
+	}
+	return (double)(after - before) / (double)n;
 }
 
 static void measure_live(size_t n)
 {
-	static char *const argv[] = {ARG("/bin/sleep"), ARG("600"), NULL};
 	struct rlimit files = {65536, 65536};
 	struct bench *b;
 	struct trial *t = xcalloc(n, sizeof(*t));
+	double bare;
 	long before;
 	uint64_t at;
 
+	enter_group();
+	bare = bare_kib(n);
 	setrlimit(RLIMIT_NOFILE, &files);
 	b = bench_new_with(false, true, 0);
 	for (size_t i = 0; i < n; i++) {
-		t[i] = trial_argv(b, argv);
+		t[i] = trial_argv(b, sleep_argv);
 		t[i].spec.timeout_ms = 600000;
 		trial_prepare(&t[i]);
 	}
 	sleep(1);
-	before = free_kib();
+	before = used_kib();
 	for (size_t i = 0; i < n; i++) {
 		trial_ask(&t[i]);
 		if (!trial_until(&t[i], trial_has_started, 30000))
 			exit(1);
 	}
 	sleep(2);
-	printf("{\"name\":\"live\",\"kib\":%.1f}\n", (double)(before - free_kib()) / (double)n);
+	printf("{\"name\":\"live\",\"kib\":%.1f}\n{\"name\":\"bare\",\"kib\":%.1f}\n",
+	       (double)(used_kib() - before) / (double)n, bare);
 	at = clock_mono_us();
 	for (size_t i = 0; i < n; i++)
 		trial_cancel(&t[i]);
@@ -259,7 +361,9 @@ static void measure_live(size_t n)
 		if (!trial_until(&t[i], trial_has_ended, 30000))
 			exit(1);
 	printf("{\"name\":\"kill_all\",\"ms\":%.3f}\n", ms_since(at));
+	sleep(1); /* their remains go */
 	bench_free(b);
+	leave_group();
 }
 
 /* From the cancel to the result, which is written when nobody is left inside. */
