@@ -80,6 +80,8 @@ static int settle_descriptors(const struct init_args *a)
 		return -errno;
 	if (has_template(a) && dup3(a->host->template_fd, FD_TEMPLATE, O_CLOEXEC) < 0)
 		return -errno;
+	if (!HAS(WITHOUT_CLOSED_DESCRIPTORS))
+		return 0;
 	return syscall(SYS_close_range, FD_TEMPLATE + has_template(a), ~0u, 0) < 0 ? -errno : 0;
 }
 
@@ -105,16 +107,19 @@ static void enter_namespaces(const struct init_args *a)
 	enum sandbox_layer layer;
 	int r;
 
-	require(LAYER_UTSNS, sethostname("ogent", 5) < 0 ? -errno : 0, "host name");
-	if (!a->frame->network)
+	if (HAS(LAYER_UTSNS))
+		require(LAYER_UTSNS, sethostname("ogent", 5) < 0 ? -errno : 0, "host name");
+	if (!a->frame->network && HAS(LAYER_NETNS))
 		require(LAYER_NETNS, net_enter(&what), what);
-	r = mounts_enter(a->host, a->frame, has_template(a) ? FD_TEMPLATE : -1, &layer, &what);
-	require(layer, r, what);
+	if (HAS(LAYER_ROOT)) {
+		r = mounts_enter(a->host, a->frame, has_template(a) ? FD_TEMPLATE : -1, &layer, &what);
+		require(layer, r, what);
+	}
 	if (has_template(a))
 		close(FD_TEMPLATE);
-	if (a->host->cgroupns && unshare(CLONE_NEWCGROUP) < 0)
+	if (a->host->cgroupns && HAS(LAYER_CGROUPNS) && unshare(CLONE_NEWCGROUP) < 0)
 		fail(LAYER_CGROUPNS, -errno, "cgroup namespace");
-	r = userns_enter(&what);
+	r = HAS(LAYER_USERNS) ? userns_enter(&what) : 0;
 	require(LAYER_USERNS, r, what);
 	say(&m);
 	if (a->host->owns_userns)
@@ -124,17 +129,18 @@ static void enter_namespaces(const struct init_args *a)
 static void lock_down(const struct init_args *a)
 {
 	const char *what = "";
-	int fd = -1, r = caps_bound(&what);
+	int fd = -1, r = HAS(LAYER_CAPABILITIES) ? caps_bound(&what) : 0;
 
 	require(LAYER_CAPABILITIES, r, what);
-	require(LAYER_NO_NEW_PRIVS, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0, "no_new_privs");
-	r = landlock_prepare(a->host, a->frame->network, &fd, &what);
+	if (HAS(LAYER_NO_NEW_PRIVS))
+		require(LAYER_NO_NEW_PRIVS, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0, "no_new_privs");
+	r = HAS(LAYER_LANDLOCK) ? landlock_prepare(a->host, a->frame->network, &fd, &what) : 0;
 	require(LAYER_LANDLOCK, r, what);
 	if (fd >= 0 && fd != FD_RULES) {
 		require(LAYER_LANDLOCK, dup3(fd, FD_RULES, O_CLOEXEC) < 0 ? -errno : 0, "landlock rules");
 		close(fd);
 	}
-	r = seccomp_enter(a->host, a->frame->network, &what);
+	r = HAS(LAYER_SECCOMP) ? seccomp_enter(a->host, a->frame->network, &what) : 0;
 	require(LAYER_SECCOMP, r, what);
 }
 
@@ -146,10 +152,10 @@ static void take_on(const struct init_args *a)
 {
 	const struct sandbox_order *o = a->order;
 	const char *what = "";
-	int r = limits_set(a->host, o, &what);
+	int r = HAS(LAYER_RLIMITS) ? limits_set(a->host, o, &what) : 0;
 
 	require(LAYER_RLIMITS, r, what);
-	if (a->host->landlock_abi > 0) {
+	if (a->host->landlock_abi > 0 && HAS(LAYER_LANDLOCK)) {
 		r = landlock_allow_workspace(a->host, FD_RULES, o->workspace, &what);
 		if (r == 0 && a->host->namespaces)
 			r = landlock_enter(FD_RULES, &what);
@@ -157,7 +163,7 @@ static void take_on(const struct init_args *a)
 	}
 	r = userns_become(a->host, o->uid, &what);
 	require(LAYER_USERNS, r, what);
-	r = caps_drop(&what);
+	r = HAS(LAYER_CAPABILITIES) ? caps_drop(&what) : 0;
 	require(LAYER_CAPABILITIES, r, what);
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* the change of user cleared it */
 }
@@ -167,10 +173,10 @@ static void take_on(const struct init_args *a)
 static void take_on_as_leader(const struct init_args *a)
 {
 	const char *what = "";
-	int r = a->host->landlock_abi > 0 ? landlock_enter(FD_RULES, &what) : 0;
+	int r = a->host->landlock_abi > 0 && HAS(LAYER_LANDLOCK) ? landlock_enter(FD_RULES, &what) : 0;
 
 	require(LAYER_LANDLOCK, r, what);
-	r = limits_set_pids(a->host, a->order->pids_max, &what);
+	r = HAS(LAYER_RLIMITS) ? limits_set_pids(a->host, a->order->pids_max, &what) : 0;
 	require(LAYER_RLIMITS, r, what);
 }
 
@@ -199,6 +205,8 @@ static int await_order(void)
 	for (int i = 0; i < 3; i++)
 		if (dup2(fds[i], i) < 0)
 			return -errno;
+	if (!HAS(WITHOUT_CLOSED_DESCRIPTORS))
+		return 0;
 	return syscall(SYS_close_range, FD_REST, ~0u, 0) < 0 ? -errno : 0;
 }
 
@@ -337,7 +345,7 @@ void init_main(const struct init_args *a)
 		enter_namespaces(a);
 	else
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-	r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
+	r = HAS(WITHOUT_UNDUMPABLE) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 	require(LAYER_USERNS, r, "dumpable");
 	lock_down(a);
 	stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -6,6 +6,17 @@
 
 #define INNER_UID 1000 /* the only user and group that exist inside */
 
+/* layers_test.c shows of each layer what would get out without it. It builds these files a second time, for itself,
+ * with this defined; in the program itself there is no way to leave one out. */
+#ifdef SANDBOX_LAYERS_OPTIONAL
+extern uint32_t sandbox_without; /* bits */
+#define HAS(layer) (!(sandbox_without >> (layer)&1))
+#else
+#define HAS(layer) true
+#endif
+/* No layers of the report, but to be left out as well. */
+enum { WITHOUT_CLOSED_DESCRIPTORS = LAYER_COUNT, WITHOUT_UNDUMPABLE };
+
 /* ---- userns.c ---- */
 
 /* In the spawner: a user namespace (and a mount namespace) of its own, where it may not make others without. 0 or

@@ -17,8 +17,6 @@
 
 #include "sandbox/layers.h"
 
-#define NAMESPACES (CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
-
 static void close_fd(int *fd)
 {
 	if (*fd >= 0)
@@ -26,11 +24,18 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
+static uint64_t namespaces_of(const struct sandbox_host *host, bool network)
+{
+	if (!host->namespaces)
+		return 0;
+	return (HAS(LAYER_PIDNS) ? CLONE_NEWPID : 0u) | (HAS(LAYER_NETNS) && !network ? CLONE_NEWNET : 0u) |
+	       (HAS(LAYER_IPCNS) ? CLONE_NEWIPC : 0u) | (HAS(LAYER_UTSNS) ? CLONE_NEWUTS : 0u);
+}
+
 static pid_t clone_init(const struct sandbox_host *host, bool network, const struct cgroup *cgroup, int *ret_pidfd)
 {
-	uint64_t namespaces = network ? NAMESPACES & ~CLONE_NEWNET : NAMESPACES;
 	struct clone_args args = {
-		.flags = CLONE_PIDFD | (host->namespaces ? namespaces : 0),
+		.flags = CLONE_PIDFD | namespaces_of(host, network),
 		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
 		.exit_signal = SIGCHLD,
 	};
@@ -92,7 +97,7 @@ int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *fr
 	struct sandbox s = SANDBOX_INIT;
 	struct init_args args = {.host = host, .null = -1, .control = -1};
 	const struct cgroup_limits limits = {frame->memory_max, frame->pids_max, frame->cpu_percent};
-	int r = cgroup_open(&host->cgroup, frame->name, &limits, &s.cgroup);
+	int r = HAS(LAYER_CGROUP) ? cgroup_open(&host->cgroup, frame->name, &limits, &s.cgroup) : 0;
 
 	if (r < 0) {
 		error_set(err, "sandbox_failed", "Making the cgroup: %s.", strerror(-r));
@@ -224,7 +229,7 @@ static int write_order(const struct sandbox_host *host, struct sandbox_order *o,
 	o->pids_max = spec->pids_max;
 	o->cpu_max_ms = spec->cpu_max_ms;
 	o->has_proxy = spec->has_proxy && host->namespaces;
-	o->workspace = order_string(o, host->namespaces ? "/workspace" : spec->workspace);
+	o->workspace = order_string(o, host->namespaces && HAS(LAYER_ROOT) ? "/workspace" : spec->workspace);
 	o->cwd = order_string(o, spec->cwd);
 	o->argv = order_strings(o, spec->argv);
 	o->envp = order_strings(o, spec->envp);
@@ -287,11 +292,11 @@ int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct 
 		what = "Its limits";
 		r = cgroup_limit(&s->cgroup, &(struct cgroup_limits){spec->memory_max, spec->pids_max, 0});
 	}
-	if (r == 0 && host->namespaces) {
+	if (r == 0 && host->namespaces && HAS(LAYER_ROOT)) {
 		what = "Its workspace";
 		r = mounts_workspace(host, s, spec, &what);
 	}
-	if (r == 0 && host->namespaces) {
+	if (r == 0 && host->namespaces && HAS(LAYER_USERNS)) {
 		what = "Its user ids";
 		r = map_ids(host, s, spec->uid);
 	}

@@ -114,7 +114,7 @@ int userns_map(int uid_map, int gid_map, uid_t uid, gid_t gid)
 /* The raw calls, because glibc's would signal other threads; there are none. */
 int userns_become(const struct sandbox_host *host, uid_t uid, const char **what)
 {
-	uid_t id = host->namespaces ? INNER_UID : uid;
+	uid_t id = host->namespaces && HAS(LAYER_USERNS) ? INNER_UID : uid;
 
 	if (!host->is_root)
 		return 0;
