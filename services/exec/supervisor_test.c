@@ -451,14 +451,17 @@ static unsigned count_family(void)
 	return n;
 }
 
+/* The spare supervisor, which waits for a command or not, is one process and one descriptor of the spawner's. */
 static struct leaks count_leaks(void)
 {
 	char path[64], mounts[64];
+	unsigned family = count_family(), fds;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd", bench->spawner.pid);
 	snprintf(mounts, sizeof(mounts), "/proc/%d/mountinfo", bench->spawner.pid);
-	return (struct leaks){count_entries("/proc/self/fd"), count_entries(path), count_lines(mounts, bench->dir),
-			      count_processes(tag), count_family()};
+	fds = count_entries(path);
+	return (struct leaks){count_entries("/proc/self/fd"), fds - MIN(fds, family), count_lines(mounts, bench->dir),
+			      count_processes(tag), MAX(family, 1u)};
 }
 
 static unsigned count_cgroups(void)
@@ -496,7 +499,7 @@ static void nothing_leaks_over_many_runs(void **state)
 	struct leaks before, after;
 	unsigned cgroups;
 
-	for (int i = 0; i < 500 && (i == 0 || count_family()); i++) {
+	for (int i = 0; i < 500 && (i == 0 || count_family() > 1); i++) {
 		usleep(20000);
 		spawner_receive(&bench->spawner);
 		spawner_empty(&bench->spawner);
