@@ -77,6 +77,35 @@ const struct command commands[] = {
 	 "run "
 	 "at\nthat level (the option sandbox_level unless told), 1 when not.\n",
 	 cmd_doctor},
+	{"users", "[VERB] [USER] [--json]", "list users, see and change what they may do",
+	 "  list                         all users\n"
+	 "  show USER                    one: by e-mail address, name or id\n"
+	 "  roles USER [ROLE]...         give exactly these roles\n"
+	 "  grant|deny USER PERMISSION...   besides the roles; a denial wins over every grant\n"
+	 "  clear USER PERMISSION...     take such a grant or denial back\n"
+	 "  disable|enable|remove USER\n" PLACE_HELP,
+	 cmd_users},
+	{"roles", "[VERB] [ROLE] [--json]", "list roles, make one's own, say why somebody may do something",
+	 "  list                         all roles\n"
+	 "  show ROLE\n"
+	 "  create ROLE [PERMISSION]... [--description TEXT]\n"
+	 "  set ROLE [PERMISSION]... [--description TEXT]    these permissions and no others\n"
+	 "  remove ROLE                  one that nobody has\n"
+	 "  permissions                  every permission there is; agents.* means all that begin so, * all\n"
+	 "  check PERMISSION... [--user USER]   exits with 0 when all are allowed, 1 when not\n" PLACE_HELP,
+	 cmd_roles},
+	{"audit",
+	 "[list|verify] [--event E] [--actor ID] [--target T] [--outcome O] [--since TIME] [--until TIME] "
+	 "[--limit N] [--json]",
+	 "read the audit log, or check that nobody changed it",
+	 "--event takes a name or a beginning such as 'user.*'. verify exits with 0 when every row is as it was "
+	 "written,\n1 when one was changed, removed or put in.\n" PLACE_HELP,
+	 cmd_audit},
+	{"keys", "[list|rotate] [--compromised] [--json]", "list the keys that sign tokens, or take a new one",
+	 "rotate publishes a new key, which signs after `signing_key_lead`; the former one is checked with until the "
+	 "last\ntoken that it signed has ended. With --compromised the new one signs at once and the others are "
+	 "dropped.\n" PLACE_HELP,
+	 cmd_keys},
 	{"login", "URL", "store a login for a platform elsewhere",
 	 "Asks for e-mail and password, or takes a token from OGENT_TOKEN. What it stores is readable only by you, in\n"
 	 "$XDG_CONFIG_HOME/ogent/login.json (~/.config/ogent/login.json).\n",

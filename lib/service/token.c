@@ -5,6 +5,7 @@
 
 #include "base/encode.h"
 #include "base/id.h"
+#include "base/log.h"
 
 #define TOKEN_SKEW 30        /* seconds that two machines' clocks may differ */
 #define TOKEN_MAX_LIFE 86400 /* of a person's token: what option access_token_ttl allows */
@@ -68,19 +69,40 @@ void token_sign(const struct token_key *key, struct str claims, struct buf *out)
 	token_sign_as(key, "at+jwt", claims, out);
 }
 
+const char *token_key_alg(const struct token_key *key)
+{
+	bool is_ed25519 = !key->other || signature_key_alg(key->other) == SIGNATURE_EDDSA;
+
+	if (!is_ed25519)
+		return signature_alg_name(signature_key_alg(key->other));
+	return key->alg ? key->alg : "EdDSA";
+}
+
+static void sign(const struct token_key *key, struct str text, struct buf *ret)
+{
+	uint8_t made[crypto_sign_BYTES];
+
+	if (key->other) {
+		if (signature_make(key->other, text, ret) < 0)
+			fatal("OpenSSL could not make a signature");
+		return;
+	}
+	crypto_sign_detached(made, NULL, (const uint8_t *)text.p, text.n, key->secret_key);
+	buf_add(ret, made, sizeof(made));
+}
+
 void token_sign_as(const struct token_key *key, const char *typ, struct str claims, struct buf *out)
 {
-	_cleanup_(buf_deinit) struct buf header = BUF_INIT;
-	uint8_t signature[crypto_sign_BYTES];
+	_cleanup_(buf_deinit) struct buf header = BUF_INIT, signature = BUF_INIT;
 	size_t start = out->n;
 
-	buf_printf(&header, "{\"alg\":\"EdDSA\",\"typ\":\"%s\",\"kid\":\"%s\"}", typ, key->kid);
+	buf_printf(&header, "{\"alg\":\"%s\",\"typ\":\"%s\",\"kid\":\"%s\"}", token_key_alg(key), typ, key->kid);
 	base64url_encode(out, header.p, header.n);
 	buf_add_char(out, '.');
 	base64url_encode(out, claims.p, claims.n);
-	crypto_sign_detached(signature, NULL, (const uint8_t *)out->p + start, out->n - start, key->secret_key);
+	sign(key, (struct str){out->p + start, out->n - start}, &signature);
 	buf_add_char(out, '.');
-	base64url_encode(out, signature, sizeof(signature));
+	base64url_encode(out, signature.p, signature.n);
 }
 
 void token_sign_internal(const struct token_key *key, const char *role, const char *callee, const char *user_id,
@@ -139,7 +161,7 @@ static const char *get_string(yyjson_val *obj, const char *name)
 	return yyjson_is_str(v) && yyjson_get_len(v) <= TOKEN_MAX_STRING ? yyjson_get_str(v) : NULL;
 }
 
-static bool header_is_fine(yyjson_val *header, const char **ret_kid)
+static bool header_is_fine(yyjson_val *header, const char **ret_kid, enum signature_alg *ret_alg)
 {
 	/* Keys and rules from inside the token, encryption, compression and detached payloads. */
 	static const char *const refused[] = {"crit", "jku",      "jwk", "x5c", "x5u",
@@ -150,7 +172,7 @@ static bool header_is_fine(yyjson_val *header, const char **ret_kid)
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
 		if (yyjson_obj_get(header, refused[i]))
 			return false;
-	if (!alg || (strcmp(alg, "EdDSA") && strcmp(alg, "Ed25519")))
+	if (!alg || signature_alg_parse(str_of(alg), ret_alg) < 0)
 		return false;
 	if (!typ || strcmp(typ, "at+jwt"))
 		return false;
@@ -260,28 +282,40 @@ static enum token_result check_claims(yyjson_val *claims, const char *issuer, co
 	return r ? r : read_identity(claims, internal, a, id);
 }
 
+static bool is_signed(const struct token_key *key, struct str text, struct str signature)
+{
+	if (key->other)
+		return signature_verify(key->other, text, signature);
+	return crypto_sign_verify_detached((const uint8_t *)signature.p, (const uint8_t *)text.p, text.n,
+					   key->public_key) == 0;
+}
+
 enum token_result token_check(const struct token_keys *k, struct str token, const char *const *audiences, int64_t now,
 			      struct arena *a, struct identity *ret)
 {
 	struct token_parts part;
-	uint8_t signature[crypto_sign_BYTES];
+	uint8_t signature[SIGNATURE_MAX];
 	struct identity id = {0};
 	const char *kid, *issuer;
+	enum signature_alg alg;
 
 	if (token.n > TOKEN_MAX || !split(token, &part))
 		return TOKEN_MALFORMED;
 
 	yyjson_val *header = read_object(a, part.header);
-	if (!header || !header_is_fine(header, &kid))
+	if (!header || !header_is_fine(header, &kid, &alg))
 		return TOKEN_MALFORMED;
 
 	const struct token_key *key = token_keys_find(k, kid, &issuer);
 	if (!key)
 		return TOKEN_UNKNOWN_KEY;
-	if (base64url_decode(part.signature, signature, sizeof(signature)) != sizeof(signature))
+	/* One key, one algorithm: what the header says only has to agree. */
+	if (alg != (key->other ? signature_key_alg(key->other) : SIGNATURE_EDDSA))
 		return TOKEN_MALFORMED;
-	if (crypto_sign_verify_detached(signature, (const uint8_t *)part.signed_part.p, part.signed_part.n,
-					key->public_key))
+	ssize_t n = base64url_decode(part.signature, signature, sizeof(signature));
+	if (n <= 0 || (alg != SIGNATURE_RS256 && n != crypto_sign_BYTES))
+		return TOKEN_MALFORMED;
+	if (!is_signed(key, part.signed_part, (struct str){(const char *)signature, (size_t)n}))
 		return TOKEN_BAD_SIGNATURE;
 
 	yyjson_val *claims = read_object(a, part.claims);
@@ -299,10 +333,11 @@ bool token_keys_knows(const struct token_keys *k, struct str token)
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
 	struct token_parts part;
 	const char *kid, *issuer;
+	enum signature_alg alg;
 
 	if (token.n > TOKEN_MAX || !split(token, &part))
 		return false;
 
 	yyjson_val *header = read_object(a, part.header);
-	return header && header_is_fine(header, &kid) && token_keys_find(k, kid, &issuer);
+	return header && header_is_fine(header, &kid, &alg) && token_keys_find(k, kid, &issuer);
 }

@@ -1,7 +1,7 @@
-/* Access tokens: compact JWS (RFC 7515) with Ed25519 (RFC 8037), typ "at+jwt" (RFC 9068), checked strictly: 8 KiB,
- * three parts, base64url without padding, alg EdDSA or Ed25519, kid known, no crit/jku/jwk/x5c/x5u/b64/zip, no
- * duplicate members, exp and iat present, nbf honoured, skew of 60 s at most, exact issuer, one exact audience. Header
- * and claims are plain JSON read by base/json.
+/* Access tokens: compact JWS (RFC 7515) with Ed25519 (RFC 8037), ES256 or RS256 (RFC 7518), typ "at+jwt" (RFC 9068),
+ * checked strictly: 8 KiB, three parts, base64url without padding, kid known, alg the one of that key, no
+ * crit/jku/jwk/x5c/x5u/b64/zip, no duplicate members, exp and iat present, nbf honoured, skew of 60 s at most, exact
+ * issuer, one exact audience. Header and claims are plain JSON read by base/json.
  *
  * Two kinds of issuer: auth, for people (keys by JWKS), and each service for its own internal calls (issuer
  * "ogent:<role>", key pair in the data folder's secrets/ and keys/, at most 60 s of life, audience = the callee's
@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "io/signature.h"
 
 #define TOKEN_MAX 8192
 #define TOKEN_ISSUER "ogent"       /* what auth puts into iss */
@@ -22,6 +23,8 @@ struct token_key {
 	char kid[65];
 	uint8_t public_key[crypto_sign_PUBLICKEYBYTES];
 	uint8_t secret_key[crypto_sign_SECRETKEYBYTES]; /* zero in a key for checking only */
+	struct signature_key *other; /* ES256 or RS256, instead of the two above; the set's, or whose the key is */
+	const char *alg;             /* what headers and JWK call Ed25519: NULL is "EdDSA" (RFC 9864: "Ed25519") */
 };
 
 /* Who makes the request, from a valid token. Strings live in the exchange's arena. */
@@ -71,6 +74,8 @@ int token_keys_load_jwks(struct token_keys *k, const char *issuer, struct str jw
 bool token_keys_knows(const struct token_keys *k, struct str token); /* whether its kid is known */
 /* The key of that name and who signs with it, or NULL. */
 const struct token_key *token_keys_find(const struct token_keys *k, const char *kid, const char **ret_issuer);
+/* As headers and JWK name it: "EdDSA" or "Ed25519", "ES256", "RS256". */
+const char *token_key_alg(const struct token_key *key);
 /* The JWK object of a public key as JSON. */
 void token_key_to_jwk(const struct token_key *key, struct buf *out);
 /* One JWK, with or without its secret part. Returns 0 or -EINVAL. */

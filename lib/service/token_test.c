@@ -380,6 +380,11 @@ static void a_key_set_is_read_whole_or_not_at_all(void **state)
 		ONE_KEY("AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
 		ONE_KEY("_____________________________________________w"), /* not canonical */
 		ONE_KEY("AAAA"),
+		"{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"r\",\"n\":\"AQ\",\"e\":\"AQAB\"}]}",
+		/* (1, 1) is no point of P-256. */
+		"{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"kid\":\"e\",\"x\":"
+		"\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\","
+		"\"y\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE\"}]}",
 	};
 	_cleanup_(buf_deinit) struct buf set = BUF_INIT;
 	struct token_key one, two;
@@ -388,7 +393,8 @@ static void a_key_set_is_read_whole_or_not_at_all(void **state)
 
 	token_key_new(&one);
 	token_key_new(&two);
-	buf_add_str(&set, "{\"keys\":[{\"kty\":\"RSA\",\"kid\":\"r\",\"n\":\"AQ\",\"e\":\"AQAB\"},");
+	buf_add_str(&set,
+		    "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-384\",\"kid\":\"r\"},{\"kty\":\"RSA\",\"use\":\"enc\"},");
 	token_key_to_jwk(&one, &set);
 	buf_add_char(&set, ',');
 	token_key_to_jwk(&two, &set);
@@ -403,6 +409,50 @@ static void a_key_set_is_read_whole_or_not_at_all(void **state)
 		assert_int_not_equal(token_keys_load_jwks(keys, TOKEN_ISSUER, str_of(bad[i]), &err), 0);
 		assert_non_null(token_keys_find(keys, one.kid, &owner));
 	}
+}
+
+/* A token under a key of this algorithm; `alg` is what its header says. */
+static enum token_result check_other(enum signature_alg kind, const char *alg)
+{
+	_cleanup_(buf_deinit) struct buf set = BUF_INIT, text = BUF_INIT, signature = BUF_INIT;
+	struct token_key key = {.kid = "other-1", .other = signature_key_generate(kind, NULL)};
+	struct token_keys *trusted = token_keys_new();
+	const char *header;
+	enum token_result r;
+	struct identity id;
+
+	assert_non_null(key.other);
+	buf_add_str(&set, "{\"keys\":[");
+	token_key_to_jwk(&key, &set);
+	buf_add_str(&set, "]}");
+	assert_int_equal(token_keys_load_jwks(trusted, TOKEN_ISSUER, buf_str(&set), NULL), 0);
+	if (alg) {
+		header = arena_printf(arena, "{\"alg\":\"%s\",\"typ\":\"at+jwt\",\"kid\":\"other-1\"}", alg);
+		base64url_encode(&text, header, strlen(header));
+		buf_add_char(&text, '.');
+		base64url_encode(&text, CLAIMS, strlen(CLAIMS));
+		assert_int_equal(signature_make(key.other, buf_str(&text), &signature), 0);
+		buf_add_char(&text, '.');
+		base64url_encode(&text, signature.p, signature.n);
+	} else {
+		token_sign(&key, str_of(CLAIMS), &text);
+	}
+	r = token_check(trusted, buf_str(&text), audiences, NOW, arena, &id);
+	signature_key_free(key.other);
+	token_keys_free(trusted);
+	return r;
+}
+
+static void each_key_has_its_one_algorithm(void **state)
+{
+	assert_int_equal(check_other(SIGNATURE_ES256, NULL), TOKEN_OK);
+	assert_int_equal(check_other(SIGNATURE_RS256, NULL), TOKEN_OK);
+	assert_int_equal(check_other(SIGNATURE_ES256, "ES256"), TOKEN_OK);
+	assert_int_equal(check_other(SIGNATURE_ES256, "RS256"), TOKEN_MALFORMED);
+	assert_int_equal(check_other(SIGNATURE_RS256, "EdDSA"), TOKEN_MALFORMED);
+	assert_int_equal(check_other(SIGNATURE_RS256, "PS256"), TOKEN_MALFORMED);
+	assert_int_equal(check_other(SIGNATURE_ES256, "ES384"), TOKEN_MALFORMED);
+	assert_int_equal(check_other(SIGNATURE_ES256, "none"), TOKEN_MALFORMED);
 }
 
 static void auth_cannot_publish_a_services_key_as_its_own(void **state)
@@ -483,6 +533,7 @@ int main(void)
 		T(permissions_cover_what_they_name),
 		T(a_denial_wins),
 		T(a_key_set_is_read_whole_or_not_at_all),
+		T(each_key_has_its_one_algorithm),
 		T(auth_cannot_publish_a_services_key_as_its_own),
 		T(a_service_keeps_its_key_in_a_file_of_its_own),
 		T(a_verdict_is_kept_until_its_token_expires),

@@ -8,6 +8,7 @@
 #include "feed.h"
 #include "handlers.h"
 #include "mail/outbox.h"
+#include "keys.h"
 #include "roles.h"
 #include "start.h"
 
@@ -101,6 +102,7 @@ static void stop(void *arg)
 	db_close(auth->db);
 	audit_free(auth->audit);
 	outbox_free(auth->outbox);
+	keys_free(auth->keys);
 	throttle_free(auth->by_account);
 	throttle_free(auth->by_pair);
 	throttle_free(auth->by_address);
@@ -114,6 +116,7 @@ static void stop(void *arg)
 static void drain(void *arg)
 {
 	feed_drain(arg);
+	keys_stop(arg);
 }
 
 int auth_main(const struct options *options)
@@ -125,6 +128,7 @@ int auth_main(const struct options *options)
 	feed_init(&auth);
 	if (mail_configure(&auth, &err) < 0 || start_database(&auth, &err) < 0 || start_seed(&auth, &err) < 0)
 		fatal("%s", err.message);
+	keys_start(&auth);
 	service_watch_db(auth.service, auth.db);
 	make_metrics(&auth);
 	open_hasher(&auth);

@@ -18,7 +18,8 @@ struct auth {
 	struct service *service;
 	struct db *db;
 	struct hasher *hasher;
-	struct token_key key;           /* signs people's access tokens */
+	struct token_key key;           /* signs people's access tokens; keys.c changes it, on the loop */
+	struct keys *keys;              /* keys.c; owned */
 	struct refresh_key refresh_key; /* and their refresh tokens */
 	struct throttle *by_account, *by_address;
 	struct throttle

@@ -27,7 +27,7 @@ route_handler auth_refresh;                                                   /*
 route_handler auth_logout;                                                    /* logout.c */
 route_handler auth_me, auth_me_patch;                                         /* me.c */
 route_handler auth_local;                                                     /* local.c */
-route_handler auth_jwks;                                                      /* keys.c */
+route_handler auth_jwks, keys_list, keys_rotate;                              /* keys.c */
 route_handler users_list, users_create, users_get, users_patch, users_delete; /* users.c, user_changes.c */
 route_handler auth_revocations;                                               /* feed.c */
 route_handler audit_list, audit_verify;                                       /* audit/ */

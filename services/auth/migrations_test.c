@@ -47,6 +47,9 @@ static const char *const samples[] = {
 	"values ('l1', 'reset', 'u1', 'Ada@example.org', 'ada@example.org', 1, 2);"
 	"insert into outbox (id, kind, recipient, user_id, link_id, facts, state, attempts, next_at, created_at) "
 	"values ('m1', 'reset', 'Ada@example.org', 'u1', 'l1', '{}', 'waiting', 0, 1, 1)",
+
+	"insert into signing_keys (kid, algorithm, public_key, created_at, secret, active_from) values ('k2', 'ES256', "
+	"'', 1, 's1.', 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

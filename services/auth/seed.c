@@ -34,6 +34,7 @@ const struct permission_seed permission_seeds[] = {
 	{"roles.manage", "Make and change roles, grant and deny users single permissions"},
 	{"settings.manage", "Change the settings of the platform"},
 	{"audit.read", "See the audit log"},
+	{"keys.manage", "See and rotate the keys that sign tokens"},
 	{"gateway.manage", "See the gateway's routes and servers, and load the routes anew"},
 	{"socket.publish", "Send events to connected clients, into every room"},
 	{"channels.read", "Hear what is published in channels for users; channels.read.NAME: in one"},

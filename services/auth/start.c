@@ -26,6 +26,7 @@ const struct migration auth_migrations[] = {
 	{"direct_permissions", sql_021_direct_permissions},
 	{"mail", sql_010_mail},
 	{"factors", sql_030_factors},
+	{"signing_keys", sql_022_signing_keys, .mysql = sql_022_signing_keys_mysql},
 };
 const size_t auth_migrations_n = ARRAY_SIZE(auth_migrations);
 
@@ -61,7 +62,8 @@ int start_database(struct auth *auth, struct error *err)
 struct seed_job {
 	struct db_job job;
 	struct auth *auth;
-	struct buf cli_key, jwks;
+	struct buf cli_key;
+	struct key_set keys;
 	char setup_token[SETUP_TOKEN_SIZE];
 	bool is_setup_needed;
 	int result;
@@ -83,7 +85,7 @@ static int seed_run(struct db_conn *c, struct db_job *job)
 	if (r == 0)
 		r = local_key_seed(c, buf_str(&s->cli_key), owner);
 	if (r == 0)
-		r = keys_seed(c, s->auth, &s->jwks);
+		r = keys_look(c, s->auth, false, false, &s->keys);
 	if (r == 0)
 		r = setup_is_needed(c);
 	s->is_setup_needed = r == 1;
@@ -120,7 +122,7 @@ static int seed(struct seed_job *s, struct error *err)
 			  strerror(-s->result));
 		return s->result;
 	}
-	r = keys_publish(s->auth, &s->jwks, err);
+	r = keys_publish(s->auth, &s->keys, err);
 	return r < 0 ? r : write_setup_token(s, err);
 }
 
@@ -133,6 +135,7 @@ int start_seed(struct auth *auth, struct error *err)
 		r = audit_open(auth, err);
 	if (r == 0)
 		r = keys_load(auth, err);
+	secret_file_remove(auth->secrets_dir, "auth-signing.key"); /* of an earlier version */
 	if (r == 0)
 		r = ticket_key_load(auth, err);
 	if (r == 0)
@@ -144,7 +147,7 @@ int start_seed(struct auth *auth, struct error *err)
 	if (s.cli_key.p)
 		sodium_memzero(s.cli_key.p, s.cli_key.cap);
 	buf_deinit(&s.cli_key);
-	buf_deinit(&s.jwks);
+	arena_free(s.keys.arena);
 	auth->is_seeded = r == 0;
 	return r;
 }

@@ -86,7 +86,7 @@ describe('backup and restore', () => {
 		const data = join(home, 'never');
 		const changes = {
 			'db/ogent_auth.db': /is not as it was saved/,
-			'secrets/auth-signing.key': /is not as it was saved/,
+			'secrets/auth-keys.key': /is not as it was saved/,
 			'exec.tar': /is not as it was saved/,
 		};
 		for (const [name, error] of Object.entries(changes)) {
@@ -99,7 +99,7 @@ describe('backup and restore', () => {
 		}
 		const manifest = join(saved, 'manifest.json'), text = readFileSync(manifest, 'utf8');
 		for (const name of ['../../etc/cron.d/x', 'secrets/../x', '/etc/passwd', 'secrets/.x', 'other'])	{
-			writeFileSync(manifest, text.replace('"secrets/auth-signing.key"', JSON.stringify(name)));
+			writeFileSync(manifest, text.replace('"secrets/auth-keys.key"', JSON.stringify(name)));
 			const r = await cli('restore', '--data', data, saved);
 			assert.deepEqual([r.code, /names a file that no backup has/.test(r.err)], [1, true], r.err);
 		}

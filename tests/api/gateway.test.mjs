@@ -5,7 +5,7 @@ import { createPrivateKey, randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { claimsOf, headerOf, keyFromSeed, signed, strangerKey } from '../lib/jws.mjs';
+import { claimsOf, headerOf, signingKey, signed, strangerKey } from '../lib/jws.mjs';
 import { startPlatform } from '../lib/platform.mjs';
 import { sendRaw } from '../lib/raw.mjs';
 import { ask, ended, newConversation, patient, rolePids } from '../lib/runs.mjs';
@@ -188,7 +188,7 @@ describe('the front door', { timeout: 240000 }, () => {
       assertProblem(none, 401, 'unauthorized');
       assert.match(none.headers['www-authenticate'], /^Bearer/);
 
-      const key = keyFromSeed(p.secret('auth-signing.key'));
+      const key = signingKey(p);
       const header = headerOf(admin);
       const claims = claimsOf(admin);
       const now = Math.floor(Date.now() / 1000);

@@ -70,7 +70,8 @@ describe('docs/operations.md', () => {
 			assert.match(out, /run: echo before/, 'ogent history showed it');
 			assert.equal(readdirSync(env.BACKUPS).length, 2);
 			assert.ok(!existsSync(`${data}.old`) && !existsSync(`${data}.new`));
-			for (const [name, text] of Object.entries(oldKeys)) if (/\.key$|cli\.token/.test(name)) assert.notEqual(readFileSync(join(data, 'secrets', name), 'utf8'), text, name);
+			// What seals and chains what is stored stays.
+			for (const [name, text] of Object.entries(oldKeys)) if (/\.key$|cli\.token/.test(name) && !/^auth-(keys|audit|sso)\.key$/.test(name)) assert.notEqual(readFileSync(join(data, 'secrets', name), 'utf8'), text, name);
 			assert.ok(!(await kids()).includes(oldKid), 'the leaked key is not published any more');
 			assert.equal((await api('GET', '/api/auth/me', { token })).status, 401);
 			assert.equal((await api('POST', '/api/auth/refresh', { body: { refresh_token: session } })).status, 401);

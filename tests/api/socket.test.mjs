@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { claimsOf, headerOf, keyFromSeed, signed, strangerKey } from '../lib/jws.mjs';
+import { claimsOf, headerOf, signingKey, signed, strangerKey } from '../lib/jws.mjs';
 import { Live } from '../lib/live.mjs';
 import { startPlatform } from '../lib/platform.mjs';
 import { dial } from '../lib/raw.mjs';
@@ -30,7 +30,7 @@ describe('the socket', { timeout: 240000 }, () => {
   }
 
   // A token with other times, signed by auth's own key.
-  const withTimes = (token, times) => signed(keyFromSeed(p.secret('auth-signing.key')), headerOf(token), { ...claimsOf(token), jti: randomUUID(), ...times });
+  const withTimes = (token, times) => signed(signingKey(p), headerOf(token), { ...claimsOf(token), jti: randomUUID(), ...times });
 
   async function storedEvents(token, id) {
     const r = await p.api('GET', `/api/executions/${id}/events`, undefined, token(), { accept: 'application/json' });

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Socket as EngineSocket } from 'engine.io-client';
 import { io } from 'socket.io-client';
 
-import { claimsOf, headerOf, keyFromSeed, signed } from '../lib/jws.mjs';
+import { claimsOf, headerOf, signingKey, signed } from '../lib/jws.mjs';
 import { startPlatform } from '../lib/platform.mjs';
 import { ask, newConversation, rolePids } from '../lib/runs.mjs';
 
@@ -42,7 +42,7 @@ describe('Socket.IO', { timeout: 240000 }, () => {
   const until = async (test, ms = 10000) => {
     for (const limit = Date.now() + ms; !test(); await sleep(10)) assert.ok(Date.now() < limit, `${test}`);
   };
-  const withTimes = (token, times) => signed(keyFromSeed(p.secret('auth-signing.key')), headerOf(token), { ...claimsOf(token), jti: randomUUID(), ...times });
+  const withTimes = (token, times) => signed(signingKey(p), headerOf(token), { ...claimsOf(token), jti: randomUUID(), ...times });
 
   before(async () => {
     p = await startPlatform({ env: { OGENT_RATE_LIMIT: '0' } });

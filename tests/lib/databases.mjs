@@ -6,6 +6,7 @@ import { execFile, execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 
 const server = process.env.OGENT_TEST_POSTGRES;
@@ -81,6 +82,20 @@ export function authDatabase(data) {
   if (process.env.OGENT_TEST_AUTH_DB !== 'mysql') return undefined;
   if (!authUrls.has(data)) authUrls.set(data, makeMysql(mysqlName(data)));
   return authUrls.get(data);
+}
+
+// The rows of auth's database that a query finds, each a list of texts.
+export function authRows(data, sql) {
+  if (authUrls.has(data)) {
+    const out = execFileSync('mariadb', mysqlArgs(`${mysqlServer.replace(/\/*$/, '')}/${mysqlName(data)}`, sql), { encoding: 'utf8' });
+    return out.trimEnd().split('\n').filter(Boolean).map((line) => line.split('\t'));
+  }
+  const db = new DatabaseSync(join(data, 'db', 'ogent_auth.db'), { readOnly: true });
+  try {
+    return db.prepare(sql).all().map((row) => Object.values(row).map(String));
+  } finally {
+    db.close();
+  }
 }
 
 // All that auth has stored, as text to search in.

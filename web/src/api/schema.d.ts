@@ -608,6 +608,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/auth/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The keys that sign tokens */
+        get: operations["listKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/keys/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Publish a new key, which signs a little later
+         * @description The former one is checked with until the last token that it signed has ended. With `compromised` the new one signs at once and the others are dropped.
+         */
+        post: operations["rotateKeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users": {
         parameters: {
             query?: never;
@@ -2294,6 +2331,19 @@ export interface components {
             description?: string;
             permissions?: string[];
         };
+        SigningKeys: {
+            items: {
+                kid: string;
+                /** @enum {string} */
+                algorithm: "EdDSA" | "Ed25519" | "ES256" | "RS256";
+                /** @enum {string} */
+                state: "next" | "active" | "old";
+                created_at: components["schemas"]["Time"];
+                active_from: components["schemas"]["Time"];
+                /** Format: date-time */
+                gone_at: string | null;
+            }[];
+        };
         DirectPermissions: {
             grants: string[];
             denials: string[];
@@ -2362,8 +2412,11 @@ export interface components {
         KeySet: {
             keys: {
                 kty: string;
-                crv: string;
-                x: string;
+                crv?: string;
+                x?: string;
+                y?: string;
+                n?: string;
+                e?: string;
                 kid: string;
                 use?: string;
                 alg?: string;
@@ -4632,6 +4685,56 @@ export interface operations {
                     "application/json": components["schemas"]["KeySet"];
                 };
             };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The next one, the active one, and old ones whose tokens are still good. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SigningKeys"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    rotateKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    compromised?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description The keys now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SigningKeys"];
+                };
+            };
+            /** @description `rotation_under_way`. */
+            409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
