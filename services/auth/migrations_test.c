@@ -48,6 +48,8 @@ static const char *const samples[] = {
 	"insert into outbox (id, kind, recipient, user_id, link_id, facts, state, attempts, next_at, created_at) "
 	"values ('m1', 'reset', 'Ada@example.org', 'u1', 'l1', '{}', 'waiting', 0, 1, 1)",
 
+	NULL,
+
 	"insert into signing_keys (kid, algorithm, public_key, created_at, secret, active_from) values ('k2', 'ES256', "
 	"'', 1, 's1.', 1)",
 };

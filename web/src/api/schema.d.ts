@@ -4925,6 +4925,7 @@ export interface operations {
             409: components["responses"]["Problem"];
             /** @description `unknown_permission`, `invalid_field`. */
             422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
         };
     };
     sendPasswordReset: {
