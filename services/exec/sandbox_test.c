@@ -361,6 +361,71 @@ static void a_full_process_table_of_one_does_not_stop_another(void **state)
 	trial_wait(&bomb);
 }
 
+/* What of /proc, /sys and /dev would act on the machine. */
+static void the_kernels_files_cannot_be_written_or_read(void **state)
+{
+	struct trial t = trial_run(
+		bench, "for f in /proc/sysrq-trigger /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname "
+		       "/proc/sys/vm/drop_caches "
+		       "/proc/sys/kernel/modprobe /proc/sys/fs/binfmt_misc/register /proc/self/oom_score_adj "
+		       "/proc/1/oom_score_adj "
+		       "/proc/self/uid_map /proc/self/setgroups; do case $f in */self/oom*) v=-900;; *) v=1;; esac; "
+		       "{ echo $v > $f; } 2>/dev/null && echo wrote $f; done; "
+		       "for f in /proc/kcore /proc/kmsg /dev/kmsg /dev/mem /dev/port /dev/kvm /dev/fuse "
+		       "/dev/loop-control /dev/net/tun "
+		       "/proc/1/mem /proc/1/fd/0 /proc/1/root/etc /proc/1/ns/mnt /sys/kernel "
+		       "/sys/fs/cgroup/cgroup.procs /run/docker.sock; "
+		       "do { if [ -d $f ]; then ls $f/; else head -c 1 $f; fi; } >/dev/null 2>&1 && echo read $f; done; true");
+
+	expect_output(&t, "");
+}
+
+static void limits_cannot_be_raised(void **state)
+{
+	struct trial t = trial_run(
+		bench, "for l in '-Hn 100000' '-Hu 100000' '-Hc 1' '-He 10' '-Hr 10' '-Hl 1000000'; do ulimit $l "
+		       "2>/dev/null && echo raised $l; done; true");
+
+	expect_output(&t, "");
+}
+
+/* Sockets, locks and memory that have a name reach nobody else. */
+static void neighbours_have_no_channel(void **state)
+{
+	static const char name[] = "/tmp/channel /dev/shm/channel";
+	struct trial a = trial_script(
+			     bench,
+			     arena_printf(bench->arena,
+					  "for f in %s; do echo word > $f; done; ipcmk -M 4096 -p 0666 >/dev/null; "
+					  "ipcmk -Q -p 0666 >/dev/null; echo on; read x",
+					  name)),
+		     b;
+
+	a.spec.has_input = true;
+	trial_start(&a);
+	assert_true(trial_until(&a, trial_has_output, 30000));
+	b = trial_run(bench,
+		      arena_printf(bench->arena, "cat %s 2>/dev/null; ipcs -m | grep -c 0x; ipcs -q | grep -c 0x; true",
+				   name));
+	expect_output(&b, "0\n0\n");
+	trial_cancel(&a);
+	trial_wait(&a);
+}
+
+static void many_at_once_all_come_up(void **state)
+{
+	struct trial t[40];
+
+	for (size_t i = 0; i < 40; i++) {
+		t[i] = trial_script(bench, "echo up; sleep 0.2");
+		trial_start(&t[i]);
+	}
+	for (size_t i = 0; i < 40; i++) {
+		trial_wait(&t[i]);
+		expect_output(&t[i], "up\n");
+	}
+}
+
 static void ordinary_work_is_possible(void **state)
 {
 	struct trial t = trial_run(
@@ -395,6 +460,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(memory_has_a_limit),
 		cmocka_unit_test(files_and_tmp_have_limits),
 		cmocka_unit_test(a_full_process_table_of_one_does_not_stop_another),
+		cmocka_unit_test(the_kernels_files_cannot_be_written_or_read),
+		cmocka_unit_test(limits_cannot_be_raised),
+		cmocka_unit_test(neighbours_have_no_channel),
+		cmocka_unit_test(many_at_once_all_come_up),
 		cmocka_unit_test(ordinary_work_is_possible),
 	};
 
