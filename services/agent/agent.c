@@ -31,6 +31,7 @@ const struct migration agent_migrations[] = {
 	{"model_providers", sql_021_model_providers},
 	{"approvals", sql_010_approvals},
 	{"queued_messages", sql_011_queue},
+	{"context_marks", sql_022_context_marks},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

@@ -16,6 +16,7 @@ struct chat_call {
 struct chat_message {
 	struct list link; /* in chat_request.messages */
 	enum chat_role role;
+	int64_t seq; /* its place in the conversation; 0 = none, or a tool's of this run */
 	struct str content;
 	struct chat_call *calls; /* of the assistant */
 	size_t n_calls;

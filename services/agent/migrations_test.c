@@ -54,6 +54,10 @@ static const char *const samples[] = {
 	"insert into queued_messages (id, conversation_id, execution_id, kind, priority, content, created_at) values "
 	"('q1', "
 	"'c1', 'e3', 'queue', 0, 'and then?', 1)",
+
+	"insert into context_marks (id, conversation_id, execution_id, up_to_seq, summary, tokens_before, "
+	"tokens_after, "
+	"created_at) values ('k1', 'c1', 'e1', 1, 's', 9, 3, 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

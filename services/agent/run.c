@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
+#include "agent/run_compact.h"
 #include "agent/runner.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -114,6 +115,7 @@ void run_free(struct run *run)
 	deadline_clear(&run->flush_at);
 	deadline_clear(&run->time_limit);
 	deadline_clear(&run->write_again);
+	run_fit_free(run);
 	if (run->call)
 		model_call_clear(run->call);
 	free(run->call);

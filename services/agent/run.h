@@ -93,6 +93,8 @@ enum approval_mode { APPROVAL_NEVER, APPROVAL_RISKY, APPROVAL_ALWAYS };
 #define RUN_MAX_TOOLS 32
 
 struct run_write;
+struct run_fitting;
+struct run_mark;
 
 struct run {
 	UT_hash_handle hh; /* in runner.runs */
@@ -141,6 +143,11 @@ struct run {
 
 	/* Thinking: the call, while it is under way. */
 	struct model_call *call;
+	const struct model_target **targets; /* to ask, in order */
+	size_t n_targets;
+	struct run_fitting *fitting; /* the summary of what was said before, while it is made */
+	struct run_mark *mark;       /* of it, for the next transaction */
+	int n_fits;                  /* summaries in this step */
 
 	/* Tooling: the calls of the last answer. */
 	struct run_call *calls;

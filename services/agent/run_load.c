@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
+#include "agent/compact.h"
 #include "agent/run.h"
+#include "agent/run_compact.h"
 #include "agent/runner.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -126,21 +128,21 @@ static size_t load_message(struct load *l, struct db_stmt *st)
 	m->chat.call_id = db_col_dup(st, 3, l->arena);
 	m->is_own = str_is(db_col_str(st, 4), l->run->id);
 	m->chat.opaque = db_col_dup(st, 6, l->arena);
-	m->seq = db_col_int(st, 5);
+	m->seq = m->chat.seq = db_col_int(st, 5);
 	if (!db_col_is_null(st, 2))
 		parse_calls(l->arena, db_col_dup(st, 2, l->arena), &m->chat);
 	list_prepend(&l->messages, &m->chat.link);
 	return m->chat.content.n + db_col_str(st, 2).n;
 }
 
-/* The messages before place *before, newest first. 1 = more are wanted, 0 = no more, or -errno. */
-static int load_page(struct db_conn *c, struct load *l, int64_t *before, size_t *bytes)
+/* The messages between the places `after` and *before, newest first. 1 = more are wanted, 0 = no more, or -errno. */
+static int load_page(struct db_conn *c, struct load *l, int64_t after, int64_t *before, size_t *bytes)
 {
 	struct db_stmt *st = db_query(
 		c,
 		"select role, content, tool_calls, tool_call_id, execution_id, seq, opaque from messages where "
-		"conversation_id = ? and seq < ? order by seq desc limit ?",
-		DB_TEXT(l->conversation_id), DB_INT(*before), DB_INT(PAGE_MESSAGES));
+		"conversation_id = ? and seq < ? and seq > ? order by seq desc limit ?",
+		DB_TEXT(l->conversation_id), DB_INT(*before), DB_INT(after), DB_INT(PAGE_MESSAGES));
 	int r, n = 0;
 
 	while ((r = db_step(c, st)) > 0) {
@@ -154,15 +156,28 @@ static int load_page(struct db_conn *c, struct load *l, int64_t *before, size_t 
 	return r < 0 ? r : n == PAGE_MESSAGES;
 }
 
+/* It stands for all before what was loaded. */
+static void add_summary(struct load *l, struct str summary)
+{
+	struct loaded_message *m = arena_new_of(l->arena, struct loaded_message);
+
+	m->chat = *compact_message(l->arena, summary);
+	list_prepend(&l->messages, &m->chat.link);
+}
+
 static int load_messages(struct db_conn *c, struct load *l)
 {
 	int64_t before = INT32_MAX;
 	size_t bytes = 0;
-	int r = 1;
+	struct run_mark mark = {0};
+	int r, found = run_mark_load(c, l->arena, l->conversation_id, &mark);
 
 	list_init(&l->messages);
+	r = found < 0 ? found : 1;
 	for (int n = 0; r == 1 && n < HISTORY_MAX_MESSAGES; n += PAGE_MESSAGES)
-		r = load_page(c, l, &before, &bytes);
+		r = load_page(c, l, mark.up_to_seq, &before, &bytes);
+	if (r >= 0 && found == 1)
+		add_summary(l, mark.summary);
 	return MIN(r, 0);
 }
 

@@ -8,6 +8,7 @@
 #include "agent/publish.h"
 #include "agent/queue.h"
 #include "agent/run.h"
+#include "agent/run_compact.h"
 #include "agent/runner.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -45,6 +46,7 @@ struct run_write {
 	int64_t last_seq_now;
 	struct queue_next next;
 	const char *status, *state, *owner;
+	const struct run_mark *mark;
 	const char *model, *provider, *draft_id, *error_code, *error_message;
 	int64_t steps, commands, started_at, ended_at, now;
 	struct chat_usage usage;
@@ -208,6 +210,8 @@ static int write_all(struct db_conn *c, struct db_job *job)
 		r = event_rows_insert(c, w->run->id, w->rows, w->n_rows);
 	if (r == 0)
 		r = insert_messages(c, w);
+	if (r == 0)
+		r = run_mark_store(c, w->run, w->mark, w->now);
 	if (r == 0)
 		r = store_approvals(c, w);
 	if (r == 0)
@@ -374,6 +378,8 @@ static void take_facts(struct run_write *w, struct run *run)
 	w->has_approvals = !list_is_empty(&run->approvals);
 	w->n_approvals = run_approvals_take(run, a, &w->approvals);
 	w->output_seq = run->output_seq;
+	w->mark = run->mark;
+	run->mark = NULL;
 }
 
 static void start_write(struct run *run, bool is_commit)
@@ -442,6 +448,7 @@ struct run_message *run_add_message(struct run *run, enum chat_role role, struct
 	if (role != CHAT_TOOL)
 		m->seq = ++run->message_seq;
 	chat->role = role;
+	chat->seq = m->seq;
 	chat->content = m->content;
 	list_append(&run->messages, &chat->link);
 	return m;

@@ -4,7 +4,9 @@
 
 #include "agent/agent.h"
 #include "agent/models/choice.h"
+#include "agent/models/estimate.h"
 #include "agent/run.h"
+#include "agent/run_compact.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 
@@ -102,6 +104,21 @@ static void count(struct run *run, const struct model_call *c)
 		metric_observe(a->metrics.first_text_seconds, (double)(c->first_text_us - c->started_us) / 1e6);
 }
 
+static void think(struct run *run);
+
+/* The provider says that the conversation is too long, whatever the estimate was. */
+static bool is_overflow(const struct model_call *c, int err)
+{
+	return err == -EIO && strcmp(c->failure.error.code, "model_context_overflow") == 0;
+}
+
+static void drop_call(struct run *run)
+{
+	model_call_clear(run->call);
+	free(run->call);
+	run->call = NULL;
+}
+
 static void on_done(struct model_call *c, int err)
 {
 	struct run *run = c->owner;
@@ -109,6 +126,22 @@ static void on_done(struct model_call *c, int err)
 	run->target = c->target;
 	count_call(run->agent, c, err);
 	run_trace_thought(run, c, err);
+	if (is_overflow(c, err) && !run->stop.status && !run->is_lost) {
+		int fits = run->n_fits;
+		if (c->answer.text.n > 0)
+			take_text_back(run, c);
+		if (run_fit(run, true, think)) {
+			drop_call(run);
+			return;
+		}
+		/* Results were cut: that may be enough, but is tried once only. */
+		if (fits == run->n_fits && fits == 0) {
+			run->n_fits++;
+			drop_call(run);
+			think(run);
+			return;
+		}
+	}
 	if (err == 0)
 		count(run, c);
 	else if (err != -ECANCELED && !run->stop.status)
@@ -122,36 +155,27 @@ static enum run_state refuse(struct run *run, const char *code, const char *mess
 	return run_fail(run);
 }
 
-/* Ask the model for its next message. */
-enum run_state run_think(struct run *run)
+/* Input and output share the context. */
+static int64_t output_limit(const struct run *run, const struct chat_request *r)
 {
-	const struct model_target **targets = arena_alloc(run->arena, MODEL_CHAIN_MAX * sizeof(*targets));
-	struct error err = {0};
-	char text[200];
-	size_t n;
+	const struct model_target *t = run->target;
+	int64_t most = run->max_output_tokens;
 
-	if (run->steps >= run->max_steps) {
-		snprintf(text, sizeof(text),
-			 "The run was stopped after %lld steps without an answer: raise the agent's limit max_steps if "
-			 "it "
-			 "needs more.",
-			 (long long)run->steps);
-		return refuse(run, "step_limit", text);
-	}
-	n = models_chain(run->agent->models, run->model_id, run->fallback_models, run->user_id, run->arena, targets,
-			 &err);
-	if (n == 0)
-		return refuse(run, err.code, err.message);
-	run->target = targets[0];
-	run_repair(run->arena, &run->messages);
-	run->steps++;
-	run_show_state(run, "thinking", run->steps, false);
-	run_trace_step(run);
+	if (t->max_output > 0)
+		most = MIN(most, t->max_output);
+	if (t->context > 0)
+		most = MIN(most, MAX(t->context - (int64_t)((double)estimate_request(r) * model_place_factor(t->place)),
+				     256));
+	return most;
+}
+
+static void ask(struct run *run)
+{
 	run->call = xcalloc(1, sizeof(*run->call));
 	*run->call = (struct model_call){
 		.agent = run->agent,
-		.targets = targets,
-		.n_targets = n,
+		.targets = run->targets,
+		.n_targets = run->n_targets,
 		.user_id = run->user_id,
 		.request =
 			{
@@ -159,7 +183,6 @@ enum run_state run_think(struct run *run)
 				.messages = &run->messages,
 				.tools = run->tools,
 				.n_tools = run->n_tools,
-				.max_output_tokens = run->max_output_tokens,
 			},
 		.traceparent = run->step_traceparent,
 		.owner = run,
@@ -170,11 +193,50 @@ enum run_state run_think(struct run *run)
 		.on_warning = on_warning,
 		.on_done = on_done,
 	};
+	run->call->request.max_output_tokens = output_limit(run, &run->call->request);
 	model_call_start(run->call);
+}
+
+/* Asks once the conversation fits. */
+static void think(struct run *run)
+{
+	if (!run_fit(run, false, think))
+		ask(run);
+}
+
+/* Ask the model for its next message. */
+enum run_state run_think(struct run *run)
+{
+	struct error err = {0};
+	char text[200];
+
+	if (run->steps >= run->max_steps) {
+		snprintf(text, sizeof(text),
+			 "The run was stopped after %lld steps without an answer: raise the agent's limit max_steps if "
+			 "it "
+			 "needs more.",
+			 (long long)run->steps);
+		return refuse(run, "step_limit", text);
+	}
+	run->targets = arena_alloc(run->arena, MODEL_CHAIN_MAX * sizeof(*run->targets));
+	run->n_targets = models_chain(run->agent->models, run->model_id, run->fallback_models, run->user_id, run->arena,
+				      run->targets, &err);
+	if (run->n_targets == 0)
+		return refuse(run, err.code, err.message);
+	run->target = run->targets[0];
+	run->n_fits = 0;
+	run_repair(run->arena, &run->messages);
+	run->steps++;
+	run_show_state(run, "thinking", run->steps, false);
+	run_trace_step(run);
+	think(run);
 	return RUN_THINKING;
 }
 
 void run_think_cancel(struct run *run)
 {
-	model_call_cancel(run->call);
+	if (run->fitting)
+		run_fit_cancel(run);
+	else
+		model_call_cancel(run->call);
 }

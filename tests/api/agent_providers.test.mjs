@@ -227,6 +227,80 @@ describe('connected providers of models', { timeout: 240000 }, () => {
     await w.ended(sent.id);
     await remove(p);
   });
+
+  // ---- A conversation that is too long ----
+
+  const isSummary = (body) => body.messages[0].content.startsWith('You shorten a conversation');
+  const done = (body) => `data: ${JSON.stringify({ choices: [], usage: { prompt_tokens: Math.round(JSON.stringify(body).length / 4), completion_tokens: 9 } })}\n\ndata: [DONE]\n\n`;
+  const say = (text, body = []) => chunk({ content: text }) + chunk({}, 'stop') + done(body);
+  const pairs = (messages) => {
+    for (const [i, m] of messages.entries()) {
+      for (const [k, c] of (m.tool_calls ?? []).entries()) assert.equal(messages[i + 1 + k]?.tool_call_id, c.id, 'a call without its result');
+      if (m.role === 'tool') assert.ok(messages.slice(0, i).some((b) => b.tool_calls?.some((c) => c.id === m.tool_call_id)), 'a result without its call');
+    }
+  };
+  const compacted = async (e) => (await w.events(e.id)).items.filter((x) => x.type === 'context.compacted').map((x) => x.data);
+
+  test('a conversation that grows over the context is summed up, keeps its calls whole, and its messages stay', async () => {
+    const p = await connect({ name: 'Small', default_model: 'other', context: 4000 });
+    const agent = await w.ok('POST', '/api/agents', { name: 'Small', model: 'small/other', tools: ['shell'], limits: { max_output_tokens: 500 } }, 201);
+    const conversation = await w.conversation({ agent_id: agent.id });
+    peer.requests.length = 0;
+    let turn = 0;
+    peer.answer = (req, res, body) => {
+      assert.ok(JSON.stringify(body).length < 30000, 'over the context');
+      if (isSummary(body)) return res.end(say('SUMMARY of it', body));
+      pairs(body.messages);
+      if (body.messages.at(-1).role === 'user')
+        return res.end(chunk({ tool_calls: [{ index: 0, id: `c${turn++}`, function: { name: 'shell', arguments: '{"command":"true"}' } }] }) + chunk({}, 'tool_calls') + done(body));
+      return res.end(say(`answer ${turn}. ${'many words '.repeat(150)}`, body));
+    };
+    const runs = [];
+    for (let i = 0; i < 6; i++) {
+      const e = await w.run(`question ${i}. ${'lorem ipsum dolor '.repeat(150)}`, { conversation });
+      assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
+      runs.push(e);
+    }
+    const marks = (await Promise.all(runs.map(compacted))).flat();
+    assert.ok(marks.length > 0 && marks.length < 7, `${marks.length} summaries`);
+    for (const m of marks) assert.ok(m.summary === 'SUMMARY of it' && m.tokens_after < m.tokens_before && m.up_to_message > 0);
+    const last = peer.requests.at(-1).body.messages;
+    assert.match(last[1].content, /SUMMARY of it/);
+    assert.ok(!JSON.stringify(last).includes('question 0.'));
+    assert.match(JSON.stringify(last), /question 5\./);
+    const { items } = await w.ok('GET', `/api/conversations/${conversation.id}/messages`);
+    assert.deepEqual(items.filter((m) => m.role === 'user').map((m) => m.content.slice(0, 11)), [0, 1, 2, 3, 4, 5].map((i) => `question ${i}.`));
+    await w.ok('DELETE', `/api/conversations/${conversation.id}`, undefined, 204);
+    await remove(p);
+  });
+
+  test('an overflow that only the provider knows of is met by a summary, also when that cannot be had', async () => {
+    for (const summaryWorks of [true, false]) {
+      const p = await connect({ name: 'Unknown', default_model: 'm' });
+      const agent = await w.ok('POST', '/api/agents', { name: 'Unknown', model: 'unknown/m' }, 201);
+      const conversation = await w.conversation({ agent_id: agent.id });
+      const refuse = (res) => {
+        res.statusCode = 400;
+        res.end(JSON.stringify({ error: { message: "This model's maximum context length is 1024 tokens.", code: 'context_length_exceeded' } }));
+      };
+      let asked = 0;
+      peer.answer = (req, res, body) => {
+        if (isSummary(body)) return summaryWorks ? res.end(say('SUMMARY')) : refuse(res);
+        asked++;
+        return JSON.stringify(body).length > 9000 ? refuse(res) : res.end(say('fine'));
+      };
+      for (let i = 0; i < 3; i++) {
+        const e = await w.run(`part ${i} ${'lorem ipsum dolor '.repeat(200)}`, { conversation });
+        assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
+        if (i === 2) assert.equal((await compacted(e))[0].summary.startsWith(summaryWorks ? 'SUMMARY' : 'The user said'), true);
+      }
+      asked = 0;
+      const e = await w.run('x'.repeat(20000), { conversation });
+      assert.equal(e.error.code, 'model_context_overflow', 'a message that alone is too long is told');
+      assert.ok(asked <= 5, `${asked} calls`);
+      await remove(p);
+    }
+  });
 });
 
 test('ogent models lists, connects, tests and removes', { timeout: 60000 }, async () => {

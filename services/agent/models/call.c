@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
+#include "agent/models/estimate.h"
 #include "agent/models/stream.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -211,7 +212,7 @@ static void complete_usage(struct model_call *c)
 		out += c->answer.calls[i].arguments.n + strlen(c->answer.calls[i].name);
 	u->estimated = u->input_tokens == 0 || u->output_tokens == 0;
 	if (u->input_tokens == 0)
-		u->input_tokens = (int64_t)(c->body.n / 4 + 1);
+		u->input_tokens = estimate_request(&c->request);
 	if (u->output_tokens == 0)
 		u->output_tokens = (int64_t)(out / 4 + 1);
 	u->cached_tokens = MIN(MAX(u->cached_tokens, 0), u->input_tokens);
@@ -359,6 +360,8 @@ static void succeed(struct model_call *c)
 		go_on(c);
 		return;
 	}
+	if (c->answer.usage.input_tokens > 0)
+		model_place_learn(c->target->place, estimate_request(&c->request), c->answer.usage.input_tokens);
 	complete_usage(c);
 	warn(c);
 	end(c, 0);

@@ -29,6 +29,7 @@ struct model_place {
 	uint64_t asked_until; /* loop ms */
 	unsigned failures;    /* in a row */
 	uint64_t broken_until, broken_ms;
+	double factor;        /* of estimates of tokens; 0 = nothing learned */
 	struct deadline look; /* when one of the times above is over */
 	struct later soon;    /* a call has ended */
 };
@@ -106,6 +107,21 @@ void model_place_set_limits(struct model_place *p, const struct model_place_limi
 bool model_place_is_broken(const struct model_place *p)
 {
 	return p->failures >= BROKEN_AFTER && now_ms(p) < p->broken_until;
+}
+
+double model_place_factor(const struct model_place *p)
+{
+	return p->factor > 0 ? p->factor * 1.05 : 1.15;
+}
+
+void model_place_learn(struct model_place *p, int64_t estimated, int64_t counted)
+{
+	double now;
+
+	if (estimated < 50 || counted <= 0)
+		return; /* frames and templates outweigh the text */
+	now = MIN(MAX((double)counted / (double)estimated, 0.6), 3.0);
+	p->factor = p->factor > 0 ? p->factor * 0.7 + now * 0.3 : now;
 }
 
 size_t model_place_n_waiting(const struct model_place *p)

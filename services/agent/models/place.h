@@ -53,4 +53,7 @@ void model_place_leave(struct model_turn *t);
 void model_place_report(struct model_place *p, bool works, uint64_t wait_ms);
 /* It failed again and again and is left alone for now. */
 bool model_place_is_broken(const struct model_place *p);
+/* What to multiply estimates of tokens by: a margin at first, then what its counts have shown. */
+double model_place_factor(const struct model_place *p);
+void model_place_learn(struct model_place *p, int64_t estimated, int64_t counted);
 size_t model_place_n_waiting(const struct model_place *p);
