@@ -6,6 +6,7 @@ import { ApiError, messageOf } from './api/error';
 import { sessionState, subscribeSession, type SessionState } from './api/session';
 import type { Me } from './api/types';
 import { startLink } from './live/socket';
+import { isLinkPage } from './pages/link-token';
 import { SetupPage } from './pages/setup';
 import { Shell } from './pages/shell';
 import { SignInPage } from './pages/sign-in';
@@ -21,6 +22,8 @@ const HistoryPage = lazy(() => import('./pages/history').then((m) => ({ default:
 const UsersPage = lazy(() => import('./pages/users').then((m) => ({ default: m.UsersPage })));
 const ContractPage = lazy(() => import('./pages/contract').then((m) => ({ default: m.ContractPage })));
 const ModelsPage = lazy(() => import('./pages/models').then((m) => ({ default: m.ModelsPage })));
+const AccountPage = lazy(() => import('./pages/account').then((m) => ({ default: m.AccountPage })));
+const LinkPage = lazy(() => import('./pages/links').then((m) => ({ default: m.LinkPage })));
 const RunPage = lazy(() => import('./pages/run').then((m) => ({ default: m.RunPage })));
 
 const newQueries = (_userId: string) =>
@@ -90,6 +93,7 @@ function Pages(): ReactNode {
 					<Route path="/history" element={<HistoryPage />} />
 					<Route path="/runs/:id" element={<RunPage />} />
 					<Route path="/users" element={<UsersPage />} />
+					<Route path="/account" element={<AccountPage />} />
 					<Route path="/api-docs" element={<ContractPage signedIn />} />
 					<Route path="*" element={<NotFound />} />
 				</Routes>
@@ -142,6 +146,14 @@ function Session({ session, path }: { session: SessionState; path: string }): Re
 					<Spinner label="Starting…" />
 				)}
 			</main>
+		);
+	if (path === '/forgot' || (isLinkPage(path) && path !== '/setup'))
+		return (
+			<Boundary place={path}>
+				<Suspense fallback={<main className="gate"><Spinner label="Loading…" /></main>}>
+					<LinkPage path={path} />
+				</Suspense>
+			</Boundary>
 		);
 	if (session.kind === 'signed-out' && path === '/api-docs')
 		return (

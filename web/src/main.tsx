@@ -8,10 +8,10 @@ import { BrowserRouter } from 'react-router';
 
 import { startSession } from './api/session';
 import { App } from './app';
-import { takeSetupToken } from './pages/setup-token';
+import { takeLinkToken } from './pages/link-token';
 import { applyTheme } from './ui/theme';
 
-takeSetupToken();
+takeLinkToken();
 applyTheme();
 void startSession();
 

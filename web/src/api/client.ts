@@ -14,12 +14,12 @@ async function send(request: Request, token: string): Promise<Response> {
 	}
 }
 
-/* A 401 is answered by one refresh and one repetition; when that fails too, the session has ended and the sign-in form is on the screen. */
+/* A 401 about the token is answered by one refresh and one repetition (one about a wrong password is not); when that fails too, the session has ended and the sign-in form is on the screen. */
 export async function authorizedFetch(request: Request): Promise<Response> {
 	const again = request.clone();
 	const used = await freshToken();
 	const answer = await send(request, used);
-	if (answer.status !== 401) return answer;
+	if (answer.status !== 401 || !answer.headers.get('WWW-Authenticate')) return answer;
 	if (accessToken() === used && !(await refreshSession())) return answer;
 	return send(again, accessToken());
 }

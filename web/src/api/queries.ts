@@ -124,6 +124,32 @@ export const rolesQuery = queryOptions({
 	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/roles', { signal }))).items,
 });
 
+export const sessionsQuery = queryOptions({
+	queryKey: ['sessions'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/auth/sessions', { signal }))).items,
+	staleTime: 0,
+});
+
+export const userSessionsQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['sessions', id],
+		queryFn: async ({ signal }) => (await unwrap(api.GET('/api/users/{id}/sessions', { signal, params: { path: { id } } }))).items,
+		staleTime: 0,
+	});
+
+export const invitationsQuery = queryOptions({
+	queryKey: ['invitations'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/auth/invitations', { signal, params: { query: { limit: 200 } } }))).items,
+	staleTime: 0,
+});
+
+/** Newest first; the links are there only without a mail server. */
+export const mailsQuery = queryOptions({
+	queryKey: ['mails'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/auth/mails', { signal, params: { query: { limit: 50 } } }))).items,
+	staleTime: 0,
+});
+
 export async function fetchEvents(id: string, after: number): Promise<EventPage> {
 	const params = { path: { id }, query: { after } };
 	return (await unwrap(api.GET('/api/executions/{id}/events', { params, headers: { Accept: 'application/json' } }))) as EventPage;

@@ -61,7 +61,7 @@ function hasHint(): boolean {
 async function postAuth(path: string, body?: unknown): Promise<Response> {
 	const headers: Record<string, string> = { 'X-Ogent-Client': 'web', Accept: 'application/json' };
 	if (body !== undefined) headers['Content-Type'] = 'application/json';
-	if (path.endsWith('/logout') && token) headers.Authorization = `Bearer ${token}`;
+	if (/\/(logout|reauth)$/.test(path) && token) headers.Authorization = `Bearer ${token}`;
 	try {
 		return await fetch(path, { method: 'POST', headers, body: body === undefined ? undefined : JSON.stringify(body) });
 	} catch {
@@ -140,7 +140,18 @@ async function signInWith(path: string, body: unknown): Promise<void> {
 }
 
 export const signIn = (body: { email: string; password: string }) => signInWith('/api/auth/login', body);
-export const signUp = (body: { name: string; email: string; password: string }) => signInWith('/api/auth/register', body);
+export const acceptInvitation = (body: { token: string; name: string; password: string }) => signInWith('/api/auth/accept', body);
+export const verifyAddress = (body: { token: string; password: string }) => signInWith('/api/auth/verify', body);
+/** The password again: the session gets a new id and is fresh. */
+export const reauthenticate = (body: { password: string }) => signInWith('/api/auth/reauth', body);
+
+/** What needs no session and gives none; throws ApiError. */
+export async function postOpen(path: string, body: unknown): Promise<unknown> {
+	const answer = await postAuth(path, body);
+	const json: unknown = await answer.json().catch(() => null);
+	if (!answer.ok) throw apiErrorFrom(answer.status, json);
+	return json;
+}
 export const setUp = (body: { token: string; name: string; email: string; password: string }) => signInWith('/api/auth/setup', body);
 
 function forget(): void {

@@ -26,3 +26,6 @@ export type ToolCall = Schemas['ToolCall'];
 export type User = Schemas['User'];
 export type WhenBusy = Schemas['WhenBusy'];
 export type Usage = Schemas['Usage'];
+export type SessionInfo = Schemas['Sessions']['items'][number];
+export type Invitation = Schemas['Invitation'];
+export type Mail = Schemas['Mail'];

@@ -6,7 +6,7 @@ import { ApiError, messageOf } from '../api/error';
 import { setUp } from '../api/session';
 import { Field, Failure, Logo, Notice, Spinner, useTitle } from '../ui/parts';
 import { PasswordField, useSetupState } from './sign-in';
-import { setupToken } from './setup-token';
+import { linkToken } from './link-token';
 
 export function SetupPage(): ReactNode {
 	useTitle('Set up');
@@ -19,7 +19,7 @@ export function SetupPage(): ReactNode {
 				{state.isPending && <Spinner label="Asking Ogent…" />}
 				{state.isError && <Failure what="Set-up cannot start" error={state.error} retry={() => void state.refetch()} />}
 				{state.data && !state.data.needed && <Done />}
-				{state.data?.needed && (setupToken() ? <SetupForm /> : <NoToken />)}
+				{state.data?.needed && (linkToken() ? <SetupForm /> : <NoToken />)}
 			</div>
 		</main>
 	);
@@ -59,7 +59,7 @@ function SetupForm(): ReactNode {
 		setBusy(true);
 		setError(null);
 		try {
-			await setUp({ token: setupToken(), name: name.trim(), email: email.trim(), password });
+			await setUp({ token: linkToken(), name: name.trim(), email: email.trim(), password });
 			void navigate('/chat', { replace: true });
 		} catch (e) {
 			setError(e);

@@ -147,10 +147,10 @@ function Account(): ReactNode {
 	const ThemeIcon = theme === 'system' ? Monitor : theme === 'light' ? Sun : Moon;
 	return (
 		<div className="account">
-			<div className="who">
+			<Link to="/account" className="who" title="Your account">
 				<strong>{user.name}</strong>
 				<span className="muted">{user.email ?? 'this machine'}</span>
-			</div>
+			</Link>
 			<Link to="/api-docs" className="icon-button" aria-label="The API" title="The API">
 				<Braces aria-hidden size={18} />
 			</Link>

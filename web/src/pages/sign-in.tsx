@@ -1,8 +1,9 @@
 import { queryOptions, useQuery } from '@tanstack/react-query';
 import { useId, useState, type FormEvent, type ReactNode } from 'react';
+import { Link } from 'react-router';
 
 import { ApiError, apiErrorFrom, messageOf, unreachable } from '../api/error';
-import { signIn, signUp } from '../api/session';
+import { postOpen, signIn } from '../api/session';
 import { Field, Logo, Notice, useTitle } from '../ui/parts';
 import { NoToken } from './setup';
 
@@ -17,18 +18,28 @@ export function useSetupState() {
 			});
 			const body: unknown = await answer.json().catch(() => null);
 			if (!answer.ok) throw apiErrorFrom(answer.status, body);
-			return body as { needed: boolean; registration: 'open' | 'closed' };
+			return body as { needed: boolean; registration: 'open' | 'invite' | 'closed' };
 		},
 	});
 }
 
-export function PasswordField({ value, onChange, isNew }: { value: string; onChange: (value: string) => void; isNew: boolean }): ReactNode {
+export function PasswordField({
+	value,
+	onChange,
+	isNew,
+	label = 'Password',
+}: {
+	value: string;
+	onChange: (value: string) => void;
+	isNew: boolean;
+	label?: string;
+}): ReactNode {
 	const [shown, setShown] = useState(false);
 	const id = useId();
 	const missing = passwordMinimum - [...value].length;
 	return (
 		<div className="field">
-			<label htmlFor={id}>Password</label>
+			<label htmlFor={id}>{label}</label>
 			<div className="input-with-button">
 				<input
 					id={id}
@@ -65,14 +76,21 @@ export function SignInPage({ expired }: { expired: boolean }): ReactNode {
 	const [password, setPassword] = useState('');
 	const [busy, setBusy] = useState(false);
 	const [error, setError] = useState<unknown>(null);
+	const [sentTo, setSentTo] = useState('');
 
 	async function submit(event: FormEvent): Promise<void> {
 		event.preventDefault();
 		setBusy(true);
 		setError(null);
 		try {
-			if (registering) await signUp({ name: name.trim(), email: email.trim(), password });
-			else await signIn({ email: email.trim(), password });
+			if (registering) {
+				await postOpen('/api/auth/register', { name: name.trim(), email: email.trim(), password });
+				setSentTo(email.trim());
+				setRegistering(false);
+				setBusy(false);
+			} else {
+				await signIn({ email: email.trim(), password });
+			}
 		} catch (e) {
 			setError(e);
 			setBusy(false);
@@ -84,6 +102,11 @@ export function SignInPage({ expired }: { expired: boolean }): ReactNode {
 			<div className="gate-card">
 				<Logo />
 				<h1>{setup.data?.needed ? 'Welcome to Ogent' : registering ? 'Create an account' : 'Sign in to Ogent'}</h1>
+				{sentTo && (
+					<Notice tone="info" title="Look into your mail">
+						A link went to {sentTo}. Open it to confirm the address. Where there is no mail, an administrator has the link.
+					</Notice>
+				)}
 				{expired && <Notice tone="info">Your session has ended. Sign in to go on where you were.</Notice>}
 				{setup.data?.needed ? (
 					<NoToken />
@@ -102,6 +125,11 @@ export function SignInPage({ expired }: { expired: boolean }): ReactNode {
 							{registering ? 'Create the account' : busy ? 'Signing in…' : 'Sign in'}
 						</button>
 					</form>
+				)}
+				{setup.data && !setup.data.needed && !registering && (
+					<Link to="/forgot" className="link-button">
+						Forgot your password?
+					</Link>
 				)}
 				{setup.data?.registration === 'open' && !setup.data.needed && (
 					<button

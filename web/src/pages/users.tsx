@@ -1,7 +1,7 @@
 import './../styles/pages.css';
 
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { UserPlus } from 'lucide-react';
+import { Mail as MailIcon, UserPlus } from 'lucide-react';
 import { useRef, useState, type FormEvent, type ReactNode } from 'react';
 
 import { api, newKey, unwrap } from '../api/client';
@@ -11,6 +11,7 @@ import type { Role, User } from '../api/types';
 import { Dialog } from '../ui/dialog';
 import { Badge, Failure, Field, Notice, ShortTime, Spinner, useTitle } from '../ui/parts';
 import { PasswordField } from './sign-in';
+import { InviteForm, PendingAccess, UserAccess } from './user-access';
 import { useMay, useUser } from './user';
 
 export function UsersPage(): ReactNode {
@@ -19,6 +20,7 @@ export function UsersPage(): ReactNode {
 	const roles = useQuery(rolesQuery);
 	const mayManage = useMay('users.manage');
 	const [adding, setAdding] = useState(false);
+	const [inviting, setInviting] = useState(false);
 	const [editing, setEditing] = useState<User | null>(null);
 	const users = list.data?.pages.flatMap((page) => page.items) ?? [];
 	return (
@@ -29,9 +31,14 @@ export function UsersPage(): ReactNode {
 					<p className="muted">Who may sign in, and what each may do.</p>
 				</div>
 				{mayManage && (
-					<button type="button" className="button primary" onClick={() => setAdding(true)}>
-						<UserPlus aria-hidden size={17} /> Add a user
-					</button>
+					<div className="row">
+						<button type="button" className="button" onClick={() => setInviting(true)}>
+							<MailIcon aria-hidden size={17} /> Invite
+						</button>
+						<button type="button" className="button primary" onClick={() => setAdding(true)}>
+							<UserPlus aria-hidden size={17} /> Add a user
+						</button>
+					</div>
 				)}
 			</div>
 			{list.isPending && <Spinner label="Loading the users…" />}
@@ -46,11 +53,20 @@ export function UsersPage(): ReactNode {
 					{list.isFetchingNextPage ? 'Loading…' : 'Load more'}
 				</button>
 			)}
+			{mayManage && <PendingAccess />}
+			<Dialog open={inviting} onClose={() => setInviting(false)} label="Invite somebody">
+				<InviteForm roles={roles.data ?? []} onDone={() => setInviting(false)} />
+			</Dialog>
 			<Dialog open={adding} onClose={() => setAdding(false)} label="Add a user">
 				<AddForm roles={roles.data ?? []} onDone={() => setAdding(false)} />
 			</Dialog>
 			<Dialog open={editing !== null} onClose={() => setEditing(null)} label="Change the user">
-				{editing && <EditForm user={editing} roles={roles.data ?? []} onDone={() => setEditing(null)} />}
+				{editing && (
+					<>
+						<EditForm user={editing} roles={roles.data ?? []} onDone={() => setEditing(null)} />
+						<UserAccess user={editing} />
+					</>
+				)}
 			</Dialog>
 		</div>
 	);

@@ -1,0 +1,71 @@
+import { useRef, useState, type FormEvent, type ReactNode } from 'react';
+
+import { isApiError } from '../api/client';
+import { messageOf } from '../api/error';
+import { reauthenticate } from '../api/session';
+import { Dialog } from '../ui/dialog';
+import { Notice } from '../ui/parts';
+import { PasswordField } from './sign-in';
+
+/** For acts that need the password given a short while ago: `run` asks for it when the server does, and repeats the act. */
+export function useReauth(): { run: <T>(act: () => Promise<T>) => Promise<T>; dialog: ReactNode } {
+	const [open, setOpen] = useState(false);
+	const [password, setPassword] = useState('');
+	const [busy, setBusy] = useState(false);
+	const [error, setError] = useState<unknown>(null);
+	const waiting = useRef<((given: boolean) => void) | null>(null);
+
+	function close(given: boolean): void {
+		setOpen(false);
+		setPassword('');
+		setError(null);
+		waiting.current?.(given);
+		waiting.current = null;
+	}
+
+	async function submit(event: FormEvent): Promise<void> {
+		event.preventDefault();
+		setBusy(true);
+		try {
+			await reauthenticate({ password });
+			close(true);
+		} catch (e) {
+			setError(e);
+		}
+		setBusy(false);
+	}
+
+	async function run<T>(act: () => Promise<T>): Promise<T> {
+		try {
+			return await act();
+		} catch (e) {
+			if (!isApiError(e, 'reauth_required')) throw e;
+			const given = await new Promise<boolean>((resolve) => {
+				waiting.current = resolve;
+				setOpen(true);
+			});
+			if (!given) throw e;
+			return act();
+		}
+	}
+
+	const dialog = (
+		<Dialog open={open} onClose={() => close(false)} label="Your password again">
+			<form onSubmit={(e) => void submit(e)} className="stack">
+				<h2>Your password again</h2>
+				<p className="muted">This needs it given within the last five minutes.</p>
+				<PasswordField isNew={false} value={password} onChange={setPassword} />
+				{error !== null && <Notice tone="bad">{messageOf(error)}</Notice>}
+				<div className="row end">
+					<button type="button" className="button" onClick={() => close(false)}>
+						Cancel
+					</button>
+					<button type="submit" className="button primary" disabled={busy}>
+						Go on
+					</button>
+				</div>
+			</form>
+		</Dialog>
+	);
+	return { run, dialog };
+}
