@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "dialects.h"
 #include "wire.h"
 
 #define MAX_BODY (16 * 1024 * 1024)
@@ -14,15 +15,31 @@ struct stream_out {
 	struct exchange *x; /* NULL once the client has left */
 	struct wire_events events;
 	struct demo_script script;
+	enum demo_dialect dialect;
 	size_t sent;
 	uv_timer_t timer;
 };
 
+static enum demo_dialect dialect_of(const struct exchange *x)
+{
+	const char *path = x->route->pattern;
+
+	if (strcmp(path, "/v1/messages") == 0)
+		return DEMO_ANTHROPIC;
+	if (strcmp(path, "/v1/responses") == 0)
+		return DEMO_RESPONSES;
+	return strcmp(path, "/api/chat") == 0 ? DEMO_OLLAMA : DEMO_CHAT;
+}
+
 void demo_reply_error(struct exchange *x, int status, const char *code, const char *param, const char *message)
 {
 	_cleanup_(buf_deinit) struct buf out = BUF_INIT;
+	enum demo_dialect d = dialect_of(x);
 
-	wire_error(&out, status, code, param, message);
+	if (d == DEMO_CHAT)
+		wire_error(&out, status, code, param, message);
+	else
+		dialect_error(d, false, &out, status, code, message);
 	reply_raw_json(x, status, buf_str(&out));
 }
 
@@ -131,9 +148,8 @@ static void send_error_event(struct stream_out *o)
 {
 	_cleanup_(buf_deinit) struct buf out = BUF_INIT;
 
-	buf_add_str(&out, "data: ");
-	wire_error(&out, 500, NULL, NULL, "The demo model was told by its script to fail in the middle.");
-	buf_add_str(&out, "\n\n");
+	dialect_error(o->dialect, true, &out, 500, NULL,
+		      "The demo model was told by its script to fail in the middle.");
 	http_reply_write(o->x->req, out.p, out.n);
 }
 
@@ -174,7 +190,9 @@ static void on_tick(uv_timer_t *t)
 static void add_stream_headers(struct exchange *x, struct http_headers *h)
 {
 	*h = (struct http_headers){.arena = x->arena};
-	http_header_add(h, "Content-Type", STR("text/event-stream; charset=utf-8"));
+	http_header_add(h, "Content-Type",
+			dialect_of(x) == DEMO_OLLAMA ? STR("application/x-ndjson")
+						     : STR("text/event-stream; charset=utf-8"));
 	http_header_add(h, "Cache-Control", STR("no-cache"));
 	http_header_add(h, "X-Request-Id", str_of(x->request_id));
 }
@@ -191,7 +209,10 @@ static void send_stream(struct exchange *x, const struct wire_answer *a)
 	struct http_headers headers;
 	struct wire_events events = {0};
 
-	wire_stream(&events, a);
+	if (dialect_of(x) == DEMO_CHAT)
+		wire_stream(&events, a);
+	else
+		dialect_stream(dialect_of(x), &events, a);
 	add_stream_headers(x, &headers);
 	if (can_send_at_once(s)) {
 		http_reply(x->req, 200, NULL, &headers, events.bytes.p, events.bytes.n);
@@ -204,6 +225,7 @@ static void send_stream(struct exchange *x, const struct wire_answer *a)
 	o->x = x;
 	o->events = events;
 	o->script = *s;
+	o->dialect = dialect_of(x);
 	if (s->instant)
 		o->script.pace_ms = 0;
 	x->data = o;
@@ -282,7 +304,7 @@ static void decide_text(struct exchange *x, const struct demo_request *r, struct
 		demo_answer_without_tool(&text, &r->wish);
 	else
 		demo_answer(&text, &r->wish, r->results, r->n_results);
-	a->finish = text.n > max ? "length" : "stop";
+	a->finish = r->script.filtered ? "content_filter" : text.n > max ? "length" : "stop";
 	a->text = arena_str(x->arena, (struct str){text.p, MIN(text.n, max)});
 	while (a->text.n > 0 && a->text.n < text.n && ((unsigned char)text.p[a->text.n] & 0xc0) == 0x80)
 		a->text.n--;
@@ -322,9 +344,14 @@ static void on_body(struct http_request *req, int err, struct str body)
 
 	if (err)
 		return;
+	body = dialect_to_chat(dialect_of(x), x->arena, body);
 	if ((header.p && demo_script_parse(&script, x->arena, header, &refusal.error) < 0) ||
 	    demo_request_read(x->arena, body, &script, r, &refusal) < 0) {
 		demo_reply_error(x, refusal.status, refusal.error.code, refusal.param, refusal.error.message);
+		return;
+	}
+	if (!r->stream && dialect_of(x) != DEMO_CHAT) {
+		demo_reply_error(x, 400, "unsupported_value", "stream", "In this dialect the demo model streams only.");
 		return;
 	}
 	if (r->script.error_in_stream && r->script.error_after_chunks < 0)

@@ -26,6 +26,15 @@ static void list_models(struct exchange *x)
 	reply_json(x, 200, doc);
 }
 
+static void list_ollama(struct exchange *x)
+{
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc), *list = yyjson_mut_obj_add_arr(doc, obj, "models");
+
+	yyjson_mut_obj_add_str(doc, yyjson_mut_arr_add_obj(doc, list), "name", DEMO_MODEL);
+	reply_json(x, 200, doc);
+}
+
 static void get_model(struct exchange *x)
 {
 	yyjson_mut_doc *doc;
@@ -68,6 +77,10 @@ static void set_script(struct exchange *x)
 
 static const struct route routes[] = {
 	{HTTP_POST_, "/v1/chat/completions", NULL, ROUTE_PUBLIC | ROUTE_STREAM, 0, demo_chat},
+	{HTTP_POST_, "/v1/responses", NULL, ROUTE_PUBLIC | ROUTE_STREAM, 0, demo_chat},
+	{HTTP_POST_, "/v1/messages", NULL, ROUTE_PUBLIC | ROUTE_STREAM, 0, demo_chat},
+	{HTTP_POST_, "/api/chat", NULL, ROUTE_PUBLIC | ROUTE_STREAM, 0, demo_chat},
+	{HTTP_GET_, "/api/tags", NULL, ROUTE_PUBLIC, 0, list_ollama},
 	{HTTP_GET_, "/v1/models", NULL, ROUTE_PUBLIC, 0, list_models},
 	{HTTP_GET_, "/v1/models/{id}", NULL, ROUTE_PUBLIC, 0, get_model},
 	{HTTP_GET_, "/demo/script", NULL, ROUTE_PUBLIC, 0, reply_script},

@@ -147,6 +147,7 @@ static void read_results(struct arena *a, yyjson_val *messages, size_t user, str
 		if (i <= user || strcmp(role_of(m), "assistant") != 0 || yyjson_arr_size(calls) == 0)
 			continue;
 		r->rounds++;
+		r->n_thoughts += *json_get_str(m, "reasoning_content", "") != '\0';
 		yyjson_arr_foreach(calls, k, n, call)
 		{
 			const char *id = json_get_str(call, "id", NULL);
@@ -213,5 +214,13 @@ int demo_request_read(struct arena *a, struct str body, const struct demo_script
 	if (check_messages(messages, refusal) < 0)
 		return -EINVAL;
 	r->shell_argument = find_shell(root);
-	return read_messages(a, messages, r, refusal);
+	if (read_messages(a, messages, r, refusal) < 0)
+		return -EINVAL;
+	if (r->script.context > 0 && r->prompt_tokens > (uint64_t)r->script.context)
+		return refuse(refusal, 400, "context_length_exceeded", "messages",
+			      "This model's maximum context length is smaller than what was sent.");
+	if (r->script.thoughts && r->n_thoughts < r->rounds)
+		return refuse(refusal, 400, "invalid_value", "messages",
+			      "the thoughts of an answer that calls tools must be sent back with it.");
+	return 0;
 }

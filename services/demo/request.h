@@ -11,6 +11,7 @@ struct demo_request {
 	struct demo_script script;  /* of the server, the header, the message, in rising order */
 	struct demo_wish wish;      /* of the last user message */
 	const char *shell_argument; /* NULL: no tool named shell is offered; otherwise its parameter for the command */
+	unsigned n_thoughts;        /* of those messages, with the thoughts that came with them */
 	unsigned rounds;            /* messages with tool calls since the last user message */
 	struct demo_result results[DEMO_MAX_STEPS * DEMO_MAX_CALLS];
 	unsigned n_results;

@@ -31,6 +31,7 @@ static const struct member members[] = {
 	NUMBER(break_after_chunks, -1, 1000000),
 	NUMBER(error_after_chunks, -1, 1000000),
 	NUMBER(hang_after_chunks, -1, 1000000),
+	NUMBER(context, 0, 100000000),
 	FLAG(instant),
 	FLAG(loop),
 	FLAG(loop_same),
@@ -53,6 +54,10 @@ static const struct member members[] = {
 	FLAG(double_finish),
 	FLAG(error_in_stream),
 	FLAG(error_in_body),
+	FLAG(thoughts),
+	FLAG(name_late),
+	FLAG(refusal),
+	FLAG(filtered),
 };
 
 /* Those of "fail". */

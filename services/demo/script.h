@@ -13,6 +13,7 @@ struct demo_script {
 	int64_t malformed_arguments, null_arguments, object_arguments, empty_arguments, unknown_tool, no_index, no_id;
 	int64_t html_error, empty_choices, no_choices, no_done, no_usage, zero_usage, crlf, comments, double_finish;
 	int64_t error_in_stream, error_in_body;
+	int64_t thoughts, name_late, refusal, filtered, context;
 };
 
 extern const struct demo_script demo_script_default;

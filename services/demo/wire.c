@@ -122,6 +122,15 @@ static size_t piece_length(struct str s)
 	return i;
 }
 
+size_t wire_piece(struct str text, int64_t pieces)
+{
+	size_t n = 0;
+
+	for (int64_t i = 0; i < pieces && n < text.n; i++)
+		n += piece_length((struct str){text.p + n, text.n - n});
+	return n;
+}
+
 static void stream_text(struct wire_events *e, const struct wire_answer *a)
 {
 	struct str rest = a->text;
@@ -130,12 +139,10 @@ static void stream_text(struct wire_events *e, const struct wire_answer *a)
 	buf_add_str(&e->bytes, "\"role\":\"assistant\",\"content\":\"\",\"refusal\":null");
 	delta_end(e, a);
 	while (rest.n > 0) {
-		size_t n = 0;
+		size_t n = wire_piece(rest, a->request->script.chunk);
 
-		for (int64_t i = 0; i < a->request->script.chunk && n < rest.n; i++)
-			n += piece_length((struct str){rest.p + n, rest.n - n});
 		delta_begin(e, a);
-		buf_add_str(&e->bytes, "\"content\":");
+		buf_add_str(&e->bytes, a->request->script.refusal ? "\"refusal\":" : "\"content\":");
 		json_quote(&e->bytes, (struct str){rest.p, n});
 		delta_end(e, a);
 		rest = (struct str){rest.p + n, rest.n - n};
@@ -155,6 +162,21 @@ void wire_arguments(struct buf *out, const struct demo_request *r, const char *c
 		out->n = 0;
 }
 
+static void add_name(struct buf *out, const struct demo_script *s)
+{
+	buf_printf(out, "\"name\":\"%s\",", s->unknown_tool ? "no_such_tool" : "shell");
+}
+
+/* The name behind the arguments. */
+static void stream_name(struct wire_events *e, const struct wire_answer *a, unsigned nth)
+{
+	delta_begin(e, a);
+	buf_printf(&e->bytes, "\"tool_calls\":[{\"index\":%u,\"function\":{", nth);
+	add_name(&e->bytes, &a->request->script);
+	buf_add_str(&e->bytes, "\"arguments\":\"\"}}]");
+	delta_end(e, a);
+}
+
 /* {index, id, type, function{name, arguments}}; `arguments` is JSON. */
 static void add_call(struct buf *out, const struct wire_answer *a, unsigned nth, struct str arguments)
 {
@@ -165,8 +187,10 @@ static void add_call(struct buf *out, const struct wire_answer *a, unsigned nth,
 		buf_printf(out, "\"index\":%u,", nth);
 	if (!s->no_id)
 		buf_printf(out, "\"id\":\"%s%02u\",", a->calls_id, nth);
-	buf_printf(out, "\"type\":\"function\",\"function\":{\"name\":\"%s\",\"arguments\":",
-		   s->unknown_tool ? "no_such_tool" : "shell");
+	buf_add_str(out, "\"type\":\"function\",\"function\":{");
+	if (!s->name_late || !a->request->stream)
+		add_name(out, s);
+	buf_add_str(out, "\"arguments\":");
 	buf_add(out, arguments.p, arguments.n);
 	buf_add_str(out, "}}");
 }
@@ -210,6 +234,8 @@ static void stream_call(struct wire_events *e, const struct wire_answer *a, unsi
 	delta_end(e, a);
 	if (!s->null_arguments && !s->object_arguments)
 		stream_arguments(e, a, nth, buf_str(&arguments));
+	if (s->name_late)
+		stream_name(e, a, nth);
 }
 
 static void add_empty_chunk(struct wire_events *e, const struct wire_answer *a)
@@ -229,6 +255,11 @@ static void add_usage_chunk(struct wire_events *e, const struct wire_answer *a)
 
 static void add_choice(struct wire_events *e, const struct wire_answer *a)
 {
+	if (a->request->script.thoughts) {
+		delta_begin(e, a);
+		buf_add_str(&e->bytes, "\"reasoning_content\":\"Hm.\"");
+		delta_end(e, a);
+	}
 	if (a->step) {
 		for (unsigned i = 0; i < a->step->n; i++)
 			stream_call(e, a, i);
@@ -310,7 +341,7 @@ static const char *type_of(int status)
 	case 401: return "authentication_error";
 	case 403: return "permission_error";
 	case 429: return "rate_limit_error";
-	default: return status >= 500 ? "server_error" : "invalid_request_error";
+	default: return status >= 500 || status < 400 ? "server_error" : "invalid_request_error";
 	}
 }
 

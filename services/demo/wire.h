@@ -24,6 +24,8 @@ struct wire_events {
 	struct buf ends; /* size_t each */
 };
 
+/* The length of the next n pieces of a text: words or parts of them. */
+size_t wire_piece(struct str text, int64_t n);
 /* About 4 bytes make a token. */
 uint64_t wire_tokens(uint64_t bytes);
 void wire_stream(struct wire_events *out, const struct wire_answer *a);

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { ExecPeer } from '../lib/exec_peer.mjs';
 import { AgentWorld } from '../lib/agent_client.mjs';
 import { ModelPeer, chunk, DONE } from '../lib/model_peer.mjs';
-import { ogent, startPlatform } from '../lib/platform.mjs';
+import { freePort, ogent, startPlatform, startRole } from '../lib/platform.mjs';
 
 const KEY = 'sk-very-secret-0123456789abcd';
 const PATH = '/api/models/providers';
@@ -228,6 +228,53 @@ describe('connected providers of models', { timeout: 240000 }, () => {
     await remove(p);
   });
 
+  // ---- The quirks, as the demo model plays them in each dialect ----
+
+  // script: what it should come to.
+  const fine = { status: 'succeeded' };
+  const QUIRKS = [
+    ['thoughts that must be sent back', { thoughts: true }, fine],
+    ['CRLF and comment pings', { crlf: true, comments: true }, fine],
+    ['a doubled finish', { double_finish: true }, fine],
+    ['no [DONE]', { no_done: true }, fine],
+    ['usage of zeros', { zero_usage: true }, { ...fine, estimated: true }],
+    ['no usage', { no_usage: true }, { ...fine, estimated: true }],
+    ['calls without index', { no_index: true }, fine],
+    ['calls without id', { no_id: true }, fine],
+    ['the name after the arguments', { name_late: true }, fine],
+    ['empty choices', { empty_choices: true }, fine],
+    ['object arguments', { object_arguments: true }, fine],
+    ['broken arguments', { malformed_arguments: true }, { ...fine, call: 'error' }],
+    ['empty arguments', { empty_arguments: true }, { ...fine, call: 'error' }],
+    ['null arguments', { null_arguments: true }, { ...fine, call: 'any' }],
+    ['an unknown tool', { unknown_tool: true }, { ...fine, call: 'error' }],
+    ['an error with status 200, once', { error_in_body: true, fail: { times: 1 } }, { ...fine, retried: true }],
+    ['an overload (529), once', { fail: { status: 529, times: 1 } }, { ...fine, retried: true }],
+    ['a page of HTML as an error, once', { html_error: true, fail: { times: 1 } }, { ...fine, retried: true }],
+    ['a conversation that is too long', { context: 1 }, { status: 'failed', code: 'model_context_overflow' }],
+  ];
+  for (const [provider, path] of [['compatible', '/v1'], ['responses', '/v1'], ['anthropic', '/v1'], ['ollama', '']])
+    test(`the demo model's quirks are borne: ${provider}`, async () => {
+      const port = await freePort();
+      const demo = await startRole('demo-model', { env: { OGENT_DEMO_LISTEN: `127.0.0.1:${port}` }, where: { host: '127.0.0.1', port } });
+      const p = await connect({ name: `Demo ${provider}`, slug: 'quirks', provider, base_url: `http://127.0.0.1:${port}${path}` });
+      const agent = await w.ok('POST', '/api/agents', { name: 'Quirks', model: 'quirks/ogent-demo', tools: ['shell'] }, 201);
+      await Promise.all(QUIRKS.map(async ([name, script, wanted]) => {
+        const e = await w.run(`run: echo ${name}`, { script: { instant: true, ...script }, conversation: await w.conversation({ agent_id: agent.id }) });
+        const told = `${provider}, ${name}: ${JSON.stringify(e)}`;
+        assert.equal(e.status, wanted.status, told);
+        assert.equal(e.error?.code, wanted.code, told);
+        if (wanted.estimated) assert.equal(e.usage.estimated, true, told);
+        if (wanted.retried) assert.equal((await w.events(e.id)).items.filter((x) => x.type === 'model.retry').length, 1, told);
+        /* What only chat completions can get wrong is right in the other dialects. */
+        const call = e.calls[0]?.status;
+        if (wanted.status === 'succeeded' && !wanted.call) assert.equal(call, 'exited', told);
+        else if (wanted.call === 'error') assert.equal(call, 'error', told);
+      }));
+      await remove(p);
+      await demo.stop();
+    });
+
   // ---- A conversation that is too long ----
 
   const isSummary = (body) => body.messages[0].content.startsWith('You shorten a conversation');
@@ -309,6 +356,7 @@ test('ogent models lists, connects, tests and removes', { timeout: 60000 }, asyn
   const models = (args, input = '') =>
     new Promise((done) => {
       const child = execFile(ogent, ['models', ...args], { env: { PATH: process.env.PATH, OGENT_DATA: p.data } }, (err, stdout, stderr) => done({ code: err?.code ?? 0, stdout, stderr }));
+      child.stdin.on('error', () => {}); // it may end without reading
       child.stdin.end(input);
     });
   try {
