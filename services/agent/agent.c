@@ -32,6 +32,7 @@ const struct migration agent_migrations[] = {
 	{"approvals", sql_010_approvals},
 	{"queued_messages", sql_011_queue},
 	{"context_marks", sql_022_context_marks},
+	{"usage", sql_012_usage},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

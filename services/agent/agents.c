@@ -41,6 +41,17 @@ static void add_approval(yyjson_mut_doc *doc, yyjson_mut_val *obj, yyjson_val *a
 	yyjson_mut_obj_add_val(doc, ret, "tools", tools ? yyjson_val_mut_copy(doc, tools) : yyjson_mut_obj(doc));
 }
 
+/* What its runs may spend, each and in a day; 0 = no limit. */
+static void add_budget(yyjson_mut_doc *doc, yyjson_mut_val *obj, yyjson_val *budget)
+{
+	yyjson_mut_val *ret = yyjson_mut_obj_add_obj(doc, obj, "budget");
+
+	yyjson_mut_obj_add_int(doc, ret, "run_tokens", json_get_int(budget, "run_tokens", 0));
+	yyjson_mut_obj_add_real(doc, ret, "run_cost_usd", json_get_num(budget, "run_cost_usd", 0));
+	yyjson_mut_obj_add_int(doc, ret, "day_tokens", json_get_int(budget, "day_tokens", 0));
+	yyjson_mut_obj_add_real(doc, ret, "day_cost_usd", json_get_num(budget, "day_cost_usd", 0));
+}
+
 /* The members of a configuration: instructions, model, tools, target, policy, limits. One of before there were targets
  * or policies has none. */
 static void add_config(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *config)
@@ -52,6 +63,8 @@ static void add_config(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj
 		yyjson_mut_obj_add(obj, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, val));
 	if (!yyjson_obj_get(root, "fallback_models"))
 		yyjson_mut_obj_add_arr(doc, obj, "fallback_models");
+	if (!yyjson_obj_get(root, "budget"))
+		add_budget(doc, obj, NULL);
 	if (!yyjson_obj_get(root, "approval"))
 		add_approval(doc, obj, NULL);
 	if (!yyjson_obj_get(root, "target"))
@@ -115,6 +128,7 @@ static const struct json_field create_fields[] = {
 	{"fallback_models", JSON_ARRAY, false, 0, 5},
 	{"tools", JSON_ARRAY, false, 0, RUN_MAX_TOOLS},
 	{"approval", JSON_OBJECT},
+	{"budget", JSON_OBJECT},
 	{"target", JSON_STRING, false, 1, 32},
 	{"policy", JSON_STRING_OR_NULL, false, 1, 40},
 	{"limits", JSON_OBJECT},
@@ -128,6 +142,7 @@ static const struct json_field patch_fields[] = {
 	{"fallback_models", JSON_ARRAY, false, 0, 5},
 	{"tools", JSON_ARRAY, false, 0, RUN_MAX_TOOLS},
 	{"approval", JSON_OBJECT},
+	{"budget", JSON_OBJECT},
 	{"target", JSON_STRING, false, 1, 32},
 	{"policy", JSON_STRING_OR_NULL, false, 1, 40},
 	{"limits", JSON_OBJECT},
@@ -170,6 +185,21 @@ static int check_fallbacks(yyjson_val *models, struct error *err)
 }
 
 static const struct json_field approval_fields[] = {{"default", JSON_STRING}, {"tools", JSON_OBJECT}};
+
+static const struct json_field budget_fields[] = {
+	{"run_tokens", JSON_INT, false, 0, 1000000000000ll},
+	{"run_cost_usd", JSON_NUMBER},
+	{"day_tokens", JSON_INT, false, 0, 1000000000000ll},
+	{"day_cost_usd", JSON_NUMBER},
+};
+
+static int check_budget(yyjson_val *budget, struct error *err)
+{
+	if (!budget || json_check(budget, budget_fields, ARRAY_SIZE(budget_fields), err) == 0)
+		return 0;
+	error_prefix(err, "In \"budget\"");
+	return -EINVAL;
+}
 
 static int check_mode(yyjson_val *mode, struct error *err)
 {
@@ -233,6 +263,7 @@ static bool check_body(struct exchange *x, const struct json_field *fields, size
 	if (json_check(x->body, fields, n, &err) == 0 && check_tools(yyjson_obj_get(x->body, "tools"), &err) == 0 &&
 	    check_fallbacks(yyjson_obj_get(x->body, "fallback_models"), &err) == 0 &&
 	    check_approval(yyjson_obj_get(x->body, "approval"), &err) == 0 &&
+	    check_budget(yyjson_obj_get(x->body, "budget"), &err) == 0 &&
 	    check_slug(json_get_str(x->body, "slug", NULL), &err) == 0 &&
 	    check_target(json_get_str(x->body, "target", NULL), &err) == 0) {
 		limits = yyjson_obj_get(x->body, "limits");
@@ -269,6 +300,7 @@ static const char *make_config(const struct agent *agent, struct arena *a, yyjso
 	yyjson_mut_obj_add_val(doc, obj, "fallback_models",
 			       fallbacks ? yyjson_val_mut_copy(doc, fallbacks) : yyjson_mut_arr(doc));
 	yyjson_mut_obj_add_val(doc, obj, "tools", tools ? yyjson_val_mut_copy(doc, tools) : yyjson_mut_arr(doc));
+	add_budget(doc, obj, json_get_obj(body, "budget") ?: json_get_obj(old, "budget"));
 	add_approval(doc, obj, json_get_obj(body, "approval") ?: json_get_obj(old, "approval"));
 	json_add_str(doc, obj, "target", json_get_str(body, "target", json_get_str(old, "target", target)));
 	/* Null takes it away. */

@@ -28,6 +28,8 @@ static const char *const names[] = {
 	[EVENT_CONTEXT_COMPACTED] = "context.compacted",
 	[EVENT_APPROVAL_DECIDED] = "approval.decided",
 	[EVENT_MESSAGE_ADDED] = "message.added",
+	[EVENT_BUDGET_WARNING] = "budget.warning",
+	[EVENT_BUDGET_PAUSED] = "budget.paused",
 	[EVENT_ENDED] = "execution.ended",
 };
 

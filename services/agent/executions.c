@@ -362,6 +362,49 @@ void executions_get(struct exchange *x)
 	answer_read(x, arena_new_of(x->arena, struct answer), get_run);
 }
 
+/* ---- Going on ---- */
+
+/* The run's own budget counts anew from what it has spent; those of days are looked at again. */
+static int resume_run(struct db_conn *c, struct exchange_job *job)
+{
+	struct answer *a = (struct answer *)job;
+	struct exchange *x = job->x;
+	struct execution_row row;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
+	int r = execution_find(c, x, x->arena, path_id(x), &row);
+
+	if (r == 0)
+		return answer_not_found(a, "execution");
+	if (r < 0)
+		return r;
+	if (strcmp(row.user_id, x->who.user_id) != 0 && !identity_may(&x->who, "executions.cancel_any"))
+		return answer_problem(a, 403, "forbidden", "Only its user may let this execution go on.");
+	int64_t n = db_exec(c,
+			    "update executions set lease_until = 0, budget_from_tokens = input_tokens + output_tokens, "
+			    "budget_from_nano = cost_nano where id = ? and status = 'paused' and owner = ?",
+			    DB_TEXT(row.id), DB_TEXT(RUNNER_PARKED));
+	if (n == 0)
+		return answer_problem(a, 409, "not_paused", "This execution is not paused.");
+	execution_add(doc, obj, &row);
+	answer_json(a, 202, doc);
+	return n < 0 ? (int)n : bus_tell(c, BUS_QUEUE, NULL);
+}
+
+static void on_resumed(struct exchange_job *job, int result)
+{
+	runner_wake(((struct agent *)job->x->self)->runner);
+	answer_send(job, result);
+}
+
+void executions_resume(struct exchange *x)
+{
+	struct answer *a = arena_new_of(x->arena, struct answer);
+
+	a->job.done = on_resumed;
+	answer_write(x, a, resume_run);
+}
+
 /* ---- Stopping ---- */
 
 struct cancel {

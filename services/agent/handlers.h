@@ -63,6 +63,10 @@ void agent_approvals_get(struct exchange *x);
 void agent_approvals_decide(struct exchange *x);
 void executions_list(struct exchange *x);
 void executions_get(struct exchange *x);
+void executions_resume(struct exchange *x);
+void usage_get(struct exchange *x);
+void budgets_get(struct exchange *x);
+void budgets_put(struct exchange *x);
 void executions_cancel(struct exchange *x);
 void executions_events(struct exchange *x);
 /* Streams of this execution (NULL: of all) that another process works on look into the database now. */

@@ -58,6 +58,9 @@ static const char *const samples[] = {
 	"insert into context_marks (id, conversation_id, execution_id, up_to_seq, summary, tokens_before, "
 	"tokens_after, "
 	"created_at) values ('k1', 'c1', 'e1', 1, 's', 9, 3, 1)",
+
+	"insert into usage_days (day, user_id, agent_id, provider, model, shard, calls, input_tokens, output_tokens, "
+	"cached_tokens, cost_nano, estimated) values (1, 'u1', 'a1', 'openai', 'm', 0, 1, 1, 1, 0, 0, 0)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

@@ -11,6 +11,7 @@
 
 #include <uthash.h>
 
+#include "agent/budget.h"
 #include "agent/chat.h"
 #include "agent/loops.h"
 #include "agent/models/model.h"
@@ -135,7 +136,11 @@ struct run {
 
 	/* So far. */
 	int64_t steps, commands;
-	struct chat_usage usage;
+	struct chat_usage usage, usage_stored;
+	int64_t steps_stored;
+	struct budgets budgets;
+	int64_t tokens_left;              /* by the budgets, for the call to come */
+	struct budget_amount budget_from; /* the run's own budget counts from there */
 	const struct model_target *target;
 	char draft_id[ID_SIZE]; /* the message being made */
 	const char *shown_state;
@@ -155,7 +160,10 @@ struct run {
 	int64_t calls_seq; /* the place of that answer; those behind it are for the results */
 	struct loops loops;
 	struct list approvals; /* struct run_approval */
+	/* Waiting without a process: for people, or for money. */
 	bool is_parking;
+	const char *parked_status; /* "waiting" or "paused" */
+	int64_t wake_at;           /* us; INT64_MAX = never by itself */
 
 	/* What the next transaction stores. */
 	struct run_message fresh[CHAT_MAX_CALLS + 1];
@@ -190,7 +198,8 @@ enum run_state run_load(struct run *run);
 enum run_state run_think(struct run *run);
 enum run_state run_tool(struct run *run);
 enum run_state run_save(struct run *run);
-enum run_state run_park(struct run *run);
+/* status: "waiting" (for people) or "paused". */
+enum run_state run_park(struct run *run, const char *status, const char *state, int64_t wake_at);
 enum run_state run_fail(struct run *run);
 
 /* The operation under way ends soon, with -ECANCELED. */
@@ -227,6 +236,12 @@ size_t run_approvals_take(struct run *run, struct arena *a, struct run_approval 
 /* Worker thread: stores them. Returns 0 or -errno. */
 int run_approvals_store(struct db_conn *c, const struct run *run, const struct run_approval *list, size_t n);
 enum approval_mode approval_mode_of(const char *name);
+
+/* ---- run_budget.c ---- */
+
+/* Whether the next call of a model may be made; *ret_tokens: what is left for it. Otherwise *ret_state is what the run
+ * does instead. */
+bool run_check_budgets(struct run *run, int64_t *ret_tokens, enum run_state *ret_state);
 
 /* ---- run_repair.c ---- */
 

@@ -27,6 +27,8 @@ struct load {
 	bool is_owned; /* by this process */
 	int64_t claim, seq_limit, message_seq, created_at, started_at, steps, commands, parked_us, calls_seq;
 	struct list approvals; /* struct run_approval */
+	struct budgets budgets;
+	struct budget_amount budget_from;
 	struct chat_usage usage;
 	char draft_id[ID_SIZE], conversation_id[ID_SIZE], user_id[65], traceparent[TRACEPARENT_SIZE];
 	const char *agent_id, *agent_name, *config;
@@ -54,7 +56,8 @@ static int load_execution(struct db_conn *c, struct load *l)
 			 "e.input_tokens, "
 			 "e.output_tokens, e.tokens_estimated, e.draft_id, e.conversation_id, e.user_id, e.agent_id, "
 			 "e.ended_at, "
-			 "v.config, e.cancel_at, e.traceparent, e.owner, e.cached_tokens, e.cost_nano, e.parked_us, "
+			 "v.config, e.cancel_at, e.traceparent, e.owner, e.cached_tokens, e.cost_nano, "
+			 "e.budget_from_tokens, e.budget_from_nano, e.parked_us, "
 			 "e.parked_at, e.agent_name from "
 			 "executions e join "
 			 "conversations c on c.id = "
@@ -86,10 +89,11 @@ static int load_execution(struct db_conn *c, struct load *l)
 	l->is_cancelled = !db_col_is_null(st, 16);
 	copy(l->traceparent, sizeof(l->traceparent), db_col_str(st, 17));
 	l->is_owned = str_is(db_col_str(st, 18), runner_owner(l->run->agent->runner));
-	l->parked_us = db_col_int(st, 21);
-	if (!db_col_is_null(st, 22))
-		l->parked_us += MAX(clock_now_us() - db_col_int(st, 22), 0);
-	l->agent_name = db_col_dup(st, 23, l->arena);
+	l->budget_from = (struct budget_amount){db_col_int(st, 21), db_col_int(st, 22)};
+	l->parked_us = db_col_int(st, 23);
+	if (!db_col_is_null(st, 24))
+		l->parked_us += MAX(clock_now_us() - db_col_int(st, 24), 0);
+	l->agent_name = db_col_dup(st, 25, l->arena);
 	return 0;
 }
 
@@ -268,6 +272,19 @@ static bool has_open_calls(const struct load *l)
 	return false;
 }
 
+static int load_budgets(struct db_conn *c, struct load *l)
+{
+	yyjson_val *root = yyjson_doc_get_root(json_parse(l->arena, l->config, strlen(l->config), NULL));
+	int r;
+
+	l->budgets = (struct budgets){0};
+	budgets_take_config(&l->budgets, json_get_obj(root, "budget"));
+	r = budgets_load_user(c, l->run->agent, l->user_id, &l->budgets);
+	if (r == 0)
+		r = budgets_load_used(c, l->user_id, l->agent_id, clock_now_us(), &l->budgets);
+	return r;
+}
+
 static int load(struct db_conn *c, struct db_job *job)
 {
 	struct load *l = container_of(job, struct load, db);
@@ -284,6 +301,9 @@ static int load(struct db_conn *c, struct db_job *job)
 		return r;
 	drop_headless(l);
 	find_calls(l);
+	r = load_budgets(c, l);
+	if (r < 0)
+		return r;
 	if (l->run->is_resumed && has_open_calls(l))
 		r = load_shown(c, l);
 	if (r == 0 && l->run->is_resumed)
@@ -388,11 +408,13 @@ static void take(struct run *run, struct load *l)
 	run->created_at = l->created_at;
 	run->started_at = l->started_at;
 	run->parked_us = l->parked_us;
+	run->budgets = l->budgets;
+	run->budget_from = l->budget_from;
 	run->agent_name = l->agent_name;
 	list_splice(&run->approvals, &l->approvals);
-	run->steps = l->steps;
+	run->steps = run->steps_stored = l->steps;
 	run->commands = l->commands;
-	run->usage = l->usage;
+	run->usage = run->usage_stored = l->usage;
 	memcpy(run->draft_id, l->draft_id, ID_SIZE);
 	memcpy(run->conversation_id, l->conversation_id, ID_SIZE);
 	memcpy(run->user_id, l->user_id, sizeof(run->user_id));

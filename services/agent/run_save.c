@@ -45,6 +45,8 @@ struct run_write {
 	int n_steering;
 	int64_t last_seq_now;
 	struct queue_next next;
+	struct usage_entry spent; /* since the last write */
+	struct budgets budgets;
 	const char *status, *state, *owner;
 	const struct run_mark *mark;
 	const char *model, *provider, *draft_id, *error_code, *error_message;
@@ -174,6 +176,18 @@ static int find_steered(struct db_conn *c, struct run_write *w)
 	return n < 0 ? n : 1;
 }
 
+/* What was spent is known before the model is asked again. */
+static int account(struct db_conn *c, struct run_write *w)
+{
+	int r = 0;
+
+	if (w->spent.calls > 0)
+		r = usage_add(c, &w->spent, w->now, (unsigned)w->run->id[ID_SIZE - 2]);
+	if (r == 0 && w->takes_steering && budgets_has_limits(&w->budgets))
+		r = budgets_load_used(c, w->spent.user_id, w->spent.agent_id, w->now, &w->budgets);
+	return r;
+}
+
 static int begin_next(struct db_conn *c, struct run_write *w)
 {
 	const struct run *run = w->run;
@@ -218,6 +232,8 @@ static int write_all(struct db_conn *c, struct db_job *job)
 		r = steer(c, w);
 	if (r == 0)
 		r = update_conversation(c, w);
+	if (r == 0)
+		r = account(c, w);
 	if (r == 0)
 		r = begin_next(c, w);
 	if (r == 0)
@@ -307,6 +323,8 @@ static void on_written(struct db_job *job, int result)
 		run_log_stored(&run->log, w->up_to, w->seq_limit);
 	if (!is_lost) {
 		take_steering(run, w);
+		if (w->takes_steering)
+			memcpy(run->budgets.used, w->budgets.used, sizeof(run->budgets.used));
 		tell_next(run, w);
 	}
 	arena_free(w->arena);
@@ -338,7 +356,7 @@ static const char *state_now(const struct run *run)
 static const char *status_now(const struct run *run)
 {
 	if (!run->ended_at)
-		return run->is_parking ? "waiting" : "running";
+		return run->is_parking ? run->parked_status : "running";
 	return run->stop.status ? run->stop.status : "succeeded";
 }
 
@@ -350,6 +368,28 @@ static const char *clean_text(struct arena *a, const char *text)
 
 	utf8_clean(&carry, text, strlen(text), true, &out);
 	return arena_strndup(a, out.p, out.n);
+}
+
+static void take_spent(struct run_write *w, struct run *run)
+{
+	const struct chat_usage *now = &run->usage, *then = &run->usage_stored;
+
+	w->spent = (struct usage_entry){
+		.user_id = run->user_id,
+		.agent_id = run->agent_id,
+		.provider = run->target ? run->target->kind : "",
+		.model = run->target ? run->target->model : "",
+		.usage = {.input_tokens = now->input_tokens - then->input_tokens,
+			  .output_tokens = now->output_tokens - then->output_tokens,
+			  .cached_tokens = now->cached_tokens - then->cached_tokens,
+			  .cost_nano = now->cost_nano - then->cost_nano,
+			  .estimated = now->estimated},
+	};
+	/* A call under way has not been counted yet. */
+	if (w->spent.usage.input_tokens + w->spent.usage.output_tokens > 0)
+		w->spent.calls = MAX(run->steps - run->steps_stored, 1);
+	run->usage_stored = run->usage;
+	run->steps_stored = run->steps;
 }
 
 static void take_facts(struct run_write *w, struct run *run)
@@ -373,8 +413,10 @@ static void take_facts(struct run_write *w, struct run *run)
 	w->ended_at = run->ended_at;
 	w->parked_us = run->parked_us;
 	w->is_parking = run->is_parking && w->is_commit;
+	w->budgets = run->budgets;
+	take_spent(w, run);
 	w->takes_steering = w->is_commit && !run->ended_at && !run_has_open_calls(run);
-	w->wake_at = run_approvals_expire_at(run);
+	w->wake_at = run->wake_at;
 	w->has_approvals = !list_is_empty(&run->approvals);
 	w->n_approvals = run_approvals_take(run, a, &w->approvals);
 	w->output_seq = run->output_seq;
@@ -564,12 +606,14 @@ enum run_state run_save(struct run *run)
 	return RUN_SAVING;
 }
 
-/* Store that it waits for people and for nothing else; then it is let go. */
-enum run_state run_park(struct run *run)
+/* Store what it waits for; then it is let go. */
+enum run_state run_park(struct run *run, const char *status, const char *state, int64_t wake_at)
 {
 	run->is_parking = true;
+	run->parked_status = status;
+	run->wake_at = wake_at;
 	deadline_clear(&run->time_limit);
-	run_show_state(run, "approving", run->steps, true);
+	run_show_state(run, state, run->steps, true);
 	run_commit(run);
 	return RUN_PARKING;
 }

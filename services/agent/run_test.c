@@ -26,7 +26,7 @@ static void note(const char *what)
 	strcat(trace, what);
 }
 
-enum run_state run_park(struct run *run);
+enum run_state run_park(struct run *run, const char *status, const char *state, int64_t wake_at);
 
 enum run_state run_load(struct run *run)
 {
@@ -45,7 +45,7 @@ static bool is_held; /* the open calls wait for a person */
 enum run_state run_tool(struct run *run)
 {
 	if (is_held)
-		return run_park(run);
+		return run_park(run, "waiting", "approving", 0);
 	note("tool");
 	return RUN_TOOLING;
 }
@@ -60,7 +60,7 @@ enum run_state run_save(struct run *run)
 	return RUN_SAVING;
 }
 
-enum run_state run_park(struct run *run)
+enum run_state run_park(struct run *run, const char *status, const char *state, int64_t wake_at)
 {
 	note("park");
 	return RUN_PARKING;

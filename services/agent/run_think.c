@@ -159,7 +159,7 @@ static enum run_state refuse(struct run *run, const char *code, const char *mess
 static int64_t output_limit(const struct run *run, const struct chat_request *r)
 {
 	const struct model_target *t = run->target;
-	int64_t most = run->max_output_tokens;
+	int64_t most = MAX(MIN(run->max_output_tokens, run->tokens_left), 1);
 
 	if (t->max_output > 0)
 		most = MIN(most, t->max_output);
@@ -208,6 +208,7 @@ static void think(struct run *run)
 enum run_state run_think(struct run *run)
 {
 	struct error err = {0};
+	enum run_state paused;
 	char text[200];
 
 	if (run->steps >= run->max_steps) {
@@ -218,6 +219,8 @@ enum run_state run_think(struct run *run)
 			 (long long)run->steps);
 		return refuse(run, "step_limit", text);
 	}
+	if (!run_check_budgets(run, &run->tokens_left, &paused))
+		return paused;
 	run->targets = arena_alloc(run->arena, MODEL_CHAIN_MAX * sizeof(*run->targets));
 	run->n_targets = models_chain(run->agent->models, run->model_id, run->fallback_models, run->user_id, run->arena,
 				      run->targets, &err);

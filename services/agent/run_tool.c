@@ -457,7 +457,7 @@ enum run_state run_tool(struct run *run)
 	}
 	if (run->stop.status)
 		return run_fail(run);
-	return run->n_fresh > 0 ? run_save(run) : run_park(run);
+	return run->n_fresh > 0 ? run_save(run) : run_park(run, "waiting", "approving", run_approvals_expire_at(run));
 }
 
 void run_tool_cancel(struct run *run)

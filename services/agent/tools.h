@@ -9,8 +9,9 @@ struct tool_call;
 
 /* How a call ended. The strings belong to the call (or live for ever). */
 struct tool_result {
-	const char *status;     /* done, exited, signalled, timeout, cancelled, oom, cpu, quota, lost, error, or TOOL_ASKS */
-	int exit_code;          /* -1 = none */
+	const char
+		*status; /* done, exited, signalled, timeout, cancelled, oom, cpu, quota, lost, error, or TOOL_ASKS */
+	int exit_code;   /* -1 = none */
 	const char *signal;     /* "SIGKILL", or NULL */
 	const char *message;    /* why it failed when not by its exit status, or NULL */
 	const char *command_id; /* at exec, or NULL */

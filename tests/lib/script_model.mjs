@@ -1,6 +1,6 @@
 // A model whose answers a test writes down: `say(text)` and `call(name, arguments, …)` in the order of the requests of one
 // conversation, told apart by a word of its first message ("#word"). Without a script it echoes the last message.
-import { ModelPeer, DONE, chunk } from './model_peer.mjs';
+import { ModelPeer, chunk } from './model_peer.mjs';
 
 export const say = (text) => ({ text });
 export const call = (...calls) => ({ calls });
@@ -10,6 +10,7 @@ export class ScriptModel extends ModelPeer {
     super(options);
     this.scripts = new Map();
     this.seen = new Map(); // word → bodies
+    this.usage = { prompt_tokens: 11, completion_tokens: 3 };
     this.answer = (req, res, body) => this.play(res, body);
   }
 
@@ -22,6 +23,7 @@ export class ScriptModel extends ModelPeer {
   }
 
   play(res, body) {
+    const done = `data: ${JSON.stringify({ choices: [], usage: this.usage })}\n\ndata: [DONE]\n\n`;
     const text = JSON.stringify(body.messages);
     const word = [...this.scripts.keys()].find((w) => text.includes(w));
     const steps = this.scripts.get(word);
@@ -34,8 +36,8 @@ export class ScriptModel extends ModelPeer {
       const calls = step.calls.map(([name, args], index) => ({
         index, id: `call_${n}_${index}`, type: 'function', function: { name, arguments: JSON.stringify(args) },
       }));
-      return res.end(chunk({ role: 'assistant', tool_calls: calls }) + chunk({}, 'tool_calls') + DONE);
+      return res.end(chunk({ role: 'assistant', tool_calls: calls }) + chunk({}, 'tool_calls') + done);
     }
-    return res.end(chunk({ role: 'assistant', content: step.text }) + chunk({}, 'stop') + DONE);
+    return res.end(chunk({ role: 'assistant', content: step.text }) + chunk({}, 'stop') + done);
   }
 }

@@ -1181,6 +1181,68 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/executions/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let an execution go on that a budget has paused
+         * @description Its own budget counts anew from what it has spent; those of the day are looked at again.
+         */
+        post: operations["resumeExecution"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tokens and money by day, user, agent or model
+         * @description One's own; with `executions.read_any` everybody's. Days are those of UTC.
+         */
+        get: operations["getUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/usage/budgets/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** What a user may spend in a day, and has spent today */
+        get: operations["getUserBudget"];
+        /** Set what a user may spend in a day; without a number there is no limit */
+        put: operations["putUserBudget"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/executions/{id}/events": {
         parameters: {
             query?: never;
@@ -2474,6 +2536,7 @@ export interface components {
             fallback_models: string[];
             tools: components["schemas"]["ToolName"][];
             approval: components["schemas"]["AgentApproval"];
+            budget?: components["schemas"]["AgentBudget"];
             /** @description Where its commands run: a name of `GET /api/targets`. */
             target: string;
             /** @description That its commands must pass besides the one that always applies: a name of `GET /api/policies`. */
@@ -2495,6 +2558,7 @@ export interface components {
             fallback_models?: string[];
             tools?: components["schemas"]["ToolName"][];
             approval?: components["schemas"]["AgentApprovalInput"];
+            budget?: components["schemas"]["AgentBudget"];
             /** @default local */
             target?: string;
             policy?: string | null;
@@ -2508,6 +2572,7 @@ export interface components {
             fallback_models?: string[];
             tools?: components["schemas"]["ToolName"][];
             approval?: components["schemas"]["AgentApprovalInput"];
+            budget?: components["schemas"]["AgentBudget"];
             target?: string;
             policy?: string | null;
             limits?: components["schemas"]["LimitsInput"];
@@ -2521,6 +2586,7 @@ export interface components {
             fallback_models: string[];
             tools: string[];
             approval: components["schemas"]["AgentApproval"];
+            budget?: components["schemas"]["AgentBudget"];
             target: string;
             policy: string | null;
             limits: components["schemas"]["Limits"];
@@ -2719,6 +2785,45 @@ export interface components {
             };
             created_at: components["schemas"]["Time"];
         };
+        UsageList: {
+            /** Format: date */
+            from: string;
+            /** Format: date */
+            to: string;
+            items: {
+                /** Format: date */
+                day?: string;
+                user?: string;
+                agent?: string;
+                agent_name?: string | null;
+                model?: string;
+                /** @description Calls of models. */
+                calls: number;
+                input_tokens: number;
+                output_tokens: number;
+                cached_tokens: number;
+                cost_usd: number;
+                /** @description Some were counted from the text. */
+                estimated: boolean;
+            }[];
+        };
+        UserBudget: {
+            day_tokens: number | null;
+            day_cost_usd: number | null;
+            used_tokens: number;
+            used_cost_usd: number;
+        };
+        /** @description What its runs may spend, each and in a day (UTC); 0 is no limit. At 80 and 95 % there is an event, at 100 % the run is paused. */
+        AgentBudget: {
+            /** @default 0 */
+            run_tokens?: number;
+            /** @default 0 */
+            run_cost_usd?: number;
+            /** @default 0 */
+            day_tokens?: number;
+            /** @default 0 */
+            day_cost_usd?: number;
+        };
         /**
          * @description While an execution is on: `queue` waits for its end; `interrupt` stops it and keeps what it has done; `rollback` stops it and takes it and its messages away; `steer` is said to it at its next step, or begins an execution of its own when there is none.
          * @default reject
@@ -2726,12 +2831,12 @@ export interface components {
          */
         WhenBusy: "reject" | "queue" | "interrupt" | "rollback" | "steer";
         /**
-         * @description `waiting`: for a person, see `GET /api/approvals`.
+         * @description `waiting`: for a person, see `GET /api/approvals`. `paused`: a budget is used up.
          * @enum {string}
          */
-        ExecutionStatus: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
+        ExecutionStatus: "queued" | "running" | "waiting" | "paused" | "succeeded" | "failed" | "cancelled";
         /** @enum {string} */
-        ExecutionState: "loading" | "thinking" | "tooling" | "saving" | "approving" | "ended";
+        ExecutionState: "loading" | "thinking" | "tooling" | "saving" | "approving" | "paused" | "ended";
         Usage: {
             input_tokens: number;
             output_tokens: number;
@@ -2871,7 +2976,7 @@ export interface components {
             ended: boolean;
         };
         /** @description `seq` rises strictly within an execution; holes are legal. The text pieces of consecutive events may come as one event. */
-        ExecutionEvent: components["schemas"]["EventStarted"] | components["schemas"]["EventState"] | components["schemas"]["EventTextDelta"] | components["schemas"]["EventTextReset"] | components["schemas"]["EventMessageDone"] | components["schemas"]["EventCallStarted"] | components["schemas"]["EventCallOutput"] | components["schemas"]["EventCallOutputSkipped"] | components["schemas"]["EventCallDone"] | components["schemas"]["EventModelRetry"] | components["schemas"]["EventModelFallback"] | components["schemas"]["EventModelWaiting"] | components["schemas"]["EventModelWarning"] | components["schemas"]["EventContextCompacted"] | components["schemas"]["EventApprovalRequested"] | components["schemas"]["EventApprovalDecided"] | components["schemas"]["EventMessageAdded"] | components["schemas"]["EventEnded"];
+        ExecutionEvent: components["schemas"]["EventStarted"] | components["schemas"]["EventState"] | components["schemas"]["EventTextDelta"] | components["schemas"]["EventTextReset"] | components["schemas"]["EventMessageDone"] | components["schemas"]["EventCallStarted"] | components["schemas"]["EventCallOutput"] | components["schemas"]["EventCallOutputSkipped"] | components["schemas"]["EventCallDone"] | components["schemas"]["EventModelRetry"] | components["schemas"]["EventModelFallback"] | components["schemas"]["EventModelWaiting"] | components["schemas"]["EventModelWarning"] | components["schemas"]["EventContextCompacted"] | components["schemas"]["EventApprovalRequested"] | components["schemas"]["EventApprovalDecided"] | components["schemas"]["EventMessageAdded"] | components["schemas"]["EventBudgetWarning"] | components["schemas"]["EventBudgetPaused"] | components["schemas"]["EventEnded"];
         EventBase: {
             seq: number;
             /** Format: uuid */
@@ -3145,6 +3250,41 @@ export interface components {
              * @enum {string}
              */
             type: "approval.decided";
+        };
+        BudgetState: {
+            /** @enum {string} */
+            scope: "run" | "agent_day" | "user_day";
+            /** @enum {string} */
+            unit: "tokens" | "usd";
+            limit: number;
+            used: number;
+        };
+        EventBudgetWarning: components["schemas"]["EventBase"] & {
+            /** @constant */
+            type: "budget.warning";
+            data: components["schemas"]["BudgetState"] & {
+                percent: number;
+            };
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "budget.warning";
+        };
+        /** @description The next call would be too much. The execution goes on at `until`, or by `POST /api/executions/{id}/resume`. */
+        EventBudgetPaused: components["schemas"]["EventBase"] & {
+            /** @constant */
+            type: "budget.paused";
+            data: components["schemas"]["BudgetState"] & {
+                until: components["schemas"]["MaybeTime"];
+            };
+        } & {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "budget.paused";
         };
         /** @description A message of the user that was said to the execution while it was on. */
         EventMessageAdded: components["schemas"]["EventBase"] & {
@@ -5923,6 +6063,112 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Execution"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    resumeExecution: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It goes on. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Execution"];
+                };
+            };
+            /** @description `not_paused`. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getUsage: {
+        parameters: {
+            query?: {
+                group?: "day" | "user" | "agent" | "model";
+                /** @description 30 days ago without it. */
+                from?: string;
+                to?: string;
+                user_id?: string;
+                agent_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sums, the latest day or the most expensive first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageList"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getUserBudget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The budget. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserBudget"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    putUserBudget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    day_tokens?: number;
+                    day_cost_usd?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description The budget now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserBudget"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -307,7 +307,7 @@ function onEvent(view: RunView, event: ExecutionEvent, tolerant: boolean): RunVi
 		case 'execution.started':
 			return { ...view, status: 'running', input: event.data.input, inputMessageId: event.data.message_id };
 		case 'execution.state':
-			return { ...view, status: isEnded(view.status) ? view.status : event.data.state === 'approving' ? 'waiting' : 'running', state: event.data.state, step: event.data.step || view.step, retry: null, waiting: false };
+			return { ...view, status: isEnded(view.status) ? view.status : event.data.state === 'approving' ? 'waiting' : event.data.state === 'paused' ? 'paused' : 'running', state: event.data.state, step: event.data.step || view.step, retry: null, waiting: false };
 		case 'text.delta':
 			return onDelta(view, event.data, tolerant);
 		case 'text.reset':
@@ -334,6 +334,10 @@ function onEvent(view: RunView, event: ExecutionEvent, tolerant: boolean): RunVi
 			return addNotice(view, `What was said before is told to the model in short, from about ${event.data.tokens_before} tokens to ${event.data.tokens_after}. The messages stay.`);
 		case 'approval.requested':
 			return onApprovalRequested(view, event.data);
+		case 'budget.warning':
+			return view;
+		case 'budget.paused':
+			return { ...view, status: 'paused' };
 		case 'message.added':
 			return { ...view, items: [...view.items, { kind: 'said', step: view.step, messageId: event.data.message_id, text: event.data.content }] };
 		case 'approval.decided':

@@ -205,10 +205,19 @@ function Items({ group }: { group: Group }): ReactNode {
 	);
 }
 
-const activities = { loading: 'Starting…', thinking: 'Thinking…', tooling: 'Running a command…', saving: 'Saving…', approving: 'Waiting for your decision…', ended: 'Ending…' };
+const activities = { loading: 'Starting…', thinking: 'Thinking…', tooling: 'Running a command…', saving: 'Saving…', approving: 'Waiting for your decision…', paused: 'Paused: a budget is used up.', ended: 'Ending…' };
 
 /* A message that waits for the run before it. */
 function TakeBack({ executionId }: { executionId: string }): ReactNode {
+	return <RunAction executionId={executionId} path="/api/executions/{id}/cancel" label="Take back" />;
+}
+
+/* A run that a budget has paused. */
+function Resume({ executionId }: { executionId: string }): ReactNode {
+	return <RunAction executionId={executionId} path="/api/executions/{id}/resume" label="Go on" />;
+}
+
+function RunAction({ executionId, path, label }: { executionId: string; path: '/api/executions/{id}/cancel' | '/api/executions/{id}/resume'; label: string }): ReactNode {
 	const queries = useQueryClient();
 	const [error, setError] = useState('');
 	return (
@@ -217,12 +226,12 @@ function TakeBack({ executionId }: { executionId: string }): ReactNode {
 				type="button"
 				className="button small ghost"
 				onClick={() =>
-					unwrap(api.POST('/api/executions/{id}/cancel', { params: { path: { id: executionId } } }))
+					unwrap(api.POST(path, { params: { path: { id: executionId } } }))
 						.then(() => queries.invalidateQueries({ queryKey: ['conversation'] }))
 						.catch((e: unknown) => setError(messageOf(e)))
 				}
 			>
-				Take back
+				{label}
 			</button>
 			{error && <span role="alert" className="field-error">{error}</span>}
 		</>
@@ -233,9 +242,10 @@ function GroupEnd({ group }: { group: Group }): ReactNode {
 	if (!isEnded(group.status))
 		return (
 			<p className="activity">
-				{group.status === 'waiting' ? <Hand aria-hidden size={15} /> : <LoaderCircle aria-hidden size={15} className="spin" />}
-				{group.retry ? `${group.retry.reason.replace(/\.?$/, '.')} Attempt ${group.retry.attempt + 1} follows.` : group.status === 'queued' || group.waiting ? 'Waiting for its turn…' : group.status === 'waiting' ? activities.approving : activities[group.state ?? 'thinking']}
+				{group.status === 'waiting' || group.status === 'paused' ? <Hand aria-hidden size={15} /> : <LoaderCircle aria-hidden size={15} className="spin" />}
+				{group.retry ? `${group.retry.reason.replace(/\.?$/, '.')} Attempt ${group.retry.attempt + 1} follows.` : group.status === 'queued' || group.waiting ? 'Waiting for its turn…' : group.status === 'waiting' ? activities.approving : group.status === 'paused' ? activities.paused : activities[group.state ?? 'thinking']}
 				{group.status === 'queued' && group.executionId && group.lastSeq === 0 && <TakeBack executionId={group.executionId} />}
+				{group.status === 'paused' && group.executionId && <Resume executionId={group.executionId} />}
 			</p>
 		);
 	const answer = group.items.findLast((item) => item.kind === 'text');

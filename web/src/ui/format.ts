@@ -56,6 +56,7 @@ export const runStatus: Record<ExecutionStatus, { label: string; tone: Tone }> =
 	queued: { label: 'Queued', tone: 'neutral' },
 	running: { label: 'Running', tone: 'busy' },
 	waiting: { label: 'Waiting', tone: 'warn' },
+	paused: { label: 'Paused', tone: 'warn' },
 	succeeded: { label: 'Succeeded', tone: 'good' },
 	failed: { label: 'Failed', tone: 'bad' },
 	cancelled: { label: 'Stopped', tone: 'warn' },
