@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { after, before, describe, test } from 'node:test';
@@ -113,6 +113,37 @@ describe('slow clients', { timeout: 120000 }, () => {
 		socket.write(get('/api/auth/big').repeat(8));
 		await until('the connection is gone', async () => (await figures(g)).get('ogent_gateway_connections') === 0);
 		socket.destroy();
+	});
+});
+
+describe('threads', { timeout: 120000 }, () => {
+	let role, g;
+	before(async () => {
+		role = await startRoleServer();
+		g = await startGateway(role, { OGENT_GATEWAY_THREADS: '3', OGENT_RATE_LIMITS: 'login=100/1h/address' });
+	});
+	after(async () => {
+		await g?.stop();
+		role?.stop();
+	});
+
+	test('each has a listener of its own on the one port', () => {
+		const at = `:${g.public.port.toString(16).toUpperCase().padStart(4, '0')}`;
+		const listening = readFileSync('/proc/net/tcp', 'utf8').split('\n').map((l) => l.trim().split(/\s+/)).filter((f) => f[1]?.endsWith(at) && f[3] === '0A');
+		assert.equal(listening.length, 3);
+		const names = readdirSync(`/proc/${g.child.pid}/task`).map((t) => readFileSync(`/proc/${g.child.pid}/task/${t}/comm`, 'utf8').trim());
+		assert.ok(names.filter((n) => n === 'gateway').length >= 3, names.join(' '));
+	});
+
+	test('connections are shared out among them, and a limit is one for all', async () => {
+		// Each request has a connection of its own, which the kernel gives to one of the listeners.
+		const busy = () => readdirSync(`/proc/${g.child.pid}/task`).map((t) => Number(readFileSync(`/proc/${g.child.pid}/task/${t}/schedstat`, 'utf8').split(' ')[2]));
+		const before = busy();
+		const answers = await Promise.all(Array.from({ length: 160 }, () => request(g.public, 'POST', '/api/auth/login')));
+		const woken = busy().filter((n, i) => n > before[i] + 5).length;
+		assert.ok(woken >= 3, `${woken} threads have run`);
+		assert.equal(answers.filter((r) => r.status === 200).length, 100);
+		assert.equal(answers.filter((r) => r.status === 429).length, 60);
 	});
 });
 
