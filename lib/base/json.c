@@ -465,9 +465,8 @@ static uint64_t odd_bytes(const char *p)
 	       EVERY(0x80);
 }
 
-/* Whether the text stands for itself: printable ASCII without quote and backslash. This runs over every value of every
- * log line. */
-static bool is_plain(struct str s)
+/* This runs over every value of every log line. */
+bool json_is_plain(struct str s)
 {
 	char few[8] = "        ";
 	uint64_t odd = 0;
@@ -485,7 +484,7 @@ void json_quote(struct buf *b, struct str s)
 	struct utf8_carry carry = {0};
 	size_t run = 0;
 
-	if (is_plain(s)) {
+	if (json_is_plain(s)) {
 		buf_reserve(b, s.n + 2);
 		b->p[b->n] = '"';
 		memcpy(b->p + b->n + 1, s.n ? s.p : "", s.n);

@@ -56,3 +56,5 @@ struct str json_val_text(struct arena *a, const yyjson_val *val);
 
 /* Appends `s` as a JSON string with quotes; invalid UTF-8 becomes U+FFFD. */
 void json_quote(struct buf *b, struct str s);
+/* Whether it stands for itself between quotes: printable ASCII without quote and backslash. */
+bool json_is_plain(struct str s);

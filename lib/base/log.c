@@ -19,6 +19,8 @@ static struct {
 	enum log_level level;
 	bool json, is_set;
 	int copy;
+	char begin[4][256]; /* of a line in JSON, by level: what stands between its time and its message */
+	size_t begin_n[4];
 } self = {.service = "ogent", .level = LOG_INFO, .copy = -1};
 
 /* The lines that a thread has collected. */
@@ -33,6 +35,14 @@ void log_init(const char *service, enum log_level level, bool json)
 	self.level = level;
 	self.json = json;
 	self.is_set = true;
+	for (size_t i = 0; i < ARRAY_SIZE(level_names); i++) {
+		_cleanup_(buf_deinit) struct buf text = BUF_INIT;
+
+		json_quote(&text, str_of(self.service));
+		self.begin_n[i] =
+			(size_t)snprintf(self.begin[i], sizeof(self.begin[i]),
+					 "\",\"level\":\"%s\",\"service\":%s,\"message\":", level_names[i], text.p);
+	}
 }
 
 void log_copy_to(int fd)
@@ -136,13 +146,9 @@ static void start_line(struct buf *line, enum log_level level, struct str messag
 
 	time_format(clock_now_us(), time);
 	if (self.json) {
-		buf_add_str(line, "{\"time\":\"");
+		buf_add(line, "{\"time\":\"", 9);
 		buf_add(line, time, 27);
-		buf_add_str(line, "\",\"level\":\"");
-		buf_add_str(line, level_names[level]);
-		buf_add_str(line, "\",\"service\":");
-		json_quote(line, str_of(self.service));
-		buf_add_str(line, ",\"message\":");
+		buf_add(line, self.begin[level], self.begin_n[level]);
 		json_quote(line, message);
 		return;
 	}
@@ -244,8 +250,30 @@ struct buf *log_begin(enum log_level level, const char *message)
 	return line;
 }
 
+/* `,"name":"value"` in one piece, when the value stands for itself. */
+static bool add_plain_pair(struct buf *line, struct str name, struct str value)
+{
+	char *at;
+
+	if (!self.json || value.n > MAX_TEXT || !json_is_plain(value))
+		return false;
+	buf_reserve(line, name.n + value.n + 6);
+	at = line->p + line->n;
+	memcpy(at, ",\"", 2); /* names are ours and need no escapes */
+	memcpy(at + 2, name.p, name.n);
+	at += 2 + name.n;
+	memcpy(at, "\":\"", 3);
+	if (value.n)
+		memcpy(at + 3, value.p, value.n);
+	at[3 + value.n] = '"';
+	line->n += name.n + value.n + 6;
+	return true;
+}
+
 void log_text(struct buf *line, struct str name, struct str value)
 {
+	if (add_plain_pair(line, name, value))
+		return;
 	add_name(line, name);
 	if (value.n > MAX_TEXT)
 		value = cut_str(value);

@@ -72,28 +72,39 @@ void reply_error(struct exchange *x, int status, const struct error *err)
 void problem_reply(struct http_request *r, int status, const char *code, const char *request_id,
 		   const struct http_headers *extra, const char *fmt, ...)
 {
-	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
-	struct http_headers headers = {.arena = r->arena};
-	char long_detail[1024];
-	const char *detail = fmt;
+	char detail[1024];
 	va_list ap;
 
-	if (strchr(fmt, '%')) {
-		va_start(ap, fmt);
-		vsnprintf(long_detail, sizeof(long_detail), fmt, ap);
-		va_end(ap);
-		detail = long_detail;
+	va_start(ap, fmt);
+	vsnprintf(detail, sizeof(detail), fmt, ap);
+	va_end(ap);
+	problem_reply_text(r, status, code, request_id, extra, detail);
+}
+
+/* The answer is written before this returns: views are enough. The gateway answers whole floods with problems. */
+void problem_reply_text(struct http_request *r, int status, const char *code, const char *request_id,
+			const struct http_headers *extra, const char *detail)
+{
+	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
+	size_t n = 0, n_extra = extra ? extra->n : 0;
+	struct http_header *items = arena_alloc(r->arena, (n_extra + 4) * sizeof(*items));
+	bool says_when = status != 429 && status != 503;
+
+	for (size_t i = 0; i < n_extra; i++) {
+		struct str name = extra->items[i].name;
+
+		if (request_id && name.n == 12 && str_ieq(name, STR("X-Request-Id")))
+			continue;
+		says_when |= name.n == 11 && str_ieq(name, STR("Retry-After"));
+		items[n++] = extra->items[i];
 	}
-	/* The answer is written before this returns: views are enough. */
-	for (size_t i = 0; extra && i < extra->n; i++)
-		if (http_field_find(extra->items[i].name) != FIELD_X_REQUEST_ID || !request_id)
-			http_header_put(&headers, extra->items[i].name, extra->items[i].value);
-	if ((status == 429 || status == 503) && !http_header_get(&headers, "Retry-After").p)
-		http_header_put(&headers, STR("Retry-After"), STR("1"));
+	if (!says_when)
+		items[n++] = (struct http_header){STR("Retry-After"), STR("1"), FIELD_OTHER};
 	if (request_id)
-		http_header_put(&headers, STR("X-Request-Id"), str_of(request_id));
-	http_header_put(&headers, STR("Cache-Control"), STR("no-store"));
-	http_header_put(&headers, STR("X-Content-Type-Options"), STR("nosniff"));
+		items[n++] = (struct http_header){STR("X-Request-Id"), str_of(request_id), FIELD_X_REQUEST_ID};
+	items[n++] = (struct http_header){STR("Cache-Control"), STR("no-store"), FIELD_OTHER};
+	items[n++] = (struct http_header){STR("X-Content-Type-Options"), STR("nosniff"), FIELD_OTHER};
 	problem_write(&text, status, code, request_id, detail);
-	http_reply(r, status, PROBLEM_TYPE, &headers, text.p, text.n);
+	http_reply(r, status, PROBLEM_TYPE, &(struct http_headers){.items = items, .n = n, .arena = r->arena}, text.p,
+		   text.n);
 }

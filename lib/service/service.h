@@ -158,6 +158,9 @@ void reply_db_failure(struct exchange *x, int result);
 /* The same problem document outside an exchange (the gateway's own answers). */
 void problem_reply(struct http_request *r, int status, const char *code, const char *request_id,
 		   const struct http_headers *extra, const char *fmt, ...) PRINTF_LIKE(6, 7);
+/* The same with a text for the detail as it is. */
+void problem_reply_text(struct http_request *r, int status, const char *code, const char *request_id,
+			const struct http_headers *extra, const char *detail);
 
 /* An SSE answer: head now, then events; returns false above the high-water mark. A comment goes out every 15 s by
  * itself. */

@@ -111,8 +111,9 @@ run_fuzz() {
 	seconds=60
 	case ${1:-} in [0-9]*) seconds=$1; shift ;; esac
 	[ -f build-fuzz/build.ninja ] || CC=clang meson setup build-fuzz -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
-	ninja -C build-fuzz --quiet
-	targets=${*:-$(cd build-fuzz/tests/fuzz && find . -maxdepth 1 -name 'fuzz_*' -type f -perm -u+x | sed 's/^..//' | sort)}
+	targets=${*:-$(cd tests/fuzz && ls fuzz_*.c | sed 's/\.c$//')}
+	# shellcheck disable=SC2046
+	ninja -C build-fuzz --quiet $(for t in $targets; do echo "tests/fuzz/$t"; done) || die "the fuzz targets do not build"
 	for t in $targets; do
 		mkdir -p "build-fuzz/corpus/$t"
 		seeds=$root/tests/fuzz/corpus/${t#fuzz_}

@@ -185,7 +185,7 @@ struct http_headers *visit_headers(struct visit *v)
 void visit_problem(struct visit *v, int status, const char *code, const char *detail)
 {
 	if (v->r && !http_reply_has_started(v->r))
-		problem_reply(v->r, status, code, v->request_id, visit_headers(v), "%s", detail);
+		problem_reply_text(v->r, status, code, v->request_id, visit_headers(v), detail);
 }
 
 static bool is_read(const struct http_request *r)
