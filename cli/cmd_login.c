@@ -44,6 +44,20 @@ static int login_with_token(struct client *c, struct arena *a, const char *token
 	return EXIT_OK;
 }
 
+/* The second step. A passkey needs a browser. */
+static int send_code(struct client *c, struct arena *a, const char *ticket, yyjson_val **ret, struct error *err)
+{
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(a, &doc);
+	char code[128];
+
+	if (!ask("Code of your app, or a recovery code", false, code, sizeof(code)))
+		return 401;
+	json_add_str(doc, obj, "ticket", ticket);
+	json_add_str(doc, obj, "code", code);
+	return client_call(c, a, "POST", "/api/auth/login/code", json_text(a, doc), ret, err);
+}
+
 static int login_with_password(struct client *c, struct arena *a, struct login *ret)
 {
 	char email[320], password[1024];
@@ -61,6 +75,8 @@ static int login_with_password(struct client *c, struct arena *a, struct login *
 	json_add_str(doc, obj, "password", password);
 	explicit_bzero(password, sizeof(password));
 	int status = client_call(c, a, "POST", "/api/auth/login", json_text(a, doc), &answer, &err);
+	if (status == 401 && !strcmp(err.code, "second_factor_required"))
+		status = send_code(c, a, json_get_str(answer, "ticket", ""), &answer, &err);
 	if (status != 200)
 		return session_fail(status, &err);
 	const char *access = json_get_str(answer, "access_token", NULL);

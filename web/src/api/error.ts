@@ -5,13 +5,16 @@ export class ApiError extends Error {
 	readonly status: number;
 	readonly code: string;
 	readonly requestId: string | undefined;
+	/** The whole answer, for members beside those of every problem. */
+	readonly body: unknown;
 
-	constructor(status: number, code: string, message: string, requestId?: string) {
+	constructor(status: number, code: string, message: string, requestId?: string, body?: unknown) {
 		super(message);
 		this.name = 'ApiError';
 		this.status = status;
 		this.code = code;
 		this.requestId = requestId;
+		this.body = body;
 	}
 }
 
@@ -23,7 +26,7 @@ export function unreachable(): ApiError {
 export function apiErrorFrom(status: number, body: unknown): ApiError {
 	const problem = (typeof body === 'object' && body !== null ? body : {}) as Partial<Problem>;
 	const message = problem.detail || problem.title || `The server answered with status ${status}. Try again in a moment.`;
-	return new ApiError(status, problem.code ?? 'unknown', message, problem.request_id);
+	return new ApiError(status, problem.code ?? 'unknown', message, problem.request_id, body);
 }
 
 export function messageOf(error: unknown): string {

@@ -2309,11 +2309,15 @@ export interface components {
         /** @description What connects two steps; good once, for five minutes. */
         Ticket: string;
         /** @description What navigator.credentials gave, in the JSON form of WebAuthn level 3 (PublicKeyCredential.toJSON). */
-        Credential: Record<string, never>;
+        Credential: {
+            [key: string]: unknown;
+        };
         PasskeyOptions: {
             ticket: components["schemas"]["Ticket"];
             /** @description For PublicKeyCredential.parseCreationOptionsFromJSON or parseRequestOptionsFromJSON. */
-            public_key: Record<string, never>;
+            public_key: {
+                [key: string]: unknown;
+            };
         };
         RecoveryCodes: {
             /** @description Ten, or none when there are some already. */

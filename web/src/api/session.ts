@@ -1,6 +1,8 @@
 /* The session of this tab. The access token lives in memory only; the refresh token is an HttpOnly cookie that this code never sees.
  * One refresh runs at a time over all tabs (Web Locks), because each use replaces the cookie. */
 import { apiErrorFrom, unreachable } from './error';
+import { usePasskey } from './passkey';
+import type { components } from './schema';
 import type { Me, Session } from './types';
 
 export type SessionState =
@@ -151,6 +153,17 @@ export async function postOpen(path: string, body: unknown): Promise<unknown> {
 	const json: unknown = await answer.json().catch(() => null);
 	if (!answer.ok) throw apiErrorFrom(answer.status, json);
 	return json;
+}
+/** The second step, after a sign-in that was refused with `second_factor_required`. */
+export const signInWithCode = (body: { ticket: string; code: string }) => signInWith('/api/auth/login/code', body);
+/** loginTicket: of the first step; without it the passkey is all that is needed. */
+export async function signInWithPasskey(loginTicket?: string): Promise<void> {
+	const login = loginTicket === undefined ? {} : { login_ticket: loginTicket };
+	const answer = await postAuth('/api/auth/login/passkey/options', login);
+	const asked: unknown = await answer.json().catch(() => null);
+	if (!answer.ok) throw apiErrorFrom(answer.status, asked);
+	const { ticket, public_key } = asked as components['schemas']['PasskeyOptions'];
+	await signInWith('/api/auth/login/passkey', { ...login, ticket, credential: await usePasskey(public_key) });
 }
 export const setUp = (body: { token: string; name: string; email: string; password: string }) => signInWith('/api/auth/setup', body);
 

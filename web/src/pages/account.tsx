@@ -8,6 +8,7 @@ import { messageOf } from '../api/error';
 import { sessionsQuery } from '../api/queries';
 import { refreshSession } from '../api/session';
 import { Failure, Field, Notice, Spinner, useTitle } from '../ui/parts';
+import { Factors } from './factors';
 import { useReauth } from './reauth';
 import { SessionList } from './sessions';
 import { PasswordField } from './sign-in';
@@ -27,6 +28,7 @@ export function AccountPage(): ReactNode {
 			<NameForm />
 			{user.email && <EmailForm />}
 			{user.email && <PasswordForm />}
+			{user.email && <Factors />}
 			<Sessions />
 		</div>
 	);

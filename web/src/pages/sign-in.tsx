@@ -3,8 +3,10 @@ import { useId, useState, type FormEvent, type ReactNode } from 'react';
 import { Link } from 'react-router';
 
 import { ApiError, apiErrorFrom, messageOf, unreachable } from '../api/error';
-import { postOpen, signIn } from '../api/session';
+import { hasPasskeys } from '../api/passkey';
+import { postOpen, signIn, signInWithPasskey } from '../api/session';
 import { Field, Logo, Notice, useTitle } from '../ui/parts';
+import { SecondStep, stepOf, type Step } from './second-step';
 import { NoToken } from './setup';
 
 export const passwordMinimum = 15;
@@ -77,6 +79,12 @@ export function SignInPage({ expired }: { expired: boolean }): ReactNode {
 	const [busy, setBusy] = useState(false);
 	const [error, setError] = useState<unknown>(null);
 	const [sentTo, setSentTo] = useState('');
+	const [step, setStep] = useState<Step | null>(null);
+
+	async function passkey(): Promise<void> {
+		setError(null);
+		await signInWithPasskey().catch(setError);
+	}
 
 	async function submit(event: FormEvent): Promise<void> {
 		event.preventDefault();
@@ -92,7 +100,9 @@ export function SignInPage({ expired }: { expired: boolean }): ReactNode {
 				await signIn({ email: email.trim(), password });
 			}
 		} catch (e) {
-			setError(e);
+			const next = stepOf(e);
+			setStep(next);
+			setError(next ? null : e);
 			setBusy(false);
 		}
 	}
@@ -110,6 +120,8 @@ export function SignInPage({ expired }: { expired: boolean }): ReactNode {
 				{expired && <Notice tone="info">Your session has ended. Sign in to go on where you were.</Notice>}
 				{setup.data?.needed ? (
 					<NoToken />
+				) : step ? (
+					<SecondStep step={step} onBack={() => setStep(null)} />
 				) : (
 					<form onSubmit={(e) => void submit(e)} className="stack">
 						{registering && <Field label="Name" name="name" autoComplete="name" required maxLength={100} value={name} onChange={(e) => setName(e.target.value)} />}
@@ -124,14 +136,19 @@ export function SignInPage({ expired }: { expired: boolean }): ReactNode {
 						<button type="submit" className="button primary wide" disabled={busy}>
 							{registering ? 'Create the account' : busy ? 'Signing in…' : 'Sign in'}
 						</button>
+						{!registering && hasPasskeys() && (
+							<button type="button" className="button wide" onClick={() => void passkey()}>
+								Sign in with a passkey
+							</button>
+						)}
 					</form>
 				)}
-				{setup.data && !setup.data.needed && !registering && (
+				{setup.data && !setup.data.needed && !registering && !step && (
 					<Link to="/forgot" className="link-button">
 						Forgot your password?
 					</Link>
 				)}
-				{setup.data?.registration === 'open' && !setup.data.needed && (
+				{setup.data?.registration === 'open' && !setup.data.needed && !step && (
 					<button
 						type="button"
 						className="link-button"
