@@ -61,7 +61,7 @@ describe('second factors in the browser', { concurrency: 1 }, () => {
 
 	test('a passkey is added', async () => {
 		await button('Add a passkey').click();
-		await field('Name').fill('This laptop');
+		await field('Name of the passkey').fill('This laptop');
 		await button('Go on').click();
 		await page.getByText('This laptop').waitFor();
 		await judge(page, 'security-passkey', shots);

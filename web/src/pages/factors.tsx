@@ -219,7 +219,7 @@ function AddPasskey({ onDone }: { onDone: (codes: string[]) => void }): ReactNod
 			>
 				<h2>Add a passkey</h2>
 				<p>Your device asks for its PIN, your finger or your face. The key never leaves it.</p>
-				<Field label="Name" name="name" required maxLength={100} value={name} onChange={(e) => setName(e.target.value)} />
+				<Field label="Name of the passkey" name="name" required maxLength={100} value={name} onChange={(e) => setName(e.target.value)} />
 				{add.error && <p className="field-error" role="alert">{messageOf(add.error)}</p>}
 				<button type="submit" className="button primary" disabled={add.isPending}>
 					Go on
