@@ -433,6 +433,22 @@ static int check_change(struct db_conn *c, struct answer *a, struct agent_row *r
 	return 0;
 }
 
+/* The changed agent as its next version. */
+static int store_change(struct db_conn *c, struct answer *a, struct agent_row *row)
+{
+	row->version++;
+	row->updated_at = clock_now_us();
+	int64_t n =
+		db_exec(c,
+			"update agents set name = ?, description = ?, config = ?, version = ?, updated_at = ? where "
+			"id = ?",
+			DB_TEXT(row->name), DB_TEXT(row->description), DB_TEXT(row->config), DB_INT(row->version),
+			DB_INT(row->updated_at), DB_TEXT(row->id));
+	if (n >= 0)
+		n = insert_version(c, row, a->job.x->who.user_id);
+	return n < 0 ? (int)n : answer_row(a, 200, row);
+}
+
 struct patch {
 	struct answer answer;
 	struct str if_match;
@@ -461,17 +477,7 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 	row.name = json_get_str(x->body, "name", row.name);
 	row.description = json_get_str(x->body, "description", row.description);
 	row.config = make_config(x->self, x->arena, x->body, row.config);
-	row.version++;
-	row.updated_at = clock_now_us();
-	int64_t n =
-		db_exec(c,
-			"update agents set name = ?, description = ?, config = ?, version = ?, updated_at = ? where "
-			"id = ?",
-			DB_TEXT(row.name), DB_TEXT(row.description), DB_TEXT(row.config), DB_INT(row.version),
-			DB_INT(row.updated_at), DB_TEXT(row.id));
-	if (n >= 0)
-		n = insert_version(c, &row, x->who.user_id);
-	return n < 0 ? (int)n : answer_row(&p->answer, 200, &row);
+	return store_change(c, &p->answer, &row);
 }
 
 void agents_patch(struct exchange *x)
@@ -486,6 +492,44 @@ void agents_patch(struct exchange *x)
 	}
 	if (check_body(x, patch_fields, ARRAY_SIZE(patch_fields)))
 		answer_write(x, &p->answer, patch_run);
+}
+
+/* What the agent was at that version; 1 found, 0 none, or -errno. */
+static int find_version(struct db_conn *c, struct exchange *x, int64_t version, struct agent_row *row)
+{
+	_cleanup_(db_done_p) struct db_stmt *st =
+		db_query(c, "select name, description, config from agent_versions where agent_id = ? and version = ?",
+			 DB_TEXT(row->id), DB_INT(version));
+	int r = db_step(c, st);
+
+	if (r != 1)
+		return r;
+	row->name = db_col_dup(st, 0, x->arena);
+	row->description = db_col_dup(st, 1, x->arena);
+	row->config = db_col_dup(st, 2, x->arena);
+	return 1;
+}
+
+/* An earlier version becomes the newest one: nothing of the history is lost. */
+static int restore_run(struct db_conn *c, struct exchange_job *job)
+{
+	struct answer *a = (struct answer *)job;
+	struct exchange *x = job->x;
+	struct agent_row row = {0};
+	uint64_t version = 0;
+	int r = check_change(c, a, &row);
+
+	if (r)
+		return r;
+	r = str_to_u64(x->params[1], INT32_MAX, &version) < 0 ? 0 : find_version(c, x, (int64_t)version, &row);
+	if (r == 0)
+		return answer_not_found(a, "version");
+	return r < 0 ? r : store_change(c, a, &row);
+}
+
+void agents_restore(struct exchange *x)
+{
+	answer_write(x, arena_new_of(x->arena, struct answer), restore_run);
 }
 
 /* Its slug becomes free. */

@@ -42,6 +42,7 @@ void agents_list(struct exchange *x);
 void agents_create(struct exchange *x);
 void agents_get(struct exchange *x);
 void agents_patch(struct exchange *x);
+void agents_restore(struct exchange *x);
 void agents_archive(struct exchange *x);
 void agents_list_versions(struct exchange *x);
 void models_list(struct exchange *x);

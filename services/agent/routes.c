@@ -11,6 +11,7 @@ const struct route agent_routes[] = {
 	{HTTP_PATCH_, "/api/agents/{id}", "agents.write", ROUTE_BODY_JSON, AGENT_BODY, agents_patch},
 	{HTTP_DELETE_, "/api/agents/{id}", "agents.write", 0, 0, agents_archive},
 	{HTTP_GET_, "/api/agents/{id}/versions", "agents.read", 0, 0, agents_list_versions},
+	{HTTP_POST_, "/api/agents/{id}/versions/{version}/restore", "agents.write", 0, 0, agents_restore},
 	{HTTP_GET_, "/api/models", "models.read", 0, 0, models_list},
 	{HTTP_GET_, "/api/models/providers", "models.read", 0, 0, model_providers_list},
 	{HTTP_POST_, "/api/models/providers", "models.connect", ROUTE_BODY_JSON, 64 * 1024, model_providers_create},

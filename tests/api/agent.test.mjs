@@ -42,6 +42,11 @@ describe('the agent role', { timeout: 300000 }, () => {
     assert.equal(changed.headers.etag, '"2"');
     const versions = await w.ok('GET', `${path}/versions`);
     assert.deepEqual(versions.items.map((v) => [v.version, v.limits.max_steps]), [[2, 3], [1, 25]]);
+    const restored = await w.api('POST', `${path}/versions/1/restore`);
+    assert.equal(restored.status, 200, restored.text);
+    assert.deepEqual([restored.body.version, restored.body.limits.max_steps, restored.headers.etag], [3, 25, '"3"']);
+    assert.deepEqual((await w.ok('GET', `${path}/versions`)).items.map((v) => [v.version, v.limits.max_steps]), [[3, 25], [2, 3], [1, 25]]);
+    for (const version of [9, 'x', 0]) assert.equal((await w.api('POST', `${path}/versions/${version}/restore`)).status, 404);
     assert.equal((await w.api('POST', '/api/agents', { name: 'Other', slug: 'data-analyst-eu' })).body.code, 'slug_taken');
     assert.equal((await w.api('POST', '/api/agents', { name: 'Data Analyst EU' })).body.slug, 'data-analyst-eu-2');
     assert.equal((await w.api('DELETE', path)).status, 204);

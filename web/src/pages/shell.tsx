@@ -116,8 +116,9 @@ function WaitingCount(): ReactNode {
 	const { data } = useQuery(approvalsQuery);
 	if (!data?.length) return null;
 	return (
-		<span className="count" aria-label={`${data.length} waiting`}>
+		<span className="count">
 			{data.length}
+			<span className="visually-hidden"> waiting</span>
 		</span>
 	);
 }
