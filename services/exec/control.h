@@ -5,7 +5,8 @@
 #include "base/id.h"
 
 /* exec to the spawner, or to a supervisor that waits, with one descriptor (SCM_RIGHTS): the supervisor's end of a
- * control connection. To the spawner without a descriptor: one more supervisor that waits. */
+ * control connection. To the spawner without a descriptor: one more supervisor that waits. One byte instead: the spare
+ * one can go. */
 struct spawn_request {
 	char id[ID_SIZE];
 };

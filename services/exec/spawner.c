@@ -19,7 +19,6 @@
 #define EXEC_FD 3
 #define FILL_AFTER_MS 3
 #define LOST_US 10000000
-#define SPARE_MS 60000
 
 /* ---- In the spawner ---- */
 
@@ -59,8 +58,15 @@ struct filling {
 	bool wants_spare;
 	uint64_t at_us;
 	int spare; /* to the supervisor that waits without one, so that no command waits for its fork; -1 = none */
-	uint64_t spare_until_us;
 };
+
+static void drop_spare(struct filling *f)
+{
+	if (f->spare >= 0)
+		close(f->spare);
+	f->spare = -1;
+	f->wants_spare = false;
+}
 
 static void start_supervisor(const struct sandbox_host *host, const char *exec_dir, const struct spawn_request *req,
 			     int control, struct filling *f)
@@ -68,9 +74,7 @@ static void start_supervisor(const struct sandbox_host *host, const char *exec_d
 	bool is_taken = f->spare >= 0 && spawn_send(f->spare, req, sizeof(*req), control) == 0;
 	pid_t pid;
 
-	if (f->spare >= 0)
-		close(f->spare);
-	f->spare = -1;
+	drop_spare(f);
 	f->wants_spare = true;
 	if (is_taken)
 		return;
@@ -97,7 +101,6 @@ static void make_spare(const struct sandbox_host *host, const char *exec_dir, co
 		command_supervise_spare(host, exec_dir, frame, pair[1]);
 	close(pair[1]);
 	f->spare = pair[0];
-	f->spare_until_us = clock_mono_us() + SPARE_MS * 1000ull;
 }
 
 static void fill(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
@@ -105,10 +108,6 @@ static void fill(const struct sandbox_host *host, const char *exec_dir, const st
 {
 	uint64_t now = clock_mono_us();
 
-	if (f->spare >= 0 && now >= f->spare_until_us) {
-		close(f->spare);
-		f->spare = -1;
-	}
 	if (now < f->at_us)
 		return;
 	if (f->wants_spare && f->spare < 0)
@@ -123,15 +122,11 @@ static void fill(const struct sandbox_host *host, const char *exec_dir, const st
 
 static int milliseconds(const struct filling *f)
 {
-	uint64_t now = clock_mono_us(), at = UINT64_MAX;
+	uint64_t now = clock_mono_us();
 
-	if (f->wanted || f->wants_spare)
-		at = f->at_us;
-	else if (f->spare >= 0)
-		at = f->spare_until_us;
-	if (at == UINT64_MAX)
+	if (!f->wanted && !f->wants_spare)
 		return -1;
-	return now >= at ? 0 : (int)((at - now + 999) / 1000);
+	return now >= f->at_us ? 0 : (int)((f->at_us - now + 999) / 1000);
 }
 
 /* Returns false when exec is gone. */
@@ -146,14 +141,19 @@ static bool serve(const struct sandbox_host *host, const char *exec_dir, struct 
 	if (n == 0)
 		return false;
 	req.id[sizeof(req.id) - 1] = 0;
+	if (n < (ssize_t)sizeof(req)) { /* nobody has asked for a while */
+		drop_spare(f);
+		if (control >= 0)
+			close(control);
+		return true;
+	}
 	if (!f->wanted && !f->wants_spare)
 		f->at_us = clock_mono_us() + FILL_AFTER_MS * 1000;
 	if (control < 0) {
 		f->wanted++;
 		return true;
 	}
-	if (n == sizeof(req))
-		start_supervisor(host, exec_dir, &req, control, f);
+	start_supervisor(host, exec_dir, &req, control, f);
 	close(control);
 	return true;
 }
@@ -253,6 +253,7 @@ void spawner_empty(struct spawner *s)
 {
 	while (s->waiting > 0)
 		close(s->idle[--s->waiting]);
+	send(s->fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static int send_request(struct spawner *s, const char *id, int control)

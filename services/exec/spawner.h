@@ -34,7 +34,7 @@ int spawner_receive(struct spawner *s);
 /* Starts the supervisor of a command, one that waits if there is one, and lets the pool be filled again. *ret_control:
  * connection to it, non-blocking, the caller's. 0 or -errno. */
 int spawner_ask(struct spawner *s, const char *id, int *ret_control);
-/* Lets go of all that wait. */
+/* Lets go of all that wait, the spare one too. */
 void spawner_empty(struct spawner *s);
 /* Ends it and waits. Supervisors with a command live on. */
 void spawner_deinit(struct spawner *s);
