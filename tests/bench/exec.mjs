@@ -89,8 +89,8 @@ function send(where, method, path, token, body, onData) {
 }
 
 // Streamed to its end; `onData` sees the event stream.
-async function command(where, token, body, onData) {
-  const r = await send(where, 'POST', '/api/commands?stream=1', token, { timeout_ms: 60000, ...body }, onData);
+async function command(where, token, body, onData, query = '') {
+  const r = await send(where, 'POST', `/api/commands?stream=1${query}`, token, { timeout_ms: 60000, ...body }, onData);
   if (r.status >= 300) throw new Error(`${r.status} ${r.text}`);
   return r.text;
 }
@@ -105,11 +105,14 @@ async function perSecond(where, token, n, width) {
   return n / ((performance.now() - t) / 1000);
 }
 
-// Megabytes of output a second, through to this client.
-async function throughput(where, token, megabytes) {
+// Megabytes of output a second, through to this client: lines of text, or any bytes as base64.
+async function throughput(where, token, megabytes, isText) {
   let bytes = 0;
+  const n = megabytes * 1e6;
+  const what = isText ? { script: `yes 'A line of a build, as long as such lines usually are: about eighty characters' | head -c ${n}` } : { argv: ['head', '-c', String(n), '/dev/zero'] };
   const t = performance.now();
-  await command(where, token, { argv: ['head', '-c', String(megabytes * 1e6), '/dev/zero'] }, (d) => (bytes += d.length));
+  await command(where, token, what, (d) => (bytes += d.length), isText ? '' : '&encoding=base64');
+  if (bytes < 1e6) throw new Error(`of ${n} bytes of output came ${bytes}`);
   return megabytes / ((performance.now() - t) / 1000);
 }
 
@@ -155,7 +158,8 @@ export async function figures() {
       figure('commands_per_second', '1/s', () => perSecond(where, token, 400, 8), { rounds: 3 }),
       figure('spawner_per_second', '1/s', () => below('rate', 400, 4, 4).rate.per_second, { rounds: 3 }),
       figure('first_byte', 'ms', () => firstByte(where, token), { rounds: 20 }),
-      figure('stdout_throughput', 'MB/s', () => throughput(where, token, 200), { rounds: 3 }),
+      figure('stdout_throughput', 'MB/s', () => throughput(where, token, 200, true), { rounds: 3 }),
+      figure('stdout_base64', 'MB/s', () => throughput(where, token, 200, false), { rounds: 3 }),
       figure('stdout_spool', 'MB/s', () => below('output', 1000).output.mb_per_second, { rounds: 3 }),
       figure('kill_ms', 'ms', () => below('kill', 10).kill.p50, { rounds: 3 }),
       figure('sandbox_kib', 'KiB', () => (many = below('live', 500)).live.kib, {
