@@ -100,6 +100,19 @@ static int remove_user(struct admin *m)
 	return r;
 }
 
+static int add_service(struct admin *m)
+{
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(m->a, &doc);
+	yyjson_val *user;
+	int r;
+
+	json_add_str(doc, obj, "name", m->args[0]);
+	admin_add_args(m, doc, obj, "roles", 1);
+	r = admin_call(m, "POST", "/api/users/service-accounts", json_text(m->a, doc), &user);
+	return r == EXIT_OK ? show_id(m, json_get_str(user, "id", "")) : r;
+}
+
 static bool names(struct admin *m, const char *permission)
 {
 	for (int i = 1; i < m->n_args; i++)
@@ -163,9 +176,11 @@ static int clear(struct admin *m)
 int cmd_users(const struct command *self, int argc, char **argv)
 {
 	static const struct admin_verb verbs[] = {
-		{"list", 0, 0, list},       {"show", 1, 1, show},     {"roles", 1, 33, roles},
-		{"disable", 1, 1, disable}, {"enable", 1, 1, enable}, {"remove", 1, 1, remove_user},
-		{"grant", 2, 65, grant},    {"deny", 2, 65, deny},    {"clear", 2, 65, clear},
+		{"list", 0, 0, list},     {"show", 1, 1, show},
+		{"roles", 1, 33, roles},  {"disable", 1, 1, disable},
+		{"enable", 1, 1, enable}, {"remove", 1, 1, remove_user},
+		{"grant", 2, 65, grant},  {"deny", 2, 65, deny},
+		{"clear", 2, 65, clear},  {"add-service", 1, 33, add_service},
 	};
 
 	return admin_run(self, argc, argv, NULL, 0, verbs, ARRAY_SIZE(verbs));

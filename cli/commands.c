@@ -83,6 +83,7 @@ const struct command commands[] = {
 	 "  roles USER [ROLE]...         give exactly these roles\n"
 	 "  grant|deny USER PERMISSION...   besides the roles; a denial wins over every grant\n"
 	 "  clear USER PERMISSION...     take such a grant or denial back\n"
+	 "  add-service NAME [ROLE]...   a user that is a program, for `ogent tokens create --user`\n"
 	 "  disable|enable|remove USER\n" PLACE_HELP,
 	 cmd_users},
 	{"roles", "[VERB] [ROLE] [--json]", "list roles, make one's own, say why somebody may do something",
@@ -94,6 +95,12 @@ const struct command commands[] = {
 	 "  permissions                  every permission there is; agents.* means all that begin so, * all\n"
 	 "  check PERMISSION... [--user USER]   exits with 0 when all are allowed, 1 when not\n" PLACE_HELP,
 	 cmd_roles},
+	{"tokens", "[list|create NAME|revoke ID] [--scopes A,B] [--days N] [--user USER] [--json]",
+	 "list, make and revoke access tokens for programs",
+	 "create prints the token, once: `OGENT_TOKEN=$(ogent tokens create ci --scopes agents.read)`. It may what its "
+	 "scopes\nsay and its user may, for 90 days unless --days says otherwise (at most 366). --user is a service "
+	 "account,\nmade by `ogent users add-service`.\n" PLACE_HELP,
+	 cmd_tokens},
 	{"audit",
 	 "[list|verify] [--event E] [--actor ID] [--target T] [--outcome O] [--since TIME] [--until TIME] "
 	 "[--limit N] [--json]",

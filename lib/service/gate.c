@@ -260,7 +260,7 @@ static void admit(struct exchange_full *f)
 /* Without people's keys nobody can tell: the client is to come again, not to sign in again. */
 static void refuse_token(struct exchange_full *f, enum token_result r)
 {
-	if (r == TOKEN_UNKNOWN_KEY && keyring_missing(f->x.service->keyring)) {
+	if (r == TOKEN_UNKNOWN_KEY && keyring_cannot_tell(f->x.service->keyring)) {
 		reply_problem(&f->x, 503, "unavailable",
 			      "The auth service does not answer, so the access token cannot be checked. Try again in "
 			      "a moment.");
@@ -322,7 +322,7 @@ static void check_token(struct exchange_full *f)
 		return;
 	}
 	f->key_wait.done = on_keys;
-	if (r == TOKEN_UNKNOWN_KEY && keyring_wait(f->x.service->keyring, &f->key_wait))
+	if (r == TOKEN_UNKNOWN_KEY && keyring_wait(f->x.service->keyring, f->token, &f->key_wait))
 		http_body_pause(f->x.req);
 	else
 		refuse_token(f, r);

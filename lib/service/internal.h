@@ -93,7 +93,9 @@ void sse_cut_all(struct service *s);
 void sse_cut_revoked(struct service *s);
 /* revocation_feed.c */
 struct revocation_feed *revocation_feed_new(struct service *s, struct revocations *set);
-/* When the service listens: auth asks itself. */
+/* To auth, which asks itself. */
+struct http_pool *revocation_feed_pool(struct revocation_feed *f);
+/* When the service listens. */
 void revocation_feed_start(struct revocation_feed *f);
 void revocation_feed_stop(struct revocation_feed *f);
 void revocation_feed_free(struct revocation_feed *f);

@@ -13,7 +13,9 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "service/personal_token.h"
 #include "service/token_cache.h"
+#include "service/token_lookup.h"
 
 #define JWKS_PATH "/.well-known/jwks.json"
 #define JWKS_MAX (64 * 1024)
@@ -22,6 +24,7 @@
 #define RETRY_MIN_MS 10
 #define RETRY_MAX_MS 2000
 #define RELOAD_MIN_US 1000000
+#define LOOKUP_S 60          /* a personal token counts so long before auth is asked again */
 #define FOLDER_TICK_US 20000 /* the exactness of a folder's time */
 
 struct keyring {
@@ -32,6 +35,8 @@ struct keyring {
 	struct token_keys *keys;
 	struct token_cache *cache;
 	struct revocations *revocations; /* NULL: none */
+
+	struct token_lookup *lookup; /* NULL: personal access tokens are not known here */
 
 	struct http_pool *auth;
 	struct http_fetch *fetch; /* under way, or NULL */
@@ -166,6 +171,7 @@ struct keyring *keyring_new(struct wheel *wheel, const char *data_dir, const cha
 void keyring_stop(struct keyring *k)
 {
 	deadline_clear(&k->next);
+	token_lookup_stop(k->lookup);
 	if (k->fetch)
 		http_fetch_cancel(k->fetch);
 }
@@ -174,6 +180,7 @@ void keyring_free(struct keyring *k)
 {
 	if (!k)
 		return;
+	token_lookup_free(k->lookup);
 	token_cache_free(k->cache);
 	token_keys_free(k->keys);
 	for (size_t i = 0; i < ARRAY_SIZE(k->resources); i++)
@@ -193,6 +200,32 @@ void keyring_set_public_url(struct keyring *k, const char *url)
 		free(k->resources[i]);
 		k->audiences[2 + i] = k->resources[i] = buf_steal(&text, &(size_t){0});
 	}
+}
+
+static void on_found(void *arg, struct str token, const struct identity *id)
+{
+	struct keyring *k = arg;
+
+	if (!k->revocations || !revocations_concern(k->revocations, id))
+		token_cache_put(k->cache, token, id, MIN(id->expires_at, id->issued_at + LOOKUP_S));
+}
+
+void keyring_set_lookup(struct keyring *k, struct http_pool *auth, const struct token_key *key, const char *role)
+{
+	k->lookup = token_lookup_new(auth, key, role, on_found, k);
+}
+
+bool keyring_cannot_tell(struct keyring *k)
+{
+	return keyring_missing(k) || token_lookup_failed(k->lookup);
+}
+
+/* What is no token of ours by its form is not asked for. */
+static enum token_result check_personal(struct keyring *k, struct str token)
+{
+	char id[ID_SIZE];
+
+	return k->lookup && personal_token_read(token, id) ? TOKEN_UNKNOWN_KEY : TOKEN_MALFORMED;
 }
 
 void keyring_set_revocations(struct keyring *k, struct revocations *r)
@@ -235,6 +268,8 @@ static enum token_result check(struct keyring *k, struct str token, struct arena
 
 	if (token.n <= TOKEN_MAX && token_cache_get(k->cache, token, now, a, ret))
 		return TOKEN_OK;
+	if (personal_token_is(token))
+		return check_personal(k, token);
 
 	enum token_result r = token_check(k->keys, token, k->audiences, now, a, ret);
 	if (r == TOKEN_UNKNOWN_KEY && (is_due(k->read_us) || has_new_files(k))) {
@@ -244,7 +279,7 @@ static enum token_result check(struct keyring *k, struct str token, struct arena
 	if (r == TOKEN_OK && k->revocations && !revocations_apply(k->revocations, ret, a))
 		return TOKEN_REVOKED;
 	if (r == TOKEN_OK)
-		token_cache_put(k->cache, token, ret);
+		token_cache_put(k->cache, token, ret, ret->expires_at);
 	return r;
 }
 
@@ -261,8 +296,10 @@ enum token_result keyring_check(struct keyring *k, struct str token, struct aren
 	return keyring_check_at(k, token, (struct str){0}, a, ret);
 }
 
-bool keyring_wait(struct keyring *k, struct key_wait *w)
+bool keyring_wait(struct keyring *k, struct str token, struct key_wait *w)
 {
+	if (k->lookup && personal_token_is(token))
+		return token_lookup_ask(k->lookup, token, w);
 	if (!k->auth || (!k->fetch && !is_due(k->fetched_us)))
 		return false;
 	if (!k->fetch)

@@ -37,7 +37,11 @@ enum token_result keyring_check_at(struct keyring *k, struct str token, struct s
 				   struct identity *ret);
 /* The same apart from any path: tokens for one resource only are refused. */
 enum token_result keyring_check(struct keyring *k, struct str token, struct arena *a, struct identity *ret);
-/* After TOKEN_UNKNOWN_KEY: asks auth again. True: w->done comes later, then check again. False: there is nothing newer.
- */
-bool keyring_wait(struct keyring *k, struct key_wait *w);
+/* Personal access tokens are looked up at auth from now on, by this service (its key and role live on). */
+void keyring_set_lookup(struct keyring *k, struct http_pool *auth, const struct token_key *key, const char *role);
+/* After TOKEN_UNKNOWN_KEY: asks auth again, or about this personal access token. True: w->done comes later, then check
+ * again. False: there is nothing newer. */
+bool keyring_wait(struct keyring *k, struct str token, struct key_wait *w);
+/* After TOKEN_UNKNOWN_KEY: auth did not answer, so nobody can tell. */
+bool keyring_cannot_tell(struct keyring *k);
 void key_wait_cancel(struct key_wait *w);

@@ -250,6 +250,11 @@ struct revocation_feed *revocation_feed_new(struct service *s, struct revocation
 	return f;
 }
 
+struct http_pool *revocation_feed_pool(struct revocation_feed *f)
+{
+	return f->auth;
+}
+
 void revocation_feed_start(struct revocation_feed *f)
 {
 	if (f)

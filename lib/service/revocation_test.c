@@ -185,7 +185,7 @@ static void a_cached_verdict_dies_when_its_token_is_revoked(void **state)
 	struct identity id = person("u", "s", 1), ret;
 
 	token_cache_set_revocations(c, set);
-	token_cache_put(c, STR("token"), &id);
+	token_cache_put(c, STR("token"), &id, id.expires_at);
 	assert_true(token_cache_get(c, STR("token"), NOW / SECOND, a, &ret));
 	assert_string_equal(ret.token_id, "jti");
 	assert_int_equal(ret.rights, 1);

@@ -111,6 +111,7 @@ struct service *service_new(const char *role, const struct options *options)
 		s->revocations = revocations_new();
 		keyring_set_revocations(s->keyring, s->revocations);
 		s->feed = revocation_feed_new(s, s->revocations);
+		keyring_set_lookup(s->keyring, revocation_feed_pool(s->feed), &s->key, role);
 	}
 	service_add_health(s);
 	return s;

@@ -12,6 +12,7 @@
 struct verdict {
 	unsigned refs;       /* the cache's and one for each arena that reads the identity */
 	uint64_t used;       /* value of the cache's clock at the last use */
+	int64_t until;       /* s since 1970 */
 	uint64_t generation; /* of the revocations among which it was looked for last */
 	struct identity id;
 	struct str token;
@@ -98,7 +99,7 @@ bool token_cache_get(struct token_cache *c, struct str token, int64_t now, struc
 
 		if (!v || !str_eq(v->token, token))
 			continue;
-		if (now >= v->id.expires_at || is_outdated(c, v)) {
+		if (now >= v->until || is_outdated(c, v)) {
 			verdict_unref(v);
 			set[i] = NULL;
 			return false;
@@ -154,7 +155,7 @@ static struct verdict *verdict_new(struct str token, const struct identity *id)
 	return v;
 }
 
-void token_cache_put(struct token_cache *c, struct str token, const struct identity *id)
+void token_cache_put(struct token_cache *c, struct str token, const struct identity *id, int64_t until)
 {
 	struct verdict **set = set_of(c, token), **oldest = set;
 
@@ -164,4 +165,5 @@ void token_cache_put(struct token_cache *c, struct str token, const struct ident
 	verdict_unref(*oldest);
 	*oldest = verdict_new(token, id);
 	(*oldest)->used = ++c->clock;
+	(*oldest)->until = until;
 }

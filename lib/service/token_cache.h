@@ -14,4 +14,5 @@ void token_cache_clear(struct token_cache *c);
 bool token_cache_get(struct token_cache *c, struct str token, int64_t now, struct arena *a, struct identity *ret);
 /* What is revoked; outlives the cache. Without it, nothing is. */
 void token_cache_set_revocations(struct token_cache *c, struct revocations *r);
-void token_cache_put(struct token_cache *c, struct str token, const struct identity *id);
+/* It counts until that time (s since 1970). */
+void token_cache_put(struct token_cache *c, struct str token, const struct identity *id, int64_t until);

@@ -497,7 +497,7 @@ static void a_verdict_is_kept_until_its_token_expires(void **state)
 	struct arena *a = arena_new();
 
 	assert_false(token_cache_get(c, STR("abc"), NOW, a, &got));
-	token_cache_put(c, STR("abc"), &id);
+	token_cache_put(c, STR("abc"), &id, id.expires_at);
 	assert_true(token_cache_get(c, STR("abc"), NOW, a, &got));
 	assert_false(token_cache_get(c, STR("abd"), NOW, a, &got));
 	assert_true(token_cache_get(c, STR("abc"), NOW + 9, a, &got));
@@ -507,7 +507,7 @@ static void a_verdict_is_kept_until_its_token_expires(void **state)
 		char token[16];
 
 		snprintf(token, sizeof(token), "t%d", i);
-		token_cache_put(c, str_of(token), &id);
+		token_cache_put(c, str_of(token), &id, id.expires_at);
 	}
 	token_cache_free(c);
 	assert_string_equal(got.user_id, "u1");

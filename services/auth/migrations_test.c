@@ -52,6 +52,10 @@ static const char *const samples[] = {
 
 	"insert into signing_keys (kid, algorithm, public_key, created_at, secret, active_from) values ('k2', 'ES256', "
 	"'', 1, 's1.', 1)",
+
+	"insert into access_tokens (id, user_id, name, scopes, hash, created_at, created_by, expires_at) values ('t1', "
+	"'u1', "
+	"'ci', '[]', '00', 1, 'u1', 2)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

@@ -35,6 +35,7 @@ const struct permission_seed permission_seeds[] = {
 	{"settings.manage", "Change the settings of the platform"},
 	{"audit.read", "See the audit log"},
 	{"keys.manage", "See and rotate the keys that sign tokens"},
+	{"tokens.manage", "See and revoke everybody's access tokens, make them for service accounts"},
 	{"gateway.manage", "See the gateway's routes and servers, and load the routes anew"},
 	{"socket.publish", "Send events to connected clients, into every room"},
 	{"channels.read", "Hear what is published in channels for users; channels.read.NAME: in one"},

@@ -27,6 +27,7 @@ const struct migration auth_migrations[] = {
 	{"mail", sql_010_mail},
 	{"factors", sql_030_factors},
 	{"signing_keys", sql_022_signing_keys, .mysql = sql_022_signing_keys_mysql},
+	{"access_tokens", sql_023_access_tokens},
 };
 const size_t auth_migrations_n = ARRAY_SIZE(auth_migrations);
 

@@ -127,6 +127,8 @@ static int delete_rows(struct db_conn *c, const char *id)
 	if (r >= 0)
 		r = db_exec(c, "delete from api_keys where user_id = ?", DB_TEXT(id));
 	if (r >= 0)
+		r = db_exec(c, "delete from access_tokens where user_id = ?", DB_TEXT(id));
+	if (r >= 0)
 		r = db_exec(c, "delete from user_permissions where user_id = ?", DB_TEXT(id));
 	if (r >= 0)
 		r = db_exec(c, "delete from user_roles where user_id = ?", DB_TEXT(id));

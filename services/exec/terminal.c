@@ -542,10 +542,10 @@ static void check_token(struct terminal *t, struct str token, bool may_wait)
 
 	if (r == TOKEN_OK) {
 		accept_identity(t, &who);
-	} else if (r == TOKEN_UNKNOWN_KEY && may_wait && keyring_wait(keyring, &t->key_wait)) {
+	} else if (r == TOKEN_UNKNOWN_KEY && may_wait && keyring_wait(keyring, token, &t->key_wait)) {
 		free(t->token);
 		t->token = xstrndup(token.p, token.n);
-	} else if (r == TOKEN_UNKNOWN_KEY && keyring_missing(keyring)) {
+	} else if (r == TOKEN_UNKNOWN_KEY && keyring_cannot_tell(keyring)) {
 		end(t, CLOSE_TRY_AGAIN, "the auth service does not answer");
 	} else {
 		end(t, CLOSE_UNAUTHORIZED, r == TOKEN_EXPIRED ? "the token expired" : "the token is not valid");

@@ -330,7 +330,7 @@ static enum admission admission_of(const struct visit *v, enum token_result r)
 {
 	if (r == TOKEN_OK)
 		return ADMIT;
-	return r == TOKEN_UNKNOWN_KEY && keyring_missing(v->worker->keyring) ? REFUSE_WITHOUT_KEYS : REFUSE_TOKEN;
+	return r == TOKEN_UNKNOWN_KEY && keyring_cannot_tell(v->worker->keyring) ? REFUSE_WITHOUT_KEYS : REFUSE_TOKEN;
 }
 
 /* Tokens of services stay inside. */
@@ -371,7 +371,7 @@ static void check_token(struct visit *v, enum bearer bearer)
 		admit(v, REFUSE_NOBODY);
 	} else {
 		v->key_wait.done = on_keys;
-		if (r == TOKEN_UNKNOWN_KEY && keyring_wait(v->worker->keyring, &v->key_wait))
+		if (r == TOKEN_UNKNOWN_KEY && keyring_wait(v->worker->keyring, v->token, &v->key_wait))
 			http_body_pause(v->r);
 		else
 			admit(v, admission_of(v, r));

@@ -155,6 +155,7 @@ static void init(struct gateway_worker *w, struct gateway *g, bool has_thread)
 		if (*service_public_url(g->service))
 			keyring_set_public_url(w->keyring, service_public_url(g->service));
 		keyring_set_revocations(w->keyring, service_revocations(g->service));
+		keyring_set_lookup(w->keyring, w->pools[ROLE_AUTH], service_key(g->service), "gateway");
 	}
 	uv_prepare_init(w->loop, &w->turn);
 	uv_prepare_start(&w->turn, on_turn);

@@ -296,12 +296,12 @@ static void check_token(struct client *s, struct str token, bool may_wait)
 	}
 	if (r == TOKEN_UNKNOWN_KEY && may_wait) {
 		wait_for_keys(s, token);
-		if (keyring_wait(keyring, &s->sign_in->wait))
+		if (keyring_wait(keyring, token, &s->sign_in->wait))
 			return;
 		free(s->sign_in);
 		s->sign_in = NULL;
 	}
-	if (r == TOKEN_UNKNOWN_KEY && keyring_missing(keyring))
+	if (r == TOKEN_UNKNOWN_KEY && keyring_cannot_tell(keyring))
 		client_end(s, CLOSE_TRY_AGAIN, "the auth service does not answer");
 	else
 		client_end(s, CLOSE_UNAUTHORIZED, r == TOKEN_EXPIRED ? "the token expired" : "the token is not valid");

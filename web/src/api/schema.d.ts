@@ -663,6 +663,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/users/service-accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add a user that is a program
+         * @description It has roles and access tokens, and nothing to sign in with. Nobody gives a role that holds more than he has.
+         */
+        post: operations["createServiceAccount"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/users/{id}": {
         parameters: {
             query?: never;
@@ -841,6 +861,47 @@ export interface paths {
          */
         post: operations["checkPermissions"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's access tokens, or with tokens.manage those of another user */
+        get: operations["listTokens"];
+        put?: never;
+        /**
+         * Make an access token
+         * @description It may what its scopes say and its user may, at each moment. The answer has the token (`ogp_…`), which is shown this once; the database has its SHA-256.
+         *     Tokens of a service account need `tokens.manage`. A token cannot make another one.
+         */
+        post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke an access token; it stops working everywhere at once */
+        delete: operations["revokeToken"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2363,10 +2424,10 @@ export interface components {
             name: string;
             email: string | null;
             /**
-             * @description `local` is the owner of the machine before set-up.
+             * @description `local` is the owner of the machine before set-up, `service` a program.
              * @enum {string}
              */
-            kind: "user" | "local";
+            kind: "user" | "local" | "service";
             roles: string[];
             /** @description `*` is all, `agents.*` all of a kind. */
             permissions: string[];
@@ -2378,7 +2439,7 @@ export interface components {
             name: string;
             email: string | null;
             /** @enum {string} */
-            kind: "user" | "local";
+            kind: "user" | "local" | "service";
             roles: string[];
             disabled: boolean;
             created_at: components["schemas"]["Time"];
@@ -2429,6 +2490,30 @@ export interface components {
                 /** Format: date-time */
                 gone_at: string | null;
             }[];
+        };
+        PersonalToken: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            user_id: string;
+            name: string;
+            scopes: string[];
+            created_at: components["schemas"]["Time"];
+            expires_at: components["schemas"]["Time"];
+            /**
+             * Format: date-time
+             * @description To the minute.
+             */
+            last_used_at: string | null;
+        };
+        PersonalTokenInput: {
+            name: string;
+            /** @description Permissions and patterns, none that one lacks. */
+            scopes: string[];
+            /** @default 90 */
+            expires_in_days?: number;
+            /** @description A service account; oneself unless given. */
+            user_id?: string;
         };
         DirectPermissions: {
             grants: string[];
@@ -4963,6 +5048,37 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    createServiceAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    name: string;
+                    roles: string[];
+                };
+            };
+        };
+        responses: {
+            /** @description The user. */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description `invalid_field`, `unknown_role`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     getUser: {
         parameters: {
             query?: never;
@@ -5366,6 +5482,84 @@ export interface operations {
             };
             /** @description `unknown_permission`, `invalid_field`. */
             422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listTokens: {
+        parameters: {
+            query?: {
+                user_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them, the newest first; never the tokens themselves. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["PersonalToken"][];
+                        next?: null;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonalTokenInput"];
+            };
+        };
+        responses: {
+            /** @description The token. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonalToken"] & {
+                        token: string;
+                    };
+                };
+            };
+            /** @description `too_many_tokens`. */
+            409: components["responses"]["Problem"];
+            /** @description `unknown_permission`, `invalid_field`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    revokeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Revoked. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             default: components["responses"]["Problem"];
         };
     };
