@@ -33,12 +33,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
 	_cleanup_(buf_deinit) struct buf bytes = BUF_INIT, written = BUF_INIT;
-	char *copy = xstrndup(n ? (const char *)data : "", n);
+	char *copy = xmalloc(n + 1); /* NUL is a byte like others here */
 	struct str rest = {copy, n};
 	struct engine_query q;
 	struct engine_packet p;
 	bool is_whole = true;
 
+	if (n)
+		memcpy(copy, data, n);
+	copy[n] = '\0';
 	engine_query_read(a, rest, &q);
 	while (rest.p && is_whole) {
 		is_whole = engine_payload_next(&rest, &bytes, &p);
