@@ -18,10 +18,21 @@ bool engine_packet_read(struct str text, struct engine_packet *ret)
 	return true;
 }
 
+/* libsodium takes some bytes above ASCII for digits. */
+static bool is_ascii(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] > 0x7f)
+			return false;
+	return true;
+}
+
 static bool read_binary(struct str digits, struct buf *bytes, struct engine_packet *ret)
 {
 	size_t n = 0;
 
+	if (!is_ascii(digits))
+		return false;
 	buf_clear(bytes);
 	buf_reserve(bytes, digits.n / 4 * 3 + 1);
 	if (digits.n > 0 && sodium_base642bin((unsigned char *)bytes->p, bytes->cap, digits.p, digits.n, NULL, &n, NULL,

@@ -56,6 +56,7 @@ static void payloads_are_read(void **state)
 		{"bQUI", "!"},
 		{"bQU==JD", "!"},
 		{"bQUJD QUJD", "!"},
+		{"bEI\xf1\x62", "!"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
