@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "control.h"
 #include "files.h"
+#include "watch.h"
 
 #define NOBODY 65534
 #define TEST_UID 1900000000
@@ -76,8 +77,13 @@ void bench_workspace(struct bench *b, const char *name, uid_t uid)
 	snprintf(path, sizeof(path), "%s/workspaces/%s", b->dir, name);
 	if (mkdir(path, 0700) < 0)
 		assert_int_equal(errno, EEXIST);
-	if (geteuid() == 0)
+	if (geteuid() == 0) {
+		int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
 		assert_int_equal(chown(path, uid, uid), 0);
+		watch_new_workspace(fd, uid);
+		close(fd);
+	}
 }
 
 static struct trial trial_new(struct bench *b)

@@ -1,5 +1,6 @@
 #include "sandbox/cgroup.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -43,10 +44,78 @@ static void a_sandbox_comes_up_while_another_spawner_ends(void **state)
 	assert_int_equal(failed, 0);
 }
 
+/* A hybrid machine. */
+static void each_controller_is_taken_where_it_is(void **state)
+{
+	struct cgroup_host h = {
+		.leaf = "/leaf", .in_leaf = {[CGROUP_PIDS] = true}, .v1 = {[CGROUP_MEMORY] = "/memory"}};
+	char text[140];
+
+	assert_int_equal(cgroup_host_version(&h, CGROUP_MEMORY), 1);
+	assert_int_equal(cgroup_host_version(&h, CGROUP_PIDS), 2);
+	assert_int_equal(cgroup_host_version(&h, CGROUP_CPU), 0);
+	assert_true(cgroup_host_limits(&h));
+	cgroup_host_describe(&h, text, sizeof(text));
+	assert_string_equal(text, "memory: cgroup version 1, pids: cgroup version 2, cpu: no quota");
+	h.v1[CGROUP_MEMORY][0] = 0;
+	assert_false(cgroup_host_limits(&h));
+	cgroup_host_describe(&h, text, sizeof(text));
+	assert_string_equal(text, "memory: rlimit of each process, pids: cgroup version 2, cpu: no quota");
+}
+
+/* What cannot be used is left in two steps, and then there is nothing. */
+static void what_does_not_work_is_left(void **state)
+{
+	struct cgroup_host h;
+	char name[64];
+
+	snprintf(name, sizeof(name), "ogent-cgroup-left-%d", getpid());
+	cgroup_host_init(&h, name);
+	for (int i = 0; i < 2 && !cgroup_host_is_empty(&h); i++)
+		cgroup_host_leave(&h);
+	assert_true(cgroup_host_is_empty(&h));
+	assert_false(cgroup_host_limits(&h));
+	cgroup_host_deinit(&h);
+}
+
+/* Memory, processes and CPU are in the files of whichever version keeps them. */
+static void limits_are_written_where_they_are_kept(void **state)
+{
+	static const char *const files[CGROUP_CONTROLLERS][3] = {
+		[CGROUP_MEMORY] = {"", "memory.limit_in_bytes", "memory.max"},
+		[CGROUP_PIDS] = {"", "pids.max", "pids.max"},
+		[CGROUP_CPU] = {"", "cpu.cfs_quota_us", "cpu.max"}};
+	static const long want[CGROUP_CONTROLLERS] = {64 << 20, 17, 50000};
+	struct cgroup_host h;
+	struct cgroup c;
+	char name[64];
+
+	snprintf(name, sizeof(name), "ogent-cgroup-kept-%d", getpid());
+	cgroup_host_init(&h, name);
+	assert_int_equal(cgroup_open(&h, "one", &(struct cgroup_limits){64 << 20, 16, 50}, &c), 0);
+	for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
+		int version = cgroup_host_version(&h, (enum cgroup_controller)i);
+		char text[32] = "";
+		int fd = version ? openat(c.fds[i], files[i][version], O_RDONLY) : -1;
+
+		assert_int_equal(fd >= 0, version > 0);
+		if (fd < 0)
+			continue;
+		assert_true(read(fd, text, sizeof(text) - 1) > 0);
+		assert_int_equal(atol(text), want[i]);
+		close(fd);
+	}
+	cgroup_deinit(&c);
+	cgroup_host_deinit(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sandbox_comes_up_while_another_spawner_ends),
+		cmocka_unit_test(each_controller_is_taken_where_it_is),
+		cmocka_unit_test(what_does_not_work_is_left),
+		cmocka_unit_test(limits_are_written_where_they_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
