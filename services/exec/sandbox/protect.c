@@ -3,9 +3,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -143,20 +145,57 @@ static bool is_same(const struct protection *p, const char *ours, const struct s
 
 static bool is_placeholder(const struct protection *p, const struct stat *st)
 {
-	return S_ISREG(st->st_mode) && st->st_size == 0 && (is_same(p, EMPTY, st) || is_same(p, EMPTY_NEW, st));
+	return S_ISREG(st->st_mode) && st->st_size == 0 && (is_same(p, p->empty, st) || is_same(p, p->empty_new, st));
 }
 
 /* ---- The guard ---- */
 
-static int make_empty(int guard, const char *name)
+/* Of a file system that counts by project (watch.h). */
+static uint32_t project_of(int fd)
 {
-	int fd = openat(guard, name, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444), r;
+	struct fsxattr attr;
+
+	if (ioctl(fd, FS_IOC_FSGETXATTR, &attr) < 0 || !(attr.fsx_xflags & FS_XFLAG_PROJINHERIT))
+		return 0;
+	return attr.fsx_projid;
+}
+
+static int join_project(const struct protection *p, int fd, uint32_t flags)
+{
+	struct fsxattr attr;
+
+	if (p->project == 0)
+		return 0;
+	if (ioctl(fd, FS_IOC_FSGETXATTR, &attr) < 0)
+		return -errno;
+	attr.fsx_projid = p->project;
+	attr.fsx_xflags |= flags;
+	return ioctl(fd, FS_IOC_FSSETXATTR, &attr) < 0 ? -errno : 0;
+}
+
+static int make_empty(const struct protection *p, const char *name)
+{
+	int fd = openat(p->guard_fd, name, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444), r;
 
 	if (fd < 0)
 		return -errno;
 	r = fchmod(fd, 0444) < 0 ? -errno : 0; /* whatever the umask */
+	if (r == 0 && p->project && project_of(fd) != p->project)
+		r = join_project(p, fd, 0);
 	close(fd);
 	return r;
+}
+
+/* Each project has files of its own. */
+static void name_empties(struct protection *p)
+{
+	char which[16] = "";
+
+	p->project = project_of(p->root_fd);
+	if (p->project)
+		snprintf(which, sizeof(which), ".%u", p->project);
+	snprintf(p->empty, sizeof(p->empty), EMPTY "%s", which);
+	snprintf(p->empty_new, sizeof(p->empty_new), EMPTY_NEW "%s", which);
 }
 
 static int open_guard(struct protection *p, const char *workspace)
@@ -179,6 +218,8 @@ static int open_guard(struct protection *p, const char *workspace)
 	if (p->root_fd < 0 || p->guard_fd < 0)
 		r = -errno;
 	close(dir);
+	if (r == 0)
+		name_empties(p);
 	return r;
 }
 
@@ -285,7 +326,7 @@ static void move_out(struct protection *p, const char *parent)
 static void tidy(struct protection *p)
 {
 	struct stat st;
-	bool newborn = stat_beneath(p->root_fd, GIT_HOOKS, &st) == 0 && is_same(p, EMPTY_NEW, &st);
+	bool newborn = stat_beneath(p->root_fd, GIT_HOOKS, &st) == 0 && is_same(p, p->empty_new, &st);
 
 	if (newborn)
 		check_newborn(p);
@@ -311,6 +352,14 @@ static int move_in(struct protection *p, const char *parent)
 		return -errno;
 	if (mkdirat(p->guard_fd, spare, 0755) < 0 && errno != EEXIST)
 		return -errno;
+	if (p->project) {
+		int fd = openat(p->guard_fd, spare, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd >= 0) {
+			join_project(p, fd, FS_XFLAG_PROJINHERIT);
+			close(fd);
+		}
+	}
 	/* Another command of the workspace may be faster, at any of these: then the spare one is gone, or not needed.
 	 */
 	if ((geteuid() == 0 && fchownat(p->guard_fd, spare, root.st_uid, root.st_gid, AT_SYMLINK_NOFOLLOW) < 0) ||
@@ -361,7 +410,7 @@ static bool is_newborn(const struct protection *p)
 	int r = stat_beneath(p->root_fd, GIT_HOOKS, &hooks);
 
 	if (r == 0)
-		return is_same(p, EMPTY_NEW, &hooks);
+		return is_same(p, p->empty_new, &hooks);
 	return r == -ENOENT && stat_beneath(p->root_fd, GIT_CONFIG, &config) == -ENOENT;
 }
 
@@ -379,7 +428,8 @@ static int ensure_names(struct protection *p, const char **what)
 		*what = names[i];
 		r = ensure_parent(p, names[i]);
 		if (r == 1 && is_taken(p, names[i]))
-			r = ensure(p, names[i], p->is_newborn && strcmp(names[i], GIT_HOOKS) == 0 ? EMPTY_NEW : EMPTY);
+			r = ensure(p, names[i],
+				   p->is_newborn && strcmp(names[i], GIT_HOOKS) == 0 ? p->empty_new : p->empty);
 	}
 	return MIN(r, 0);
 }
@@ -485,7 +535,7 @@ static int ensure_extras(struct protection *p, const char **what)
 	find_modules(p);
 	for (unsigned i = 0; r == 0 && i < p->n_extras; i++) {
 		*what = p->extras[i];
-		r = ensure(p, p->extras[i], EMPTY);
+		r = ensure(p, p->extras[i], p->empty);
 		if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EMLINK) {
 			memmove(p->extras[i], p->extras[i + 1], (p->n_extras - i - 1) * sizeof(p->extras[0]));
 			p->n_extras--;
@@ -506,9 +556,9 @@ int protect_begin(const char *workspace, struct protection *p, const char **what
 	*what = "its folder";
 	r = open_guard(p, workspace);
 	if (r == 0)
-		r = make_empty(p->guard_fd, EMPTY);
+		r = make_empty(p, p->empty);
 	if (r == 0)
-		r = make_empty(p->guard_fd, EMPTY_NEW);
+		r = make_empty(p, p->empty_new);
 	if (r == 0) {
 		p->lock_fd = openat(p->guard_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		r = p->lock_fd < 0 ? -errno : 0;
