@@ -1,26 +1,23 @@
 #!/bin/sh
 # image.sh SUITE MIRROR DEB FOLDER: a fresh Debian with systemd and a kernel as FOLDER/disk.img, FOLDER/vmlinuz and FOLDER/initrd.img,
-# with what DEB depends on, but not DEB itself: it is installed when the machine runs. Needs root. DEB may be a folder instead: then what is in
-# it lies in the machine's root, and the packages that OGENT_IMAGE_PACKAGES names (with commas between) are there.
+# with what DEB depends on, but not DEB itself: it is installed when the machine runs. Needs root.
 set -eu
 suite=$1 mirror=$2 deb=$3 folder=$4
 root=$folder/root
 mkdir -p "$folder"
 mmdebstrap --mode=root --variant=minbase --quiet \
-	--include="systemd-sysv,dbus,linux-image-cloud-amd64,initramfs-tools,apt,curl,python3-minimal,man-db${OGENT_IMAGE_PACKAGES:+,$OGENT_IMAGE_PACKAGES}" \
+	--include="systemd-sysv,dbus,linux-image-cloud-amd64,initramfs-tools,apt,curl,python3-minimal,man-db" \
 	--dpkgopt='path-include=/usr/share/man/*' --dpkgopt='path-include=/usr/share/doc/*' \
 	"$suite" "$root" "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main"
-if [ -d "$deb" ]; then cp -a "$deb/." "$root/"; else cp "$deb" "$root/root/ogent.deb"; fi
+cp "$deb" "$root/root/ogent.deb"
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
 # Its dependencies come with it from the archive, and stay when it goes. Nothing starts, as nothing runs in there.
 chroot "$root" sh -ec '
 	export DEBIAN_FRONTEND=noninteractive
-	if [ -f /root/ogent.deb ]; then
-		apt-get -qq update
-		apt-get -qq -y install --no-install-recommends /root/ogent.deb
-		dpkg --purge ogent
-		userdel ogent
-	fi
+	apt-get -qq update
+	apt-get -qq -y install --no-install-recommends /root/ogent.deb
+	dpkg --purge ogent
+	userdel ogent
 	passwd -q -d root
 	rm -f /etc/resolv.conf
 	echo vm >/etc/hostname
