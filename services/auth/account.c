@@ -169,9 +169,11 @@ static int session_is_alive(struct db_conn *c, const char *session_id, const cha
 {
 	int64_t one, now = clock_now_us();
 
-	return db_get_int(c, &one,
-			  "select 1 from sessions where id = ? and user_id = ? and revoked_at is null and ends_at > ?",
-			  DB_TEXT(session_id), DB_TEXT(user_id), DB_INT(now));
+	return db_get_int(
+		c, &one,
+		"select 1 from sessions where id = ? and user_id = ? and revoked_at is null and ends_at > ? and "
+		"idle_ends_at > ?",
+		DB_TEXT(session_id), DB_TEXT(user_id), DB_INT(now), DB_INT(now));
 }
 
 int actor_check(struct db_conn *c, struct exchange *x, struct account *ret)

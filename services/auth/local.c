@@ -62,7 +62,8 @@ static void local_done(struct exchange_job *job)
 		return;
 	}
 	obj = json_new_obj(x->arena, &doc);
-	session_add_access_token(doc, obj, x->self, x->arena, &l->account, "");
+	session_add_access_token(doc, obj, x->self, x->arena, &l->account, "",
+				 ((const struct auth *)x->self)->access_s);
 	reply_json(x, 200, doc);
 }
 

@@ -118,7 +118,7 @@ const char *session_of_cookie(struct exchange *x, const struct client *client)
 }
 
 const char *session_access_token(const struct auth *auth, struct arena *a, const struct account *account,
-				 const char *session_id)
+				 const char *session_id, int64_t life_s)
 {
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *claims = json_new_obj(a, &doc);
@@ -136,7 +136,7 @@ const char *session_access_token(const struct auth *auth, struct arena *a, const
 	yyjson_mut_obj_add_int(doc, claims, "pe", account->rights);
 	account_add_names(doc, claims, "permissions", account->permissions);
 	yyjson_mut_obj_add_int(doc, claims, "iat", now);
-	yyjson_mut_obj_add_int(doc, claims, "exp", now + auth->access_s);
+	yyjson_mut_obj_add_int(doc, claims, "exp", now + life_s);
 	json_add_str(doc, claims, "jti", jti);
 	token_sign(&auth->key, json_text(a, doc), &token);
 	text = arena_strndup(a, token.p, token.n);
@@ -145,24 +145,26 @@ const char *session_access_token(const struct auth *auth, struct arena *a, const
 }
 
 void session_add_access_token(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct auth *auth, struct arena *a,
-			      const struct account *account, const char *session_id)
+			      const struct account *account, const char *session_id, int64_t life_s)
 {
-	json_add_str(doc, obj, "access_token", session_access_token(auth, a, account, session_id));
+	json_add_str(doc, obj, "access_token", session_access_token(auth, a, account, session_id, life_s));
 	yyjson_mut_obj_add_str(doc, obj, "token_type", "Bearer");
-	yyjson_mut_obj_add_int(doc, obj, "expires_in", auth->access_s);
+	yyjson_mut_obj_add_int(doc, obj, "expires_in", life_s);
 }
 
 void session_reply(struct exchange *x, int status, const struct client *client, const struct session_grant *grant)
 {
 	const struct auth *auth = x->self;
 	char refresh[REFRESH_TOKEN_SIZE], email_key[EMAIL_SIZE];
+	int64_t left_s = (grant->idle_ends_at - clock_now_us()) / 1000000; /* no token outlives the session */
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
 
 	refresh_token_format(&auth->refresh_key, &grant->token, refresh);
-	session_add_access_token(doc, obj, auth, x->arena, &grant->account, grant->token.session_id);
+	session_add_access_token(doc, obj, auth, x->arena, &grant->account, grant->token.session_id,
+				 MAX(MIN(auth->access_s, left_s), 1));
 	if (client->is_web)
-		client_set_cookie(x, client, refresh, (grant->idle_ends_at - clock_now_us()) / 1000000);
+		client_set_cookie(x, client, refresh, left_s);
 	else
 		json_add_str(doc, obj, "refresh_token", refresh);
 	if (grant->is_new && grant->account.email && email_canonical(str_of(grant->account.email), email_key) == 0)

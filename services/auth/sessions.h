@@ -43,9 +43,9 @@ const char *session_of_cookie(struct exchange *x, const struct client *client);
 
 /* Answers with the session as the client wants it: cookie or body. */
 void session_reply(struct exchange *x, int status, const struct client *client, const struct session_grant *grant);
-/* Signs an access token. session_id may be "". In the arena. */
+/* Signs an access token for life_s seconds. session_id may be "". In the arena. */
 const char *session_access_token(const struct auth *auth, struct arena *a, const struct account *account,
-				 const char *session_id);
+				 const char *session_id, int64_t life_s);
 /* access_token, token_type and expires_in. */
 void session_add_access_token(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct auth *auth, struct arena *a,
-			      const struct account *account, const char *session_id);
+			      const struct account *account, const char *session_id, int64_t life_s);

@@ -169,6 +169,11 @@ class Running {
     return authSql(this.data, `update sessions set authenticated_at = authenticated_at - 3600000000 where user_id = '${userId}'`);
   }
 
+  // As if the user's sessions had not been used for too long.
+  expire(userId) {
+    return authSql(this.data, `update sessions set idle_ends_at = 1 where user_id = '${userId}'`);
+  }
+
   // As if so many sign-ins had failed in a row; and how many have.
   fail(userId, n) {
     return authSql(this.data, `update users set failed_logins = ${n} where id = '${userId}'`);
