@@ -434,10 +434,11 @@ int mounts_host_template(struct sandbox_host *host, enum sandbox_layer *layer, c
 
 /* ---- In the supervisor ---- */
 
-/* The folder as a mount that is attached nowhere. fd or -errno. */
+/* The folder as a mount that is attached nowhere. fd or -errno. Private: where the host's mounts are shared (systemd
+ * makes them so), its copy is too, and what is mounted in the workspace inside would appear on the host. */
 static int detached(const char *path)
 {
-	struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, .propagation = MS_PRIVATE};
 	int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW), r;
 
 	if (fd < 0)
