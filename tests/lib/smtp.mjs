@@ -51,9 +51,9 @@ export class Smtp {
     for (const h of [this.child, this.child.stdout, this.child.stderr]) h.unref();
   }
 
-  // The options with which auth uses it.
+  // The options with which auth uses it. On a shared database a mail that a killed process had under way is taken over after that time.
   get env() {
-    return { OGENT_MAIL_URL: `smtp://127.0.0.1:${this.port}`, OGENT_MAIL_FROM: 'Ogent <ogent@example.net>', OGENT_MAIL_RETRY: '200ms' };
+    return { OGENT_MAIL_URL: `smtp://127.0.0.1:${this.port}`, OGENT_MAIL_FROM: 'Ogent <ogent@example.net>', OGENT_MAIL_RETRY: '200ms', OGENT_MAIL_TIMEOUT: '5s' };
   }
 
   // The first mail that has not been asked for yet and fits.
