@@ -428,7 +428,7 @@ void model_call_cancel(struct model_call *c)
 		return;
 	c->is_cancelled = true;
 	switch (c->state) {
-	case MODEL_CALL_TURN: model_place_leave(&c->turn); /* fall through */
+	case MODEL_CALL_TURN: model_place_leave(&c->turn); __attribute__((fallthrough));
 	case MODEL_CALL_PAUSE:
 		c->wait.on_expire = on_cancelled_wait;
 		deadline_set(service_wheel(c->agent->service), &c->wait, 0);
