@@ -7,8 +7,8 @@
 #include "audit/audit.h"
 #include "feed.h"
 #include "handlers.h"
-#include "mail/outbox.h"
 #include "keys.h"
+#include "mail/outbox.h"
 #include "roles.h"
 #include "start.h"
 

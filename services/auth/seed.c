@@ -51,7 +51,8 @@ const struct role_seed role_seeds[] = {
 	{"member",
 	 "Works with agents: creates them, talks to them, runs commands",
 	 {"agents.read", "agents.write", "conversations.read", "conversations.use", "executions.read",
-	  "executions.cancel", "executions.approve", "commands.run", "commands.read", "channels.read", "models.read", "models.connect"}},
+	  "executions.cancel", "executions.approve", "commands.run", "commands.read", "channels.read", "models.read",
+	  "models.connect"}},
 	{"viewer", "Looks on", {"agents.read", "executions.read", "models.read", "conversations.read"}},
 };
 const size_t role_seeds_n = ARRAY_SIZE(role_seeds);

@@ -365,17 +365,18 @@ static void a_full_process_table_of_one_does_not_stop_another(void **state)
 static void the_kernels_files_cannot_be_written_or_read(void **state)
 {
 	struct trial t = trial_run(
-		bench, "for f in /proc/sysrq-trigger /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname "
-		       "/proc/sys/vm/drop_caches "
-		       "/proc/sys/kernel/modprobe /proc/sys/fs/binfmt_misc/register /proc/self/oom_score_adj "
-		       "/proc/1/oom_score_adj "
-		       "/proc/self/uid_map /proc/self/setgroups; do case $f in */self/oom*) v=-900;; *) v=1;; esac; "
-		       "{ echo $v > $f; } 2>/dev/null && echo wrote $f; done; "
-		       "for f in /proc/kcore /proc/kmsg /dev/kmsg /dev/mem /dev/port /dev/kvm /dev/fuse "
-		       "/dev/loop-control /dev/net/tun "
-		       "/proc/1/mem /proc/1/fd/0 /proc/1/root/etc /proc/1/ns/mnt /sys/kernel "
-		       "/sys/fs/cgroup/cgroup.procs /run/docker.sock; "
-		       "do { if [ -d $f ]; then ls $f/; else head -c 1 $f; fi; } >/dev/null 2>&1 && echo read $f; done; true");
+		bench,
+		"for f in /proc/sysrq-trigger /proc/sys/kernel/core_pattern /proc/sys/kernel/hostname "
+		"/proc/sys/vm/drop_caches "
+		"/proc/sys/kernel/modprobe /proc/sys/fs/binfmt_misc/register /proc/self/oom_score_adj "
+		"/proc/1/oom_score_adj "
+		"/proc/self/uid_map /proc/self/setgroups; do case $f in */self/oom*) v=-900;; *) v=1;; esac; "
+		"{ echo $v > $f; } 2>/dev/null && echo wrote $f; done; "
+		"for f in /proc/kcore /proc/kmsg /dev/kmsg /dev/mem /dev/port /dev/kvm /dev/fuse "
+		"/dev/loop-control /dev/net/tun "
+		"/proc/1/mem /proc/1/fd/0 /proc/1/root/etc /proc/1/ns/mnt /sys/kernel "
+		"/sys/fs/cgroup/cgroup.procs /run/docker.sock; "
+		"do { if [ -d $f ]; then ls $f/; else head -c 1 $f; fi; } >/dev/null 2>&1 && echo read $f; done; true");
 
 	expect_output(&t, "");
 }

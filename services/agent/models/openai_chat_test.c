@@ -322,8 +322,7 @@ static void ids_and_names_that_servers_refuse_are_replaced_alike(void **state)
 static void every_provider_s_words_for_too_long_are_known(void **state)
 {
 	static const char *const said[] = {
-		"This model's maximum context length is 128000 tokens. However, your messages resulted in 130000 "
-		"tokens.",
+		"This model's maximum context length is 128000 tokens. However, you asked for 130000 tokens.",
 		"prompt is too long: 208310 tokens > 200000 maximum",
 		"input length and `max_tokens` exceed context limit: 198000 + 8192 > 200000",
 		"the request exceeds the available context size. try increasing the context size",

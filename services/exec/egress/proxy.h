@@ -4,8 +4,8 @@
  * (rebinding) nor lead to what is not public. Every connection is logged, with the reason of a refusal. */
 #pragma once
 
-#include "egress/rules.h"
 #include "base/networks.h"
+#include "egress/rules.h"
 #include "io/wheel.h"
 
 struct egress;
