@@ -218,6 +218,13 @@ static const struct option_def defs[] = {
 	{"hash_queue", OPTION_INT, "64", NULL, 1, 10000, NULL,
 	 "Passwords that wait to be hashed before sign-in answers 503"},
 	{"password_min", OPTION_INT, "15", NULL, 8, 256, NULL, "Shortest password, characters"},
+	{"oauth_registration", OPTION_BOOL, "true", NULL, 0, 0, NULL,
+	 "Whether OAuth clients, such as MCP programs, may register themselves (RFC 7591)"},
+	{"oauth_clients_max", OPTION_INT, "1000", NULL, 1, 1000000, NULL,
+	 "Most OAuth clients that registered themselves; those unused for a day make room"},
+	{"oauth_inner_networks", OPTION_NETWORKS, "", NULL, 0, 0, NULL,
+	 "Addresses and networks, separated by commas, from which documents of OAuth clients are read although they "
+	 "are not public"},
 	{"session_ttl", OPTION_MS, "90d", NULL, 60000, 0, NULL, "Life of a session, however much it is used"},
 	{"refresh_grace", OPTION_MS, "30s", NULL, 0, 300000, NULL,
 	 "Time in which a refresh token just used still gives the same successor"},

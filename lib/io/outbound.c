@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/networks.h"
 #include "io/curl_api.h"
 #include "io/wheel.h"
 
@@ -31,9 +32,9 @@ struct outbound_op {
 	struct outbound_call *call;
 	CURL *easy; /* in the multi handle while the op is in `running` */
 	struct curl_slist *headers;
-	struct deadline deadline; /* first_byte_ms, then idle_ms */
-	struct buf head;          /* header lines */
-	bool head_done, is_timed_out;
+	struct deadline deadline;                 /* first_byte_ms, then idle_ms */
+	struct buf head;                          /* header lines */
+	bool head_done, is_timed_out, is_refused; /* is_refused: an address is not public */
 	int err;
 	struct error error;
 	char text[CURL_ERROR_SIZE];
@@ -85,6 +86,12 @@ static int no_connection(struct outbound *o, struct outbound_op *op, const char 
 	return -ECONNREFUSED;
 }
 
+static int not_public(struct outbound_op *op, const char *host)
+{
+	error_set(&op->error, "address_not_public", "%s is not on the Internet", host);
+	return -EACCES;
+}
+
 static int timed_out(struct outbound *o, struct outbound_op *op, const char *host)
 {
 	double connected = 0;
@@ -117,7 +124,7 @@ static int explain(struct outbound *o, struct outbound_op *op, CURLcode code)
 
 	host_of(op->call->url, host, sizeof(host));
 	switch (code) {
-	case CURLE_COULDNT_CONNECT: return no_connection(o, op, host);
+	case CURLE_COULDNT_CONNECT: return op->is_refused ? not_public(op, host) : no_connection(o, op, host);
 	case CURLE_OPERATION_TIMEDOUT: return timed_out(o, op, host);
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:
@@ -267,6 +274,20 @@ static void op_set_headers(const struct curl_api *api, struct outbound_op *op)
 	api->easy_setopt(op->easy, CURLOPT_HTTPHEADER, op->headers);
 }
 
+/* libcurl connects: the address is what the name has just been found to mean. */
+static curl_socket_t open_public(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct outbound_op *op = arg;
+	const struct networks *inner = op->call->inner;
+	struct in6_addr ip;
+
+	if (ip_of(&to->addr, &ip) < 0 || (!ip_is_public(&ip) && !(inner && networks_contain(inner, &ip)))) {
+		op->is_refused = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
 static void op_set_up(struct outbound *o, struct outbound_op *op)
 {
 	const struct outbound_call *c = op->call;
@@ -292,6 +313,11 @@ static void op_set_up(struct outbound *o, struct outbound_op *op)
 	api->easy_setopt(e, CURLOPT_WRITEDATA, op);
 	if (c->unix_socket) {
 		api->easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, c->unix_socket);
+		api->easy_setopt(e, CURLOPT_PROXY, "");
+	}
+	if (c->is_public_only) {
+		api->easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_public);
+		api->easy_setopt(e, CURLOPT_OPENSOCKETDATA, op);
 		api->easy_setopt(e, CURLOPT_PROXY, "");
 	}
 	curl_set_authorities(api, e);

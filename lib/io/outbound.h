@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 
+struct networks;
 struct outbound;
 
 struct outbound *outbound_new(uv_loop_t *loop);
@@ -22,6 +23,10 @@ struct outbound_call {
 	const char *const *headers; /* "Name: value" strings, NULL at the end; may be NULL */
 	struct str body;
 	const char *unix_socket; /* connect there instead of the URL's host; may be NULL */
+	/* For an address that somebody else has named: only public ones are connected to (ip_is_public), whatever the
+	 * name means by then, without a proxy. What is in `inner` (may be NULL) counts as public. */
+	bool is_public_only;
+	const struct networks *inner;
 	uint64_t connect_ms;     /* default 10 s */
 	uint64_t first_byte_ms;  /* from the start to the head of the answer, connect_ms on top; default 120 s */
 	uint64_t idle_ms;        /* between bytes of the body; default 120 s */
@@ -31,9 +36,9 @@ struct outbound_call {
 	void (*on_head)(struct outbound_call *c, int status);
 	void (*on_data)(struct outbound_call *c, const char *data, size_t n);
 	/* Exactly once, last, never before outbound_start has returned. err 0, -ECANCELED, -ETIMEDOUT, -ECONNREFUSED
-	 * (no connection), -ECONNRESET (broken off), -EKEYREJECTED (its certificate is not good), -EPROTO (TLS and
+	 * (no connection), -EACCES (not public), -ECONNRESET (broken off), -EKEYREJECTED (its certificate is not good), -EPROTO (TLS and
 	 * other), -ENOSYS (libcurl is missing), with a sentence in `error`; its codes are "cancelled", "timeout",
-	 * "connect_failed", "resolve_failed", "connection_broken", "tls_untrusted", "tls_failed", "url_invalid",
+	 * "connect_failed", "address_not_public", "resolve_failed", "connection_broken", "tls_untrusted", "tls_failed", "url_invalid",
 	 * "request_failed", "curl_missing". */
 	void (*on_done)(struct outbound_call *c, int err, const struct error *error);
 

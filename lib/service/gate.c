@@ -228,6 +228,15 @@ static bool read_idempotency_key(struct exchange_full *f)
 	return true;
 }
 
+/* What everybody who is signed in may do, a program that acts for somebody may not without more. */
+static bool is_kept_from(const struct route *route, const struct identity *who)
+{
+	if (!who->user_id || !who->client_id[0] || route->permission || route->flags & ROUTE_PUBLIC)
+		return false;
+	return !route->client_permission ||
+	       (route->client_permission[0] && !identity_may(who, route->client_permission));
+}
+
 /* Who asks is known: may he? A service that acts for a user has checked the user's right itself, and gets what the user
  * owns: identity_may still says no to everything. */
 static void admit(struct exchange_full *f)
@@ -242,6 +251,11 @@ static void admit(struct exchange_full *f)
 	}
 	if (route->permission && !is_service && !identity_may(who, route->permission)) {
 		reply_problem(&f->x, 403, "forbidden", "This needs the permission %s.", route->permission);
+		return;
+	}
+	if (is_kept_from(route, who)) {
+		reply_problem(&f->x, 403, "forbidden",
+			      "A program that acts for you may not do this; sign in yourself.");
 		return;
 	}
 	if (!read_idempotency_key(f))

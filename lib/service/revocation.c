@@ -130,7 +130,7 @@ static const char *const *copy_permissions(const struct entry *user, struct aren
 	return list;
 }
 
-/* An OAuth client has what was granted to it and its user still has: never more. */
+/* An OAuth client has what was granted to it and its user still has, never more, and is denied what he is. */
 static const char *const *narrow(const char *const *granted, const char *const *now, struct arena *a)
 {
 	const struct identity user = {.permissions = now};
@@ -138,11 +138,16 @@ static const char *const *narrow(const char *const *granted, const char *const *
 
 	while (granted[n])
 		n++;
+	for (const char *const *p = now; *p; p++)
+		n++;
 
 	const char **list = arena_alloc(a, (n + 1) * sizeof(*list));
-	for (size_t i = 0; i < n; i++)
-		if (identity_may(&user, granted[i]))
-			list[kept++] = granted[i];
+	for (; *granted; granted++)
+		if (**granted != '!' && identity_may(&user, *granted))
+			list[kept++] = *granted;
+	for (; *now; now++)
+		if (**now == '!')
+			list[kept++] = *now;
 	return list;
 }
 

@@ -126,7 +126,9 @@ static void who_was_disabled_in_between_stays_out(void **state)
 
 static void a_client_that_acts_for_a_user_never_gets_more_than_it_was_granted(void **state)
 {
-	static const char *const granted[] = {"agents.read", "commands.run", NULL}, *const now[] = {"agents.*", NULL};
+	static const char *const granted[] = {"agents.read", "commands.run", NULL}, *const now[] = {"agents.*",
+												    "!agents.read.x",
+												    NULL};
 	struct revocation r = {
 		.number = 1, .kind = REVOKED_USER, .subject = "u", .rights = 2, .permissions = now, .at_us = NOW};
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
@@ -137,6 +139,7 @@ static void a_client_that_acts_for_a_user_never_gets_more_than_it_was_granted(vo
 	revocations_add(set, &r, 1, 600);
 	assert_true(revocations_apply(set, &id, a));
 	assert_true(identity_may(&id, "agents.read"));
+	assert_false(identity_may(&id, "agents.read.x"));
 	assert_false(identity_may(&id, "agents.write"));
 	assert_false(identity_may(&id, "commands.run"));
 }

@@ -9,6 +9,7 @@
 #include "handlers.h"
 #include "keys.h"
 #include "mail/outbox.h"
+#include "oauth/oauth.h"
 #include "roles.h"
 #include "start.h"
 
@@ -97,6 +98,7 @@ static void stop(void *arg)
 	struct auth *auth = arg;
 
 	hasher_free(auth->hasher);
+	oauth_close(auth);
 	audit_close(auth);
 	outbox_close(auth);
 	db_close(auth->db);
@@ -131,6 +133,8 @@ int auth_main(const struct options *options)
 	keys_start(&auth);
 	service_watch_db(auth.service, auth.db);
 	make_metrics(&auth);
+	if (oauth_open(&auth, &err) < 0)
+		fatal("%s", err.message);
 	open_hasher(&auth);
 	open_throttles(&auth);
 	outbox_open(&auth);

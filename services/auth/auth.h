@@ -48,6 +48,7 @@ struct auth {
 		int64_t invite_us, verify_us, reset_us; /* lives of links */
 	} mail;
 	bool is_seeded;
+	struct oauth *oauth; /* oauth/oauth.c; owned */
 	struct audit *audit; /* audit/audit.c; owned */
 	/* feed.c */
 	struct list followers;   /* struct follower, link: services that wait for something to be revoked */

@@ -56,6 +56,16 @@ static const char *const samples[] = {
 	"insert into access_tokens (id, user_id, name, scopes, hash, created_at, created_by, expires_at) values ('t1', "
 	"'u1', "
 	"'ci', '[]', '00', 1, 'u1', 2)",
+
+	"insert into oauth_clients (id, kind, name, auth_method, redirect_uris, address, created_at) values "
+	"('c1', 'registered', 'Program', 'none', '[]', '127.0.0.1', 1);"
+	"insert into oauth_codes (code_hash, client_id, client_name, user_id, redirect_uri, scope, challenge, "
+	"auth_time, "
+	"expires_at) values ('00', 'c1', 'Program', 'u1', 'https://a.example/', 'openid', 'x', 1, 2);"
+	"insert into oauth_grants (session_id, client_id, user_id, scope, auth_time, created_at, ends_at) values "
+	"('s1', 'c1', 'u1', 'openid', 1, 1, 2);"
+	"insert into oauth_consents (id, user_id, client_id, client_name, scope, created_at, updated_at) values "
+	"('o1', 'u1', 'c1', 'Program', 'openid', 1, 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

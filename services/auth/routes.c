@@ -1,4 +1,5 @@
 #include "handlers.h"
+#include "oauth/handlers.h"
 
 #define PUBLIC_JSON (ROUTE_PUBLIC | ROUTE_BODY_JSON)
 #define SMALL_BODY 16384
@@ -57,6 +58,27 @@ const struct route auth_routes[] = {
 	 service_accounts_create},
 	{HTTP_GET_, "/revocations", NULL, ROUTE_INTERNAL, 0, auth_revocations},
 	{HTTP_GET_, "/.well-known/jwks.json", NULL, ROUTE_PUBLIC, 0, auth_jwks},
+	{HTTP_GET_, "/.well-known/oauth-authorization-server", NULL, ROUTE_PUBLIC, 0, oauth_server_metadata},
+	{HTTP_GET_, "/.well-known/openid-configuration", NULL, ROUTE_PUBLIC, 0, oauth_server_metadata},
+	{HTTP_GET_, "/.well-known/oauth-protected-resource", NULL, ROUTE_PUBLIC, 0, oauth_resource_metadata},
+	{HTTP_GET_, "/.well-known/oauth-protected-resource/api", NULL, ROUTE_PUBLIC, 0, oauth_resource_metadata},
+	{HTTP_GET_, "/.well-known/oauth-protected-resource/mcp", NULL, ROUTE_PUBLIC, 0, oauth_resource_metadata},
+	{HTTP_GET_, "/oauth/authorize", NULL, ROUTE_PUBLIC, 0, oauth_authorize},
+	{HTTP_POST_, "/oauth/authorize", NULL, ROUTE_PUBLIC, SMALL_BODY, oauth_authorize_post},
+	{HTTP_POST_, "/oauth/token", NULL, ROUTE_PUBLIC, SMALL_BODY, oauth_token},
+	{HTTP_POST_, "/oauth/revoke", NULL, ROUTE_PUBLIC, SMALL_BODY, oauth_revoke},
+	{HTTP_POST_, "/oauth/introspect", NULL, ROUTE_PUBLIC, SMALL_BODY, oauth_introspect},
+	{HTTP_POST_, "/oauth/register", NULL, PUBLIC_JSON, SMALL_BODY, oauth_register},
+	{HTTP_GET_, "/oauth/userinfo", NULL, 0, 0, oauth_userinfo, ""},
+	{HTTP_POST_, "/oauth/userinfo", NULL, 0, SMALL_BODY, oauth_userinfo, ""},
+	{HTTP_POST_, "/api/auth/authorizations", NULL, ROUTE_BODY_JSON, SMALL_BODY, oauth_authorization_show},
+	{HTTP_POST_, "/api/auth/authorizations/decision", NULL, ROUTE_BODY_JSON, SMALL_BODY,
+	 oauth_authorization_decide},
+	{HTTP_GET_, "/api/auth/consents", NULL, 0, 0, oauth_consents_list},
+	{HTTP_DELETE_, "/api/auth/consents/{id}", NULL, 0, SMALL_BODY, oauth_consents_delete},
+	{HTTP_GET_, "/api/auth/clients", "settings.manage", 0, 0, oauth_clients_list},
+	{HTTP_POST_, "/api/auth/clients", "settings.manage", ROUTE_BODY_JSON, SMALL_BODY, oauth_clients_create},
+	{HTTP_DELETE_, "/api/auth/clients/{id}", "settings.manage", 0, SMALL_BODY, oauth_clients_delete},
 	{HTTP_GET_, "/api/users", "users.read", 0, 0, users_list},
 	{HTTP_POST_, "/api/users", "users.manage", ROUTE_BODY_JSON, SMALL_BODY, users_create},
 	{HTTP_GET_, "/api/users/{id}", "users.read", 0, 0, users_get},

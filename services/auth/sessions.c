@@ -117,8 +117,8 @@ const char *session_of_cookie(struct exchange *x, const struct client *client)
 	return arena_strdup(x->arena, token.session_id);
 }
 
-const char *session_access_token(const struct auth *auth, struct arena *a, const struct account *account,
-				 const char *session_id, int64_t life_s)
+const char *session_client_token(const struct auth *auth, struct arena *a, const struct account *account,
+				 const char *session_id, int64_t life_s, const struct token_client *client)
 {
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *claims = json_new_obj(a, &doc);
@@ -129,12 +129,16 @@ const char *session_access_token(const struct auth *auth, struct arena *a, const
 
 	id_new(jti);
 	yyjson_mut_obj_add_str(doc, claims, "iss", TOKEN_ISSUER);
-	yyjson_mut_obj_add_str(doc, claims, "aud", TOKEN_AUDIENCE);
+	json_add_str(doc, claims, "aud", client && client->audience ? client->audience : TOKEN_AUDIENCE);
 	json_add_str(doc, claims, "sub", account->id);
 	json_add_str(doc, claims, "name", account->name);
 	json_add_str(doc, claims, "sid", session_id);
 	yyjson_mut_obj_add_int(doc, claims, "pe", account->rights);
-	account_add_names(doc, claims, "permissions", account->permissions);
+	account_add_names(doc, claims, "permissions", client ? client->permissions : account->permissions);
+	if (client) {
+		json_add_str(doc, claims, "client_id", client->id);
+		json_add_str(doc, claims, "scope", client->scope);
+	}
 	yyjson_mut_obj_add_int(doc, claims, "iat", now);
 	yyjson_mut_obj_add_int(doc, claims, "exp", now + life_s);
 	json_add_str(doc, claims, "jti", jti);
@@ -142,6 +146,12 @@ const char *session_access_token(const struct auth *auth, struct arena *a, const
 	text = arena_strndup(a, token.p, token.n);
 	buf_deinit(&token);
 	return text;
+}
+
+const char *session_access_token(const struct auth *auth, struct arena *a, const struct account *account,
+				 const char *session_id, int64_t life_s)
+{
+	return session_client_token(auth, a, account, session_id, life_s, NULL);
 }
 
 void session_add_access_token(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct auth *auth, struct arena *a,

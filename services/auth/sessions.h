@@ -46,6 +46,14 @@ void session_reply(struct exchange *x, int status, const struct client *client, 
 /* Signs an access token for life_s seconds. session_id may be "". In the arena. */
 const char *session_access_token(const struct auth *auth, struct arena *a, const struct account *account,
 				 const char *session_id, int64_t life_s);
+/* The same for an OAuth client that acts for the user, with no more than these permissions. */
+struct token_client {
+	const char *id, *scope;
+	const char *audience; /* a resource's URL; NULL: TOKEN_AUDIENCE */
+	const char *const *permissions;
+};
+const char *session_client_token(const struct auth *auth, struct arena *a, const struct account *account,
+				 const char *session_id, int64_t life_s, const struct token_client *client);
 /* access_token, token_type and expires_in. */
 void session_add_access_token(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct auth *auth, struct arena *a,
 			      const struct account *account, const char *session_id, int64_t life_s);

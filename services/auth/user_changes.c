@@ -5,6 +5,7 @@
 #include "mail/outbox.h"
 #include "mfa/factors.h"
 #include "new_user.h"
+#include "oauth/issue.h"
 #include "role_list.h"
 #include "sessions.h"
 #include "setup.h"
@@ -130,6 +131,8 @@ static int delete_rows(struct db_conn *c, const char *id)
 		r = db_exec(c, "delete from access_tokens where user_id = ?", DB_TEXT(id));
 	if (r >= 0)
 		r = db_exec(c, "delete from user_permissions where user_id = ?", DB_TEXT(id));
+	if (r >= 0)
+		r = oauth_forget_user(c, id);
 	if (r >= 0)
 		r = db_exec(c, "delete from user_roles where user_id = ?", DB_TEXT(id));
 	if (r >= 0)

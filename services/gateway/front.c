@@ -279,8 +279,20 @@ static void pass(struct visit *v)
 		reply_own(v);
 }
 
+/* MCP clients find the authorization server by what stands here (RFC 9728 section 5.1). */
+static const char *with_metadata(struct visit *v, const char *challenge)
+{
+	const char *url = service_public_url(v->gateway->service), *separator = strchr(challenge, ' ') ? "," : "";
+
+	if (!*url || !(str_is(v->r->path, "/mcp") || str_has_prefix(v->r->path, STR("/mcp/"))))
+		return challenge;
+	return arena_printf(v->arena, "%s%s resource_metadata=\"%s/.well-known/oauth-protected-resource/mcp\"",
+			    challenge, separator, url);
+}
+
 static void refuse(struct visit *v, const char *challenge, const char *detail)
 {
+	challenge = with_metadata(v, challenge);
 	v->answer.arena = v->arena;
 	fields_add(&v->answer, STR("WWW-Authenticate"), str_of(challenge));
 	visit_problem(v, 401, "unauthorized", detail);

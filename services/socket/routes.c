@@ -9,8 +9,8 @@ static void handle_socketio(struct exchange *x)
 
 const struct route socket_routes[] = {
 	{HTTP_GET_, "/ws", NULL, ROUTE_PUBLIC | ROUTE_STREAM, 0, socket_connect},
-	{HTTP_POST_, "/api/publish", NULL, ROUTE_BODY_JSON, MAX_PUBLISH, socket_publish},
-	{HTTP_GET_, "/api/channels/{name}/events", NULL, 0, 0, socket_events},
+	{HTTP_POST_, "/api/publish", NULL, ROUTE_BODY_JSON, MAX_PUBLISH, socket_publish, "socket.publish"},
+	{HTTP_GET_, "/api/channels/{name}/events", NULL, 0, 0, socket_events, "channels.read"},
 };
 const size_t socket_routes_n = ARRAY_SIZE(socket_routes);
 

@@ -103,7 +103,9 @@ describe('the contract', { timeout: 120000 }, () => {
       assert.ok(told, `${o.name} answers ${r.status}, which is not documented`);
       // Engine.IO has errors of its own.
       const own = r.status >= 400 && schemas.resolve(told).content['application/json'];
-      if (own) {
+      if (r.status >= 400 && schemas.resolve(told).content['text/html']) {
+        assert.match(r.headers['content-type'], /^text\/html/, o.name);
+      } else if (own) {
         assert.deepEqual(schemas.errors(r.body, own.schema), [], o.name);
       } else if (r.status >= 400) {
         assert.match(r.headers['content-type'], /^application\/problem\+json/, `${o.name}: ${r.status}`);
@@ -227,6 +229,13 @@ describe('the contract', { timeout: 120000 }, () => {
     await call('GET', '/.well-known/jwks.json');
     await call('POST', '/api/auth/login', {}, { email: VIEWER.email, password: VIEWER.password });
     await call('POST', '/api/auth/local', {}, { key: p.secret('cli.token') });
+    for (const name of ['oauth-authorization-server', 'openid-configuration', 'oauth-protected-resource', 'oauth-protected-resource/api', 'oauth-protected-resource/mcp'])
+      await call('GET', `/.well-known/${name}`);
+    await call('POST', '/oauth/register', {}, { client_name: 'Contract', redirect_uris: ['https://app.example/cb'] });
+    const client = await call('POST', '/api/auth/clients', {}, { client_name: 'Managed', redirect_uris: ['https://app.example/cb'] });
+    await call('GET', '/api/auth/clients');
+    assert.equal((await p.api('DELETE', `/api/auth/clients/${client.client_id}`, undefined, admin)).status, 204);
+    await call('GET', '/api/auth/consents');
     const users = await call('GET', '/api/users');
     await call('GET', '/api/users/{id}', { id: users.items[0].id });
     await call('POST', '/api/users', {}, { name: 'Nina New', email: 'nina@example.org', password: 'something long enough to do' });

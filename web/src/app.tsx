@@ -24,6 +24,7 @@ const ContractPage = lazy(() => import('./pages/contract').then((m) => ({ defaul
 const ModelsPage = lazy(() => import('./pages/models').then((m) => ({ default: m.ModelsPage })));
 const AccountPage = lazy(() => import('./pages/account').then((m) => ({ default: m.AccountPage })));
 const LinkPage = lazy(() => import('./pages/links').then((m) => ({ default: m.LinkPage })));
+const ConsentPage = lazy(() => import('./pages/consent').then((m) => ({ default: m.ConsentPage })));
 const RunPage = lazy(() => import('./pages/run').then((m) => ({ default: m.RunPage })));
 
 const newQueries = (_userId: string) =>
@@ -104,6 +105,7 @@ function Pages(): ReactNode {
 
 function SignedIn({ user, hidden }: { user: Me; hidden: boolean }): ReactNode {
 	const queries = useQueryClient();
+	const { pathname } = useLocation();
 	const wasHidden = useRef(hidden);
 	useEffect(() => startLink(), []);
 	useEffect(() => {
@@ -113,9 +115,17 @@ function SignedIn({ user, hidden }: { user: Me; hidden: boolean }): ReactNode {
 	return (
 		<UserContext value={user}>
 			<div hidden={hidden}>
-				<Shell>
-					<Pages />
-				</Shell>
+				{pathname === '/consent' ? (
+					<Boundary place={pathname}>
+						<Suspense fallback={<main className="gate"><Spinner label="Loading…" /></main>}>
+							<ConsentPage />
+						</Suspense>
+					</Boundary>
+				) : (
+					<Shell>
+						<Pages />
+					</Shell>
+				)}
 			</div>
 		</UserContext>
 	);

@@ -7,6 +7,7 @@ export type Approval = Schemas['RunApproval'];
 export type ApprovalDecision = Schemas['RunApprovalDecision'];
 export type Call = Schemas['Call'];
 export type CallStatus = Schemas['CallStatus'];
+export type Consent = Schemas['Consent'];
 export type Conversation = Schemas['Conversation'];
 export type DefaultModel = Schemas['DefaultModel'];
 export type Execution = Schemas['Execution'];

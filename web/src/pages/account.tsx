@@ -9,6 +9,7 @@ import { sessionsQuery } from '../api/queries';
 import { refreshSession } from '../api/session';
 import { Failure, Field, Notice, Spinner, useTitle } from '../ui/parts';
 import { Factors } from './factors';
+import { Programs } from './programs';
 import { useReauth } from './reauth';
 import { SessionList } from './sessions';
 import { PasswordField } from './sign-in';
@@ -30,6 +31,9 @@ export function AccountPage(): ReactNode {
 			{user.email && <PasswordForm />}
 			{user.email && <Factors />}
 			<Sessions />
+			<Section title="Connected programs">
+				<Programs />
+			</Section>
 		</div>
 	);
 }
