@@ -1,4 +1,5 @@
 /* POST /api/auth/accept: an invitation becomes a user, who is signed in at once. */
+#include "audit/audit.h"
 #include "handlers.h"
 #include "mail/outbox.h"
 #include "new_user.h"
@@ -85,9 +86,7 @@ static void save_done(struct exchange_job *job, int result)
 	} else if (s->outcome != ACCEPT_DONE) {
 		refuse(job->x, s->outcome);
 	} else {
-		log_event(LOG_INFO, "invitation accepted", "event", "user_created", "user_id", s->grant.account.id,
-			  "invitation_id", s->link_id, "address", s->client.address, "request_id", job->x->request_id,
-			  NULL);
+		audit_act(job->x, "user.created", AUDIT_SUCCESS, s->grant.account.id, "user", s->grant.account.id);
 		session_reply(job->x, 201, &s->client, &s->grant);
 	}
 }

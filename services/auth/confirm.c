@@ -1,4 +1,5 @@
 #include "confirm.h"
+#include "audit/audit.h"
 
 #include "new_user.h"
 #include "password.h"
@@ -9,8 +10,7 @@ static void refuse(struct confirm *cf)
 
 	metric_add(auth->metrics.logins_refused, 1);
 	guard_end(auth, &cf->guard, THROTTLE_FAILED);
-	log_event(LOG_INFO, "password refused", "event", "login_failed", "user_id", cf->account.id, "address",
-		  cf->guard.client.address, "request_id", cf->x->request_id, NULL);
+	audit_act(cf->x, "password.refused", AUDIT_FAILURE, NULL, "user", cf->account.id);
 	reply_header(cf->x, "Cache-Control", "no-store");
 	reply_problem(cf->x, 401, "invalid_credentials", "The current password is wrong.");
 	guard_count_failure(auth, cf->account.id);

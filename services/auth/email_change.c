@@ -1,6 +1,7 @@
 /* POST /api/auth/email: the address of who is signed in is to be another one, or the present one is to be confirmed: a
  * link goes there, word of it to the present one. The answer does not tell whether the new one is taken.
  * POST /api/auth/email/confirm: the link; word goes to both. */
+#include "audit/audit.h"
 #include "base/clock.h"
 #include "handlers.h"
 #include "mail/outbox.h"
@@ -64,8 +65,7 @@ static void change_done(struct exchange_job *job)
 		actor_refuse(job->x, e->actor);
 		return;
 	}
-	log_event(LOG_INFO, "another e-mail address is asked for", "event", "email_changing", "user_id", e->account.id,
-		  "address", e->client.address, "request_id", job->x->request_id, NULL);
+	audit_act(job->x, "email.change_asked", AUDIT_SUCCESS, NULL, "user", e->account.id);
 	outbox_wake(job->x->self);
 	reply_empty(job->x, 202);
 }
@@ -146,6 +146,7 @@ static void confirm_done(struct exchange_job *job, int result)
 	} else {
 		log_event(LOG_WARN, "security event: e-mail address confirmed", "event", "email_changed", "user_id",
 			  f->link.user_id, "address", f->change.client.address, "request_id", job->x->request_id, NULL);
+		audit_act(job->x, "email.changed", AUDIT_SUCCESS, f->link.user_id, "user", f->link.user_id);
 		outbox_wake(job->x->self);
 		reply_empty(job->x, 204);
 	}

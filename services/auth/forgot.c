@@ -1,5 +1,6 @@
 /* POST /api/auth/forgot: a link to a new password, by mail. Every address gets the same answer: that there is an
  * account is found out later (mail/resolve.c). POST /api/users/{id}/reset: an administrator sends it. */
+#include "audit/audit.h"
 #include "base/clock.h"
 #include "handlers.h"
 #include "mail/outbox.h"
@@ -117,8 +118,7 @@ static void reply_sent(struct send_reset *s)
 	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
 	char expires[TIME_TEXT_SIZE];
 
-	log_event(LOG_INFO, "a new password is asked for", "event", "password_reset_sent", "user_id", s->account.id,
-		  "by", x->who.user_id, "request_id", x->request_id, NULL);
+	audit_act(x, "password.reset_sent", AUDIT_SUCCESS, NULL, "user", s->account.id);
 	time_format(s->link.expires_at, expires);
 	yyjson_mut_obj_add_bool(doc, obj, "mailed", auth->mail.is_on);
 	json_add_str(doc, obj, "link", auth->mail.is_on ? NULL : link_url(auth, x->arena, LINK_RESET, s->link.id));

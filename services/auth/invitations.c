@@ -1,5 +1,6 @@
 /* Invitations: an administrator makes a link for an address, with the roles that come with it; whoever has it chooses a
  * name and a password. */
+#include "audit/audit.h"
 #include "base/clock.h"
 #include "handlers.h"
 #include "mail/outbox.h"
@@ -146,8 +147,7 @@ static void invite_done(struct exchange_job *job)
 			      "This Idempotency-Key was used for another request; make a new one.");
 		return;
 	case INVITE_DONE:
-		log_event(LOG_INFO, "invited", "event", "invitation_created", "invitation_id", v->link.id, "by",
-			  x->who.user_id, "request_id", x->request_id, NULL);
+		audit_act(x, "invitation.created", AUDIT_SUCCESS, NULL, "invitation", v->link.id);
 		outbox_wake(x->self);
 		break;
 	case INVITE_REPLAY: break;
@@ -317,8 +317,7 @@ static void remove_done(struct exchange_job *job)
 	} else if (!l->is_found) {
 		reply_problem(job->x, 404, "not_found", "There is no such invitation, or it was used or withdrawn.");
 	} else {
-		log_event(LOG_INFO, "invitation withdrawn", "event", "invitation_withdrawn", "invitation_id",
-			  l->removed, "by", job->x->who.user_id, "request_id", job->x->request_id, NULL);
+		audit_act(job->x, "invitation.withdrawn", AUDIT_SUCCESS, NULL, "invitation", l->removed);
 		reply_empty(job->x, 204);
 	}
 }

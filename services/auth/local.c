@@ -1,5 +1,6 @@
 /* POST /api/auth/local: the command line on this machine turns its key (secrets/cli.token) into an access token. */
 #include "local.h"
+#include "audit/audit.h"
 
 #include <errno.h>
 
@@ -57,7 +58,7 @@ static void local_done(struct exchange_job *job)
 
 	reply_header(x, "Cache-Control", "no-store");
 	if (!l->is_good) {
-		log_event(LOG_INFO, "local key refused", "event", "local_failed", "request_id", x->request_id, NULL);
+		audit_act(x, "login.refused", AUDIT_FAILURE, NULL, "key", "local");
 		reply_problem(x, 401, "invalid_key", "The key is not the one in secrets/cli.token of the data folder.");
 		return;
 	}

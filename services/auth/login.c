@@ -1,5 +1,6 @@
 /* POST /api/auth/login. Whatever is wrong (no such account, disabled, no password, wrong password) takes the same way:
  * one look-up, one hash, one answer. */
+#include "audit/audit.h"
 #include "guard.h"
 #include "handlers.h"
 #include "mfa/second_step.h"
@@ -156,9 +157,7 @@ static enum login_state login_refuse(struct login *l)
 
 	metric_add(auth->metrics.logins_refused, 1);
 	guard_end(auth, &l->guard, THROTTLE_FAILED);
-	log_event(LOG_INFO, "sign-in refused", "event", "login_failed", "user_id",
-		  l->sign_in.user_id ? l->sign_in.user_id : "", "address", l->guard.client.address, "request_id",
-		  l->x->request_id, NULL);
+	audit_act(l->x, "login.refused", AUDIT_FAILURE, NULL, "user", l->sign_in.user_id);
 	reply_header(l->x, "Cache-Control", "no-store");
 	reply_problem(l->x, 401, "invalid_credentials", "E-mail address or password is wrong.");
 	if (l->sign_in.user_id)

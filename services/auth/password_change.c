@@ -1,5 +1,6 @@
 /* POST /api/auth/password: a new password for who is signed in and knows the current one. POST /api/auth/reauth: the
  * password again, for acts that need it given a short while ago; the session gets a new id. */
+#include "audit/audit.h"
 #include "confirm.h"
 #include "feed.h"
 #include "handlers.h"
@@ -53,8 +54,7 @@ static void save_done(struct exchange_job *job)
 		actor_refuse(job->x, ACTOR_GONE);
 		return;
 	}
-	log_event(LOG_INFO, "password changed", "event", "password_changed", "user_id", p->confirm.account.id,
-		  "address", p->confirm.guard.client.address, "request_id", job->x->request_id, NULL);
+	audit_act(job->x, "password.changed", AUDIT_SUCCESS, NULL, "user", p->confirm.account.id);
 	feed_wake(job->x->self);
 	outbox_wake(job->x->self);
 	reply_empty(job->x, 204);
@@ -125,9 +125,7 @@ static void reauth_done(struct exchange_job *job)
 {
 	struct reauth *r = container_of(job, struct reauth, job);
 
-	log_event(LOG_INFO, "password given again", "event", "reauth", "user_id", r->confirm.account.id, "session_id",
-		  r->grant.token.session_id, "address", r->confirm.guard.client.address, "request_id",
-		  job->x->request_id, NULL);
+	audit_act(job->x, "session.confirmed", AUDIT_SUCCESS, NULL, "session", r->grant.token.session_id);
 	feed_wake(job->x->self);
 	session_reply(job->x, 200, &r->confirm.guard.client, &r->grant);
 }

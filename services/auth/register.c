@@ -1,6 +1,7 @@
 /* POST /api/auth/register: signing up, when an administrator has opened it. Every address gets the same answer at the
  * same cost: what is filled in waits as a link, and whether the address is free is found out off this way
  * (mail/resolve.c). The user is made when the link is opened (verify.c). */
+#include "audit/audit.h"
 #include "handlers.h"
 #include "mail/outbox.h"
 #include "new_user.h"
@@ -50,8 +51,7 @@ static void save_done(struct exchange_job *job)
 		reply_closed(job->x);
 		return;
 	}
-	log_event(LOG_INFO, "signed up", "event", "register", "address", s->client.address, "request_id",
-		  job->x->request_id, NULL);
+	audit_act(job->x, "user.sign_up_asked", AUDIT_SUCCESS, NULL, NULL, NULL);
 	reply_header(job->x, "Cache-Control", "no-store");
 	reply_empty(job->x, 202);
 	outbox_wake(job->x->self);

@@ -1,5 +1,6 @@
 /* POST /api/auth/reset: a new password by the link of a mail. All sessions end; there is none afterwards: the user
  * signs in with the new password, and with his second factor if he has one. */
+#include "audit/audit.h"
 #include "base/clock.h"
 #include "feed.h"
 #include "handlers.h"
@@ -56,6 +57,7 @@ static void save_done(struct exchange_job *job)
 	}
 	log_event(LOG_WARN, "security event: password reset by mail", "event", "password_reset", "user_id",
 		  s->account.id, "address", s->client.address, "request_id", job->x->request_id, NULL);
+	audit_act(job->x, "password.reset", AUDIT_SUCCESS, s->account.id, "user", s->account.id);
 	feed_wake(job->x->self);
 	outbox_wake(job->x->self);
 	reply_empty(job->x, 204);

@@ -12,6 +12,8 @@ struct role_list {
 /* Reads an array of names from a body; answers 422 and returns false when one is no text or there twice. */
 bool role_list_read(struct exchange *x, yyjson_val *arr, struct role_list *ret);
 void role_list_one(struct role_list *ret, const char *name);
+/* "admin member", in the arena. */
+const char *role_list_join(struct arena *a, const struct role_list *list);
 
 /* Inside a job: whether the roles exist and hold nothing that the giver lacks. Returns ACTOR_OK, ACTOR_FORBIDDEN_ROLE,
  * ACTOR_UNKNOWN_ROLE or -errno. */

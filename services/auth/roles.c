@@ -140,6 +140,15 @@ void role_list_one(struct role_list *ret, const char *name)
 	ret->names[1] = NULL;
 }
 
+const char *role_list_join(struct arena *a, const struct role_list *list)
+{
+	const char *text = "";
+
+	for (size_t i = 0; list->names[i]; i++)
+		text = arena_printf(a, "%s%s%s", text, i ? " " : "", list->names[i]);
+	return text;
+}
+
 static int may_give_role(struct db_conn *c, const struct account *giver, const char *name)
 {
 	_cleanup_(db_done_p) struct db_stmt *st = db_query(c,

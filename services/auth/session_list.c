@@ -1,5 +1,6 @@
 /* The sessions that are open: one's own (/api/auth/sessions) and, for administrators, anybody's
  * (/api/users/{id}/sessions). Ending others than the present one needs a password given a short while ago. */
+#include "audit/audit.h"
 #include "base/clock.h"
 #include "feed.h"
 #include "handlers.h"
@@ -149,8 +150,10 @@ static void on_done(struct exchange_job *job)
 	} else if (!s->is_ending) {
 		reply_list(s);
 	} else {
-		log_event(LOG_INFO, "sessions ended", "event", "session_ended", "user_id", s->user_id, "session_id",
-			  s->id ? s->id : "", "by", x->who.user_id, "request_id", x->request_id, NULL);
+		if (s->id)
+			audit_act(x, "session.ended", AUDIT_SUCCESS, NULL, "session", s->id);
+		else
+			audit_act(x, "session.others_ended", AUDIT_SUCCESS, NULL, "user", s->user_id);
 		feed_wake(x->self);
 		reply_empty(x, 204);
 	}

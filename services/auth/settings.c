@@ -1,4 +1,5 @@
 #include "settings.h"
+#include "audit/audit.h"
 
 #include "account.h"
 #include "base/clock.h"
@@ -45,6 +46,7 @@ int invitations_are_open(struct db_conn *c)
 
 struct settings_job {
 	struct exchange_job job;
+	struct audit_event event;
 	const char *registration; /* to be set, or NULL */
 	int now;                  /* enum registration */
 	int actor;
@@ -76,7 +78,7 @@ static int settings_run(struct db_conn *c, struct exchange_job *job)
 	if (r < 0)
 		return r;
 	s->now = registration_get(c);
-	return MIN(s->now, 0);
+	return s->now < 0 || !s->registration ? MIN(s->now, 0) : audit_add(c, job->x->self, &s->event);
 }
 
 static void settings_done(struct exchange_job *job)
@@ -89,9 +91,6 @@ static void settings_done(struct exchange_job *job)
 		actor_refuse(job->x, s->actor);
 		return;
 	}
-	if (s->registration)
-		log_event(LOG_INFO, "settings changed", "event", "settings", "registration", s->registration, "user_id",
-			  job->x->who.user_id, "request_id", job->x->request_id, NULL);
 	obj = json_new_obj(job->x->arena, &doc);
 	yyjson_mut_obj_add_str(doc, obj, "registration", registration_name(s->now));
 	reply_json(job->x, 200, doc);
@@ -123,6 +122,8 @@ void auth_settings_patch(struct exchange *x)
 		s->registration = json_get_str(x->body, "registration", "");
 		for (size_t i = 0; i < ARRAY_SIZE(registration_names); i++) {
 			if (!strcmp(s->registration, registration_names[i])) {
+				audit_event_of(x, "settings.changed", &s->event);
+				s->event.detail = audit_detail(x->arena, "registration", s->registration, NULL);
 				exchange_write(auth->db, &s->job);
 				return;
 			}

@@ -1,4 +1,5 @@
 #include "setup.h"
+#include "audit/audit.h"
 
 #include <errno.h>
 
@@ -175,6 +176,7 @@ static void save_done(struct exchange_job *job)
 	secret_file_remove(auth->secrets_dir, SETUP_TOKEN_FILE);
 	log_event(LOG_INFO, "set up: the first administrator exists", "event", "setup", "user_id", s->grant.account.id,
 		  "address", s->client.address, "request_id", job->x->request_id, NULL);
+	audit_act(job->x, "user.set_up", AUDIT_SUCCESS, s->grant.account.id, "user", s->grant.account.id);
 	session_reply(job->x, 201, &s->client, &s->grant);
 }
 

@@ -1,4 +1,5 @@
 #include "sign_in.h"
+#include "audit/audit.h"
 
 #include "feed.h"
 #include "mail/outbox.h"
@@ -67,8 +68,7 @@ static void log_it(struct exchange *x, const struct sign_in *s)
 {
 	const char *user = s->user_id, *address = s->guard->client.address;
 
-	log_event(LOG_INFO, "signed in", "event", "login", "user_id", user, "session_id", s->grant.token.session_id,
-		  "address", address, "request_id", x->request_id, NULL);
+	audit_act(x, "session.started", AUDIT_SUCCESS, user, "session", s->grant.token.session_id);
 	if (s->is_new_device)
 		log_event(LOG_WARN, "security event: sign-in from a new device", "event", "login_new_device", "user_id",
 			  user, "address", address, "request_id", x->request_id, NULL);

@@ -1,4 +1,5 @@
 /* PATCH and DELETE /api/users/{id}. */
+#include "audit/audit.h"
 #include "base/clock.h"
 #include "feed.h"
 #include "handlers.h"
@@ -17,6 +18,7 @@ enum change_outcome { CHANGE_DONE, CHANGE_REFUSED, CHANGE_MISSING, CHANGE_OWNER,
 
 struct change {
 	struct exchange_job job;
+	struct audit_event event;
 	const char *id;
 	const char *name; /* NULL: stays */
 	int disabled;     /* -1: stays */
@@ -86,6 +88,19 @@ static int apply(struct db_conn *c, struct change *p)
 	return MIN(r, 0);
 }
 
+static int audit(struct db_conn *c, struct change *p)
+{
+	struct arena *a = p->job.x->arena;
+
+	p->event.target = arena_printf(a, "user:%s", p->id);
+	p->event.detail = audit_detail(a, "name", p->account.name, "disabled",
+				       p->disabled < 0 ? NULL
+				       : p->disabled   ? "true"
+						       : "false",
+				       "roles", p->has_roles ? role_list_join(a, &p->roles) : NULL, NULL);
+	return audit_add(c, p->job.x->self, &p->event);
+}
+
 static int patch_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct change *p = (struct change *)job;
@@ -97,9 +112,9 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 	r = apply(c, p);
 	if (r == 0)
 		r = check_administrators(c, p, before);
-	if (r != 0)
-		return r;
-	return MIN(account_load(c, job->x->arena, p->id, &p->account), 0);
+	if (r == 0)
+		r = MIN(account_load(c, job->x->arena, p->id, &p->account), 0);
+	return r != 0 ? r : audit(c, p);
 }
 
 /* Which of two reasons to give to who wants to delete the owner. */
@@ -158,13 +173,9 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 			     : roll_back(p,
 					 is_last_administrator(p, before) ? CHANGE_LAST_ADMINISTRATOR : CHANGE_OWNER);
 	r = delete_rows(c, p->id);
-	return r < 0 ? r : check_administrators(c, p, before);
-}
-
-static void log_change(struct change *p, const char *what)
-{
-	log_event(LOG_INFO, what, "event", "user_changed", "user_id", p->id, "by", p->job.x->who.user_id, "request_id",
-		  p->job.x->request_id, NULL);
+	if (r == 0)
+		r = check_administrators(c, p, before);
+	return r != 0 ? r : audit(c, p);
 }
 
 /* Answers everything but success; returns whether it did. */
@@ -200,7 +211,6 @@ static void patch_done(struct exchange_job *job, int result)
 	if (refuse(p, result))
 		return;
 	feed_wake(job->x->self);
-	log_change(p, "user changed");
 	user_reply(job->x, 200, &p->account);
 }
 
@@ -212,7 +222,6 @@ static void delete_done(struct exchange_job *job, int result)
 		return;
 	feed_wake(job->x->self);
 	outbox_wake(job->x->self);
-	log_change(p, "user removed");
 	reply_empty(job->x, 204);
 }
 
@@ -252,6 +261,7 @@ void users_patch(struct exchange *x)
 	if (!p)
 		return;
 	p->id = x->params[0].p;
+	audit_event_of(x, "user.changed", &p->event);
 	p->job = (struct exchange_job){.x = x, .run = patch_run, .done = patch_done};
 	exchange_write(auth->db, &p->job);
 }
@@ -263,6 +273,7 @@ void users_delete(struct exchange *x)
 
 	p->id = x->params[0].p;
 	p->disabled = -1;
+	audit_event_of(x, "user.deleted", &p->event);
 	p->job = (struct exchange_job){.x = x, .run = delete_run, .done = delete_done};
 	exchange_write(auth->db, &p->job);
 }

@@ -1,4 +1,5 @@
 /* POST /api/users: an administrator adds a user. */
+#include "audit/audit.h"
 #include "handlers.h"
 #include "new_user.h"
 #include "role_list.h"
@@ -12,6 +13,7 @@ enum create_outcome { CREATE_DONE, CREATE_REFUSED, CREATE_SETUP_FIRST, CREATE_RE
 struct create {
 	struct exchange_job job;
 	struct hash_op hash;
+	struct audit_event event;
 	struct exchange *x; /* held while the hash is made */
 	struct new_user user;
 	struct role_list roles;
@@ -70,16 +72,15 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 		return r < 0 ? r : -ENOENT;
 	k->status = 201;
 	k->response = user_text(job->x->arena, &k->account);
-	return idempotency_store(c, job->x, k->status, k->response);
+	r = idempotency_store(c, job->x, k->status, k->response);
+	k->event.target = arena_printf(job->x->arena, "user:%s", k->account.id);
+	return r < 0 ? r : audit_add(c, job->x->self, &k->event);
 }
 
 static void reply_created(struct create *k)
 {
-	if (k->outcome == CREATE_DONE) {
-		log_event(LOG_INFO, "user added", "event", "user_created", "user_id", k->account.id, "by",
-			  k->x->who.user_id, "request_id", k->x->request_id, NULL);
+	if (k->outcome == CREATE_DONE)
 		reply_header(k->x, "Location", arena_printf(k->x->arena, "/api/users/%s", k->account.id));
-	}
 	reply_raw_json(k->x, k->status, k->response);
 }
 
@@ -132,6 +133,7 @@ void users_create(struct exchange *x)
 	struct create *k = arena_new_of(x->arena, struct create);
 
 	k->x = x;
+	audit_event_of(x, "user.created", &k->event);
 	if (!new_user_read(x, fields, ARRAY_SIZE(fields), &k->user))
 		return;
 	if (!json_get_arr(x->body, "roles"))

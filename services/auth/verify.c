@@ -1,5 +1,6 @@
 /* POST /api/auth/verify: the link of who signed up becomes a user, with the password that was chosen then. Whoever
  * opens somebody else's link does not know it, so nobody gets an account with a stranger's password. */
+#include "audit/audit.h"
 #include "guard.h"
 #include "handlers.h"
 #include "mail/outbox.h"
@@ -57,9 +58,7 @@ static void save_done(struct exchange_job *job, int result)
 	} else if (result < 0) {
 		reply_db_failure(job->x, result);
 	} else {
-		log_event(LOG_INFO, "address confirmed, user made", "event", "user_created", "user_id",
-			  v->grant.account.id, "address", v->guard.client.address, "request_id", job->x->request_id,
-			  NULL);
+		audit_act(job->x, "user.created", AUDIT_SUCCESS, v->grant.account.id, "user", v->grant.account.id);
 		session_reply(job->x, 201, &v->guard.client, &v->grant);
 	}
 }

@@ -223,6 +223,22 @@ void audit_note(struct auth *auth, const struct audit_event *e)
 		deadline_set(service_wheel(auth->service), &a->flush, FLUSH_MS);
 }
 
+void audit_act(struct exchange *x, const char *event, enum audit_outcome outcome, const char *actor_id,
+	       const char *target_kind, const char *target_id)
+{
+	struct audit_event e;
+
+	audit_event_of(x, event, &e);
+	e.outcome = outcome;
+	if (actor_id) {
+		e.actor_kind = "user";
+		e.actor_id = actor_id;
+	}
+	if (target_id)
+		e.target = arena_printf(x->arena, "%s:%s", target_kind, target_id);
+	audit_note(x->self, &e);
+}
+
 /* ---- Start and end ---- */
 
 int audit_open(struct auth *auth, struct error *err)

@@ -20,8 +20,8 @@ struct auth;
 enum audit_outcome { AUDIT_SUCCESS, AUDIT_FAILURE, AUDIT_DENIED };
 
 /* NULL is "" everywhere; what is longer than its column is cut. Names of events are OBJECT.PAST_TENSE in lower case:
- * "session.started", "login.refused", "user.created", "role.changed", "token.revoked", "key.rotated"; docs/audit.md
- * lists them. */
+ * "session.started", "login.refused", "user.created", "role.changed", "token.revoked", "key.rotated";
+ * docs/accounts.md lists them. */
 struct audit_event {
 	const char *event;
 	enum audit_outcome outcome;
@@ -43,6 +43,11 @@ int audit_add(struct db_conn *c, const struct auth *auth, const struct audit_eve
 /* On the loop: copies it and returns; it is logged at once and on disk within a second. While the database is away up
  * to some thousand wait; more are counted and lost. */
 void audit_note(struct auth *auth, const struct audit_event *e);
+
+/* On the loop, for the many acts of sign-in and accounts: audit_note of an event of x. actor_id: the user who has just
+ * shown who he is (NULL: the request's own). target: kind and id, or NULL. */
+void audit_act(struct exchange *x, const char *event, enum audit_outcome outcome, const char *actor_id,
+	       const char *target_kind, const char *target_id);
 
 /* ---- For auth.c and start.c ---- */
 

@@ -113,9 +113,7 @@ static void refuse(struct step *s)
 	const struct auth *auth = x->self;
 
 	metric_add(auth->metrics.logins_refused, 1);
-	log_event(LOG_INFO, "second step of a sign-in refused", "event", "login_failed", "user_id",
-		  s->sign_in.user_id ? s->sign_in.user_id : "", "address", s->guard.client.address, "request_id",
-		  x->request_id, NULL);
+	audit_act(x, "login.refused", AUDIT_FAILURE, NULL, "user", s->sign_in.user_id);
 	reply_header(x, "Cache-Control", "no-store");
 	if (s->outcome == STEP_TICKET)
 		ticket_refuse(x);

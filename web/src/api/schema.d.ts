@@ -2923,7 +2923,7 @@ export interface components {
         AuditEvent: {
             seq: number;
             at: components["schemas"]["Time"];
-            /** @description Such as `role.changed`; docs/audit.md lists them. */
+            /** @description Such as `role.changed`; docs/accounts.md lists them. */
             event: string;
             /** @enum {string} */
             outcome: "success" | "failure" | "denied";
