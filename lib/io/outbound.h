@@ -27,19 +27,19 @@ struct outbound_call {
 	 * name means by then, without a proxy. What is in `inner` (may be NULL) counts as public. */
 	bool is_public_only;
 	const struct networks *inner;
-	uint64_t connect_ms;     /* default 10 s */
-	uint64_t first_byte_ms;  /* from the start to the head of the answer, connect_ms on top; default 120 s */
-	uint64_t idle_ms;        /* between bytes of the body; default 120 s */
-	uint64_t total_ms;       /* 0 = none */
+	uint64_t connect_ms;    /* default 10 s */
+	uint64_t first_byte_ms; /* from the start to the head of the answer, connect_ms on top; default 120 s */
+	uint64_t idle_ms;       /* between bytes of the body; default 120 s */
+	uint64_t total_ms;      /* 0 = none */
 	void *owner;
 	/* After the head. outbound_header() reads fields. Each of the three may start and cancel calls. */
 	void (*on_head)(struct outbound_call *c, int status);
 	void (*on_data)(struct outbound_call *c, const char *data, size_t n);
 	/* Exactly once, last, never before outbound_start has returned. err 0, -ECANCELED, -ETIMEDOUT, -ECONNREFUSED
-	 * (no connection), -EACCES (not public), -ECONNRESET (broken off), -EKEYREJECTED (its certificate is not good), -EPROTO (TLS and
-	 * other), -ENOSYS (libcurl is missing), with a sentence in `error`; its codes are "cancelled", "timeout",
-	 * "connect_failed", "address_not_public", "resolve_failed", "connection_broken", "tls_untrusted", "tls_failed", "url_invalid",
-	 * "request_failed", "curl_missing". */
+	 * (no connection), -EACCES (not public), -ECONNRESET (broken off), -EKEYREJECTED (its certificate is not good),
+	 * -EPROTO (TLS and other), -ENOSYS (libcurl is missing), with a sentence in `error`; its codes are "cancelled",
+	 * "timeout", "connect_failed", "address_not_public", "resolve_failed", "connection_broken", "tls_untrusted",
+	 * "tls_failed", "url_invalid", "request_failed", "curl_missing". */
 	void (*on_done)(struct outbound_call *c, int err, const struct error *error);
 
 	/* Its own. */
