@@ -1,9 +1,11 @@
 #include "seed.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "feed.h"
 #include "new_user.h"
 
 const struct permission_seed permission_seeds[] = {
@@ -57,41 +59,95 @@ const struct role_seed role_seeds[] = {
 };
 const size_t role_seeds_n = ARRAY_SIZE(role_seeds);
 
+/* Returns 1 when it is new here, 0 or -errno. */
 static int seed_permission(struct db_conn *c, const struct permission_seed *p)
 {
 	int64_t one, r = db_get_int(c, &one, "select 1 from permissions where name = ?", DB_TEXT(p->name));
 
-	if (r == 0)
-		r = db_exec(c, "insert into permissions (name, description) values (?, ?)", DB_TEXT(p->name),
-			    DB_TEXT(p->description));
-	return MIN(r, 0);
-}
-
-static int seed_role(struct db_conn *c, const struct role_seed *role)
-{
-	int64_t one, r = db_get_int(c, &one, "select 1 from roles where name = ?", DB_TEXT(role->name));
-	char id[ID_SIZE];
-
 	if (r != 0)
 		return MIN(r, 0);
+	r = db_exec(c, "insert into permissions (name, description) values (?, ?)", DB_TEXT(p->name),
+		    DB_TEXT(p->description));
+	return r < 0 ? (int)r : 1;
+}
+
+static int give(struct db_conn *c, const char *role_id, const char *permission)
+{
+	return (int)MIN(db_exec(c, "insert into role_permissions (role_id, permission) values (?, ?)", DB_TEXT(role_id),
+				DB_TEXT(permission)),
+			0);
+}
+
+static int new_role(struct db_conn *c, const struct role_seed *role)
+{
+	char id[ID_SIZE];
+	int64_t r;
+
 	id_new(id);
 	r = db_exec(c, "insert into roles (id, name, description, built_in, created_at) values (?, ?, ?, 1, ?)",
 		    DB_TEXT(id), DB_TEXT(role->name), DB_TEXT(role->description), DB_INT(clock_now_us()));
 	for (const char *const *p = role->permissions; r >= 0 && *p; p++)
-		r = db_exec(c, "insert into role_permissions (role_id, permission) values (?, ?)", DB_TEXT(id),
-			    DB_TEXT(*p));
-	return MIN(r, 0);
+		r = give(c, id, *p);
+	return (int)MIN(r, 0);
+}
+
+static bool covers_new(const char *pattern, const bool *is_new)
+{
+	for (size_t i = 0; i < permission_seeds_n; i++)
+		if (is_new[i] && permission_covers(pattern, permission_seeds[i].name))
+			return true;
+	return false;
+}
+
+/* A newer program has more permissions: the built-in roles get theirs. What an administrator has taken from a role
+ * before is not new, and stays taken. */
+static int grow_role(struct db_conn *c, const struct role_seed *role, const char *id, const bool *is_new)
+{
+	bool has_grown = false;
+	int64_t one;
+	int r = 0;
+
+	for (const char *const *p = role->permissions; r >= 0 && *p; p++) {
+		if (!covers_new(*p, is_new))
+			continue;
+		r = db_get_int(c, &one, "select 1 from role_permissions where role_id = ? and permission = ?",
+			       DB_TEXT(id), DB_TEXT(*p));
+		if (r != 0)
+			continue;
+		r = give(c, id, *p);
+		has_grown = true;
+	}
+	return r >= 0 && has_grown ? feed_add_role(c, id) : MIN(r, 0);
+}
+
+static int seed_role(struct db_conn *c, const struct role_seed *role, const bool *is_new)
+{
+	struct db_stmt *st = db_query(c, "select id, built_in from roles where name = ?", DB_TEXT(role->name));
+	char id[ID_SIZE] = "";
+	bool is_built_in = false;
+	int r = db_step(c, st);
+
+	if (r == 1) {
+		snprintf(id, sizeof(id), "%.*s", STR_ARG(db_col_str(st, 0)));
+		is_built_in = db_col_int(st, 1) != 0;
+	}
+	db_done(st);
+	if (r == 0)
+		return new_role(c, role);
+	return r == 1 && is_built_in ? grow_role(c, role, id, is_new) : MIN(r, 0);
 }
 
 int seed_rights(struct db_conn *c)
 {
+	bool is_new[64] = {false};
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < permission_seeds_n; i++)
-		r = seed_permission(c, &permission_seeds[i]);
-	for (size_t i = 0; r == 0 && i < role_seeds_n; i++)
-		r = seed_role(c, &role_seeds[i]);
-	return r;
+	assert(permission_seeds_n <= ARRAY_SIZE(is_new));
+	for (size_t i = 0; r >= 0 && i < permission_seeds_n; i++)
+		is_new[i] = (r = seed_permission(c, &permission_seeds[i])) == 1;
+	for (size_t i = 0; r >= 0 && i < role_seeds_n; i++)
+		r = seed_role(c, &role_seeds[i], is_new);
+	return MIN(r, 0);
 }
 
 static int find_owner(struct db_conn *c, char ret_id[static ID_SIZE])

@@ -105,6 +105,38 @@ static void seeding_twice_changes_nothing(void **state)
 	in_database(*state, seed_twice_and_count);
 }
 
+/* As a database of an earlier program has it: a permission less, and an administrator's change to a role. */
+static int go_back(struct db_conn *c)
+{
+	static const char *const past[] = {
+		"delete from permissions where name in ('executions.approve', 'models.connect')",
+		"delete from role_permissions where permission in ('executions.approve', 'models.connect', 'models.*')",
+		"delete from role_permissions where permission = 'commands.run'",
+	};
+	int64_t r = seed_rights(c);
+
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(past); i++)
+		r = db_exec_v(c, past[i], NULL, 0);
+	return r < 0 ? (int)r : seed_rights(c);
+}
+
+static int what_is_new_is_there(struct db_conn *c)
+{
+	if (count(c, "select count(*) from role_permissions p join roles r on r.id = p.role_id "
+		     "where r.name = 'member' and p.permission in ('executions.approve', 'models.connect')") != 2)
+		return -1;
+	if (count(c, "select count(*) from role_permissions p join roles r on r.id = p.role_id "
+		     "where r.name = 'operator' and p.permission = 'models.*'") != 1)
+		return -2;
+	return count(c, "select count(*) from role_permissions where permission = 'commands.run'") == 0 ? 0 : -3;
+}
+
+static void a_newer_program_gives_its_roles_what_is_new_and_nothing_else(void **state)
+{
+	in_database(*state, go_back);
+	in_database(*state, what_is_new_is_there);
+}
+
 static bool covers_something(const char *pattern)
 {
 	for (size_t i = 0; i < permission_seeds_n; i++)
@@ -130,6 +162,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(seeding_twice_changes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_newer_program_gives_its_roles_what_is_new_and_nothing_else, setup,
+						teardown),
 		cmocka_unit_test(every_right_of_a_role_is_a_known_permission),
 		cmocka_unit_test(every_permission_says_what_it_is),
 	};
