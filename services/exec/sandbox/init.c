@@ -271,15 +271,19 @@ static int leader_main(void *args)
 	}
 	m.err = errno;
 	say(&m);
-	return m.err == ENOENT ? 127 : 126; /* to clone, which ends the process without a word */
+	return m.err == ENOENT ? 127 : 126; /* to who started it, which ends the process without a word */
 }
 
-/* A plan is run by the leader itself, in memory of its own. */
+/* A plan is run by the leader itself, in memory and on a stack of its own. */
 static pid_t start_leader(const struct init_args *a, char *stack)
 {
-	int flags = plan_is(a->order->argv) ? 0 : CLONE_VM | CLONE_VFORK;
-	pid_t pid = clone(leader_main, stack + STACK_SIZE, flags | SIGCHLD, (void *)(uintptr_t)a);
+	bool is_plan = plan_is(a->order->argv);
+	pid_t pid = is_plan ? fork()
+			    : clone(leader_main, stack + STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD,
+				    (void *)(uintptr_t)a);
 
+	if (is_plan && pid == 0)
+		_exit(leader_main((void *)(uintptr_t)a));
 	return pid < 0 ? -errno : pid;
 }
 
