@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { claimsOf, signed } from '../lib/jws.mjs';
 import { ogent, request, startPlatform } from '../lib/platform.mjs';
-import { ask, ended, eventsOf } from '../lib/runs.mjs';
+import { ask, ended, eventsOf, untilEvent } from '../lib/runs.mjs';
 
 const GUARD = {
   description: 'for the tests',
@@ -395,13 +395,14 @@ describe('policies', { timeout: 180000 }, () => {
     assert.equal((await post({ script: 'ls', workspace: 'own' })).status, 403, 'a link is not followed');
   });
 
-  test('a run that meets a policy: the model is told, and the event says so', async () => {
+  test('a run that meets a policy: the model is told, the event says so, and what is asked about waits', async () => {
     const made = await p.api('POST', '/api/agents', { name: 'Careful', model: 'default', tools: ['shell'], policy: 'minimal' }, admin);
     assert.equal(made.status, 201, made.text);
     assert.equal(made.body.policy, 'minimal');
-    const talk = async (text, agent) => {
+    const talk = async (text, agent, decide) => {
       const c = await p.api('POST', '/api/conversations', { agent_id: agent }, admin);
       const execution = await ask(p, () => admin, c.body.id, text);
+      if (decide) await decide(execution.id);
       await ended(p, () => admin, execution.id);
       return (await eventsOf(p, () => admin, execution.id)).find((e) => e.type === 'call.done').data;
     };
@@ -410,7 +411,16 @@ describe('policies', { timeout: 180000 }, () => {
     assert.match(denied.message, /Denied by policy, not run.*rm x/s);
     const changed = await p.api('PATCH', `/api/agents/${made.body.id}`, { policy: 'guard' }, admin, { 'if-match': made.headers.etag });
     assert.equal(changed.status, 200, changed.text);
-    assert.match((await talk('run: touch x', made.body.id)).message, /Waits for a person's approval, not run/);
+    // What the policy asks about waits for a person.
+    const answer = (decision) => async (id) => {
+      await untilEvent(p, () => admin, id, (e) => e.type === 'approval.requested', 30000);
+      const [waiting] = (await p.api('GET', `/api/approvals?execution_id=${id}&status=pending`, undefined, admin)).body.items;
+      assert.equal(waiting.summary, 'touch x');
+      const r = await p.api('POST', `/api/approvals/${waiting.id}`, decision(waiting), admin);
+      assert.equal(r.status, 200, r.text);
+    };
+    assert.equal((await talk('run: touch x', made.body.id, answer(() => ({ decision: 'reject' })))).status, 'rejected');
+    assert.equal((await talk('run: touch x', made.body.id, answer(({ hash }) => ({ decision: 'approve', hash })))).exit_code, 0);
     const fine = await talk('run: echo fine', made.body.id);
     assert.equal(fine.exit_code, 0);
     const off = await p.api('PATCH', `/api/agents/${made.body.id}`, { policy: null }, admin, { 'if-match': changed.headers.etag });
