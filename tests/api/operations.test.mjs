@@ -71,7 +71,7 @@ describe('docs/operations.md', () => {
 			assert.equal(readdirSync(env.BACKUPS).length, 2);
 			assert.ok(!existsSync(`${data}.old`) && !existsSync(`${data}.new`));
 			// What seals and chains what is stored stays.
-			for (const [name, text] of Object.entries(oldKeys)) if (/\.key$|cli\.token/.test(name) && !/^auth-(keys|audit|sso)\.key$/.test(name)) assert.notEqual(readFileSync(join(data, 'secrets', name), 'utf8'), text, name);
+			for (const [name, text] of Object.entries(oldKeys)) if (/\.key$|cli\.token/.test(name) && !/^(auth-(keys|audit|sso|factors)|agent-models)\.key$/.test(name)) assert.notEqual(readFileSync(join(data, 'secrets', name), 'utf8'), text, name);
 			assert.ok(!(await kids()).includes(oldKid), 'the leaked key is not published any more');
 			assert.equal((await api('GET', '/api/auth/me', { token })).status, 401);
 			assert.equal((await api('POST', '/api/auth/refresh', { body: { refresh_token: session } })).status, 401);
