@@ -105,8 +105,8 @@ struct route {
 	unsigned flags;
 	size_t max_body; /* 0 = 1 MiB */
 	route_handler *handler;
-	/* Of a route with neither permission nor ROUTE_PUBLIC: what a token of an OAuth client needs instead; "" nothing;
-	 * NULL: such a token is not good there. */
+	/* Of a route with neither permission nor ROUTE_PUBLIC: what a token of an OAuth client needs instead; ""
+	 * nothing; NULL: such a token is not good there. */
 	const char *client_permission;
 };
 
