@@ -204,7 +204,7 @@ static void set_jwks(struct auth *auth, struct buf *jwks)
 
 static int open_pair(const struct keys *k, const struct key_entry *e, struct token_key *ret, struct error *err)
 {
-	struct buf secret = BUF_INIT;
+	_cleanup_(buf_wipe) struct buf secret = BUF_INIT;
 	char context[96];
 
 	context_of(e->row.kid, context, sizeof(context));
@@ -215,7 +215,6 @@ static int open_pair(const struct keys *k, const struct key_entry *e, struct tok
 				 e->row.kid);
 	*ret = (struct token_key){.other = signature_key_import(alg_of(e->row.algorithm), buf_str(&secret), err),
 				  .alg = k->ed_name};
-	buf_wipe(&secret);
 	snprintf(ret->kid, sizeof(ret->kid), "%s", e->row.kid);
 	return ret->other ? 0 : -EINVAL;
 }

@@ -158,7 +158,7 @@ describe('in a browser', () => {
     await page.goto('https://localhost/');
     await page.getByLabel('E-mail').fill(ADMIN.email);
     await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
-    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('button', { name: 'Sign in', exact: true }).click();
     await page.waitForURL('https://localhost/chat');
     const message = page.getByRole('textbox', { name: 'Message' });
     await message.fill('run: hostname; for i in 1 2 3; do echo line-$i; sleep 0.3; done');

@@ -449,10 +449,10 @@ describe('the story', { concurrency: 1 }, () => {
 		browser.expected.push(/status of 401/);
 		await page.getByLabel('E-mail').fill(ADMIN.email);
 		await page.getByLabel('Password', { exact: true }).fill('not the password at all');
-		await page.getByRole('button', { name: 'Sign in' }).click();
+		await page.getByRole('button', { name: 'Sign in', exact: true }).click();
 		await page.getByRole('alert').waitFor();
 		await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
-		await page.getByRole('button', { name: 'Sign in' }).click();
+		await page.getByRole('button', { name: 'Sign in', exact: true }).click();
 		await page.getByRole('heading', { name: 'History' }).waitFor();
 		assert.equal(page.url(), `${base}/history`);
 		browser.expected.length = 0;
@@ -469,7 +469,7 @@ describe('the story', { concurrency: 1 }, () => {
 		assert.equal(page.url(), `${base}/agents`);
 		await page.getByLabel('E-mail').fill(ADMIN.email);
 		await page.getByLabel('Password', { exact: true }).fill(ADMIN.password);
-		await page.getByRole('button', { name: 'Sign in' }).click();
+		await page.getByRole('button', { name: 'Sign in', exact: true }).click();
 		await page.getByRole('link', { name: 'Assistant', exact: true }).waitFor();
 		browser.expected.length = 0;
 		assertClean(browser);

@@ -194,8 +194,12 @@ async function refused(url) {
   return how;
 }
 
+// With the same secrets each time: the database's keys are sealed with one of them.
+const home = mkdtempSync(join(tmpdir(), 'ogent-mysql-home-'));
+process.on('exit', () => rmSync(home, { recursive: true, force: true }));
+
 async function starts(url) {
-  const auth = await startRole('auth', { env: { OGENT_AUTH_DB_URL: url } });
+  const auth = await startRole('auth', { data: home, env: { OGENT_AUTH_DB_URL: url } });
   await auth.stop();
 }
 
