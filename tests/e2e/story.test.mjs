@@ -462,7 +462,7 @@ describe('the story', { concurrency: 1 }, () => {
 	test('a session that ends in between keeps the page below the sign-in form', async () => {
 		browser.expected.push(/status of 401/);
 		await browser.context.clearCookies();
-		await page.route('**/api/agents?*', (route) => route.fulfill({ status: 401, body: '{}' }));
+		await page.route('**/api/agents?*', (route) => route.fulfill({ status: 401, headers: { 'WWW-Authenticate': 'Bearer error="invalid_token"' }, body: '{}' }));
 		await page.getByRole('link', { name: 'Agents' }).click();
 		await page.getByText('Your session has ended').waitFor();
 		await page.unroute('**/api/agents?*');

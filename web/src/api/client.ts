@@ -37,9 +37,11 @@ export function isApiError(error: unknown, code: string): boolean {
 	return error instanceof ApiError && error.code === code;
 }
 
-/** Whether the permissions of a user cover the one asked for: `*` is all, `agents.*` every permission of agents. */
+/** Whether the permissions of a user cover the one asked for: `*` is all, `agents.*` every permission of agents, `agents.write` itself and what is below it; `!` before
+ * one denies it, whatever others say. */
 export function allows(permissions: readonly string[], wanted: string): boolean {
-	return permissions.some((held) => held === '*' || held === wanted || (held.endsWith('.*') && wanted.startsWith(held.slice(0, -1))));
+	const covers = (held: string) => held === '*' || held === wanted || wanted.startsWith(`${held.replace(/\.\*$/, '')}.`);
+	return permissions.some(covers) && !permissions.some((held) => held.startsWith('!') && covers(held.slice(1)));
 }
 
 /** For `Idempotency-Key`. (randomUUID is there only on https and on this machine.) */
