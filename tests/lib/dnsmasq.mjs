@@ -4,6 +4,7 @@
 import dgram from 'node:dgram';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,22 +18,32 @@ process.on('exit', () => {
   for (const s of alive) s.remove();
 });
 
-async function freeUdpPort() {
-  const socket = dgram.createSocket('udp4');
-  await new Promise((done) => socket.bind(0, '127.0.0.1', done));
-  const { port } = socket.address();
-  await new Promise((done) => socket.close(done));
-  return port;
+// It takes the port for UDP and for TCP.
+async function freePort() {
+  for (;;) {
+    const socket = dgram.createSocket('udp4');
+    await new Promise((done) => socket.bind(0, '127.0.0.1', done));
+    const { port } = socket.address();
+    const server = net.createServer();
+    const isFree = await new Promise((done) => server.once('error', () => done(false)).listen(port, '127.0.0.1', () => done(true)));
+    await new Promise((done) => (isFree ? server.close(done) : done()));
+    await new Promise((done) => socket.close(done));
+    if (isFree) return port;
+  }
 }
 
 export class Dnsmasq {
   static async start(lines = []) {
     const s = new Dnsmasq();
     s.dir = mkdtempSync(join(tmpdir(), 'ogent-dns-'));
-    s.port = await freeUdpPort();
     alive.add(s);
-    await s.set(lines);
-    return s;
+    // Somebody may have taken the port meanwhile.
+    for (let tries = 5; ; tries--) {
+      s.port = await freePort();
+      const failed = await s.set(lines).then(() => null, (e) => e);
+      if (!failed) return s;
+      if (!tries) throw failed;
+    }
   }
 
   get address() {
@@ -51,8 +62,10 @@ export class Dnsmasq {
     this.child.unref();
     this.child.stderr.unref();
     this.ended = new Promise((done) => this.child.on('close', done));
+    let isGone = false;
+    this.ended.then(() => (isGone = true));
     for (const limit = Date.now() + READY_MS; !(await this.answers()); )
-      if (Date.now() > limit) throw new Error(`dnsmasq is not ready:\n${this.log}`);
+      if (isGone || Date.now() > limit) throw new Error(`dnsmasq is not ready:\n${this.log}`);
   }
 
   // Whether it answers anything at all to a question of its own.
