@@ -82,9 +82,9 @@ export class Nginx {
     return { host: '127.0.0.1', port: this.port, ca: this.ca };
   }
 
-  // Each line of its access log so far.
+  // Each line of its access log so far; the last one may be half written.
   requests() {
-    return readFileSync(join(this.dir, 'access.log'), 'utf8').trim().split('\n').filter(Boolean).map((l) => JSON.parse(l));
+    return readFileSync(join(this.dir, 'access.log'), 'utf8').split('\n').slice(0, -1).map((l) => JSON.parse(l));
   }
 
   kill() {
