@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/utf8.h"
 
 /* Objects of up to this many members are checked for duplicates pair by pair, larger ones are sorted. */
@@ -393,6 +394,14 @@ void json_add_str(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, con
 	yyjson_mut_val *v = s ? yyjson_mut_strcpy(doc, s) : yyjson_mut_null(doc);
 
 	yyjson_mut_obj_add(obj, yyjson_mut_strcpy(doc, key), v);
+}
+
+void json_add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, int64_t us)
+{
+	char text[TIME_TEXT_SIZE];
+
+	time_format(us, text);
+	json_add_str(doc, obj, key, us ? text : NULL);
 }
 
 /* Text that was written although a string in it is not UTF-8: all else is ASCII, so cleaning the whole is right. */

@@ -49,6 +49,8 @@ yyjson_mut_val *json_new_obj(struct arena *a, yyjson_mut_doc **ret_doc);
 void json_add_raw(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, const char *raw);
 /* Adds a copy of a string, or null for NULL. */
 void json_add_str(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, const char *s);
+/* Adds a time (us since 1970) as RFC 3339, or null for 0. */
+void json_add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, int64_t us);
 
 /* The compact text; belongs to the arena, NUL-terminated. */
 struct str json_text(struct arena *a, const yyjson_mut_doc *doc);

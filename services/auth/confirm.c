@@ -82,7 +82,7 @@ static void find_done(struct exchange_job *job)
 
 static void wipe(void *arg)
 {
-	password_wipe(arg);
+	buf_wipe(arg);
 }
 
 void confirm_password(struct exchange *x, struct confirm *cf, const char *password, void (*done)(struct confirm *cf))

@@ -92,7 +92,7 @@ static void hash_run(struct job *job)
 		check(op);
 	else
 		make(op);
-	password_wipe(&op->password);
+	buf_wipe(&op->password);
 }
 
 static void hash_done(struct job *job)
@@ -112,6 +112,6 @@ int hasher_start(struct hasher *h, struct hash_op *op)
 	op->job.done = hash_done;
 	r = job_submit(h->lane, &op->job);
 	if (r < 0)
-		password_wipe(&op->password);
+		buf_wipe(&op->password);
 	return r;
 }

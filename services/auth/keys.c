@@ -347,14 +347,6 @@ struct key_request {
 	struct key_set set;
 };
 
-static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *name, int64_t at)
-{
-	char text[TIME_TEXT_SIZE];
-
-	time_format(at, text);
-	json_add_str(doc, obj, name, at ? text : NULL);
-}
-
 static void reply_keys(struct exchange *x, int status, const struct key_set *set)
 {
 	static const char *const states[] = {"next", "active", "old"};
@@ -371,9 +363,9 @@ static void reply_keys(struct exchange *x, int status, const struct key_set *set
 		json_add_str(doc, item, "kid", row->kid);
 		json_add_str(doc, item, "algorithm", alg_name(auth->keys, row->algorithm));
 		yyjson_mut_obj_add_str(doc, item, "state", states[row->state]);
-		add_time(doc, item, "created_at", row->created_at);
-		add_time(doc, item, "active_from", row->active_from);
-		add_time(doc, item, "gone_at", row->gone_at);
+		json_add_time(doc, item, "created_at", row->created_at);
+		json_add_time(doc, item, "active_from", row->active_from);
+		json_add_time(doc, item, "gone_at", row->gone_at);
 	}
 	reply_header(x, "Cache-Control", "no-store");
 	reply_json(x, status, doc);

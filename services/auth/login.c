@@ -168,7 +168,7 @@ static enum login_state login_refuse(struct login *l)
 static enum login_state login_fail(struct login *l)
 {
 	guard_end(l->x->self, &l->guard, THROTTLE_UNKNOWN);
-	password_wipe(&l->password);
+	buf_wipe(&l->password);
 	reply_db_failure(l->x, l->err);
 	return LOGIN_ENDED;
 }
@@ -238,7 +238,7 @@ void auth_login(struct exchange *x)
 	l->sign_in.replaced = session_of_cookie(x, &l->guard.client);
 	read_credentials(l);
 	if (!guard_begin(x, &l->guard)) {
-		password_wipe(&l->password);
+		buf_wipe(&l->password);
 		return;
 	}
 	exchange_hold(x);

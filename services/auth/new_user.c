@@ -34,7 +34,7 @@ static int check(struct exchange *x, struct new_user *ret, struct error *err)
 
 static void wipe(void *arg)
 {
-	password_wipe(arg);
+	buf_wipe(arg);
 }
 
 bool new_user_read(struct exchange *x, const struct json_field *fields, size_t n_fields, struct new_user *ret)

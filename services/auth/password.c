@@ -114,10 +114,3 @@ int password_check(struct str password, const struct password_rules *rules, stru
 			"the organisation.");
 	return 0;
 }
-
-void password_wipe(struct buf *password)
-{
-	if (password->p)
-		sodium_memzero(password->p, password->cap);
-	buf_deinit(password);
-}

@@ -22,7 +22,7 @@ static const char *judge(struct str password)
 	err = (struct error){0};
 	if (password_normalise(password, &normal, &err) == 0)
 		password_check(buf_str(&normal), &(struct password_rules){MIN_CHARS, EMAIL, ""}, &err);
-	password_wipe(&normal);
+	buf_wipe(&normal);
 	return err.code;
 }
 
@@ -68,8 +68,8 @@ static void one_spelling_of_unicode_is_hashed(void **state)
 	assert_int_equal(password_normalise(STR("\xc3\xa9t\xc3\xa9 \xc2\xa0"), &nfc, NULL), 0);
 	assert_int_equal(password_normalise(STR("e\xcc\x81te\xcc\x81  "), &nfd, NULL), 0);
 	assert_true(str_eq(buf_str(&nfc), buf_str(&nfd)));
-	password_wipe(&nfc);
-	password_wipe(&nfd);
+	buf_wipe(&nfc);
+	buf_wipe(&nfd);
 }
 
 static void nul_control_and_broken_text_are_refused(void **state)

@@ -105,14 +105,6 @@ static int end_run(struct db_conn *c, struct exchange_job *job)
 	return r == 1 ? session_revoke(c, s->id, "ended") : r;
 }
 
-static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, int64_t us)
-{
-	char text[TIME_TEXT_SIZE];
-
-	time_format(us, text);
-	json_add_str(doc, obj, key, text);
-}
-
 static void reply_list(struct session_job *s)
 {
 	struct exchange *x = s->job.x;
@@ -128,10 +120,10 @@ static void reply_list(struct session_job *s)
 		json_add_str(doc, item, "address", from->address);
 		json_add_str(doc, item, "user_agent", from->user_agent);
 		yyjson_mut_obj_add_bool(doc, item, "current", is_present(s, from->id));
-		add_time(doc, item, "created_at", from->created_at);
-		add_time(doc, item, "used_at", from->used_at);
-		add_time(doc, item, "authenticated_at", from->authenticated_at);
-		add_time(doc, item, "ends_at", from->ends_at);
+		json_add_time(doc, item, "created_at", from->created_at);
+		json_add_time(doc, item, "used_at", from->used_at);
+		json_add_time(doc, item, "authenticated_at", from->authenticated_at);
+		json_add_time(doc, item, "ends_at", from->ends_at);
 	}
 	yyjson_mut_obj_add_null(doc, obj, "next");
 	reply_header(x, "Cache-Control", "no-store");

@@ -28,7 +28,7 @@ struct verify {
 
 static void wipe(void *arg)
 {
-	password_wipe(arg);
+	buf_wipe(arg);
 }
 
 static int save_run(struct db_conn *c, struct exchange_job *job)

@@ -348,18 +348,6 @@ bool command_is_writable(const struct identity *who, const struct spec *spec)
 	return strcmp(who->user_id, spec->user_id) == 0 || identity_may(who, "commands.run_any");
 }
 
-static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *name, int64_t us)
-{
-	char text[TIME_TEXT_SIZE];
-
-	if (us == 0) {
-		yyjson_mut_obj_add_null(doc, obj, name);
-		return;
-	}
-	time_format(us, text);
-	yyjson_mut_obj_add_strcpy(doc, obj, name, text);
-}
-
 static void add_what(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct spec *s)
 {
 	yyjson_mut_val *argv;
@@ -474,9 +462,9 @@ void command_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct spe
 	json_add_str(doc, obj, "reason", r ? nonempty(r->reason) : NULL);
 	yyjson_mut_obj_add_uint(doc, obj, "output_bytes", r ? r->output_bytes : total);
 	yyjson_mut_obj_add_uint(doc, obj, "truncated_bytes", r ? r->truncated_bytes : 0);
-	add_time(doc, obj, "created_at", s->created_us);
-	add_time(doc, obj, "started_at", r ? r->started_us : started_us);
-	add_time(doc, obj, "ended_at", r ? r->ended_us : 0);
+	json_add_time(doc, obj, "created_at", s->created_us);
+	json_add_time(doc, obj, "started_at", r ? r->started_us : started_us);
+	json_add_time(doc, obj, "ended_at", r ? r->ended_us : 0);
 	add_int_or_null(doc, obj, "duration_ms", r && r->started_us, r ? (r->ended_us - r->started_us) / 1000 : 0);
 	yyjson_mut_obj_add_strcpy(doc, obj, "target", s->target[0] ? s->target : TARGET_LOCAL);
 	json_add_str(doc, obj, "workspace", nonempty(s->workspace));

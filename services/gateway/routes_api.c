@@ -4,18 +4,10 @@
 #include "service/route.h"
 #include "upstream_internal.h"
 
-static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, int64_t us)
-{
-	char text[TIME_TEXT_SIZE];
-
-	time_format(us, text);
-	yyjson_mut_obj_add_strcpy(doc, obj, key, text);
-}
-
 static void add_source(const struct reloader *rl, yyjson_mut_doc *doc, yyjson_mut_val *obj)
 {
 	json_add_str(doc, obj, "file", *rl->file ? rl->file : NULL);
-	add_time(doc, obj, "loaded_at", rl->routes->loaded_us);
+	json_add_time(doc, obj, "loaded_at", rl->routes->loaded_us);
 	json_add_str(doc, obj, "last_error", *rl->last.message ? rl->last.message : NULL);
 }
 

@@ -21,15 +21,6 @@ struct factors_get {
 	yyjson_mut_val *root;
 };
 
-static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, struct db_stmt *st, int col)
-{
-	char text[TIME_TEXT_SIZE];
-
-	if (!db_col_is_null(st, col))
-		time_format(db_col_int(st, col), text);
-	json_add_str(doc, obj, key, db_col_is_null(st, col) ? NULL : text);
-}
-
 static int add_passkeys(struct db_conn *c, struct factors_get *g, const char *user_id)
 {
 	_cleanup_(db_done_p) struct db_stmt *st =
@@ -46,8 +37,8 @@ static int add_passkeys(struct db_conn *c, struct factors_get *g, const char *us
 		json_add_str(g->doc, one, "id", db_col_dup(st, 0, a));
 		json_add_str(g->doc, one, "name", db_col_dup(st, 1, a));
 		yyjson_mut_obj_add_bool(g->doc, one, "backed_up", db_col_int(st, 2) != 0);
-		add_time(g->doc, one, "created_at", st, 3);
-		add_time(g->doc, one, "last_used_at", st, 4);
+		json_add_time(g->doc, one, "created_at", db_col_int(st, 3));
+		json_add_time(g->doc, one, "last_used_at", db_col_int(st, 4));
 	}
 	return r;
 }

@@ -34,18 +34,6 @@ static void done(struct exchange_job *job)
 		new_client_reply(x, &s->client);
 }
 
-static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *item, const char *name, struct db_stmt *st, int col)
-{
-	char text[TIME_TEXT_SIZE];
-
-	if (db_col_is_null(st, col)) {
-		yyjson_mut_obj_add_null(doc, item, name);
-		return;
-	}
-	time_format(db_col_int(st, col), text);
-	json_add_str(doc, item, name, text);
-}
-
 static void add_item(struct clients *s, yyjson_mut_val *list, struct db_stmt *st)
 {
 	yyjson_mut_val *item = yyjson_mut_arr_add_obj(s->doc, list);
@@ -57,8 +45,8 @@ static void add_item(struct clients *s, yyjson_mut_val *list, struct db_stmt *st
 	json_add_str(s->doc, item, "client_uri", db_col_dup(st, 3, a));
 	json_add_str(s->doc, item, "token_endpoint_auth_method", db_col_dup(st, 4, a));
 	json_add_raw(s->doc, item, "redirect_uris", db_col_dup(st, 5, a));
-	add_time(s->doc, item, "created_at", st, 6);
-	add_time(s->doc, item, "used_at", st, 7);
+	json_add_time(s->doc, item, "created_at", db_col_int(st, 6));
+	json_add_time(s->doc, item, "used_at", db_col_int(st, 7));
 }
 
 static int list_run(struct db_conn *c, struct exchange_job *job)

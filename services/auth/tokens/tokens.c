@@ -37,14 +37,6 @@ struct token_request {
 	yyjson_mut_val *root;
 };
 
-static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *name, int64_t at)
-{
-	char text[TIME_TEXT_SIZE];
-
-	time_format(at, text);
-	json_add_str(doc, obj, name, at ? text : NULL);
-}
-
 /* The row of a query of COLUMNS. */
 static void add_token(struct token_request *q, yyjson_mut_val *obj, struct db_stmt *st)
 {
@@ -54,9 +46,9 @@ static void add_token(struct token_request *q, yyjson_mut_val *obj, struct db_st
 	json_add_str(q->doc, obj, "user_id", db_col_dup(st, 1, a));
 	json_add_str(q->doc, obj, "name", db_col_dup(st, 2, a));
 	json_add_raw(q->doc, obj, "scopes", db_col_dup(st, 3, a));
-	add_time(q->doc, obj, "created_at", db_col_int(st, 4));
-	add_time(q->doc, obj, "expires_at", db_col_int(st, 5));
-	add_time(q->doc, obj, "last_used_at", db_col_is_null(st, 6) ? 0 : db_col_int(st, 6));
+	json_add_time(q->doc, obj, "created_at", db_col_int(st, 4));
+	json_add_time(q->doc, obj, "expires_at", db_col_int(st, 5));
+	json_add_time(q->doc, obj, "last_used_at", db_col_is_null(st, 6) ? 0 : db_col_int(st, 6));
 }
 
 /* Returns 1 when he may go on; sets q->user_id. */

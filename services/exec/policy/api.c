@@ -14,18 +14,6 @@
 #define BACKTEST_MAX 5000
 #define BACKTEST_SHOWN 200
 
-static void add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *name, int64_t us)
-{
-	char text[TIME_TEXT_SIZE];
-
-	if (us == 0) {
-		yyjson_mut_obj_add_null(doc, obj, name);
-		return;
-	}
-	time_format(us, text);
-	yyjson_mut_obj_add_strcpy(doc, obj, name, text);
-}
-
 /* ---- Policies ---- */
 
 static void add_policy(struct exec *e, yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct policy *p, bool with_text)
@@ -41,7 +29,7 @@ static void add_policy(struct exec *e, yyjson_mut_doc *doc, yyjson_mut_val *obj,
 	yyjson_mut_obj_add_bool(doc, obj, "built_in", p->version == 0);
 	yyjson_mut_obj_add_bool(doc, obj, "always", p == ps->always);
 	yyjson_mut_obj_add_uint(doc, obj, "rules", p->n_rules);
-	add_time(doc, obj, "changed_at", ps->changed_us[i]);
+	json_add_time(doc, obj, "changed_at", ps->changed_us[i]);
 	json_add_str(doc, obj, "changed_by", ps->changed_by[i][0] ? ps->changed_by[i] : NULL);
 	if (with_text)
 		json_add_raw(doc, obj, "policy", p->text.p);
@@ -492,8 +480,8 @@ static void add_approval(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct 
 	json_add_str(doc, obj, "user_id", ap->user_id);
 	json_add_str(doc, obj, "approved_by", ap->approved_by[0] ? ap->approved_by : NULL);
 	yyjson_mut_obj_add_uint(doc, obj, "uses", ap->uses);
-	add_time(doc, obj, "created_at", ap->created_us);
-	add_time(doc, obj, "expires_at", ap->expires_us);
+	json_add_time(doc, obj, "created_at", ap->created_us);
+	json_add_time(doc, obj, "expires_at", ap->expires_us);
 }
 
 void approvals_list(struct exchange *x)
