@@ -48,6 +48,10 @@ static const struct option_def defs[] = {
 	{"dns_servers", OPTION_STRING, "", NULL, 0, 0, NULL,
 	 "DNS servers that the gateway asks for its upstreams, ADDRESS or ADDRESS:PORT, separated by commas; empty: "
 	 "the system's"},
+	{"outbound_allow", OPTION_NETWORKS, "", NULL, 0, 0, NULL,
+	 "Addresses and networks, separated by commas, that addresses named by users, agents and other servers may "
+	 "lead "
+	 "to although they are not public"},
 	{"otlp_endpoint", OPTION_URL, "", "OTEL_EXPORTER_OTLP_ENDPOINT", 0, 0, "http|https",
 	 "OpenTelemetry collector that gets spans by OTLP over HTTP as JSON, at <endpoint>/v1/traces; empty: none"},
 	{"otlp_headers", OPTION_SECRET, "", "OTEL_EXPORTER_OTLP_HEADERS", 0, 0, NULL,

@@ -15,6 +15,11 @@
 	X(easy_strerror)       \
 	X(slist_append)        \
 	X(slist_free_all)      \
+	X(free)                \
+	X(url)                 \
+	X(url_cleanup)         \
+	X(url_get)             \
+	X(url_set)             \
 	X(multi_init)          \
 	X(multi_setopt)        \
 	X(multi_assign)        \

@@ -35,6 +35,7 @@ struct outbound_op {
 	struct deadline deadline;                 /* first_byte_ms, then idle_ms */
 	struct buf head;                          /* header lines */
 	bool head_done, is_timed_out, is_refused; /* is_refused: an address is not public */
+	bool is_head_too_large;
 	int err;
 	struct error error;
 	char text[CURL_ERROR_SIZE];
@@ -123,6 +124,11 @@ static int explain(struct outbound *o, struct outbound_op *op, CURLcode code)
 	char host[256];
 
 	host_of(op->call->url, host, sizeof(host));
+	if (op->is_head_too_large) {
+		error_set(&op->error, "head_too_large", "the head of the answer of %s has more than %d KiB", host,
+			  MAX_HEAD / 1024);
+		return -EPROTO;
+	}
 	switch (code) {
 	case CURLE_COULDNT_CONNECT: return op->is_refused ? not_public(op, host) : no_connection(o, op, host);
 	case CURLE_OPERATION_TIMEDOUT: return timed_out(o, op, host);
@@ -153,6 +159,9 @@ static int explain(struct outbound *o, struct outbound_op *op, CURLcode code)
 			  op->text[0] ? op->text : o->api->easy_strerror(code));
 		return -EPROTO;
 	case CURLE_URL_MALFORMAT: return url_invalid(op);
+	case CURLE_BAD_CONTENT_ENCODING:
+		error_set(&op->error, "request_failed", "the answer of %s is not encoded as it says", host);
+		return -EPROTO;
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_WEIRD_SERVER_REPLY:
 		error_set(&op->error, "request_failed", "%s does not answer in HTTP", host);
@@ -215,8 +224,10 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 		return n;
 	if (n > 5 && strncmp(line, "HTTP/", 5) == 0)
 		buf_clear(&op->head);
-	if (op->head.n + n > MAX_HEAD)
+	if (op->head.n + n > MAX_HEAD) {
+		op->is_head_too_large = true;
 		return 0;
+	}
 	buf_add(&op->head, line, n);
 	if (n > 2 || (n > 0 && line[0] != '\r' && line[0] != '\n'))
 		return n;
@@ -319,7 +330,12 @@ static void op_set_up(struct outbound *o, struct outbound_op *op)
 		api->easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_public);
 		api->easy_setopt(e, CURLOPT_OPENSOCKETDATA, op);
 		api->easy_setopt(e, CURLOPT_PROXY, "");
+		/* A kept connection was opened without that check, perhaps: none is used, and none is left. */
+		api->easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
+		api->easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
 	}
+	if (c->is_decoded)
+		api->easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
 	curl_set_authorities(api, e);
 	op_set_method(api, e, c);
 	op_set_headers(api, op);

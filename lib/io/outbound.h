@@ -24,9 +24,11 @@ struct outbound_call {
 	struct str body;
 	const char *unix_socket; /* connect there instead of the URL's host; may be NULL */
 	/* For an address that somebody else has named: only public ones are connected to (ip_is_public), whatever the
-	 * name means by then, without a proxy. What is in `inner` (may be NULL) counts as public. */
+	 * name means by then, without a proxy, on a connection of its own. What is in `inner` (may be NULL) counts as
+	 * public. safe_fetch.h has the rest that such an address needs. */
 	bool is_public_only;
 	const struct networks *inner;
+	bool is_decoded;        /* gzip and deflate are asked for, and on_data gets what they hold */
 	uint64_t connect_ms;    /* default 10 s */
 	uint64_t first_byte_ms; /* from the start to the head of the answer, connect_ms on top; default 120 s */
 	uint64_t idle_ms;       /* between bytes of the body; default 120 s */
@@ -39,7 +41,7 @@ struct outbound_call {
 	 * (no connection), -EACCES (not public), -ECONNRESET (broken off), -EKEYREJECTED (its certificate is not good),
 	 * -EPROTO (TLS and other), -ENOSYS (libcurl is missing), with a sentence in `error`; its codes are "cancelled",
 	 * "timeout", "connect_failed", "address_not_public", "resolve_failed", "connection_broken", "tls_untrusted",
-	 * "tls_failed", "url_invalid", "request_failed", "curl_missing". */
+	 * "tls_failed", "url_invalid", "head_too_large", "request_failed", "curl_missing". */
 	void (*on_done)(struct outbound_call *c, int err, const struct error *error);
 
 	/* Its own. */
