@@ -14,6 +14,10 @@ struct conversation_row {
 int conversation_find(struct db_conn *c, struct exchange *x, const char *id, struct conversation_row *ret);
 /* The same in a write job: nobody else changes it meanwhile. */
 int conversation_find_to_change(struct db_conn *c, struct exchange *x, const char *id, struct conversation_row *ret);
+/* The same of anybody, for what acts by itself. */
+int conversation_load_to_change(struct db_conn *c, struct arena *a, const char *id, struct conversation_row *ret);
+/* A new one, with its id, user, agent, title and times. Returns 0 or -errno. */
+int conversation_insert(struct db_conn *c, const struct conversation_row *row);
 /* Whether the user may read conversations at all; otherwise answers 403 and returns false. */
 bool conversation_may_read(struct exchange *x);
 /* Whether it is his own, or he may change everybody's. */

@@ -49,15 +49,23 @@ bool conversation_may_change(const struct exchange *x, const struct conversation
 
 #define SELECT_ONE "select " COLUMNS TABLES "where c.id = ?"
 
-static int find(struct db_conn *c, struct exchange *x, const char *sql, const char *id, struct conversation_row *ret)
+#define SELECT_TO_CHANGE SELECT_ONE " /*! for update of c */"
+
+static int load(struct db_conn *c, struct arena *a, const char *sql, const char *id, struct conversation_row *ret)
 {
 	_cleanup_(db_done_p) struct db_stmt *st = db_query(c, sql, DB_TEXT(id));
 	int r = db_step(c, st);
 
-	if (r != 1)
-		return r;
-	read_row(st, x->arena, ret);
-	return strcmp(ret->user_id, x->who.user_id) == 0 || sees_all_conversations(x);
+	if (r == 1)
+		read_row(st, a, ret);
+	return r;
+}
+
+static int find(struct db_conn *c, struct exchange *x, const char *sql, const char *id, struct conversation_row *ret)
+{
+	int r = load(c, x->arena, sql, id, ret);
+
+	return r != 1 ? r : strcmp(ret->user_id, x->who.user_id) == 0 || sees_all_conversations(x);
 }
 
 int conversation_find(struct db_conn *c, struct exchange *x, const char *id, struct conversation_row *ret)
@@ -67,7 +75,23 @@ int conversation_find(struct db_conn *c, struct exchange *x, const char *id, str
 
 int conversation_find_to_change(struct db_conn *c, struct exchange *x, const char *id, struct conversation_row *ret)
 {
-	return find(c, x, SELECT_ONE " /*! for update of c */", id, ret);
+	return find(c, x, SELECT_TO_CHANGE, id, ret);
+}
+
+int conversation_load_to_change(struct db_conn *c, struct arena *a, const char *id, struct conversation_row *ret)
+{
+	return load(c, a, SELECT_TO_CHANGE, id, ret);
+}
+
+int conversation_insert(struct db_conn *c, const struct conversation_row *row)
+{
+	return (int)MIN(
+		db_exec(c,
+			"insert into conversations (id, user_id, agent_id, title, last_seq, created_at, updated_at) "
+			"values (?, ?, ?, ?, 0, ?, ?)",
+			DB_TEXT(row->id), DB_TEXT(row->user_id), DB_TEXT(row->agent_id), DB_TEXT(row->title),
+			DB_INT(row->created_at), DB_INT(row->updated_at)),
+		0);
 }
 
 static void add_row(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct conversation_row *row)
@@ -161,14 +185,9 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 				      "There is no such agent: GET /api/agents lists them.");
 	if (r < 0)
 		return r;
-	int64_t n =
-		db_exec(c,
-			"insert into conversations (id, user_id, agent_id, title, last_seq, created_at, updated_at) "
-			"values (?, ?, ?, ?, 0, ?, ?)",
-			DB_TEXT(row.id), DB_TEXT(row.user_id), DB_TEXT(row.agent_id), DB_TEXT(row.title),
-			DB_INT(row.created_at), DB_INT(row.updated_at));
-	if (n < 0)
-		return (int)n;
+	r = conversation_insert(c, &row);
+	if (r < 0)
+		return r;
 	m->answer.location = arena_printf(x->arena, "/api/conversations/%s", m->id);
 	answer_row(&m->answer, 201, &row);
 	return answer_keep(c, &m->answer);
