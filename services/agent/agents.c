@@ -5,7 +5,7 @@
 
 #include "agent/handlers.h"
 #include "agent/run.h"
-#include "agent/tools.h"
+#include "agent/tools/tools.h"
 
 #define MAX_STEPS 200
 #define MAX_SECONDS 86400
@@ -127,6 +127,7 @@ static const struct json_field create_fields[] = {
 	{"model", JSON_STRING, false, 1, 200},
 	{"fallback_models", JSON_ARRAY, false, 0, 5},
 	{"tools", JSON_ARRAY, false, 0, RUN_MAX_TOOLS},
+	{"tool_options", JSON_OBJECT},
 	{"approval", JSON_OBJECT},
 	{"budget", JSON_OBJECT},
 	{"target", JSON_STRING, false, 1, 32},
@@ -141,6 +142,7 @@ static const struct json_field patch_fields[] = {
 	{"model", JSON_STRING, false, 1, 200},
 	{"fallback_models", JSON_ARRAY, false, 0, 5},
 	{"tools", JSON_ARRAY, false, 0, RUN_MAX_TOOLS},
+	{"tool_options", JSON_OBJECT},
 	{"approval", JSON_OBJECT},
 	{"budget", JSON_OBJECT},
 	{"target", JSON_STRING, false, 1, 32},
@@ -166,6 +168,26 @@ static int check_tools(yyjson_val *tools, struct error *err)
 			continue;
 		tools_list_names(&names);
 		return error_set(err, "invalid_field", "\"tools\" may hold these names only: %s", names.p);
+	}
+	return 0;
+}
+
+static int check_tool_options(yyjson_val *options, struct error *err)
+{
+	yyjson_val *key, *val;
+	size_t i, max;
+
+	yyjson_obj_foreach(options, i, max, key, val)
+	{
+		const struct tool *t = tool_find(yyjson_get_str(key));
+		if (!t || !t->check_options)
+			return error_set(err, "invalid_field",
+					 "In \"tool_options\": there is no tool \"%.60s\" that has options",
+					 yyjson_get_str(key));
+		if (t->check_options(val, err) == 0)
+			continue;
+		error_prefix(err, "In \"tool_options\", %s", t->spec.name);
+		return -EINVAL;
 	}
 	return 0;
 }
@@ -261,6 +283,7 @@ static bool check_body(struct exchange *x, const struct json_field *fields, size
 	yyjson_val *limits;
 
 	if (json_check(x->body, fields, n, &err) == 0 && check_tools(yyjson_obj_get(x->body, "tools"), &err) == 0 &&
+	    check_tool_options(yyjson_obj_get(x->body, "tool_options"), &err) == 0 &&
 	    check_fallbacks(yyjson_obj_get(x->body, "fallback_models"), &err) == 0 &&
 	    check_approval(yyjson_obj_get(x->body, "approval"), &err) == 0 &&
 	    check_budget(yyjson_obj_get(x->body, "budget"), &err) == 0 &&
@@ -284,7 +307,7 @@ static int64_t limit(yyjson_val *body, yyjson_val *old, const char *name, int64_
 static const char *make_config(const struct agent *agent, struct arena *a, yyjson_val *body, const char *old_config)
 {
 	yyjson_val *old = old_config ? yyjson_doc_get_root(json_parse(a, old_config, strlen(old_config), NULL)) : NULL;
-	yyjson_val *tools = json_get_arr(body, "tools"), *fallbacks = json_get_arr(body, "fallback_models");
+	yyjson_val *tools = json_get_arr(body, "tools"), *fallbacks = json_get_arr(body, "fallback_models"), *options;
 	/* An agent of before there were targets keeps its own machine. */
 	const char *target = old ? "local" : option_str(service_options(agent->service), "agent_target");
 	yyjson_mut_doc *doc;
@@ -300,6 +323,9 @@ static const char *make_config(const struct agent *agent, struct arena *a, yyjso
 	yyjson_mut_obj_add_val(doc, obj, "fallback_models",
 			       fallbacks ? yyjson_val_mut_copy(doc, fallbacks) : yyjson_mut_arr(doc));
 	yyjson_mut_obj_add_val(doc, obj, "tools", tools ? yyjson_val_mut_copy(doc, tools) : yyjson_mut_arr(doc));
+	options = json_get_obj(body, "tool_options") ?: json_get_obj(old, "tool_options");
+	yyjson_mut_obj_add_val(doc, obj, "tool_options",
+			       options ? yyjson_val_mut_copy(doc, options) : yyjson_mut_obj(doc));
 	add_budget(doc, obj, json_get_obj(body, "budget") ?: json_get_obj(old, "budget"));
 	add_approval(doc, obj, json_get_obj(body, "approval") ?: json_get_obj(old, "approval"));
 	json_add_str(doc, obj, "target", json_get_str(body, "target", json_get_str(old, "target", target)));

@@ -9,7 +9,7 @@
 #include "agent/bus.h"
 #include "agent/handlers.h"
 #include "agent/runner.h"
-#include "agent/tools.h"
+#include "agent/tools/tools.h"
 
 #define EXEC_ANSWER_MS 10000
 #define EXEC_ANSWER_MAX (256 * 1024)
@@ -400,7 +400,7 @@ static bool check_arguments(struct decide *d)
 		return true;
 	if (!arguments)
 		error_set(&err, "invalid_field", "\"arguments\" is missing: the changed arguments");
-	else if (!tool || tool->check(arguments, &err) == 0)
+	else if (!tool || tool->check(tool, arguments, &err) == 0)
 		return true;
 	else
 		error_prefix(&err, "In \"arguments\"");

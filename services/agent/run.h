@@ -16,7 +16,7 @@
 #include "agent/loops.h"
 #include "agent/models/model.h"
 #include "agent/run_log.h"
-#include "agent/tools.h"
+#include "agent/tools/tools.h"
 #include "service/trace.h"
 
 /* What a run waits for. */
@@ -120,6 +120,7 @@ struct run {
 	const struct tool *tool_table[RUN_MAX_TOOLS];
 	enum approval_mode approval_modes[RUN_MAX_TOOLS];
 	size_t n_tools;
+	yyjson_val *tool_options; /* {NAME: {…}}, or NULL */
 	const char *command_target, *command_policy;
 	int64_t max_steps, max_seconds, max_output_tokens;
 	struct list messages; /* struct chat_message, in the arena */

@@ -36,7 +36,7 @@ static bool needs_leave(const struct run *run, const struct tool *tool, yyjson_v
 	switch (mode_of(run, tool)) {
 	case APPROVAL_NEVER: return false;
 	case APPROVAL_ALWAYS: return true;
-	case APPROVAL_RISKY: return tool->is_risky && tool->is_risky(arguments);
+	case APPROVAL_RISKY: return tool->is_risky && tool->is_risky(tool, arguments);
 	}
 	return true;
 }
@@ -83,7 +83,7 @@ static void ask(struct run *run, const struct run_call *call, const struct tool 
 {
 	int64_t seconds = option_int(service_options(run->agent->service), "approval_seconds");
 	struct run_approval *a = arena_new_of(run->arena, struct run_approval);
-	const char *summary = tool->summary ? tool->summary(arguments) : NULL;
+	const char *summary = tool->summary ? tool->summary(tool, arguments, run->arena) : NULL;
 
 	list_init(&a->link);
 	id_new(a->id);

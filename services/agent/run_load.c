@@ -351,6 +351,7 @@ static void take_config(struct run *run, const char *config)
 	run->max_seconds = MIN(json_get_int(limits, "max_seconds", 600), option_int(o, "run_max_seconds"));
 	run->max_output_tokens = json_get_int(limits, "max_output_tokens", 4096);
 	take_tools(run, json_get_arr(root, "tools"));
+	run->tool_options = json_get_obj(root, "tool_options");
 	take_approval_modes(run, json_get_obj(root, "approval"));
 }
 

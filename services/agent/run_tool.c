@@ -211,7 +211,7 @@ static yyjson_val *read_arguments(struct run *run, struct run_call *call, const 
 	yyjson_val *root = yyjson_doc_get_root(json_parse(run->arena, text.p, text.n, &err));
 	char message[700];
 
-	if (root && tool->check(root, &err) == 0)
+	if (root && tool->check(tool, root, &err) == 0)
 		return root;
 	snprintf(message, sizeof(message),
 		 "The arguments of the tool %s are wrong: %s. Call it again with arguments that fit its schema.",
@@ -343,6 +343,7 @@ static void start(struct run *run, struct run_call *call, const struct tool *too
 	run->n_running++;
 	run_trace_call(run, call);
 	call->tool = (struct tool_call){
+		.tool = tool,
 		.agent = run->agent,
 		.request_id = run->request_id,
 		.traceparent = call->traceparent,
@@ -353,6 +354,8 @@ static void start(struct run *run, struct run_call *call, const struct tool *too
 		.is_risky_asked = mode_of(run, tool) == APPROVAL_RISKY,
 		.key = call_key(run, call),
 		.arguments = arguments,
+		.options = json_get_obj(run->tool_options, tool->spec.name),
+		.is_repeated = run->is_resumed,
 		/* Not what is left of it: a call that is begun again after a restart must be the same. */
 		.max_ms = (uint64_t)run->max_seconds * 1000,
 		.output_offset = call->output_offset,
@@ -374,7 +377,7 @@ void run_tool_refuse_open_calls(struct run *run, const char *why)
 		if (call->has_result)
 			continue;
 		if (run->is_resumed && tool && tool->abandon)
-			tool->abandon(run->agent, run->user_id, call_key(run, call));
+			tool->abandon(tool, run->agent, run->user_id, call_key(run, call));
 		refuse(run, call, "cancelled", why);
 	}
 }
@@ -399,7 +402,7 @@ static void show_changed(struct run_call *call, const struct tool *tool, yyjson_
 
 	shown.spec.arguments = json_val_text(call->run->arena, arguments);
 	shown.is_shown = false;
-	show_start(call->run, &shown, tool->summary ? tool->summary(arguments) : NULL);
+	show_start(call->run, &shown, tool->summary ? tool->summary(tool, arguments, call->run->arena) : NULL);
 }
 
 /* Begins a call, or answers it without one, or holds it. */
@@ -420,7 +423,7 @@ static void begin(struct run *run, struct run_call *call)
 		return;
 	if (!call->is_shown)
 		run->commands++;
-	show_start(run, call, tool->summary ? tool->summary(arguments) : NULL);
+	show_start(run, call, tool->summary ? tool->summary(tool, arguments, run->arena) : NULL);
 	switch (run_ask_leave(run, call, tool, &arguments, &message)) {
 	case LEAVE_GIVEN:
 		if (call->note)

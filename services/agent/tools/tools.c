@@ -1,4 +1,4 @@
-#include "agent/tools.h"
+#include "agent/tools/tools.h"
 
 static const struct tool *const tools[] = {
 	&tool_shell,

@@ -1,4 +1,4 @@
-#include "agent/shell_result.h"
+#include "agent/tools/shell_result.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* The ask_human tool: a question to the person, whose answer is the call's result. It is a row of the approvals that
  * waits like the others; nothing is started. */
-#include "agent/tools.h"
+#include "agent/tools/tools.h"
 
 #define MAX_QUESTION 4000
 
@@ -8,12 +8,12 @@ static const struct json_field fields[] = {
 	{"question", JSON_STRING, true, 1, MAX_QUESTION},
 };
 
-static int ask_check(yyjson_val *arguments, struct error *err)
+static int ask_check(const struct tool *t, yyjson_val *arguments, struct error *err)
 {
 	return json_check(arguments, fields, ARRAY_SIZE(fields), err);
 }
 
-static const char *ask_summary(yyjson_val *arguments)
+static const char *ask_summary(const struct tool *t, yyjson_val *arguments, struct arena *a)
 {
 	return json_get_str(arguments, "question", NULL);
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
-#include "agent/tools.h"
+#include "agent/tools/tools.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/encode.h"
@@ -104,7 +104,7 @@ static void leave(struct background *background)
 		done(b);
 }
 
-void shell_abandon(struct agent *agent, const char *user_id, const char *key)
+void shell_abandon(const struct tool *t, struct agent *agent, const char *user_id, const char *key)
 {
 	struct abandoned *b = xcalloc(1, sizeof(*b));
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
-#include "agent/shell_result.h"
-#include "agent/tools.h"
+#include "agent/tools/shell_result.h"
+#include "agent/tools/tools.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/encode.h"
@@ -483,12 +483,12 @@ static const struct json_field fields[] = {
 	{"timeout_seconds", JSON_INT, false, 1, 86400},
 };
 
-static int shell_check(yyjson_val *arguments, struct error *err)
+static int shell_check(const struct tool *t, yyjson_val *arguments, struct error *err)
 {
 	return json_check(arguments, fields, ARRAY_SIZE(fields), err);
 }
 
-static const char *shell_summary(yyjson_val *arguments)
+static const char *shell_summary(const struct tool *t, yyjson_val *arguments, struct arena *a)
 {
 	return json_get_str(arguments, "command", NULL);
 }

@@ -1,4 +1,7 @@
-/* The tools an agent may have. To add one: a file that defines a struct tool, and a line in the table in tools.c. */
+/* The tools an agent may have. To add one: a file that defines a struct tool, and a line in the table in tools.c.
+ *
+ * Besides those there may be tools that people configure. A struct tool is a view of one then, inside a struct of its
+ * source, in an arena: every function gets the tool that it is asked of. */
 #pragma once
 
 #include "agent/chat.h"
@@ -29,6 +32,7 @@ struct tool_result {
 
 /* One call under way. Fill the first part; on_done comes exactly once, last, never from inside start. */
 struct tool_call {
+	const struct tool *tool;
 	struct agent *agent;
 	const char *request_id, *traceparent; /* for the calls that it makes */
 	const char *user_id, *conversation_id;
@@ -37,6 +41,8 @@ struct tool_call {
 	bool is_risky_asked;    /* a person is asked about what is risky: the tool's service decides what is */
 	const char *key;        /* the same call has the same key, also after a restart */
 	yyjson_val *arguments;  /* an object; lives until on_done */
+	yyjson_val *options;    /* what the agent's settings say of this tool: an object, or NULL; lives as long */
+	bool is_repeated;       /* a process before this one may have made the call */
 	uint64_t max_ms;        /* a run's longest time: a call need not go on longer */
 	uint64_t output_offset; /* output before it was shown already */
 	void *owner;
@@ -49,18 +55,20 @@ struct tool_call {
 struct tool {
 	struct chat_tool spec;
 	/* Says what is wrong with the arguments. Returns 0 or -EINVAL. */
-	int (*check)(yyjson_val *arguments, struct error *err);
-	/* What the call comes down to, for people: the command line. NULL = nothing. */
-	const char *(*summary)(yyjson_val *arguments);
+	int (*check)(const struct tool *t, yyjson_val *arguments, struct error *err);
+	/* Says what is wrong with an agent's settings of this tool. Returns 0 or -EINVAL. NULL = it has none. */
+	int (*check_options)(yyjson_val *options, struct error *err);
+	/* What the call comes down to, for people: the command line. May be in the arena. NULL = nothing. */
+	const char *(*summary)(const struct tool *t, yyjson_val *arguments, struct arena *a);
 	void (*start)(struct tool_call *c);
 	/* Stops what was started; on_done follows. */
 	void (*cancel)(struct tool_call *c);
 	/* The process ends: closes connections and lets what was started go on. No on_done follows. */
 	void (*leave)(struct tool_call *c);
 	/* A call that an earlier process may have begun is not wanted any more: stops it, in the background. */
-	void (*abandon)(struct agent *agent, const char *user_id, const char *key);
+	void (*abandon)(const struct tool *t, struct agent *agent, const char *user_id, const char *key);
 	/* Whether a person should see the call first, where an agent's approvals are "risky". NULL = never. */
-	bool (*is_risky)(yyjson_val *arguments);
+	bool (*is_risky)(const struct tool *t, yyjson_val *arguments);
 	/* The call is a question to a person: his answer is its result, and nothing is started. */
 	bool is_question;
 	uint64_t deadline_ms; /* stopped then; 0 = it has a limit of its own */
@@ -69,7 +77,7 @@ struct tool {
 extern const struct tool tool_ask_human;
 extern const struct tool tool_shell;
 /* shell_abandon.c */
-void shell_abandon(struct agent *agent, const char *user_id, const char *key);
+void shell_abandon(const struct tool *t, struct agent *agent, const char *user_id, const char *key);
 
 /* NULL for an unknown name. */
 const struct tool *tool_find(const char *name);
