@@ -71,13 +71,13 @@ const char *admin_escape(struct admin *m, const char *text)
 	return ret;
 }
 
-int admin_list(struct admin *m, const char *path, void (*visit)(struct admin *m, yyjson_val *item))
+int admin_list(struct admin *m, const char *path, const char *empty, void (*visit)(struct admin *m, yyjson_val *item))
 {
 	yyjson_mut_doc *doc = json_new(m->a);
 	yyjson_mut_val *all = yyjson_mut_arr(doc);
 	const char *at = path, *next;
 	yyjson_val *page, *item;
-	size_t i, n;
+	size_t i, n, total = 0;
 	int r;
 
 	yyjson_mut_doc_set_root(doc, all);
@@ -91,6 +91,7 @@ int admin_list(struct admin *m, const char *path, void (*visit)(struct admin *m,
 				yyjson_mut_arr_append(all, yyjson_val_mut_copy(doc, item));
 			else
 				visit(m, item);
+			total++;
 		}
 		next = json_get_str(page, "next", NULL);
 		if (next)
@@ -101,6 +102,8 @@ int admin_list(struct admin *m, const char *path, void (*visit)(struct admin *m,
 		struct str text = json_text(m->a, doc);
 
 		out_json(yyjson_doc_get_root(json_parse(m->a, text.p, text.n, NULL)));
+	} else if (!total) {
+		note_printf(STYLE_DIM, "%s\n", empty);
 	}
 	return EXIT_OK;
 }

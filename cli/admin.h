@@ -25,8 +25,9 @@ struct admin_verb {
 int admin_run(const struct command *self, int argc, char **argv, const struct flag *flags, size_t n_flags,
 	      const struct admin_verb *verbs, size_t n_verbs);
 int admin_call(struct admin *m, const char *method, const char *path, struct str json, yyjson_val **ret);
-/* The items of all pages of a list: `visit` for each, or with --json one array of all. */
-int admin_list(struct admin *m, const char *path, void (*visit)(struct admin *m, yyjson_val *item));
+/* The items of all pages of a list: `visit` for each, or with --json one array of all. `empty` is said on stderr where
+ * there are none. */
+int admin_list(struct admin *m, const char *path, const char *empty, void (*visit)(struct admin *m, yyjson_val *item));
 /* `text` as a part of a path, in the arena. */
 const char *admin_escape(struct admin *m, const char *text);
 /* "agents.read agents.write": the texts of a list with `separator` between them, in the arena. */

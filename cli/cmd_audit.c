@@ -44,6 +44,8 @@ static int list(struct admin *m)
 		out_json(json_get_arr(page, "items"));
 		return EXIT_OK;
 	}
+	if (!yyjson_arr_size(json_get_arr(page, "items")))
+		note_printf(STYLE_DIM, "Nothing of that kind has happened.\n");
 	yyjson_arr_foreach(json_get_arr(page, "items"), i, n, item)
 	{
 		print_event(m, item);

@@ -20,7 +20,7 @@ static void print_key(struct admin *m, yyjson_val *key)
 
 static int list(struct admin *m)
 {
-	return admin_list(m, "/api/auth/keys", print_key);
+	return admin_list(m, "/api/auth/keys", "There are no keys.", print_key);
 }
 
 static int rotate(struct admin *m)

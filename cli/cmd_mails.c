@@ -35,6 +35,8 @@ int cmd_mails(const struct command *self, int argc, char **argv)
 		r = session_call(&session, a, "GET", "/api/auth/mails?limit=200", (struct str){0}, &answer);
 		if (r == EXIT_OK && is_json)
 			out_json(json_get_arr(answer, "items"));
+		else if (r == EXIT_OK && !yyjson_arr_size(json_get_arr(answer, "items")))
+			note_printf(STYLE_DIM, "There are no mails.\n");
 		else if (r == EXIT_OK)
 			yyjson_arr_foreach(json_get_arr(answer, "items"), i, n, mail)
 			{

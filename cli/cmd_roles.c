@@ -21,7 +21,7 @@ static void print_whole(struct admin *m, yyjson_val *role)
 
 static int list(struct admin *m)
 {
-	return admin_list(m, "/api/roles", print_role);
+	return admin_list(m, "/api/roles", "There are no roles.", print_role);
 }
 
 static const char *path_of(struct admin *m)
@@ -85,7 +85,7 @@ static void print_permission(struct admin *m, yyjson_val *permission)
 
 static int permissions(struct admin *m)
 {
-	return admin_list(m, "/api/permissions", print_permission);
+	return admin_list(m, "/api/permissions", "There are no permissions.", print_permission);
 }
 
 /* Exits with 0 when all are allowed, 1 when one is not. */

@@ -23,7 +23,8 @@ static int list(struct admin *m)
 
 	if (r != EXIT_OK)
 		return r;
-	return admin_list(m, id ? arena_printf(m->a, "/api/tokens?user_id=%s", id) : "/api/tokens", print_token);
+	return admin_list(m, id ? arena_printf(m->a, "/api/tokens?user_id=%s", id) : "/api/tokens",
+			  "There are no tokens; `ogent tokens create NAME --scopes …` makes one.", print_token);
 }
 
 /* Only the token goes to stdout, so that a script can take it. */

@@ -14,7 +14,7 @@ static void print_user(struct admin *m, yyjson_val *user)
 
 static int list(struct admin *m)
 {
-	return admin_list(m, "/api/users?limit=200", print_user);
+	return admin_list(m, "/api/users?limit=200", "There are no users.", print_user);
 }
 
 static void print_direct(struct admin *m, const char *what, yyjson_val *list)

@@ -22,6 +22,11 @@ uint64_t clock_mono_us(void)
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+uint64_t clock_mono_ms(void)
+{
+	return clock_mono_us() / 1000;
+}
+
 uint64_t clock_coarse_ms(void)
 {
 	struct timespec t;

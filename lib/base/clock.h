@@ -9,7 +9,8 @@
 int64_t clock_now_us(void);
 /* Monotonic, for durations. */
 uint64_t clock_mono_us(void);
-/* The same in milliseconds, some late, for a quarter of the price. */
+uint64_t clock_mono_ms(void);
+/* In milliseconds, some late, for a quarter of the price. */
 uint64_t clock_coarse_ms(void);
 /* RFC 3339 UTC with microseconds: 2026-11-22T16:21:42.123456Z */
 void time_format(int64_t us, char ret[static TIME_TEXT_SIZE]);

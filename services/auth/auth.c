@@ -1,6 +1,7 @@
 /* The auth role: who people are and what they may do. */
 #include "auth.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -31,6 +32,9 @@ static const struct throttle_policy mail_address_policy = {
 static const struct throttle_policy code_policy = {
 	.free = 5, .first_ms = 30 * 1000, .max_ms = 15 * 60 * 1000, .forget_ms = 3600 * 1000};
 
+static const struct throttle_policy link_policy = {
+	.free = 30, .first_ms = 1000, .max_ms = 60 * 1000, .forget_ms = 30 * 60 * 1000};
+
 static void configure(struct auth *auth)
 {
 	const struct options *o = service_options(auth->service);
@@ -43,7 +47,7 @@ static void configure(struct auth *auth)
 	auth->refresh_grace_us = option_int(o, "refresh_grace") * MS_US;
 }
 
-static void open_hasher(struct auth *auth)
+static int open_hasher(struct auth *auth, struct error *err)
 {
 	const struct options *o = service_options(auth->service);
 	struct hash_params params = {
@@ -51,9 +55,12 @@ static void open_hasher(struct auth *auth)
 		.passes = option_int(o, "password_time"),
 	};
 
+	if (hash_params_check(&params, err) < 0)
+		return -EINVAL;
 	auth->hasher = hasher_new(service_loop(auth->service), option_int(o, "hash_threads"),
 				  option_int(o, "hash_queue"), &params);
 	service_watch_lane(auth->service, "hash", hasher_lane(auth->hasher));
+	return 0;
 }
 
 static void open_throttles(struct auth *auth)
@@ -62,6 +69,7 @@ static void open_throttles(struct auth *auth)
 	auth->by_pair = throttle_new(&pair_policy, 8192);
 	auth->by_address = throttle_new(&address_policy, 8192);
 	auth->by_code = throttle_new(&code_policy, 4096);
+	auth->by_link = throttle_new(&link_policy, 4096);
 	auth->mail_by_account = throttle_new(&mail_account_policy, 4096);
 	auth->mail_by_address = throttle_new(&mail_address_policy, 4096);
 }
@@ -109,6 +117,7 @@ static void stop(void *arg)
 	throttle_free(auth->by_pair);
 	throttle_free(auth->by_address);
 	throttle_free(auth->by_code);
+	throttle_free(auth->by_link);
 	throttle_free(auth->mail_by_account);
 	throttle_free(auth->mail_by_address);
 	free((char *)auth->jwks.p);
@@ -133,9 +142,8 @@ int auth_main(const struct options *options)
 	keys_start(&auth);
 	service_watch_db(auth.service, auth.db);
 	make_metrics(&auth);
-	if (oauth_open(&auth, &err) < 0)
+	if (oauth_open(&auth, &err) < 0 || open_hasher(&auth, &err) < 0)
 		fatal("%s", err.message);
-	open_hasher(&auth);
 	open_throttles(&auth);
 	outbox_open(&auth);
 	service_ready_check(auth.service, "database", database_missing, &auth);

@@ -25,6 +25,7 @@ struct auth {
 	struct throttle
 		*by_pair; /* an address that has signed in to an account before: not held up by others' guesses */
 	struct throttle *by_code;                           /* codes of second factors, by user */
+	struct throttle *by_link;                           /* links that are none, by address */
 	struct throttle *mail_by_account, *mail_by_address; /* mails that anybody may ask for */
 	struct str jwks;                                    /* the published key set; owned */
 	char jwks_etag[24];                                 /* with quotes */

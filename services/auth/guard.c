@@ -12,11 +12,6 @@
 #define DEVICE_MAC_BYTES 16
 #define DEVICE_LIFE_S (365 * 24 * 3600)
 
-static uint64_t now_ms(void)
-{
-	return clock_mono_us() / 1000;
-}
-
 /* ---- The device's cookie: id (16) | HMAC of it and the account's address, cut to 128 bits ---- */
 
 static void device_mac(const struct auth *auth, const uint8_t *id, const char *email_key,
@@ -97,7 +92,7 @@ static void find_out(struct exchange *x, struct guard *g)
 		snprintf(g->own_name, sizeof(g->own_name), "device %s", id);
 	else
 		snprintf(g->own_name, sizeof(g->own_name), "%s %s", g->client.address, g->email_key);
-	g->is_known = g->has_cookie || throttle_has_passed(auth->by_pair, str_of(g->own_name), now_ms());
+	g->is_known = g->has_cookie || throttle_has_passed(auth->by_pair, str_of(g->own_name), clock_mono_ms());
 }
 
 /* Returns 0 or the milliseconds to wait. */
@@ -108,13 +103,13 @@ static uint64_t begin(const struct auth *auth, struct guard *g)
 	struct str name;
 
 	if (!g->has_cookie)
-		wait = throttle_begin(auth->by_address, str_of(g->client.address), now_ms());
+		wait = throttle_begin(auth->by_address, str_of(g->client.address), clock_mono_ms());
 	if (wait > 0)
 		return wait;
 	own = own_throttle(auth, g, &name);
-	wait = throttle_begin(own, name, now_ms());
+	wait = throttle_begin(own, name, clock_mono_ms());
 	if (wait > 0 && !g->has_cookie)
-		throttle_end(auth->by_address, str_of(g->client.address), THROTTLE_UNKNOWN, now_ms());
+		throttle_end(auth->by_address, str_of(g->client.address), THROTTLE_UNKNOWN, clock_mono_ms());
 	return wait;
 }
 
@@ -128,9 +123,14 @@ bool guard_begin(struct exchange *x, struct guard *g)
 	if (wait == 0)
 		return true;
 	metric_add(auth->metrics.logins_throttled, 1);
-	reply_header(x, "Retry-After", arena_printf(x->arena, "%u", (unsigned)((wait + 999) / 1000)));
-	reply_problem(x, 429, "too_many_attempts", "Too many failed attempts; wait and try again.");
+	reply_throttled(x, wait, "Too many failed attempts; wait and try again.");
 	return false;
+}
+
+void reply_throttled(struct exchange *x, uint64_t wait_ms, const char *detail)
+{
+	reply_header(x, "Retry-After", arena_printf(x->arena, "%u", (unsigned)((wait_ms + 999) / 1000)));
+	reply_problem(x, 429, "too_many_attempts", "%s", detail);
 }
 
 void guard_end(const struct auth *auth, struct guard *g, enum throttle_outcome outcome)
@@ -138,11 +138,11 @@ void guard_end(const struct auth *auth, struct guard *g, enum throttle_outcome o
 	struct str name;
 	struct throttle *own = own_throttle(auth, g, &name);
 
-	throttle_end(own, name, outcome, now_ms());
+	throttle_end(own, name, outcome, clock_mono_ms());
 	if (!g->has_cookie)
-		throttle_end(auth->by_address, str_of(g->client.address), outcome, now_ms());
+		throttle_end(auth->by_address, str_of(g->client.address), outcome, clock_mono_ms());
 	if (outcome == THROTTLE_PASSED && !g->is_known)
-		throttle_end(auth->by_pair, str_of(g->own_name), outcome, now_ms());
+		throttle_end(auth->by_pair, str_of(g->own_name), outcome, clock_mono_ms());
 }
 
 struct failure {

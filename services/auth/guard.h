@@ -23,6 +23,8 @@ struct guard {
  */
 bool guard_begin(struct exchange *x, struct guard *g);
 void guard_end(const struct auth *auth, struct guard *g, enum throttle_outcome outcome);
+/* 429 with Retry-After. */
+void reply_throttled(struct exchange *x, uint64_t wait_ms, const char *detail);
 /* One more failure of this user since the last good sign-in: on disk soon, after the answer. */
 void guard_count_failure(struct auth *auth, const char *user_id);
 

@@ -14,6 +14,24 @@ struct hasher {
 	struct metric *hashes;
 };
 
+int hash_params_check(const struct hash_params *p, struct error *err)
+{
+	static const struct {
+		unsigned mib, passes;
+	} minima[] = {{46, 1}, {19, 2}, {12, 3}, {9, 4}, {7, 5}};
+	unsigned mib = (unsigned)(p->memory >> 20), needed = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(minima); i++) {
+		if (mib < minima[i].mib)
+			continue;
+		needed = minima[i].passes;
+		break;
+	}
+	if (needed && p->passes >= needed)
+		return 0;
+	return error_set(err, "password_time", "password_memory = %u needs password_time = %u at least.", mib, needed);
+}
+
 struct hasher *hasher_new(uv_loop_t *loop, unsigned threads, unsigned max_queue, const struct hash_params *params)
 {
 	struct hasher *h = xcalloc(1, sizeof(*h));

@@ -6,6 +6,7 @@
 #include <sodium.h>
 
 #include "base/buf.h"
+#include "base/error.h"
 #include "io/jobs.h"
 
 /* A stored hash above this is not computed: a database is input too. */
@@ -16,6 +17,10 @@ struct hash_params {
 	uint64_t memory; /* bytes */
 	uint64_t passes;
 };
+
+/* Whether a hash with them costs a guesser enough: at least one of the minima of OWASP's Password Storage Cheat Sheet
+ * (46 MiB and 1 pass, 19 and 2, 12 and 3, 9 and 4, 7 and 5). Returns 0, or -EINVAL with what to set. */
+int hash_params_check(const struct hash_params *p, struct error *err);
 
 struct hasher;
 

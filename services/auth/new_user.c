@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "guard.h"
 #include "password.h"
 
 static int check_password(const struct auth *auth, const struct buf *password, const char *email_key, struct error *err)
@@ -111,13 +112,12 @@ int user_email_verified(struct db_conn *c, const char *user_id)
 bool mail_allow(struct exchange *x, const struct client *client, const char *email_key)
 {
 	const struct auth *auth = x->self;
-	uint64_t now = clock_mono_us() / 1000, wait;
+	uint64_t now = clock_mono_ms(), wait;
 	struct str address = str_of(client->address), email = str_of(email_key);
 
 	wait = throttle_begin(auth->mail_by_address, address, now);
 	if (wait > 0) {
-		reply_header(x, "Retry-After", arena_printf(x->arena, "%u", (unsigned)((wait + 999) / 1000)));
-		reply_problem(x, 429, "too_many_attempts", "Too many mails were asked for; wait and try again.");
+		reply_throttled(x, wait, "Too many mails were asked for; wait and try again.");
 		return false;
 	}
 	throttle_end(auth->mail_by_address, address, THROTTLE_FAILED, now);

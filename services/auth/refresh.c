@@ -1,4 +1,5 @@
 /* POST /api/auth/refresh, on session_rotate. */
+#include "audit/audit.h"
 #include "feed.h"
 #include "handlers.h"
 #include "sessions.h"
@@ -39,10 +40,12 @@ static void refresh_done(struct exchange_job *job)
 		session_reply(job->x, 200, &f->client, &f->grant);
 		return;
 	}
-	if (f->outcome == REFRESH_REUSED)
+	if (f->outcome == REFRESH_REUSED) {
+		audit_act(job->x, "session.reused", AUDIT_DENIED, NULL, "session", f->token.session_id);
 		log_event(LOG_WARN, "security event: a used refresh token came again, the session has ended", "event",
 			  "refresh_reuse", "session_id", f->token.session_id, "address", f->client.address,
 			  "request_id", job->x->request_id, NULL);
+	}
 	refuse(job->x, &f->client, f->by_cookie);
 }
 

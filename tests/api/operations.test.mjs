@@ -43,7 +43,7 @@ describe('docs/operations.md', () => {
 		const metrics = await freePort();
 		const env = {
 			...kept, PATH: `${bin}:${process.env.PATH}`, HOME: home, OGENT_DATA: data, BACKUPS: join(home, 'backups'), NEW: ogent,
-			METRICS: `127.0.0.1:${metrics}`, OGENT_PASSWORD_MEMORY: '7', OGENT_PASSWORD_TIME: '1', OGENT_LOG_FORMAT: 'json',
+			METRICS: `127.0.0.1:${metrics}`, OGENT_PASSWORD_MEMORY: '7', OGENT_PASSWORD_TIME: '5', OGENT_LOG_FORMAT: 'json',
 		};
 		mkdirSync(bin);
 		copyFileSync(ogent, join(bin, 'ogent'));

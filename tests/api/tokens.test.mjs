@@ -144,6 +144,8 @@ describe('access tokens for programs', { timeout: 240000 }, () => {
 
   test('the command line lists, makes and revokes', async () => {
     const run = (...args) => promisify(execFile)(ogent, [...args, '--data', p.data], { env: { PATH: process.env.PATH, HOME: p.data } }).catch((e) => e);
+    const none = await run('tokens', '--user', 'Vera');
+    assert.deepEqual([none.stdout, none.stderr.trim()], ['', 'There are no tokens; `ogent tokens create NAME --scopes …` makes one.']);
     const token = (await run('tokens', 'create', 'from the shell', '--scopes', 'agents.read', '--days', '1')).stdout.trim();
     assert.equal(await status('/api/agents', token), 200);
     const [item] = JSON.parse((await run('tokens', '--json')).stdout).filter((t) => t.name === 'from the shell');

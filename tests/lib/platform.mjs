@@ -27,7 +27,7 @@ const STOP_MS = 15000;
 const SANITIZER = /AddressSanitizer|ThreadSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:/;
 const INHERITED = ['PATH', 'HOME', 'LANG', 'ASAN_OPTIONS', 'UBSAN_OPTIONS', 'LSAN_OPTIONS', 'TSAN_OPTIONS', 'TMPDIR'];
 // Hashes as cheap as they may be: the tests make many.
-const DEFAULTS = { OGENT_PASSWORD_MEMORY: '7', OGENT_PASSWORD_TIME: '1', OGENT_LOG_FORMAT: 'json' };
+const DEFAULTS = { OGENT_PASSWORD_MEMORY: '7', OGENT_PASSWORD_TIME: '5', OGENT_LOG_FORMAT: 'json' };
 
 // A port that was free a moment ago.
 export async function freePort() {

@@ -83,9 +83,20 @@ const struct audit_key *audit_key_of(const struct auth *auth)
 	return &auth->audit->key;
 }
 
+static void log_note(const struct audit_event *e)
+{
+	log_event(LOG_INFO, "audit", "event", e->event, "outcome", audit_outcomes[e->outcome], "actor",
+		  e->actor_id ? e->actor_id : "", "target", e->target ? e->target : "", "address",
+		  e->address ? e->address : "", "request_id", e->request_id ? e->request_id : "", NULL);
+}
+
 int audit_add(struct db_conn *c, const struct auth *auth, const struct audit_event *e)
 {
-	return audit_append(c, &auth->audit->key, e, clock_now_us());
+	int r = audit_append(c, &auth->audit->key, e, clock_now_us());
+
+	if (r == 0)
+		log_note(e);
+	return r;
 }
 
 /* ---- The queue ---- */
@@ -200,13 +211,6 @@ static void on_flush(struct deadline *d)
 
 	if (!a->is_writing)
 		write_batch(a);
-}
-
-static void log_note(const struct audit_event *e)
-{
-	log_event(LOG_INFO, "audit", "event", e->event, "outcome", audit_outcomes[e->outcome], "actor",
-		  e->actor_id ? e->actor_id : "", "target", e->target ? e->target : "", "address",
-		  e->address ? e->address : "", "request_id", e->request_id ? e->request_id : "", NULL);
 }
 
 void audit_note(struct auth *auth, const struct audit_event *e)

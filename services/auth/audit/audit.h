@@ -38,7 +38,7 @@ void audit_event_of(struct exchange *x, const char *event, struct audit_event *r
 /* Pairs of name and value (const char *, NULL is null), ended by NULL → an object in the arena. */
 const char *audit_detail(struct arena *a, ...) __attribute__((sentinel));
 
-/* Inside a write job. Locks the end of the log until the commit, so it comes last. 0 or -errno. */
+/* Inside a write job. Locks the end of the log until the commit, so it comes last; it is logged too. 0 or -errno. */
 int audit_add(struct db_conn *c, const struct auth *auth, const struct audit_event *e);
 /* On the loop: copies it and returns; it is logged at once and on disk within a second. While the database is away up
  * to some thousand wait; more are counted and lost. */

@@ -40,7 +40,8 @@ int link_use(struct db_conn *c, const char *id);
 int links_withdraw(struct db_conn *c, const char *kind, const char *user_id);
 int link_withdraw(struct db_conn *c, const char *id);
 
-/* Reads the token `token` of a body. Returns false after answering 403 link_invalid. */
+/* Reads the token `token` of a body. Returns false after answering 403 link_invalid, or 429: an address that comes with
+ * many links that are none, or are good no more, waits. */
 bool link_token_read(struct exchange *x, char ret_id[static ID_SIZE]);
 /* 410 */
 void reply_link_gone(struct exchange *x);

@@ -1,6 +1,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "auth/guard.h"
+#include "base/clock.h"
 #include "base/encode.h"
 #include "link.h"
 
@@ -70,17 +72,39 @@ const char *link_url(const struct auth *auth, struct arena *a, const char *kind,
 	return arena_printf(a, "%s/%s#token=%s", auth->mail.public_url, page, token);
 }
 
-bool link_token_read(struct exchange *x, char ret_id[static ID_SIZE])
+/* A try with a link that is none. */
+static void count_failure(struct exchange *x, const struct client *client)
 {
 	const struct auth *auth = x->self;
 
+	throttle_end(auth->by_link, str_of(client->address), THROTTLE_FAILED, clock_mono_ms());
+}
+
+bool link_token_read(struct exchange *x, char ret_id[static ID_SIZE])
+{
+	const struct auth *auth = x->self;
+	struct client client;
+	uint64_t wait;
+
+	client_read(x, &client);
+	wait = throttle_begin(auth->by_link, str_of(client.address), clock_mono_ms());
+	if (wait > 0) {
+		reply_throttled(x, wait, "Too many links that are good no more; wait and try again.");
+		return false;
+	}
+	throttle_end(auth->by_link, str_of(client.address), THROTTLE_UNKNOWN, clock_mono_ms());
 	if (link_token_parse(&auth->link_key, str_of(json_get_str(x->body, "token", "")), ret_id) == 0)
 		return true;
+	count_failure(x, &client);
 	reply_problem(x, 403, "link_invalid", "This is not the whole link; copy it from the mail once more.");
 	return false;
 }
 
 void reply_link_gone(struct exchange *x)
 {
+	struct client client;
+
+	client_read(x, &client);
+	count_failure(x, &client);
 	reply_problem(x, 410, "link_gone", "This link was used already or is too old; ask for a new one.");
 }

@@ -149,11 +149,6 @@ static int code_run(struct db_conn *c, struct exchange_job *job)
 	return r < 0 ? r : audit_add(c, job->x->self, &s->event);
 }
 
-static uint64_t now_ms(void)
-{
-	return clock_mono_us() / 1000;
-}
-
 static void code_done(struct exchange_job *job, int result)
 {
 	struct step *s = (struct step *)job;
@@ -163,7 +158,7 @@ static void code_done(struct exchange_job *job, int result)
 					: s->outcome == STEP_WRONG ? THROTTLE_FAILED
 								   : THROTTLE_UNKNOWN;
 
-	throttle_end(auth->by_code, str_of(s->first.user_id), outcome, now_ms());
+	throttle_end(auth->by_code, str_of(s->first.user_id), outcome, clock_mono_ms());
 	if (result < 0) {
 		reply_db_failure(job->x, result);
 	} else if (s->outcome != STEP_OK) {
@@ -194,10 +189,9 @@ void login_code(struct exchange *x)
 	s->has_first = true;
 	if (!ticket_read(x, "ticket", TICKET_LOGIN, &s->first))
 		return;
-	wait = throttle_begin(auth->by_code, str_of(s->first.user_id), now_ms());
+	wait = throttle_begin(auth->by_code, str_of(s->first.user_id), clock_mono_ms());
 	if (wait > 0) {
-		reply_header(x, "Retry-After", arena_printf(x->arena, "%u", (unsigned)((wait + 999) / 1000)));
-		reply_problem(x, 429, "too_many_attempts", "Too many wrong codes; wait and try again.");
+		reply_throttled(x, wait, "Too many wrong codes; wait and try again.");
 		return;
 	}
 	s->code = str_of(json_get_str(x->body, "code", ""));
