@@ -127,7 +127,7 @@ daemon off; user root; worker_processes 1; worker_rlimit_nofile 20000; pid ${at}
 events { worker_connections 16000; }
 http { ${temp} access_log off; keepalive_requests 100000000;
 server { listen 127.0.0.1:${port} backlog=4096;
-location /sub { nchan_subscriber websocket; nchan_channel_id one; nchan_websocket_ping_interval 0; }
+location /sub { nchan_subscriber websocket; nchan_subscriber_first_message newest; nchan_channel_id one; nchan_websocket_ping_interval 0; }
 location /pub { nchan_publisher http; nchan_channel_id one; nchan_message_buffer_length 100; } } }
 `,
 	);
