@@ -2,14 +2,14 @@
 // service: token check, permission, rate limit, request id, trace, forwarded fields, access log, metrics. CPU time is the process's own, from
 // /proc/PID/task/*/schedstat; wrk is the load, with 64 connections that stay. The proxies have one CPU, load and back end the other.
 
-import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startAuthPeer } from '../lib/auth_peer.mjs';
+import { compile, cpus, cpuUs, endAll, line, rssBytes, start } from '../lib/parties.mjs';
 import { freePort, ogent, request } from '../lib/platform.mjs';
 
 const CONNECTIONS = 64;
@@ -19,17 +19,6 @@ const UNLIMITED = { OGENT_RATE_LIMIT: '1000000', OGENT_RATE_BURST: '1000000' };
 // What nginx answers by itself: as long as a problem of the gateway.
 const OWN = JSON.stringify({ type: 'about:blank', title: 'Unauthorized', status: 401, code: 'unauthorized', detail: 'x'.repeat(70), request_id: 'x'.repeat(36) });
 const median = (list) => [...list].sort((a, b) => a - b)[list.length >> 1];
-// [CPU for the proxies, CPU for load and back end]
-const cpus = availableParallelism() > 1 ? ['0', '1'] : ['0', '0'];
-
-const children = [];
-function start(cpu, command, args, options = {}) {
-	const child = spawn('taskset', ['-c', cpu, command, ...args], { stdio: 'ignore', ...options });
-	children.push(child);
-	return child;
-}
-
-process.on('exit', () => children.forEach((c) => c.kill('SIGKILL')));
 
 async function ready(where, path, headers = {}) {
 	for (let i = 0; i < 1000; i++) {
@@ -42,15 +31,9 @@ async function ready(where, path, headers = {}) {
 
 // ---- The parties ----
 
-function buildBackend(dir) {
-	const program = join(dir, 'backend');
-	execFileSync('cc', ['-O2', '-D_GNU_SOURCE', '-o', program, join(import.meta.dirname, 'backend.c')], { stdio: 'inherit' });
-	return program;
-}
-
 async function startBackend(program) {
 	const child = start(cpus[1], program, [], { stdio: ['ignore', 'pipe', 'inherit'] });
-	return Number(await new Promise((done) => child.stdout.once('data', (d) => done(String(d).trim()))));
+	return Number(await line(child));
 }
 
 // A gateway with the back end in the agent service's place.
@@ -122,22 +105,13 @@ backend b
 
 // ---- Measuring ----
 
-function cpuUs(pid) {
-	const tasks = readdirSync(`/proc/${pid}/task`);
-	return tasks.reduce((sum, t) => sum + Number(readFileSync(`/proc/${pid}/task/${t}/schedstat`, 'utf8').split(' ')[0]), 0) / 1000;
-}
-
-function rssBytes(pid) {
-	return Number(readFileSync(`/proc/${pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)[1]) * 1024;
-}
-
 const UNITS = { us: 1e-3, ms: 1, s: 1e3 };
 
 // wrk against one party: µs of its CPU per request, 99th percentile in ms, requests per second.
 async function load(party, path, { connections = CONNECTIONS, seconds = SECONDS, script, status = 200, headers = [] } = {}) {
 	const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--latency', ...headers.flatMap((h) => ['-H', h]), ...(script ? ['-s', script] : [])];
 	const before = cpuUs(party.pid);
-	const child = spawn('taskset', ['-c', cpus[1], 'wrk', ...args, `http://127.0.0.1:${party.port}${path}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+	const child = start(cpus[1], 'wrk', [...args, `http://127.0.0.1:${party.port}${path}`], { stdio: ['ignore', 'pipe', 'inherit'] });
 	let text = '';
 	child.stdout.on('data', (d) => (text += d));
 	await new Promise((done) => child.on('close', done));
@@ -210,7 +184,7 @@ function sseMs(party, path, headers) {
 export async function figures() {
 	const dir = mkdtempSync(join(tmpdir(), 'ogent-bench-gateway-'));
 	const auth = await startAuthPeer();
-	const backend = await startBackend(buildBackend(dir));
+	const backend = await startBackend(compile(dir, 'backend'));
 	const bearer = `Authorization: Bearer ${auth.token(['agents.*'])}`;
 	const gateway = await startGateway(dir, 'gateway', backend, auth.port);
 	const limited = await startGateway(dir, 'limited', backend, auth.port, { OGENT_RATE_LIMIT: '1', OGENT_RATE_BURST: '1' });
@@ -250,7 +224,7 @@ export async function figures() {
 			beside('sse_ms', 'ms', () => sseMs(gateway, path('events'), headers), { name: 'HAProxy', sample: () => sseMs(haproxy, path('events'), headers) }, { rounds: 3 }),
 		],
 		close: async () => {
-			for (const c of children) c.kill('SIGKILL');
+			endAll();
 			rmSync(dir, { recursive: true, force: true });
 		},
 	};

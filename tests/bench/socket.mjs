@@ -2,12 +2,13 @@
 // publisher, 1,000 subscribers, 128 bytes. The load is subscribers.c. CPU time is the server process's own, from /proc/PID/task/*/schedstat; the server has
 // one CPU, the load the other. Memory: the growth of a process by 10,000 idle connections.
 
-import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startAuthPeer } from '../lib/auth_peer.mjs';
+import { compile, cpus, cpuUs, endAll, line, rssBytes, start } from '../lib/parties.mjs';
 import { freePort, ogent, request } from '../lib/platform.mjs';
 
 const SUBSCRIBERS = 1000;
@@ -17,20 +18,8 @@ const SLOW = { messages: 400, rounds: 3 };
 const WINDOW = 4;
 const IDLE = 10000;
 const SIZE = 128;
-const cpus = availableParallelism() > 1 ? ['0', '1'] : ['0', '0'];
 // What subscribers.c replaces by the time of sending.
 const MARK = '#'.repeat(18);
-
-const children = [];
-process.on('exit', () => children.forEach((c) => c.kill('SIGKILL')));
-
-function start(cpu, command, args, options = {}) {
-	const child = spawn('taskset', ['-c', cpu, command, ...args], { stdio: 'ignore', ...options });
-	children.push(child);
-	return child;
-}
-
-const line = (child) => new Promise((done) => child.stdout.once('data', (d) => done(String(d).trim())));
 
 const UPGRADE = 'Host: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n';
 
@@ -52,12 +41,6 @@ function padded(wrap, size = SIZE) {
 }
 
 // ---- The parties: {pid, port, hello, ready, publisher, publisherReady, message, messages?} ----
-
-function compile(dir, name) {
-	const program = join(dir, name);
-	execFileSync('cc', ['-O2', '-D_GNU_SOURCE', '-o', program, join(import.meta.dirname, `${name}.c`)], { stdio: 'inherit' });
-	return program;
-}
 
 async function startBare(program) {
 	const child = start(cpus[0], program, [], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -193,15 +176,6 @@ async function startOgentSocketIo(dir, name) {
 
 // ---- Measuring ----
 
-function cpuUs(pid) {
-	const tasks = readdirSync(`/proc/${pid}/task`);
-	return tasks.reduce((sum, t) => sum + Number(readFileSync(`/proc/${pid}/task/${t}/schedstat`, 'utf8').split(' ')[0]), 0) / 1000;
-}
-
-function rssBytes(pid) {
-	return Number(readFileSync(`/proc/${pid}/status`, 'utf8').match(/VmRSS:\s+(\d+)/)[1]) * 1024;
-}
-
 let files = 0;
 function file(dir, text) {
 	const name = join(dir, `load-${++files}`);
@@ -317,7 +291,7 @@ export async function figures() {
 			{ name: 'socket.idle_bytes_two_channels', unit: 'bytes', rounds: 1, sample: () => idle((p) => p.hello, (p) => p.ready) },
 		].filter(Boolean),
 		close: async () => {
-			for (const c of children) c.kill('SIGKILL');
+			endAll();
 			rmSync(dir, { recursive: true, force: true });
 		},
 	};
