@@ -223,9 +223,9 @@ static bool audience_is_ours(const char *aud, bool internal, const char *const *
 	return false;
 }
 
-static bool read_permissions(yyjson_val *claims, struct arena *a, const char *const **ret)
+static bool read_names(yyjson_val *claims, const char *key, struct arena *a, const char *const **ret)
 {
-	yyjson_val *list = yyjson_obj_get(claims, "permissions"), *item;
+	yyjson_val *list = yyjson_obj_get(claims, key), *item;
 	size_t i, n;
 
 	if (list && (!yyjson_is_arr(list) || yyjson_arr_size(list) > TOKEN_MAX_PERMISSIONS))
@@ -263,10 +263,14 @@ static enum token_result read_identity(yyjson_val *claims, bool internal, struct
 		/* On its own behalf a service may do all; for a user, what the user may do with what is his own. */
 		id->service = get_string(claims, "iss") + strlen(TOKEN_ISSUER ":");
 		id->permissions = id->user_id[0] ? nothing : everything;
+		id->roles = nothing;
 		return TOKEN_OK;
 	}
 	id->service = "";
-	return id->user_id[0] && read_permissions(claims, a, &id->permissions) ? TOKEN_OK : TOKEN_MALFORMED;
+	return id->user_id[0] && read_names(claims, "permissions", a, &id->permissions) &&
+			       read_names(claims, "roles", a, &id->roles)
+		       ? TOKEN_OK
+		       : TOKEN_MALFORMED;
 }
 
 static enum token_result check_claims(yyjson_val *claims, const char *issuer, const char *const *audiences, int64_t now,

@@ -41,6 +41,7 @@ struct identity {
 	const char *client_id;          /* the OAuth client that acts for the user, otherwise "" */
 	const char *audience;           /* aud */
 	bool is_scoped; /* the permissions are less than the user's: when his change, the token is looked up anew */
+	const char *const *roles; /* names, NULL at the end, as they were when the token was made; may be NULL */
 };
 
 /* "agents.*" covers "agents.write" and all below it, "agents.write" covers itself and all below it, "*" covers all. Who

@@ -8,7 +8,7 @@
 #define SETS 1024
 #define WAYS 4
 
-/* One block: the struct, the pointers to the permissions, the token, the strings. */
+/* One block: the struct, the pointers to permissions and roles, the token, the strings. */
 struct verdict {
 	unsigned refs;       /* the cache's and one for each arena that reads the identity */
 	uint64_t used;       /* value of the cache's clock at the last use */
@@ -124,22 +124,31 @@ static const char *put_string(char **at, const char *s)
 
 static struct verdict *verdict_new(struct str token, const struct identity *id)
 {
-	size_t n_permissions = 0, bytes = token.n;
+	static const char *const none[] = {NULL};
+	const char *const *from = id->roles ? id->roles : none;
+	size_t n_permissions = 0, n_roles = 0, bytes = token.n;
 
 	while (id->permissions[n_permissions])
 		bytes += strlen(id->permissions[n_permissions++]) + 1;
+	while (from[n_roles])
+		bytes += strlen(from[n_roles++]) + 1;
 	bytes += strlen(id->user_id) + strlen(id->name) + strlen(id->service) + strlen(id->session_id) +
 		 strlen(id->token_id) + strlen(id->client_id) + strlen(id->audience) + 7;
 
-	struct verdict *v = xmalloc(sizeof(*v) + (n_permissions + 1) * sizeof(char *) + bytes);
+	struct verdict *v = xmalloc(sizeof(*v) + (n_permissions + n_roles + 2) * sizeof(char *) + bytes);
 	const char **permissions = (const char **)(v + 1);
-	char *at = (char *)(permissions + n_permissions + 1);
+	const char **roles = permissions + n_permissions + 1;
+	char *at = (char *)(roles + n_roles + 1);
 
 	for (size_t i = 0; i < n_permissions; i++)
 		permissions[i] = put_string(&at, id->permissions[i]);
 	permissions[n_permissions] = NULL;
+	for (size_t i = 0; i < n_roles; i++)
+		roles[i] = put_string(&at, from[i]);
+	roles[n_roles] = NULL;
 	*v = (struct verdict){.refs = 1,
 			      .id = {.permissions = permissions,
+				     .roles = roles,
 				     .expires_at = id->expires_at,
 				     .issued_at = id->issued_at,
 				     .rights = id->rights,

@@ -53,7 +53,7 @@ static void asking_free(struct asking *a)
 	arena_free(a->arena);
 }
 
-static const char *const *read_permissions(yyjson_val *list, struct arena *a)
+static const char *const *read_names(yyjson_val *list, struct arena *a)
 {
 	const char **ret = arena_alloc(a, (yyjson_arr_size(list) + 1) * sizeof(*ret));
 	size_t i, n, found = 0;
@@ -77,7 +77,8 @@ static void read_answer(struct asking *a, struct str body)
 		.name = json_get_str(obj, "name", ""),
 		.service = "",
 		.session_id = "",
-		.permissions = read_permissions(json_get_arr(obj, "permissions"), a->arena),
+		.permissions = read_names(json_get_arr(obj, "permissions"), a->arena),
+		.roles = read_names(json_get_arr(obj, "roles"), a->arena),
 		.expires_at = json_get_int(obj, "expires_at", 0),
 		.issued_at = time(NULL),
 		.token_id = json_get_str(obj, "token_id", ""),

@@ -33,6 +33,8 @@ const struct migration agent_migrations[] = {
 	{"queued_messages", sql_011_queue},
 	{"context_marks", sql_022_context_marks},
 	{"usage", sql_012_usage},
+	{"shares", sql_080_shares},
+	{"variables", sql_081_variables},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

@@ -5,6 +5,9 @@
 
 struct conversation_row {
 	const char *id, *title, *agent_id, *agent_name, *user_id, *config;
+	const char *agent_owner_id, *agent_shares;
+	const char *variables, *user_name; /* for the instructions (variables.h): a JSON object, or NULL; may be NULL */
+	int64_t pinned_version;            /* of a new one: its agent's version for ever; 0 = the newest */
 	const char *active_execution_id, *last_execution_id, *last_status;
 	int64_t agent_version, last_seq, created_at, updated_at;
 	bool is_archived; /* its agent */
@@ -16,7 +19,7 @@ int conversation_find(struct db_conn *c, struct exchange *x, const char *id, str
 int conversation_find_to_change(struct db_conn *c, struct exchange *x, const char *id, struct conversation_row *ret);
 /* The same of anybody, for what acts by itself. */
 int conversation_load_to_change(struct db_conn *c, struct arena *a, const char *id, struct conversation_row *ret);
-/* A new one, with its id, user, agent, title and times. Returns 0 or -errno. */
+/* A new one, with its id, user, agent, title, times and what is for the instructions. Returns 0 or -errno. */
 int conversation_insert(struct db_conn *c, const struct conversation_row *row);
 /* Whether the user may read conversations at all; otherwise answers 403 and returns false. */
 bool conversation_may_read(struct exchange *x);

@@ -4,12 +4,15 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "agent/agent_shares.h"
 #include "agent/bus.h"
 #include "agent/runner.h"
+#include "agent/variables.h"
 
 #define COLUMNS                                                                                                \
 	"c.id, c.title, c.agent_id, a.name, c.user_id, c.active_execution_id, c.last_execution_id, e.status, " \
-	"c.last_seq, c.created_at, c.updated_at, a.version, a.archived_at"
+	"c.last_seq, c.created_at, c.updated_at, coalesce(c.agent_version, a.version), a.archived_at, a.owner_id, "  \
+	"a.shares, c.variables, c.user_name"
 #define TABLES                                                                                       \
 	" from conversations c join agents a on a.id = c.agent_id left join executions e on e.id = " \
 	"c.last_execution_id "
@@ -30,6 +33,10 @@ static void read_row(struct db_stmt *st, struct arena *a, struct conversation_ro
 		.updated_at = db_col_int(st, 10),
 		.agent_version = db_col_int(st, 11),
 		.is_archived = !db_col_is_null(st, 12),
+		.agent_owner_id = db_col_dup(st, 13, a),
+		.agent_shares = db_col_dup(st, 14, a),
+		.variables = db_col_dup(st, 15, a),
+		.user_name = db_col_dup(st, 16, a),
 	};
 }
 
@@ -87,10 +94,11 @@ int conversation_insert(struct db_conn *c, const struct conversation_row *row)
 {
 	return (int)MIN(
 		db_exec(c,
-			"insert into conversations (id, user_id, agent_id, title, last_seq, created_at, updated_at) "
-			"values (?, ?, ?, ?, 0, ?, ?)",
+			"insert into conversations (id, user_id, agent_id, title, last_seq, created_at, updated_at, "
+			"variables, user_name, agent_version) values (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
 			DB_TEXT(row->id), DB_TEXT(row->user_id), DB_TEXT(row->agent_id), DB_TEXT(row->title),
-			DB_INT(row->created_at), DB_INT(row->updated_at)),
+			DB_INT(row->created_at), DB_INT(row->updated_at), DB_TEXT(row->variables),
+			DB_TEXT(row->user_name), row->pinned_version ? DB_INT(row->pinned_version) : DB_NULL()),
 		0);
 }
 
@@ -103,6 +111,7 @@ static void add_row(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct conve
 	json_add_str(doc, obj, "agent_id", row->agent_id);
 	json_add_str(doc, obj, "agent_name", row->agent_name);
 	json_add_str(doc, obj, "user_id", row->user_id);
+	json_add_raw(doc, obj, "variables", row->variables ?: "{}");
 	add_time(doc, obj, "created_at", row->created_at);
 	add_time(doc, obj, "updated_at", row->updated_at);
 	if (!row->last_status) {
@@ -129,6 +138,7 @@ static const struct json_field create_fields[] = {
 	{"agent_id", JSON_STRING, false, 1, 36},
 	{"agent", JSON_STRING, false, 1, 200},
 	{"title", JSON_STRING, false, 0, 200},
+	{"variables", JSON_OBJECT},
 };
 
 struct create {
@@ -136,42 +146,57 @@ struct create {
 	char id[ID_SIZE];
 };
 
-/* By id, by slug or name, or the first there is. */
+#define AGENTS "select id, name, owner_id, shares, config from agents where archived_at is null "
+
+/* By id, by slug or name, or all. */
 static struct db_stmt *query_agent(struct db_conn *c, yyjson_val *body)
 {
 	const char *id = json_get_str(body, "agent_id", NULL), *name = json_get_str(body, "agent", NULL);
 
 	if (id)
-		return db_query(c, "select id, name from agents where archived_at is null and id = ?", DB_TEXT(id));
+		return db_query(c, AGENTS "and id = ?", DB_TEXT(id));
 	if (name)
 		return db_query(
-			c,
-			"select id, name from agents where archived_at is null and (slug = ? or name = ?) order by "
-			"case when slug = ? then 0 else 1 end, id limit 1",
+			c, AGENTS "and (slug = ? or name = ?) order by case when slug = ? then 0 else 1 end, id",
 			DB_TEXT(name), DB_TEXT(name), DB_TEXT(name));
-	return db_query(c, "select id, name from agents where archived_at is null order by id limit 1");
+	return db_query(c, AGENTS "order by id");
 }
 
-static int find_agent(struct db_conn *c, struct arena *a, yyjson_val *body, struct conversation_row *row)
+/* The first that the user may use. */
+static int find_agent(struct db_conn *c, const struct exchange *x, struct conversation_row *row)
 {
-	_cleanup_(db_done_p) struct db_stmt *st = query_agent(c, body);
-	int r = db_step(c, st);
+	_cleanup_(db_done_p) struct db_stmt *st = query_agent(c, x->body);
+	int r;
 
-	if (r == 1) {
-		row->agent_id = db_col_dup(st, 0, a);
-		row->agent_name = db_col_dup(st, 1, a);
+	while ((r = db_step(c, st)) == 1) {
+		if (!agent_rights(&x->who, db_col_dup(st, 2, x->arena), db_col_dup(st, 3, x->arena)))
+			continue;
+		row->agent_id = db_col_dup(st, 0, x->arena);
+		row->agent_name = db_col_dup(st, 1, x->arena);
+		row->config = db_col_dup(st, 4, x->arena);
+		return 1;
 	}
 	return r;
+}
+
+/* NULL = none. */
+static const char *variables_text(const struct exchange *x)
+{
+	yyjson_val *variables = json_get_obj(x->body, "variables");
+
+	return yyjson_obj_size(variables) > 0 ? json_val_text(x->arena, variables).p : NULL;
 }
 
 static int create_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct create *m = (struct create *)job;
 	struct exchange *x = job->x;
+	struct error err = {0};
 	struct conversation_row row = {
 		.id = m->id,
 		.title = json_get_str(x->body, "title", ""),
 		.user_id = x->who.user_id,
+		.user_name = x->who.name,
 		.created_at = clock_now_us(),
 	};
 	int r = answer_known(c, &m->answer);
@@ -179,12 +204,16 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	if (r)
 		return r;
 	row.updated_at = row.created_at;
-	r = find_agent(c, x->arena, x->body, &row);
+	r = find_agent(c, x, &row);
 	if (r == 0)
 		return answer_problem(&m->answer, 404, "agent_not_found",
 				      "There is no such agent: GET /api/agents lists them.");
 	if (r < 0)
 		return r;
+	if (variables_check_values(x->arena, row.config, json_get_obj(x->body, "variables"), &err) < 0)
+		return answer_problem(&m->answer, 422, arena_strdup(x->arena, err.code),
+				      arena_strdup(x->arena, err.message));
+	row.variables = variables_text(x);
 	r = conversation_insert(c, &row);
 	if (r < 0)
 		return r;
@@ -270,7 +299,7 @@ void conversations_list(struct exchange *x)
 
 /* ---- Changing ---- */
 
-static const struct json_field patch_fields[] = {{"title", JSON_STRING, true, 1, 200}};
+static const struct json_field patch_fields[] = {{"title", JSON_STRING, false, 1, 200}, {"variables", JSON_OBJECT}};
 
 static int find_to_change(struct db_conn *c, struct answer *a, struct conversation_row *row)
 {
@@ -285,6 +314,26 @@ static int find_to_change(struct db_conn *c, struct answer *a, struct conversati
 	return 0;
 }
 
+/* Of the agent as it is now: all values at once. */
+static int set_variables(struct db_conn *c, struct answer *a, struct conversation_row *row)
+{
+	struct exchange *x = a->job.x;
+	yyjson_val *variables = json_get_obj(x->body, "variables");
+	struct error err = {0};
+	int r;
+
+	if (!variables)
+		return 0;
+	struct db_stmt *st = db_query(c, "select config from agents where id = ?", DB_TEXT(row->agent_id));
+	r = db_step(c, st);
+	row->config = r == 1 ? db_col_dup(st, 0, x->arena) : "{}";
+	db_done(st);
+	row->variables = variables_text(x);
+	if (r >= 0 && variables_check_values(x->arena, row->config, variables, &err) < 0)
+		return answer_problem(a, 422, arena_strdup(x->arena, err.code), arena_strdup(x->arena, err.message));
+	return MIN(r, 0);
+}
+
 static int patch_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct answer *a = (struct answer *)job;
@@ -293,10 +342,13 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 
 	if (r)
 		return r;
-	row.title = json_get_str(job->x->body, "title", "");
+	r = set_variables(c, a, &row);
+	if (r)
+		return r;
+	row.title = json_get_str(job->x->body, "title", row.title);
 	row.updated_at = clock_now_us();
-	int64_t n = db_exec(c, "update conversations set title = ?, updated_at = ? where id = ?", DB_TEXT(row.title),
-			    DB_INT(row.updated_at), DB_TEXT(row.id));
+	int64_t n = db_exec(c, "update conversations set title = ?, updated_at = ?, variables = ? where id = ?",
+			    DB_TEXT(row.title), DB_INT(row.updated_at), DB_TEXT(row.variables), DB_TEXT(row.id));
 	return n < 0 ? (int)n : answer_row(a, 200, &row);
 }
 

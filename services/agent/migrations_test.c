@@ -61,6 +61,10 @@ static const char *const samples[] = {
 
 	"insert into usage_days (day, user_id, agent_id, provider, model, shard, calls, input_tokens, output_tokens, "
 	"cached_tokens, cost_nano, estimated) values (1, 'u1', 'a1', 'openai', 'm', 0, 1, 1, 1, 0, 0, 0)",
+
+	"update agents set shares = '[]'",
+
+	"update conversations set variables = '{}', user_name = 'Ada', agent_version = 1",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

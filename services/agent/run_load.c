@@ -7,6 +7,7 @@
 #include "agent/run.h"
 #include "agent/run_compact.h"
 #include "agent/runner.h"
+#include "agent/variables.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 
@@ -31,7 +32,7 @@ struct load {
 	struct budget_amount budget_from;
 	struct chat_usage usage;
 	char draft_id[ID_SIZE], conversation_id[ID_SIZE], user_id[65], traceparent[TRACEPARENT_SIZE];
-	const char *agent_id, *agent_name, *config;
+	const char *agent_id, *agent_name, *config, *variables, *user_name, *title;
 	struct list messages;   /* struct loaded_message */
 	struct run_call *calls; /* open ones and those of the same answer, if the last answer asks for any */
 	size_t n_calls;
@@ -58,7 +59,7 @@ static int load_execution(struct db_conn *c, struct load *l)
 			 "e.ended_at, "
 			 "v.config, e.cancel_at, e.traceparent, e.owner, e.cached_tokens, e.cost_nano, "
 			 "e.budget_from_tokens, e.budget_from_nano, e.parked_us, "
-			 "e.parked_at, e.agent_name from "
+			 "e.parked_at, e.agent_name, c.variables, c.user_name, c.title from "
 			 "executions e join "
 			 "conversations c on c.id = "
 			 "e.conversation_id join "
@@ -94,6 +95,9 @@ static int load_execution(struct db_conn *c, struct load *l)
 	if (!db_col_is_null(st, 24))
 		l->parked_us += MAX(clock_now_us() - db_col_int(st, 24), 0);
 	l->agent_name = db_col_dup(st, 25, l->arena);
+	l->variables = db_col_dup(st, 26, l->arena);
+	l->user_name = db_col_dup(st, 27, l->arena);
+	l->title = db_col_dup(st, 28, l->arena);
 	return 0;
 }
 
@@ -336,13 +340,36 @@ static void take_approval_modes(struct run *run, yyjson_val *approval)
 		run->approval_modes[i] = approval_mode_of(json_get_str(tools, run->tools[i]->name, mode));
 }
 
-static void take_config(struct run *run, const char *config)
+/* What stands between braces gets its value; one that is missing ends the run. */
+static void take_instructions(struct run *run, const struct load *l, yyjson_val *config)
+{
+	struct variables v = {
+		.user_name = l->user_name,
+		.user_id = l->user_id,
+		.agent_name = l->agent_name,
+		.conversation_id = l->conversation_id,
+		.conversation_title = l->title,
+		.now = clock_now_us(),
+		.declared = json_get_arr(config, "variables"),
+	};
+	struct error err = {0};
+
+	if (l->variables)
+		v.values = yyjson_doc_get_root(json_parse(run->arena, l->variables, strlen(l->variables), NULL));
+	run->instructions = variables_expand(run->arena, json_get_str(config, "instructions", ""), &v, &err);
+	if (run->instructions)
+		return;
+	run->instructions = "";
+	run_stop(run, "failed", err.code, err.message);
+}
+
+static void take_config(struct run *run, const struct load *l)
 {
 	const struct options *o = service_options(run->agent->service);
-	yyjson_val *root = yyjson_doc_get_root(json_parse(run->arena, config, strlen(config), NULL));
+	yyjson_val *root = yyjson_doc_get_root(json_parse(run->arena, l->config, strlen(l->config), NULL));
 	yyjson_val *limits = json_get_obj(root, "limits");
 
-	run->instructions = json_get_str(root, "instructions", "");
+	take_instructions(run, l, root);
 	run->model_id = json_get_str(root, "model", "default");
 	run->fallback_models = json_get_arr(root, "fallback_models");
 	run->command_target = json_get_str(root, "target", "local");
@@ -419,7 +446,7 @@ static void take(struct run *run, struct load *l)
 	memcpy(run->draft_id, l->draft_id, ID_SIZE);
 	memcpy(run->conversation_id, l->conversation_id, ID_SIZE);
 	memcpy(run->user_id, l->user_id, sizeof(run->user_id));
-	take_config(run, l->config);
+	take_config(run, l);
 	take_messages(run, l);
 	if (run->is_resumed)
 		resume_log(run, l);

@@ -135,6 +135,7 @@ const char *session_client_token(const struct auth *auth, struct arena *a, const
 	json_add_str(doc, claims, "sid", session_id);
 	yyjson_mut_obj_add_int(doc, claims, "pe", account->rights);
 	account_add_names(doc, claims, "permissions", client ? client->permissions : account->permissions);
+	account_add_names(doc, claims, "roles", account->roles);
 	if (client) {
 		json_add_str(doc, claims, "client_id", client->id);
 		json_add_str(doc, claims, "scope", client->scope);

@@ -71,6 +71,16 @@ describe('the agent role', { timeout: 300000 }, () => {
     }
   });
 
+  test('an import without the model that it names falls back to the default, when asked to', async () => {
+    const file = { format: 'ogent-agent', schema_version: 1, agent: { name: 'From elsewhere', model: 'gpt-none', fallback_models: ['gpt-none-2'] } };
+    const dry = await w.ok('POST', '/api/agents/import?dry_run=true', file);
+    assert.deepEqual([dry.can_import, dry.missing.map((m) => `${m.kind} ${m.name} ${m.state}`)], [false, ['model gpt-none missing', 'model gpt-none-2 missing']]);
+    assert.equal((await w.api('POST', '/api/agents/import', file)).body.code, 'references_missing');
+    const made = await w.ok('POST', '/api/agents/import?skip_missing=true', file, 201);
+    assert.deepEqual([made.model, made.fallback_models], ['default', []]);
+    assert.equal((await w.api('DELETE', `/api/agents/${made.id}`)).status, 204);
+  });
+
   test('lists go page by page', async () => {
     const seen = [];
     for (let after = ''; ; ) {
@@ -578,7 +588,7 @@ describe('the agent role', { timeout: 300000 }, () => {
     assert.deepEqual((await w.api('GET', '/api/conversations', undefined, ben)).body.items, []);
     const own = await w.ok('POST', '/api/agents', { name: 'Ann own' }, 201);
     const change = (token) => w.api('PATCH', `/api/agents/${own.id}`, { name: 'New' }, token, { 'if-match': '*' });
-    assert.equal((await change(ben)).status, 403);
+    assert.equal((await change(ben)).status, 404);
     assert.equal((await change(ann)).status, 200);
     assert.equal((await change(admin)).status, 200);
     w.token = admin;

@@ -145,6 +145,7 @@ static void lookup_done(struct exchange_job *job)
 		yyjson_mut_obj_add_int(doc, obj, "rights", l->account.rights);
 		yyjson_mut_obj_add_int(doc, obj, "expires_at", l->expires_at / 1000000);
 		account_add_names(doc, obj, "permissions", l->permissions);
+		account_add_names(doc, obj, "roles", l->account.roles);
 		if (l->is_use_new)
 			note_use(x->self, l->id);
 	}
