@@ -72,7 +72,8 @@ static void the_diff_leads_from_one_text_to_the_other(void **state)
 	unsigned seed = 7;
 
 	for (int round = 0; round < 300; round++) {
-		_cleanup_(buf_deinit) struct buf a = BUF_INIT, b = BUF_INIT, out = BUF_INIT, old = BUF_INIT, new = BUF_INIT;
+		_cleanup_(buf_deinit) struct buf a = BUF_INIT, b = BUF_INIT, out = BUF_INIT, old = BUF_INIT,
+						 new = BUF_INIT;
 		for (int i = rand_r(&seed) % 12; i > 0; i--)
 			buf_printf(&a, "%d\n", rand_r(&seed) % 4);
 		for (int i = rand_r(&seed) % 12; i > 0; i--)

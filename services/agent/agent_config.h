@@ -1,5 +1,5 @@
-/* What an agent is set to: as a client sends it, and as it is stored, an object of the same members in agents.config. To
- * add a setting: a line in both tables of fields, its check, its place in agent_config_make, and in agent_config_add
+/* What an agent is set to: as a client sends it, and as it is stored, an object of the same members in agents.config.
+ * To add a setting: a line in both tables of fields, its check, its place in agent_config_make, and in agent_config_add
  * what agents of before have instead. */
 #pragma once
 

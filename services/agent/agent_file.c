@@ -1,9 +1,9 @@
 /* An agent as one file: GET /api/agents/{id}/export writes it, POST /api/agents/import reads it.
  *
- * {format, schema_version, exported_at, agent, references, sha256}: `agent` is a body that makes one, `sha256` is of its
- * compact text, so that a damaged file is found out. What the agent names and does not contain (tools, models, a policy,
- * a target) stands in `references`, a tool with the checksum of what it is. There is no secret in it: keys and shares
- * stay with the platform. Importing looks for each reference here, exec's at exec, and says what is missing or
+ * {format, schema_version, exported_at, agent, references, sha256}: `agent` is a body that makes one, `sha256` is of
+ * its compact text, so that a damaged file is found out. What the agent names and does not contain (tools, models, a
+ * policy, a target) stands in `references`, a tool with the checksum of what it is. There is no secret in it: keys and
+ * shares stay with the platform. Importing looks for each reference here, exec's at exec, and says what is missing or
  * different; a dry run says it and makes nothing. */
 #include <errno.h>
 
@@ -35,10 +35,8 @@ static void plain_numbers(yyjson_mut_val *val)
 
 	if (yyjson_mut_is_real(val) && yyjson_mut_get_real(val) == (double)(int64_t)yyjson_mut_get_real(val))
 		yyjson_mut_set_sint(val, (int64_t)yyjson_mut_get_real(val));
-	yyjson_mut_arr_foreach(val, i, n, item)
-		plain_numbers(item);
-	yyjson_mut_obj_foreach(val, i, n, key, item)
-		plain_numbers(item);
+	yyjson_mut_arr_foreach(val, i, n, item) plain_numbers(item);
+	yyjson_mut_obj_foreach(val, i, n, key, item) plain_numbers(item);
 }
 
 static const char *agent_checksum(struct arena *a, yyjson_val *agent)
@@ -54,7 +52,8 @@ static const char *agent_checksum(struct arena *a, yyjson_val *agent)
 /* Of what the model is told about the tool: another one under its name has another checksum. */
 static const char *tool_checksum(struct arena *a, const struct tool *t)
 {
-	return checksum(a, str_of(arena_printf(a, "%s\n%s\n%s", t->spec.name, t->spec.description, t->spec.parameters)));
+	return checksum(a,
+			str_of(arena_printf(a, "%s\n%s\n%s", t->spec.name, t->spec.description, t->spec.parameters)));
 }
 
 /* ---- Writing ---- */
@@ -123,7 +122,8 @@ static int export_run(struct db_conn *c, struct exchange_job *job)
 	yyjson_mut_obj_add_val(doc, obj, "agent", yyjson_val_mut_copy(doc, agent));
 	add_references(a, doc, yyjson_mut_obj_add_arr(doc, obj, "references"), agent);
 	json_add_str(doc, obj, "sha256", agent_checksum(a, agent));
-	reply_header(job->x, "Content-Disposition", arena_printf(a, "attachment; filename=\"%s.ogent.json\"", row.slug));
+	reply_header(job->x, "Content-Disposition",
+		     arena_printf(a, "attachment; filename=\"%s.ogent.json\"", row.slug));
 	return answer_json(answer, 200, doc);
 }
 
@@ -139,8 +139,8 @@ enum { ASK_POLICIES, ASK_TARGETS, ASKED };
 
 struct import {
 	struct exchange *x;
-	yyjson_val *agent;     /* of the file */
-	yyjson_mut_doc *doc;   /* of what is missing */
+	yyjson_val *agent;   /* of the file */
+	yyjson_mut_doc *doc; /* of what is missing */
 	yyjson_mut_val *missing;
 	yyjson_val *known[ASKED]; /* items of exec's lists, NULL = not asked or no answer */
 	int state;
@@ -148,9 +148,12 @@ struct import {
 };
 
 static const struct json_field fields[] = {
-	{"format", JSON_STRING, true, 1, 100}, {"schema_version", JSON_INT, true, 1, INT32_MAX},
-	{"exported_at", JSON_STRING},	       {"agent", JSON_OBJECT, true},
-	{"references", JSON_ARRAY, false, 0, 500}, {"sha256", JSON_STRING},
+	{"format", JSON_STRING, true, 1, 100},
+	{"schema_version", JSON_INT, true, 1, INT32_MAX},
+	{"exported_at", JSON_STRING},
+	{"agent", JSON_OBJECT, true},
+	{"references", JSON_ARRAY, false, 0, 500},
+	{"sha256", JSON_STRING},
 };
 
 static int check_file(struct exchange *x, struct error *err)
@@ -158,8 +161,8 @@ static int check_file(struct exchange *x, struct error *err)
 	const char *sum = json_get_str(x->body, "sha256", NULL);
 
 	if (strcmp(json_get_str(x->body, "format", ""), FORMAT) != 0)
-		return error_set(err, "not_an_agent", "This is no file of an agent: its \"format\" is not \"" FORMAT
-						      "\".");
+		return error_set(err, "not_an_agent",
+				 "This is no file of an agent: its \"format\" is not \"" FORMAT "\".");
 	if (json_get_int(x->body, "schema_version", 0) > SCHEMA_VERSION)
 		return error_set(err, "schema_version",
 				 "The file was made by a newer version (schema %lld, known here: %d): update this one.",
@@ -167,8 +170,9 @@ static int check_file(struct exchange *x, struct error *err)
 	if (json_check(x->body, fields, ARRAY_SIZE(fields), err) < 0)
 		return -EINVAL;
 	if (sum && strcmp(sum, agent_checksum(x->arena, json_get_obj(x->body, "agent"))) != 0)
-		return error_set(err, "checksum", "The agent is not the one that was exported: the file was changed or "
-						  "damaged. Take \"sha256\" out if the change was meant.");
+		return error_set(err, "checksum",
+				 "The agent is not the one that was exported: the file was changed or "
+				 "damaged. Take \"sha256\" out if the change was meant.");
 	return 0;
 }
 
@@ -188,7 +192,8 @@ static const char *sum_in_file(const struct import *m, const char *kind, const c
 
 	yyjson_arr_foreach(json_get_arr(m->x->body, "references"), i, n, ref)
 	{
-		if (strcmp(json_get_str(ref, "kind", ""), kind) == 0 && strcmp(json_get_str(ref, "name", ""), name) == 0)
+		if (strcmp(json_get_str(ref, "kind", ""), kind) == 0 &&
+		    strcmp(json_get_str(ref, "name", ""), name) == 0)
 			return json_get_str(ref, "sha256", NULL);
 	}
 	return NULL;
@@ -304,8 +309,7 @@ static void drop_missing(struct import *m, yyjson_mut_doc *doc, yyjson_mut_val *
 	const char *policy = json_get_str(m->agent, "policy", NULL), *target = target_of(m);
 
 	yyjson_mut_obj_put(obj, yyjson_mut_str(doc, "tools"), known_only(m, doc, "tools", "tool"));
-	yyjson_mut_obj_put(obj, yyjson_mut_str(doc, "fallback_models"),
-			   known_only(m, doc, "fallback_models", "model"));
+	yyjson_mut_obj_put(obj, yyjson_mut_str(doc, "fallback_models"), known_only(m, doc, "fallback_models", "model"));
 	if (!has_model(m, json_get_str(m->agent, "model", "default")))
 		yyjson_mut_obj_put(obj, yyjson_mut_str(doc, "model"), yyjson_mut_str(doc, "default"));
 	if (policy && m->known[ASK_POLICIES] && !has_name(m->known[ASK_POLICIES], policy))

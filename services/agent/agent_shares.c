@@ -26,8 +26,7 @@ static unsigned rights_of(yyjson_val *share)
 	yyjson_val *name;
 	size_t i, n;
 
-	yyjson_arr_foreach(json_get_arr(share, "rights"), i, n, name)
-		rights |= right_of(name);
+	yyjson_arr_foreach(json_get_arr(share, "rights"), i, n, name) rights |= right_of(name);
 	return rights;
 }
 
@@ -128,8 +127,7 @@ static unsigned given_by(yyjson_val *shares)
 	yyjson_val *share;
 	size_t i, n;
 
-	yyjson_arr_foreach(shares, i, n, share)
-		rights |= rights_of(share);
+	yyjson_arr_foreach(shares, i, n, share) rights |= rights_of(share);
 	return rights;
 }
 

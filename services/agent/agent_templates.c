@@ -7,7 +7,8 @@
 
 static yyjson_val *all(struct arena *a)
 {
-	return json_get_arr(yyjson_doc_get_root(json_parse(a, templates_json, strlen(templates_json), NULL)), "templates");
+	return json_get_arr(yyjson_doc_get_root(json_parse(a, templates_json, strlen(templates_json), NULL)),
+			    "templates");
 }
 
 static yyjson_val *find(struct arena *a, const char *id)
@@ -45,7 +46,8 @@ yyjson_val *agent_template_apply(struct arena *a, yyjson_val *body, struct error
 		return body;
 	template = yyjson_is_str(name) ? find(a, yyjson_get_str(name)) : NULL;
 	if (!template) {
-		error_set(err, "template_not_found", "There is no such template: GET /api/agents/templates lists them.");
+		error_set(err, "template_not_found",
+			  "There is no such template: GET /api/agents/templates lists them.");
 		return NULL;
 	}
 	add_members(doc, obj, template, "id");

@@ -99,8 +99,7 @@ struct compare {
 };
 
 /* A version as clients see it, to be compared member by member. */
-static int load_version(struct db_conn *c, struct exchange *x, struct agent_row *row, int64_t version,
-			yyjson_val **ret)
+static int load_version(struct db_conn *c, struct exchange *x, struct agent_row *row, int64_t version, yyjson_val **ret)
 {
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);

@@ -104,10 +104,10 @@ static int insert_version(struct db_conn *c, const struct agent_row *row, const 
 
 int agent_row_insert(struct db_conn *c, const struct agent_row *row)
 {
-	int64_t r =
-		db_exec(c, "insert into agents (" AGENT_COLUMNS ") values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", DB_TEXT(row->id),
-			DB_TEXT(row->slug), DB_TEXT(row->name), DB_TEXT(row->description), DB_TEXT(row->config),
-			DB_INT(row->version), DB_TEXT(row->owner_id), DB_INT(row->created_at), DB_INT(row->updated_at), DB_TEXT(row->shares ?: "[]"));
+	int64_t r = db_exec(c, "insert into agents (" AGENT_COLUMNS ") values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			    DB_TEXT(row->id), DB_TEXT(row->slug), DB_TEXT(row->name), DB_TEXT(row->description),
+			    DB_TEXT(row->config), DB_INT(row->version), DB_TEXT(row->owner_id), DB_INT(row->created_at),
+			    DB_INT(row->updated_at), DB_TEXT(row->shares ?: "[]"));
 
 	/* Its slug was free: somebody else has taken it meanwhile. */
 	if (r == -EEXIST)
@@ -205,8 +205,9 @@ int agent_find_to_change(struct db_conn *c, struct answer *a, unsigned right, st
 	if (!rights)
 		return answer_not_found(a, "agent");
 	if (!(rights & right))
-		return answer_problem(a, 403, "forbidden",
-				      "This agent was not shared with you for that: ask its owner or an administrator.");
+		return answer_problem(
+			a, 403, "forbidden",
+			"This agent was not shared with you for that: ask its owner or an administrator.");
 	return 0;
 }
 
@@ -392,7 +393,8 @@ static int seed_run(struct db_conn *c, struct db_job *job)
 		.slug = "assistant",
 		.name = "Assistant",
 		.description = "Answers questions and runs commands in a sandbox.",
-		.config = agent_config_make(s->agent, a, yyjson_doc_get_root(json_parse(a, text.p, text.n, NULL)), NULL),
+		.config =
+			agent_config_make(s->agent, a, yyjson_doc_get_root(json_parse(a, text.p, text.n, NULL)), NULL),
 		.version = 1,
 		.created_at = clock_now_us(),
 		.updated_at = clock_now_us(),

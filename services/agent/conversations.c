@@ -9,9 +9,9 @@
 #include "agent/runner.h"
 #include "agent/variables.h"
 
-#define COLUMNS                                                                                                \
-	"c.id, c.title, c.agent_id, a.name, c.user_id, c.active_execution_id, c.last_execution_id, e.status, " \
-	"c.last_seq, c.created_at, c.updated_at, coalesce(c.agent_version, a.version), a.archived_at, a.owner_id, "  \
+#define COLUMNS                                                                                                     \
+	"c.id, c.title, c.agent_id, a.name, c.user_id, c.active_execution_id, c.last_execution_id, e.status, "      \
+	"c.last_seq, c.created_at, c.updated_at, coalesce(c.agent_version, a.version), a.archived_at, a.owner_id, " \
 	"a.shares, c.variables, c.user_name"
 #define TABLES                                                                                       \
 	" from conversations c join agents a on a.id = c.agent_id left join executions e on e.id = " \
@@ -156,9 +156,9 @@ static struct db_stmt *query_agent(struct db_conn *c, yyjson_val *body)
 	if (id)
 		return db_query(c, AGENTS "and id = ?", DB_TEXT(id));
 	if (name)
-		return db_query(
-			c, AGENTS "and (slug = ? or name = ?) order by case when slug = ? then 0 else 1 end, id",
-			DB_TEXT(name), DB_TEXT(name), DB_TEXT(name));
+		return db_query(c,
+				AGENTS "and (slug = ? or name = ?) order by case when slug = ? then 0 else 1 end, id",
+				DB_TEXT(name), DB_TEXT(name), DB_TEXT(name));
 	return db_query(c, AGENTS "order by id");
 }
 

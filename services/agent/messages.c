@@ -63,9 +63,10 @@ static int check_conversation(struct db_conn *c, struct send *s)
 	if (strcmp(v->user_id, x->who.user_id) != 0)
 		return answer_problem(&s->answer, 403, "forbidden", "Only its user may write in this conversation.");
 	if (!agent_rights(&x->who, v->agent_owner_id, v->agent_shares))
-		return answer_problem(&s->answer, 403, "agent_not_shared",
-				      "This conversation's agent is not shared with you any more: start one with another "
-				      "agent.");
+		return answer_problem(
+			&s->answer, 403, "agent_not_shared",
+			"This conversation's agent is not shared with you any more: start one with another "
+			"agent.");
 	return 0;
 }
 

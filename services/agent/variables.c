@@ -10,8 +10,8 @@
 #define NAME_MAX_BYTES 40
 #define VALUE_MAX_BYTES 20000
 
-static const char *const built_in[] = {"user.name",	"user.id",	  "agent.name", "conversation.id", "conversation.title",
-				       "date",		"time",		  "weekday"};
+static const char *const built_in[] = {"user.name",          "user.id", "agent.name", "conversation.id",
+				       "conversation.title", "date",    "time",       "weekday"};
 
 /* A place in the text: from "{{" to behind "}}". */
 struct place {
@@ -24,7 +24,8 @@ static bool is_name(struct str s)
 	if (s.n == 0 || s.n > NAME_MAX_BYTES || !islower((unsigned char)*s.p))
 		return false;
 	for (size_t i = 0; i < s.n; i++)
-		if (!islower((unsigned char)s.p[i]) && !isdigit((unsigned char)s.p[i]) && s.p[i] != '_' && s.p[i] != '.')
+		if (!islower((unsigned char)s.p[i]) && !isdigit((unsigned char)s.p[i]) && s.p[i] != '_' &&
+		    s.p[i] != '.')
 			return false;
 	return true;
 }
@@ -108,11 +109,12 @@ int variables_check_used(const char *instructions, yyjson_val *declared, struct 
 
 	for (size_t at = 0; find_place(instructions, at, &p); at = p.at + p.n)
 		if (!is_built_in(p.name) && !find_declared(declared, p.name))
-			return error_set(err, "unknown_variable",
-					 "The instructions use {{%.*s}}, which is not known: declare it in "
-					 "\"variables\", write \\{{ for the braces themselves, or use user.name, "
-					 "user.id, agent.name, conversation.id, conversation.title, date, time or weekday.",
-					 STR_ARG(p.name));
+			return error_set(
+				err, "unknown_variable",
+				"The instructions use {{%.*s}}, which is not known: declare it in "
+				"\"variables\", write \\{{ for the braces themselves, or use user.name, "
+				"user.id, agent.name, conversation.id, conversation.title, date, time or weekday.",
+				STR_ARG(p.name));
 	return 0;
 }
 
@@ -123,8 +125,9 @@ static int check_value(yyjson_val *declared, yyjson_val *key, yyjson_val *val, s
 	if (!find_declared(declared, str_of(name)))
 		return error_set(err, "unknown_variable", "The agent has no variable \"%.40s\".", name);
 	if (!yyjson_is_str(val) || yyjson_get_len(val) > VALUE_MAX_BYTES)
-		return error_set(err, "invalid_field", "In \"variables\": the value of \"%.40s\" is no text of at most "
-						       "20,000 bytes.",
+		return error_set(err, "invalid_field",
+				 "In \"variables\": the value of \"%.40s\" is no text of at most "
+				 "20,000 bytes.",
 				 name);
 	return 0;
 }
@@ -222,9 +225,9 @@ static int add_value(struct buf *out, const char *text, const struct place *p, c
 	else if (value)
 		buf_add_str(out, value);
 	else
-		return error_set(err, "variable_missing",
-				 "The instructions need a value for \"%s\": set it in the conversation's \"variables\".",
-				 name);
+		return error_set(
+			err, "variable_missing",
+			"The instructions need a value for \"%s\": set it in the conversation's \"variables\".", name);
 	return 0;
 }
 

@@ -81,13 +81,18 @@ static void unknown_names_are_refused_when_they_are_saved(void **state)
 
 static void declarations_are_checked(void **state)
 {
-	static const char *const bad[] = {"[{}]", "[{\"name\":\"A\"}]", "[{\"name\":\"date\"}]", "[{\"name\":\"a.b\"}]",
-					  "[{\"name\":\"a\"},{\"name\":\"a\"}]", "[{\"name\":\"a\",\"default\":1}]", "[1]"};
+	static const char *const bad[] = {"[{}]",
+					  "[{\"name\":\"A\"}]",
+					  "[{\"name\":\"date\"}]",
+					  "[{\"name\":\"a.b\"}]",
+					  "[{\"name\":\"a\"},{\"name\":\"a\"}]",
+					  "[{\"name\":\"a\",\"default\":1}]",
+					  "[1]"};
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
 	struct error err = {0};
 
-	assert_int_equal(variables_check_declared(parse(a, "[{\"name\":\"a\"},{\"name\":\"b_2\",\"default\":null}]"), &err),
-			 0);
+	assert_int_equal(
+		variables_check_declared(parse(a, "[{\"name\":\"a\"},{\"name\":\"b_2\",\"default\":null}]"), &err), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		assert_true(variables_check_declared(parse(a, bad[i]), &err) < 0);
 }

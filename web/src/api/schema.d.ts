@@ -1262,6 +1262,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/agents/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make an agent from a file that an export wrote
+         * @description What the agent names and does not contain is looked for here: `missing` it is not there, `different` a tool is another one than where the file was made, `unchecked`
+         *     exec did not answer. What is missing keeps the agent from being made, unless `skip_missing` leaves it out.
+         */
+        post: operations["importAgent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What an agent can be made from */
+        get: operations["listAgentTemplates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/agents/{id}": {
         parameters: {
             query?: never;
@@ -1283,6 +1321,48 @@ export interface paths {
         patch: operations["updateAgent"];
         trace?: never;
     };
+    "/api/agents/{id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** The agent as one file, without secrets */
+        get: operations["exportAgent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/{id}/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Say whom the agent is shared with
+         * @description Needs the right `share` on it; nobody gives a right that he lacks. Without a share only its owner and whoever may `agents.write_any` know that it is there. A change of
+         *     somebody's roles is felt with his next access token, within ten minutes.
+         */
+        put: operations["shareAgent"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/agents/{id}/versions": {
         parameters: {
             query?: never;
@@ -1294,6 +1374,26 @@ export interface paths {
         };
         /** Earlier and present versions of an agent */
         get: operations["listAgentVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/agents/{id}/versions/{version}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                version: number;
+            };
+            cookie?: never;
+        };
+        /** What changed between two versions */
+        get: operations["diffAgentVersions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1442,7 +1542,7 @@ export interface paths {
         delete: operations["deleteConversation"];
         options?: never;
         head?: never;
-        /** Rename a conversation */
+        /** Rename a conversation, or set the values of its agent's variables */
         patch: operations["updateConversation"];
         trace?: never;
     };
@@ -3011,6 +3111,78 @@ export interface components {
                 [key: string]: components["schemas"]["ApprovalMode"];
             };
         };
+        /** @enum {string} */
+        AgentRight: "use" | "edit" | "share";
+        AgentShare: {
+            /** @description The name of a role; `*` is everyone. */
+            role: string;
+            rights: components["schemas"]["AgentRight"][];
+        };
+        /** @description A name that stands between braces in the instructions; a conversation sets its value. */
+        AgentVariable: {
+            name: string;
+            description?: string;
+            /** @description Without one, each conversation needs a value. */
+            default?: string | null;
+        };
+        AgentTemplate: {
+            id: string;
+            name: string;
+            description: string;
+            instructions: string;
+            variables?: components["schemas"]["AgentVariable"][];
+            tools: components["schemas"]["ToolName"][];
+            approval: components["schemas"]["AgentApproval"];
+            limits: components["schemas"]["Limits"];
+        };
+        AgentFile: {
+            /** @constant */
+            format: "ogent-agent";
+            schema_version: number;
+            /** Format: date-time */
+            exported_at?: string;
+            /** @description A body of `POST /api/agents`. */
+            agent: Record<string, never>;
+            references?: {
+                /** @enum {string} */
+                kind: "tool" | "model" | "policy" | "target";
+                name: string;
+                /** @description Of what the tool is where the file was made. */
+                sha256: string | null;
+            }[];
+            /** @description Of `agent` as compact JSON, whole numbers without a point. Take it out when the file was changed on purpose. */
+            sha256?: string;
+        };
+        AgentImport: {
+            /** @constant */
+            dry_run: true;
+            can_import: boolean;
+            /** @description Why not, where it is not what is missing. */
+            reason: string | null;
+            missing: {
+                kind: string;
+                name: string;
+                /** @enum {string} */
+                state: "missing" | "different" | "unchecked";
+            }[];
+            /** @description What would be made. */
+            agent: Record<string, never>;
+        };
+        AgentDiff: {
+            /** Format: uuid */
+            agent_id: string;
+            from: number;
+            to: number;
+            fields: {
+                /** @description `limits.max_steps`. */
+                name: string;
+                /** @description Null = it was not there. */
+                from: unknown;
+                to: unknown;
+            }[];
+            /** @description A unified diff by lines; null = they are the same. */
+            instructions_diff: string | null;
+        };
         Agent: {
             /** Format: uuid */
             id: string;
@@ -3032,13 +3204,22 @@ export interface components {
             /** @description That its commands must pass besides the one that always applies: a name of `GET /api/policies`. */
             policy: string | null;
             limits: components["schemas"]["Limits"];
+            variables: components["schemas"]["AgentVariable"][];
             version: number;
             owner_id: string | null;
+            /** @enum {string} */
+            shared: "private" | "roles" | "everyone";
+            shares: components["schemas"]["AgentShare"][];
+            /** @description What one may do with it oneself. */
+            rights: components["schemas"]["AgentRight"][];
             created_at: components["schemas"]["Time"];
             updated_at: components["schemas"]["Time"];
         };
+        /** @description A name, or a template, whose members count where none is sent. */
         AgentInput: {
-            name: components["schemas"]["Name"];
+            /** @description The id of a template, `GET /api/agents/templates`. */
+            template?: string;
+            name?: components["schemas"]["Name"];
             /** @description Made from the name when absent. */
             slug?: string;
             description?: string;
@@ -3053,6 +3234,7 @@ export interface components {
             target?: string;
             policy?: string | null;
             limits?: components["schemas"]["LimitsInput"];
+            variables?: components["schemas"]["AgentVariable"][];
         };
         AgentPatch: {
             name?: components["schemas"]["Name"];
@@ -3066,6 +3248,7 @@ export interface components {
             target?: string;
             policy?: string | null;
             limits?: components["schemas"]["LimitsInput"];
+            variables?: components["schemas"]["AgentVariable"][];
         };
         AgentVersion: {
             version: number;
@@ -3080,6 +3263,7 @@ export interface components {
             target: string;
             policy: string | null;
             limits: components["schemas"]["Limits"];
+            variables: components["schemas"]["AgentVariable"][];
             created_at: components["schemas"]["Time"];
         };
         Models: {
@@ -3228,6 +3412,11 @@ export interface components {
             agent?: string;
             /** @description Made from the first message when absent. */
             title?: string;
+            variables?: components["schemas"]["VariableValues"];
+        };
+        /** @description By the names of the agent's `variables`. */
+        VariableValues: {
+            [key: string]: string;
         };
         Conversation: {
             /** Format: uuid */
@@ -3238,6 +3427,7 @@ export interface components {
             agent_name: string;
             /** Format: uuid */
             user_id: string;
+            variables: components["schemas"]["VariableValues"];
             created_at: components["schemas"]["Time"];
             updated_at: components["schemas"]["Time"];
             last_execution: null | {
@@ -6627,6 +6817,66 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    importAgent: {
+        parameters: {
+            query?: {
+                /** @description Say what would happen and make nothing. */
+                dry_run?: boolean;
+                skip_missing?: boolean;
+                /** @description Instead of the name in the file. */
+                name?: string;
+            };
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentFile"];
+            };
+        };
+        responses: {
+            /** @description The finding of a dry run. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentImport"];
+                };
+            };
+            201: components["responses"]["Agent"];
+            /** @description `references_missing`, `checksum`, `schema_version`, `not_an_agent`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listAgentTemplates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The templates. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["AgentTemplate"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     getAgent: {
         parameters: {
             query?: never;
@@ -6689,6 +6939,50 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    exportAgent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentFile"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    shareAgent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    shares: components["schemas"]["AgentShare"][];
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["Agent"];
+            default: components["responses"]["Problem"];
+        };
+    };
     listAgentVersions: {
         parameters: {
             query?: {
@@ -6714,6 +7008,33 @@ export interface operations {
                     "application/json": components["schemas"]["Page"] & {
                         items: components["schemas"]["AgentVersion"][];
                     };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    diffAgentVersions: {
+        parameters: {
+            query?: {
+                /** @description The version before it without it. */
+                from?: number;
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                version: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The differences. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentDiff"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -7011,7 +7332,8 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    title: string;
+                    title?: string;
+                    variables?: components["schemas"]["VariableValues"];
                 };
             };
         };
