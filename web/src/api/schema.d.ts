@@ -3197,6 +3197,10 @@ export interface components {
             /** @description Models that are asked in this order when the one before fails. */
             fallback_models: string[];
             tools: components["schemas"]["ToolName"][];
+            /** @description Settings of tools, by their names. */
+            tool_options?: {
+                [key: string]: Record<string, never>;
+            };
             approval: components["schemas"]["AgentApproval"];
             budget?: components["schemas"]["AgentBudget"];
             /** @description Where its commands run: a name of `GET /api/targets`. */
@@ -3228,6 +3232,10 @@ export interface components {
             model?: string;
             fallback_models?: string[];
             tools?: components["schemas"]["ToolName"][];
+            /** @description Settings of tools, by their names. */
+            tool_options?: {
+                [key: string]: Record<string, never>;
+            };
             approval?: components["schemas"]["AgentApprovalInput"];
             budget?: components["schemas"]["AgentBudget"];
             /** @default local */
@@ -3243,6 +3251,10 @@ export interface components {
             model?: string;
             fallback_models?: string[];
             tools?: components["schemas"]["ToolName"][];
+            /** @description Settings of tools, by their names. */
+            tool_options?: {
+                [key: string]: Record<string, never>;
+            };
             approval?: components["schemas"]["AgentApprovalInput"];
             budget?: components["schemas"]["AgentBudget"];
             target?: string;
@@ -3258,6 +3270,10 @@ export interface components {
             model: string;
             fallback_models: string[];
             tools: string[];
+            /** @description Settings of tools, by their names. */
+            tool_options?: {
+                [key: string]: Record<string, never>;
+            };
             approval: components["schemas"]["AgentApproval"];
             budget?: components["schemas"]["AgentBudget"];
             target: string;
