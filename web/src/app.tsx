@@ -20,6 +20,10 @@ const AgentPage = lazy(() => import('./pages/agent').then((m) => ({ default: m.A
 const ApprovalsPage = lazy(() => import('./pages/approvals').then((m) => ({ default: m.ApprovalsPage })));
 const HistoryPage = lazy(() => import('./pages/history').then((m) => ({ default: m.HistoryPage })));
 const UsersPage = lazy(() => import('./pages/users').then((m) => ({ default: m.UsersPage })));
+const RolesPage = lazy(() => import('./pages/roles').then((m) => ({ default: m.RolesPage })));
+const TokensPage = lazy(() => import('./pages/tokens').then((m) => ({ default: m.TokensPage })));
+const AuditPage = lazy(() => import('./pages/audit').then((m) => ({ default: m.AuditPage })));
+const KeysPage = lazy(() => import('./pages/keys').then((m) => ({ default: m.KeysPage })));
 const ContractPage = lazy(() => import('./pages/contract').then((m) => ({ default: m.ContractPage })));
 const ModelsPage = lazy(() => import('./pages/models').then((m) => ({ default: m.ModelsPage })));
 const AccountPage = lazy(() => import('./pages/account').then((m) => ({ default: m.AccountPage })));
@@ -94,6 +98,10 @@ function Pages(): ReactNode {
 					<Route path="/history" element={<HistoryPage />} />
 					<Route path="/runs/:id" element={<RunPage />} />
 					<Route path="/users" element={<UsersPage />} />
+					<Route path="/roles" element={<RolesPage />} />
+					<Route path="/tokens" element={<TokensPage />} />
+					<Route path="/audit" element={<AuditPage />} />
+					<Route path="/keys" element={<KeysPage />} />
 					<Route path="/account" element={<AccountPage />} />
 					<Route path="/api-docs" element={<ContractPage signedIn />} />
 					<Route path="*" element={<NotFound />} />

@@ -3,6 +3,7 @@ import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 import { api, unwrap } from './client';
 import type { EventPage } from '../live/follower';
 import { isEnded } from '../live/status';
+import type { operations } from './schema';
 import type { Conversation, ExecutionStatus, Message } from './types';
 
 const mostMessagePages = 50;
@@ -122,6 +123,54 @@ export const usersQuery = infiniteQueryOptions({
 export const rolesQuery = queryOptions({
 	queryKey: ['roles'],
 	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/roles', { signal }))).items,
+});
+
+export const permissionsQuery = queryOptions({
+	queryKey: ['permissions'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/permissions', { signal }))).items,
+	staleTime: 300_000,
+});
+
+export const userPermissionsQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['rights', id],
+		queryFn: ({ signal }) => unwrap(api.GET('/api/users/{id}/permissions', { signal, params: { path: { id } } })),
+		staleTime: 0,
+	});
+
+/** One's own, or those of a service account. */
+export const tokensQuery = (userId: string | undefined) =>
+	queryOptions({
+		queryKey: ['tokens', userId ?? 'own'],
+		queryFn: async ({ signal }) => (await unwrap(api.GET('/api/tokens', { signal, params: { query: { user_id: userId } } }))).items,
+		staleTime: 0,
+	});
+
+export const keysQuery = queryOptions({
+	queryKey: ['keys'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/auth/keys', { signal }))).items,
+	staleTime: 0,
+});
+
+export type AuditFilter = Omit<NonNullable<operations['listAudit']['parameters']['query']>, 'limit' | 'after'>;
+
+export const fetchAudit = (filter: AuditFilter, after: string | undefined, limit: number, signal?: AbortSignal) =>
+	unwrap(api.GET('/api/audit', { signal, params: { query: { limit, after, ...filter } } }));
+
+/** The newest first. */
+export const auditQuery = (filter: AuditFilter) =>
+	infiniteQueryOptions({
+		queryKey: ['audit', filter],
+		queryFn: ({ pageParam, signal }) => fetchAudit(filter, pageParam, 50, signal),
+		initialPageParam: undefined as string | undefined,
+		getNextPageParam: (last) => last.next ?? undefined,
+		staleTime: 0,
+	});
+
+export const auditCheckQuery = queryOptions({
+	queryKey: ['audit', 'check'],
+	queryFn: ({ signal }) => unwrap(api.GET('/api/audit/verify', { signal })),
+	staleTime: 60_000,
 });
 
 export const sessionsQuery = queryOptions({

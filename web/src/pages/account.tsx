@@ -2,6 +2,7 @@ import './../styles/pages.css';
 
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState, type FormEvent, type ReactNode } from 'react';
+import { Link } from 'react-router';
 
 import { api, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
@@ -33,6 +34,9 @@ export function AccountPage(): ReactNode {
 			<Sessions />
 			<Section title="Connected programs">
 				<Programs />
+				<p>
+					<Link to="/tokens">Access tokens for programs of your own</Link>
+				</p>
 			</Section>
 		</div>
 	);

@@ -97,9 +97,11 @@ function Sidebar(): ReactNode {
 	);
 }
 
+const adminPages = /^\/(roles|audit|keys)$/;
+
 function Section({ to, label, Icon, permission }: (typeof sections)[number]): ReactNode {
 	const { pathname } = useLocation();
-	const current = to === '/history' && pathname.startsWith('/runs');
+	const current = (to === '/history' && pathname.startsWith('/runs')) || (to === '/users' && adminPages.test(pathname));
 	if (!useMay(permission)) return null;
 	return (
 		<li>

@@ -8,10 +8,12 @@ import { api, newKey, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
 import { rolesQuery, usersQuery } from '../api/queries';
 import type { Role, User } from '../api/types';
-import { Dialog } from '../ui/dialog';
+import { Confirm, Dialog } from '../ui/dialog';
 import { Badge, Failure, Field, Notice, ShortTime, Spinner, useTitle } from '../ui/parts';
+import { AdminTabs } from './admin-tabs';
 import { PasswordField } from './sign-in';
 import { InviteForm, PendingAccess, UserAccess } from './user-access';
+import { UserRights } from './user-rights';
 import { useMay, useUser } from './user';
 
 export function UsersPage(): ReactNode {
@@ -41,6 +43,7 @@ export function UsersPage(): ReactNode {
 					</div>
 				)}
 			</div>
+			<AdminTabs />
 			{list.isPending && <Spinner label="Loading the users…" />}
 			{list.isError && <Failure what="The users cannot be read" error={list.error} retry={() => void list.refetch()} />}
 			<ul className="runs" aria-label="Users">
@@ -64,7 +67,9 @@ export function UsersPage(): ReactNode {
 				{editing && (
 					<>
 						<EditForm user={editing} roles={roles.data ?? []} onDone={() => setEditing(null)} />
-						<UserAccess user={editing} />
+						<UserRights key={editing.id} user={editing} />
+						{editing.kind !== 'service' && <UserAccess user={editing} />}
+						<Removal user={editing} onDone={() => setEditing(null)} />
 					</>
 				)}
 			</Dialog>
@@ -78,10 +83,10 @@ function Row({ user, onEdit }: { user: User; onEdit: (() => void) | undefined })
 		<li className="run-row user-row">
 			<div className="run-main">
 				<strong>{user.name}</strong> {isSelf && <span className="muted">(you)</span>}
-				<p className="run-answer">{user.email ?? 'the command line on this machine'}</p>
+				<p className="run-answer">{user.email ?? (user.kind === 'service' ? 'a program' : 'the command line on this machine')}</p>
 			</div>
 			<div className="run-facts">
-				{user.disabled ? <Badge tone="warn">May not sign in</Badge> : <Badge tone="good">Active</Badge>}
+				{user.disabled ? <Badge tone="warn">{user.kind === 'service' ? 'Tokens are refused' : 'May not sign in'}</Badge> : <Badge tone="good">Active</Badge>}
 				<span>{user.roles.length > 0 ? user.roles.join(', ') : 'no role'}</span>
 				<span>
 					since <ShortTime time={user.created_at} />
@@ -93,6 +98,44 @@ function Row({ user, onEdit }: { user: User; onEdit: (() => void) | undefined })
 				</button>
 			)}
 		</li>
+	);
+}
+
+/** What goes with a user, said before. */
+function Removal({ user, onDone }: { user: User; onDone: () => void }): ReactNode {
+	const queries = useQueryClient();
+	const isSelf = useUser().id === user.id;
+	const [asking, setAsking] = useState(false);
+	const remove = useMutation({
+		mutationFn: () => unwrap(api.DELETE('/api/users/{id}', { params: { path: { id: user.id } } })),
+		onSuccess: () => {
+			void queries.invalidateQueries({ queryKey: ['users'] });
+			onDone();
+		},
+	});
+	if (isSelf) return null;
+	return (
+		<section className="stack" aria-label="Removal">
+			<h2>Removal</h2>
+			<div className="row">
+				<button type="button" className="button danger ghost" onClick={() => setAsking(true)}>
+					Remove {user.name}
+				</button>
+			</div>
+			<Confirm
+				open={asking}
+				title={`Remove ${user.name}?`}
+				text="Sessions and access tokens end at once, running executions are stopped, and the user’s agents are archived. Conversations and runs stay for those who may see everybody’s. To keep the way back open, take “May sign in” away instead."
+				action="Remove"
+				busy={remove.isPending}
+				error={remove.error === null ? null : messageOf(remove.error)}
+				onConfirm={() => remove.mutate()}
+				onClose={() => {
+					remove.reset();
+					setAsking(false);
+				}}
+			/>
+		</section>
 	);
 }
 
@@ -194,7 +237,7 @@ function EditForm({ user, roles, onDone }: { user: User; roles: Role[]; onDone: 
 				<input type="checkbox" checked={active} onChange={(e) => setActive(e.target.checked)} />
 				<span>
 					<strong>May sign in</strong>
-					<span className="hint">Without it, open sessions end within ten minutes; runs and conversations stay.</span>
+					<span className="hint">Without it, open sessions and access tokens end at once; runs and conversations stay.</span>
 				</span>
 			</label>
 			<FormEnd error={save.error} busy={save.isPending} action="Save" onCancel={onDone} />
