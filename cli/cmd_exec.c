@@ -25,6 +25,7 @@ struct remote {
 	struct session *session;
 	char id[64];
 	bool has_tty, is_raw; /* of the command; of our terminal */
+	bool is_shared;       /* in the workspace's shared sandbox */
 	struct termios saved;
 
 	/* Its output. */
@@ -406,6 +407,8 @@ static int create(struct remote *r, char **argv, const char *workspace, const ch
 	}
 	if (workspace)
 		yyjson_mut_obj_add_str(doc, obj, "workspace", workspace);
+	if (r->is_shared)
+		yyjson_mut_obj_add_str(doc, obj, "sandbox", "session");
 	if (target)
 		yyjson_mut_obj_add_str(doc, obj, "target", target);
 	if (cwd)
@@ -458,9 +461,14 @@ int cmd_exec(const struct command *self, int argc, char **argv)
 	struct session session;
 	struct args args;
 	int code;
-	const struct flag flags[] = {{"workspace", &workspace}, {"target", &target}, {"cwd", &cwd},
-				     {"timeout-ms", &timeout},  {"attach", &id},     {"url", &url},
-				     {"tty", NULL, &r->has_tty}};
+	const struct flag flags[] = {{"workspace", &workspace},
+				     {"target", &target},
+				     {"cwd", &cwd},
+				     {"timeout-ms", &timeout},
+				     {"attach", &id},
+				     {"url", &url},
+				     {"tty", NULL, &r->has_tty},
+				     {"session", NULL, &r->is_shared}};
 
 	if (!is_for_client(argc, argv)) {
 		free(r);

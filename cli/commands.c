@@ -30,13 +30,15 @@ const struct command commands[] = {
 	 "ended. Without TEXT the task is read from stdin.\n" PLACE_HELP,
 	 cmd_run},
 	{"exec",
-	 "[--tty] [--workspace NAME] [--cwd DIR] [--timeout-ms N] [--target NAME] [--attach ID] -- CMD [ARG]...",
+	 "[--tty] [--session] [--workspace NAME] [--cwd DIR] [--timeout-ms N] [--target NAME] [--attach ID] -- CMD "
+	 "[ARG]...",
 	 "run a command in the sandbox as if it ran here",
 	 "Its stdin, stdout and stderr are this command's, byte by byte, and its exit code too: 128 and the number for "
 	 "a "
 	 "signal,\n124 after its time-out, 125 when the platform could not run it. With --tty it has a terminal of "
 	 "this "
-	 "one's size.\nSignals go to the command. --attach ID goes on with one that runs.\n" PLACE_HELP
+	 "one's size.\n--session shares a sandbox with the workspace's other commands. Signals go to the command. "
+	 "--attach ID goes on with one that runs.\n" PLACE_HELP
 	 "\nWithout -- this runs one role: commands in the sandbox.\n",
 	 cmd_exec},
 	{"agents", "[--json]", "list the agents", PLACE_HELP, cmd_agents},

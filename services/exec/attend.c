@@ -220,6 +220,16 @@ static void on_init_message(struct attendant *a)
 	}
 }
 
+/* What the leader left behind ends with it; in a shared sandbox it stays. */
+static void end_rest(struct attendant *a)
+{
+	a->is_left = a->sandbox.is_seat;
+	if (a->is_left)
+		enter(a, ATTEND_ENDED, 0);
+	else
+		kill_now(a);
+}
+
 static void on_deadline(struct attendant *a)
 {
 	switch (a->state) {
@@ -231,7 +241,7 @@ static void on_deadline(struct attendant *a)
 		set_reason(a, "Stopped after its time-out of %llu ms.", (unsigned long long)a->spec->timeout_ms);
 		end_with(a, COMMAND_TIMEOUT);
 		break;
-	case ATTEND_DRAINING: kill_now(a); break;
+	case ATTEND_DRAINING: end_rest(a); break;
 	case ATTEND_KILLING: /* a process that the kernel cannot end yet: ask again */ kill_now(a); break;
 	case ATTEND_ENDED: break;
 	}
@@ -423,12 +433,17 @@ void attendant_fail(struct attendant *a, const char *reason)
 		a->state = ATTEND_ENDED;
 }
 
-void attendant_cancel(struct attendant *a)
+void attendant_cancel_for(struct attendant *a, const char *reason)
 {
 	if (command_status_is_end(a->result.status))
 		return;
-	set_reason(a, "Cancelled.");
+	set_reason(a, "%.230s", reason);
 	end_with(a, COMMAND_CANCELLED);
+}
+
+void attendant_cancel(struct attendant *a)
+{
+	attendant_cancel_for(a, "Cancelled.");
 }
 
 /* It may be opened again (/dev/tty); until then there is nothing to be told. */
@@ -481,7 +496,7 @@ void attendant_step(struct attendant *a)
 	if (a->state == ATTEND_DRAINING && a->out[0] < 0 && a->out[1] < 0 && a->is_alone)
 		enter(a, ATTEND_ENDED, 0); /* nobody is left to be killed */
 	else if (a->state == ATTEND_DRAINING && a->out[0] < 0 && a->out[1] < 0)
-		kill_now(a);
+		end_rest(a);
 	if (may_wait_for_input(a) && clock_mono_us() >= a->look_us)
 		look_for_waiting(a);
 	if (is_watched(a) && clock_mono_us() >= a->watch.due_us)
@@ -780,7 +795,7 @@ static void judge(struct attendant *a, const struct rusage *usage)
 	struct result *r = &a->result;
 
 	r->ended_us = clock_now_us();
-	if (!a->is_alone) {
+	if (!a->is_alone && !a->sandbox.is_seat) {
 		r->cpu_ms = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000 +
 			    (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) / 1000;
 		r->system_ms = (uint64_t)usage->ru_stime.tv_sec * 1000 + (uint64_t)usage->ru_stime.tv_usec / 1000;
@@ -812,7 +827,9 @@ void attendant_finish(struct attendant *a)
 {
 	struct rusage usage = {0};
 
-	if (a->sandbox.init > 0 && !a->is_alone)
+	if (a->is_left)
+		seat_leave(&a->sandbox);
+	else if (a->sandbox.init > 0 && !a->is_alone)
 		sandbox_reap(&a->sandbox, &usage);
 	sandbox_tidy(&a->sandbox);
 	tell_removed(a);

@@ -37,6 +37,7 @@ struct attendant {
 	bool is_ready;               /* the sandbox */
 	bool is_recorded;            /* the owner has said attendant_go */
 	bool is_alone;               /* the leader ended, and left nobody behind */
+	bool is_left;                /* it has left something in a shared sandbox, which goes on */
 	int out[2];                  /* our ends of stdout and stderr, or of the terminal and -1; -1 = ended */
 	int in;                      /* our end of stdin, -1 = none or closed */
 	size_t in_at;                /* bytes of the spec's input written */
@@ -72,6 +73,8 @@ void attendant_go(struct attendant *a);
 /* The start could not be put on record or the like: it ends as COMMAND_ERROR. */
 void attendant_fail(struct attendant *a, const char *reason);
 void attendant_cancel(struct attendant *a);
+/* The same for another reason. */
+void attendant_cancel_for(struct attendant *a, const char *reason);
 /* Only with spec->has_input. Takes what there is room for: returns how many bytes, -EPIPE: its stdin is closed. */
 ssize_t attendant_input(struct attendant *a, const void *data, size_t n);
 void attendant_input_end(struct attendant *a);

@@ -468,6 +468,7 @@ void command_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct spe
 	add_int_or_null(doc, obj, "duration_ms", r && r->started_us, r ? (r->ended_us - r->started_us) / 1000 : 0);
 	yyjson_mut_obj_add_strcpy(doc, obj, "target", s->target[0] ? s->target : TARGET_LOCAL);
 	json_add_str(doc, obj, "workspace", nonempty(s->workspace));
+	yyjson_mut_obj_add_str(doc, obj, "sandbox", nonempty(s->session) ? "session" : "own");
 	json_add_str(doc, obj, "user_id", nonempty(s->user_id));
 	add_session(doc, obj, s);
 	add_usage(doc, obj, r);

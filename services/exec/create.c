@@ -8,6 +8,7 @@
 #include "command.h"
 #include "follower.h"
 #include "policy/store.h"
+#include "shared.h"
 #include "wait.h"
 #include "workspace.h"
 
@@ -224,6 +225,7 @@ static const struct json_field fields[] = {
 	{"tags", JSON_ARRAY, false, 0, 0},
 	{"wait_ms", JSON_INT, false, 0, WAIT_MS_MAX},
 	{"hosts", JSON_ARRAY, false, 0, EGRESS_RULES_MAX},
+	{"sandbox", JSON_STRING, false, 1, 16},
 };
 
 static int invalid(struct error *err, const char *text)
@@ -390,7 +392,7 @@ static int read_spec(struct exec *e, struct exchange *x, struct arena *a, struct
 
 	if (r < 0)
 		return r;
-	*s = (struct spec){.created_us = clock_now_us()};
+	*s = (struct spec){.created_us = clock_now_us(), .session = ""};
 	id_new(s->id);
 	s->user_id = arena_strdup(a, x->who.user_id);
 	s->may_use_any = !x->who.user_id[0] || identity_may(&x->who, "commands.run_any");
@@ -463,6 +465,19 @@ static bool may_start(struct exec *e, struct exchange *x, const struct spec *s)
 	return true;
 }
 
+/* A shared sandbox lives already, or one more may. */
+static bool has_session(struct exec *e, struct exchange *x, const struct spec *s)
+{
+	if (!s->session[0] || shared_count(e->journal.dir_fd, NULL, s->session) < e->sessions_max)
+		return true;
+	reply_header(x, "Retry-After", "10");
+	reply_problem(x, 429, "too_many_sessions",
+		      "%u shared sandboxes live (option sandbox_sessions_max). End one: DELETE "
+		      "/api/workspaces/{id}/session.",
+		      e->sessions_max);
+	return false;
+}
+
 void commands_create(struct exchange *x)
 {
 	struct exec *e = x->self;
@@ -486,6 +501,10 @@ void commands_create(struct exchange *x)
 		return;
 	}
 	if (!policy_gate(e, x, a, &spec)) {
+		arena_free(a);
+		return;
+	}
+	if (!has_session(e, x, &spec)) {
 		arena_free(a);
 		return;
 	}

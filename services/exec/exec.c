@@ -82,6 +82,8 @@ static void configure(struct exec *e)
 	if (networks_parse(&inner, e->network_inner, "exec_network_inner", &err) < 0)
 		fatal("%s", err.message);
 	e->running_max = (unsigned)option_int(o, "command_running_max");
+	e->sessions_max = (unsigned)option_int(o, "sandbox_sessions_max");
+	e->session_idle_ms = (uint64_t)option_int(o, "sandbox_session_idle");
 	e->workspace_max = (uint64_t)option_int(o, "workspace_max");
 	e->snapshots_max = (unsigned)option_int(o, "workspace_snapshots_max");
 	e->retention_ms = (uint64_t)option_int(o, "command_retention");

@@ -38,7 +38,8 @@ struct exec {
 	bool protects;                                 /* files of workspaces: sandbox/protect.h */
 	uint64_t cpu_max_ms, quota_bytes, quota_files; /* 0 = none */
 	unsigned cpu_percent;
-	unsigned pids_max, running_max, snapshots_max;
+	unsigned pids_max, running_max, snapshots_max, sessions_max;
+	uint64_t session_idle_ms;
 	const char *network_inner, *network_dns;
 
 	struct {
@@ -84,6 +85,9 @@ void workspaces_list(struct exchange *x);
 void workspaces_create(struct exchange *x);
 void workspaces_get(struct exchange *x);
 void workspaces_delete(struct exchange *x);
+/* workspace_session.c */
+void workspace_session_get(struct exchange *x);
+void workspace_session_delete(struct exchange *x);
 /* workspace_files.c */
 void workspace_files_root(struct exchange *x);
 void workspace_files_get(struct exchange *x);

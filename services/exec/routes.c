@@ -32,6 +32,8 @@ const struct route exec_routes[] = {
 	{HTTP_POST_, "/api/workspaces", "commands.run", ROUTE_BODY_JSON, 1024, workspaces_create},
 	{HTTP_GET_, "/api/workspaces/{id}", "commands.read", 0, 0, workspaces_get},
 	{HTTP_DELETE_, "/api/workspaces/{id}", "commands.run", 0, 0, workspaces_delete},
+	{HTTP_GET_, "/api/workspaces/{id}/session", "commands.read", 0, 0, workspace_session_get},
+	{HTTP_DELETE_, "/api/workspaces/{id}/session", "commands.run", 0, 0, workspace_session_delete},
 	{HTTP_GET_, "/api/workspaces/{id}/files", "commands.read", 0, 0, workspace_files_root},
 	{HTTP_GET_, "/api/workspaces/{id}/files/{rest*}", "commands.read", 0, 0, workspace_files_get},
 	{HTTP_PUT_, "/api/workspaces/{id}/files/{rest*}", "commands.run", ROUTE_STREAM, 0, workspace_files_put},

@@ -75,6 +75,11 @@ struct str spec_to_json(struct arena *a, const struct spec *s)
 		add_strings(doc, obj, "tags", s->tags);
 	yyjson_mut_obj_add_str(doc, obj, "target", s->target);
 	yyjson_mut_obj_add_str(doc, obj, "workspace", s->workspace);
+	if (s->session && s->session[0]) {
+		yyjson_mut_obj_add_str(doc, obj, "session", s->session);
+		yyjson_mut_obj_add_uint(doc, obj, "session_idle_ms", s->session_idle_ms);
+		yyjson_mut_obj_add_uint(doc, obj, "sessions_max", s->sessions_max);
+	}
 	hosts_add_json(doc, obj, "hosts", s->hosts);
 	if (s->hosts) {
 		yyjson_mut_obj_add_str(doc, obj, "inner", s->inner);
@@ -151,6 +156,9 @@ int spec_from_json(struct arena *a, struct str text, struct spec *ret)
 	s.tags = get_strings(a, obj, "tags");
 	s.target = json_get_str(obj, "target", "");
 	s.workspace = json_get_str(obj, "workspace", "");
+	s.session = json_get_str(obj, "session", "");
+	s.session_idle_ms = get_u64(obj, "session_idle_ms");
+	s.sessions_max = (unsigned)get_u64(obj, "sessions_max");
 	s.uid = (uid_t)get_u64(obj, "uid");
 	s.timeout_ms = get_u64(obj, "timeout_ms");
 	s.memory_max = get_u64(obj, "memory_max");

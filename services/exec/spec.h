@@ -57,6 +57,9 @@ struct spec {
 	const char *inner, *dns;          /* with hosts: options exec_network_inner and exec_network_dns */
 	const char *target;               /* its name, "" = this machine */
 	const char *workspace;            /* its id, "" = an empty one of its own */
+	const char *session;              /* the shared sandbox that it runs in (shared.h), "" = one of its own */
+	uint64_t session_idle_ms;         /* with session: it ends when nobody has used it for so long */
+	unsigned sessions_max;            /* … and how many may live */
 	char **tags;                      /* for lists, NULL at the end */
 	uid_t uid;                        /* on the host, where exec is root */
 	bool protects;                    /* protect.h */

@@ -23,6 +23,7 @@
 #include "egress/proxy.h"
 #include "files.h"
 #include "session.h"
+#include "shared.h"
 #include "spec.h"
 #include "spool.h"
 
@@ -51,6 +52,7 @@ struct supervisor {
 	pid_t way_out; /* the process that serves the command's hosts, 0 = none */
 	struct spool_writer spool;
 	struct session session;
+	int shared_fd;        /* the keeper of a shared sandbox; -1 = it has one of its own */
 	int dir_fd;           /* the command's folder, locked */
 	int exec_fd;          /* the exec folder */
 	int listen_fd;        /* -1 until listen_if_due */
@@ -276,6 +278,44 @@ static void close_way_out(struct supervisor *s)
 	waitpid(s->way_out, NULL, 0);
 }
 
+/* ---- The shared sandbox ---- */
+
+static void on_keeper(struct supervisor *s)
+{
+	char why[160];
+
+	if (shared_told(s->shared_fd, why, sizeof(why)))
+		attendant_cancel_for(&s->attendant, why);
+	else
+		close_fd(&s->shared_fd); /* it died, and the sandbox with it */
+}
+
+/* Without the sandbox that was made ahead, should there be one. */
+static int join(struct supervisor *s, const char *exec_dir)
+{
+	struct attendant *a = &s->attendant;
+	struct error err = {0};
+	int r;
+
+	if (!s->spec.session[0])
+		return 0;
+	sandbox_deinit(a->host, &a->sandbox);
+	a->is_ready = false;
+	r = shared_join(a, s->exec_fd, exec_dir, &s->shared_fd, &err);
+	if (r < 0)
+		attendant_fail(a, err.message);
+	return r;
+}
+
+static void leave(struct supervisor *s)
+{
+	struct attendant *a = &s->attendant;
+
+	if (s->shared_fd >= 0 && (a->is_left || a->sandbox.has_strays))
+		shared_leave(s->shared_fd, a->out, a->sandbox.has_strays);
+	s->shared_fd = -1; /* closed with the process: from then on the seat is free */
+}
+
 /* ---- The loop ---- */
 
 /* Most commands are over before anybody but the exec that asked for them could want to reach them, and a socket is
@@ -304,17 +344,20 @@ static int milliseconds(const struct supervisor *s)
 	return now >= s->lasts_at_us ? 0 : MIN(ms, (int)((s->lasts_at_us - now + 999) / 1000));
 }
 
-enum { FD_LISTEN = ATTEND_FDS, FD_PEERS, FD_COUNT = FD_PEERS + MAX_PEERS };
+enum { FD_LISTEN = ATTEND_FDS, FD_SHARED, FD_PEERS, FD_COUNT = FD_PEERS + MAX_PEERS };
 
 static void wait_for_something(struct supervisor *s)
 {
-	struct pollfd p[FD_COUNT] = {[FD_LISTEN] = {.fd = s->listen_fd, .events = POLLIN}};
+	struct pollfd p[FD_COUNT] = {[FD_LISTEN] = {.fd = s->listen_fd, .events = POLLIN},
+				     [FD_SHARED] = {.fd = s->shared_fd, .events = POLLIN}};
 
 	attendant_poll(&s->attendant, p);
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		p[FD_PEERS + i] = (struct pollfd){.fd = s->peers[i].fd, .events = POLLIN};
 	if (poll(p, FD_COUNT, milliseconds(s)) < 0)
 		return;
+	if (p[FD_SHARED].revents & POLLIN)
+		on_keeper(s);
 	attendant_handle(&s->attendant, p);
 	open_way_out(s);
 	for (size_t i = 0; i < MAX_PEERS; i++)
@@ -390,7 +433,7 @@ static void settle_process(const struct sandbox_host *host, int keep)
 
 static void init(struct supervisor *s, const struct sandbox_host *host, int keep)
 {
-	*s = (struct supervisor){.arena = arena_new(), .dir_fd = -1, .listen_fd = -1};
+	*s = (struct supervisor){.arena = arena_new(), .dir_fd = -1, .listen_fd = -1, .shared_fd = -1};
 	attendant_init(&s->attendant, s->arena);
 	s->attendant.host = host;
 	s->attendant.spec = &s->spec;
@@ -453,7 +496,7 @@ static void start(struct supervisor *s, const char *exec_dir)
 	int r;
 
 	s->attendant.network = s->spec.network;
-	if (attendant_start(&s->attendant, exec_dir) < 0)
+	if (join(s, exec_dir) < 0 || attendant_start(&s->attendant, exec_dir) < 0)
 		return;
 	r = record_start(s);
 	if (r < 0)
@@ -472,6 +515,7 @@ static NORETURN void supervise(struct supervisor *s, const char *exec_dir, const
 	loop(s);
 	close_way_out(s);
 	attendant_finish(&s->attendant);
+	leave(s);
 	judge_output(s);
 	publish(s);
 	attendant_deinit(&s->attendant, exec_dir);

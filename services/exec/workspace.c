@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "command.h"
 #include "lookup.h"
+#include "shared.h"
 
 struct workspace_hold {
 	char name[65];
@@ -64,11 +65,27 @@ unsigned workspace_running(const struct exec *e, const char *name)
 	return n;
 }
 
+/* Commands, or a shared sandbox, where what they left runs on. */
+static bool is_lived_in(const struct exec *e, const char *name)
+{
+	return workspace_running(e, name) > 0 || shared_count(e->journal.dir_fd, name, NULL) > 0;
+}
+
 bool workspace_take(struct exec *e, const char *name)
 {
-	if (hold_of(e, name) || workspace_running(e, name) > 0)
+	if (hold_of(e, name) || is_lived_in(e, name))
 		return false;
 	hold_make(e, name)->is_alone = true;
+	return true;
+}
+
+bool workspace_upgrade(struct exec *e, const char *name)
+{
+	struct workspace_hold *h = hold_of(e, name);
+
+	if (!h || h->shares != 1 || is_lived_in(e, name))
+		return false;
+	h->is_alone = true;
 	return true;
 }
 
@@ -126,7 +143,8 @@ static void reply_taken(struct exchange *x)
 {
 	reply_header(x, "Retry-After", "2");
 	reply_problem(x, 409, "workspace_busy",
-		      "The workspace is in use: wait until its commands, uploads and snapshots have ended.");
+		      "The workspace is in use: wait until its commands, uploads and snapshots have ended, or end its "
+		      "shared sandbox.");
 }
 
 static void work_run(struct job *job)

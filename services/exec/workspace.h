@@ -11,6 +11,9 @@
 bool workspace_share(struct exec *e, const char *name);
 /* False: somebody shares it, has it alone, or a command runs in it. */
 bool workspace_take(struct exec *e, const char *name);
+/* Who shares it has it alone from here on, until workspace_release. False: somebody else works in it, or a command runs
+ * in it. */
+bool workspace_upgrade(struct exec *e, const char *name);
 void workspace_release(struct exec *e, const char *name);
 bool workspace_is_taken(const struct exec *e, const char *name);
 unsigned workspace_running(const struct exec *e, const char *name);

@@ -76,7 +76,7 @@ struct taking {
 	struct buf chunk;
 	uint64_t size, max;
 	bool is_whole;
-	bool is_running; /* commands, beside protected files */
+	bool is_running; /* commands, or others are at work: protected files stay */
 	struct tree_size taken;
 };
 
@@ -166,9 +166,10 @@ static void take_unpacked(struct workspace_job *w)
 
 static void unpack(struct taking *t)
 {
-	const struct exec *e = t->w.exec;
+	struct exec *e = t->w.exec;
 
-	t->is_running = e->protects && workspace_running(e, t->w.name) > 0;
+	/* None begins while it unpacks. */
+	t->is_running = e->protects && !workspace_upgrade(e, t->w.name);
 	workspace_again(&t->w, take_unpack, take_unpacked);
 }
 

@@ -110,17 +110,37 @@ void workspace_files_get(struct exchange *x)
 	get(x, x->params[1].p);
 }
 
+static bool is_protected(const struct exec *e, const char *path)
+{
+	return e->protects && protect_covers(path);
+}
+
+static void reply_protected(struct exchange *x)
+{
+	reply_header(x, "Retry-After", "2");
+	reply_problem(
+		x, 409, "workspace_busy",
+		"This is a protected file: it can be changed when no command runs in the workspace, and no shared "
+		"sandbox lives.");
+}
+
 /* Replacing a protected file would take it from under the commands that run. Returns false after answering. */
 static bool may_change(struct exchange *x, const char *path)
 {
 	struct exec *e = x->self;
 
-	if (!path || !e->protects || !protect_covers(path) || workspace_running(e, x->params[0].p) == 0)
+	if (!path || !is_protected(e, path) || workspace_running(e, x->params[0].p) == 0)
 		return path != NULL;
-	reply_header(x, "Retry-After", "2");
-	reply_problem(x, 409, "workspace_busy",
-		      "This is a protected file: it can be changed when no command runs in the workspace.");
+	reply_protected(x);
 	return false;
+}
+
+/* None begins meanwhile. */
+static enum workspace_use use_for(const struct exchange *x, const char *path, const char *other)
+{
+	const struct exec *e = x->self;
+
+	return is_protected(e, path) || (other && is_protected(e, other)) ? WORKSPACE_ALONE : WORKSPACE_WRITE;
 }
 
 /* ---- PUT ---- */
@@ -219,6 +239,20 @@ static void put_written(struct workspace_job *w)
 	put_next(p);
 }
 
+/* An upload takes its time, and commands may have begun since; none begins during this last step. */
+static void put_last(struct putting *p)
+{
+	struct exchange *x = p->w.x;
+
+	if (!is_protected(p->w.exec, p->path) || workspace_upgrade(p->w.exec, p->w.name)) {
+		workspace_again(&p->w, put_finish, put_finished);
+		return;
+	}
+	put_clean(&p->w);
+	reply_protected(x);
+	workspace_over(&p->w);
+}
+
 static void put_next(struct putting *p)
 {
 	if (p->w.is_busy)
@@ -226,7 +260,7 @@ static void put_next(struct putting *p)
 	if (p->chunk.n >= UPLOAD_BLOCK || (p->is_whole && p->chunk.n > 0))
 		workspace_again(&p->w, put_write, put_written);
 	else if (p->is_whole)
-		workspace_again(&p->w, put_finish, put_finished);
+		put_last(p);
 	else
 		http_body_resume(p->w.x->req);
 }
@@ -345,7 +379,7 @@ void workspace_files_delete(struct exchange *x)
 	c->flag = workspace_flag(x, "recursive");
 	c->w.run = delete_run;
 	c->w.done = reply_gone;
-	workspace_start(x, &c->w, WORKSPACE_WRITE);
+	workspace_start(x, &c->w, use_for(x, c->path, NULL));
 }
 
 static void reply_stat(struct workspace_job *w)
@@ -390,7 +424,7 @@ void workspace_mkdir(struct exchange *x)
 	c->w.run = mkdir_run;
 	c->w.done = reply_stat;
 	if (may_change(x, c->to))
-		workspace_start(x, &c->w, WORKSPACE_WRITE);
+		workspace_start(x, &c->w, use_for(x, c->to, NULL));
 }
 
 void workspace_move(struct exchange *x)
@@ -411,5 +445,5 @@ void workspace_move(struct exchange *x)
 	c->w.run = move_run;
 	c->w.done = reply_stat;
 	if (c->to && may_change(x, c->path) && may_change(x, c->to))
-		workspace_start(x, &c->w, WORKSPACE_WRITE);
+		workspace_start(x, &c->w, use_for(x, c->path, c->to));
 }

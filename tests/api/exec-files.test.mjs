@@ -404,3 +404,37 @@ test('a protected file is changed by its user, but not under commands that run, 
   assert.deepEqual(readdirSync(host('guarded')).sort(), ['.bashrc', 'free']);
   assert.equal((await put('guarded', '.bashrc', 'other\n')).status, 200);
 });
+
+// What is sent before `gate` is there first; the rest follows when it is done.
+function slowly(method, path, parts, gate) {
+  return new Promise((done, fail) => {
+    const req = http.request({ ...exec.where(), method, path: `/api/workspaces${path}`, headers: { authorization: `Bearer ${bob}`, ...octets } }, async (res) => {
+      let text = '';
+      for await (const c of res) text += c;
+      done({ status: res.statusCode, text, body: text ? JSON.parse(text) : null });
+    });
+    req.on('error', fail);
+    req.write(parts[0], () => gate().then(() => req.end(parts[1]), fail));
+  });
+}
+
+test('what began before a command cannot put a protected file under it', async () => {
+  await make('slow');
+  const big = randomBytes(600000);
+  let c;
+  const command = async () => {
+    c ??= (await exec.api('POST', '/api/commands', { script: 'read x; cat .bashrc', workspace: 'slow', stdin_open: true }, bob)).body;
+    for (let r; (r = await exec.api('GET', `/api/commands/${c.id}?wait_ms=20000`, undefined, bob)).body.waiting_for_input !== true; ) assert.equal(r.body.status, 'running');
+  };
+  refused(await slowly('PUT', '/slow/files/.bashrc', [big, 'end'], command), 409, 'workspace_busy');
+  refused(await slowly('PUT', '/slow/files/.git/hooks/pre-commit?parents=1', [big, 'end'], command), 409, 'workspace_busy');
+  writeFileSync(join(outside, 'rc'), big);
+  const tar = execFileSync('tar', ['c', '-C', outside, '--transform', 's/rc/.profile/', 'rc'], { maxBuffer: 1 << 22 });
+  assert.equal((await slowly('POST', '/slow/archive', [tar.subarray(0, 500000), tar.subarray(500000)], command)).status, 422);
+  assert.equal((await slowly('PUT', '/slow/files/free', [big, 'end'], command)).status, 201);
+  await exec.api('POST', `/api/commands/${c.id}/stdin?close=1`, '\n', bob, octets);
+  while ((await exec.api('GET', `/api/commands/${c.id}?wait_ms=20000`, undefined, bob)).body.status === 'running');
+  assert.deepEqual(readdirSync(host('slow')), ['free']);
+  const none = async () => {};
+  assert.equal((await slowly('PUT', '/slow/files/.bashrc', [big, 'end'], none)).status, 201);
+});

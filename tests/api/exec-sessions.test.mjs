@@ -298,3 +298,64 @@ test('nothing is left behind', () => {
   const text = readFileSync(join('/proc', String(exec.child.pid), 'status'), 'utf8');
   assert.ok(Number(/VmRSS:\s+(\d+)/.exec(text)[1]) < 200 * 1024);
 });
+
+// ---- Shared sandboxes ----
+
+async function shared(script, more = {}, token = bob) {
+  const r = await api('POST', '?wait_ms=20000&output=4000', { script, workspace: 'together', sandbox: 'session', ...more }, token);
+  assert.ok([200, 201, 202].includes(r.status), r.text);
+  return r.body;
+}
+const sessionOf = (id, token = bob, method = 'GET') => exec.api(method, `/api/workspaces/${id}/session`, undefined, token);
+
+test('commands of one workspace share a sandbox when they ask for it, across a kill -9 of exec, until it is ended', async () => {
+  assert.equal((await shared('true', { sandbox: undefined })).sandbox, 'own');
+  assert.equal((await sessionOf('together')).body.live, false);
+  const first = await shared('echo kept > /tmp/x; sleep 3600 & echo $! > /tmp/pid');
+  assert.equal(first.sandbox, 'session');
+  assert.equal(first.status, 'exited');
+  assert.equal((await shared('cat /tmp/x; kill -0 $(cat /tmp/pid) && echo alive')).output.head, 'kept\nalive\n');
+  assert.equal((await shared('ls /tmp', { sandbox: 'own' })).output.head, '');
+  await exec.kill();
+  await exec.start();
+  assert.equal((await shared('cat /tmp/x; kill -0 $(cat /tmp/pid) && echo alive')).output.head, 'kept\nalive\n');
+  const s = (await sessionOf('together')).body;
+  assert.deepEqual([s.live, s.running_commands], [true, 0]);
+  assert.ok(s.processes >= 1 && s.started_at, JSON.stringify(s));
+  const held = await api('POST', '', { script: 'sleep 3600', workspace: 'together', sandbox: 'session' });
+  assert.equal(held.status, 201, held.text);
+  for (const [method, path] of [['POST', '/snapshots'], ['DELETE', '']]) {
+    const r = await exec.api(method, `/api/workspaces/together${path}`, method === 'POST' ? {} : undefined, bob);
+    assert.deepEqual([r.status, r.body.code], [409, 'workspace_busy']);
+  }
+  assert.equal((await sessionOf('together', bob, 'DELETE')).status, 204);
+  const end = await ended(held.body.id);
+  assert.deepEqual([end.status, end.reason], ['cancelled', 'Its session was ended.']);
+  assert.equal((await sessionOf('together')).body.live, false);
+  assert.equal((await exec.api('POST', '/api/workspaces/together/snapshots', {}, bob)).status, 201);
+  assert.equal((await shared('cat /tmp/x 2>/dev/null || echo new')).output.head, 'new\n');
+  assert.equal((await sessionOf('together', bob, 'DELETE')).status, 204);
+});
+
+test('a shared sandbox is never another user\'s, and only where the policy allows it', async () => {
+  await shared('echo mine > /tmp/x');
+  assert.equal((await sessionOf('together', eve)).status, 404);
+  assert.equal((await api('POST', '', { script: 'cat /tmp/x', workspace: 'together', sandbox: 'session' }, eve)).body.code, 'workspace_forbidden');
+  assert.equal((await shared('cat /tmp/x 2>/dev/null || echo not here', {}, operator)).output.head, 'not here\n');
+  assert.equal((await sessionOf('together', operator)).body.live, true);
+  const table = [
+    [{ policy: 'apart' }, 403, 'policy_denied'],
+    [{ workspace: undefined }, 422, 'no_shared_sandbox'],
+    [{ sandbox: 'mine' }, 422, 'invalid_field'],
+    [{ policy: 'apart', sandbox: undefined }, 201, undefined],
+  ];
+  const put = await exec.api('PUT', '/api/policies/apart', { default: 'allow', sandbox: 'own' }, admin);
+  assert.ok(put.status < 300, put.text);
+  for (const [more, status, code] of table) {
+    const r = await api('POST', '', { script: 'true', workspace: 'together', sandbox: 'session', ...more });
+    assert.deepEqual([r.status, r.body.code], [status, code], JSON.stringify(more));
+  }
+  assert.equal((await exec.api('PUT', '/api/policies/together', { default: 'allow', sandbox: 'session' }, admin)).status < 300, true);
+  assert.equal((await shared('true', { sandbox: undefined, policy: 'together' })).sandbox, 'own', 'contained says either');
+  for (const who of [bob, operator]) assert.equal((await sessionOf('together', who, 'DELETE')).status, 204);
+});

@@ -5,7 +5,7 @@
 #define CONTAINED                                                                                                 \
 	"{\"description\":\"Everything runs, since the sandbox contains it: no network, writes in the workspace " \
 	"only. "                                                                                                  \
-	"Leaving the sandbox needs a person.\",\"default\":\"allow\"}"
+	"Leaving the sandbox needs a person.\",\"default\":\"allow\",\"sandbox\":\"either\"}"
 
 #define READERS                                                                                                      \
 	"\"ls\",\"cat\",\"echo\",\"grep\",\"egrep\",\"fgrep\",\"find\",\"wc\",\"head\",\"tail\",\"sort\",\"uniq\","  \

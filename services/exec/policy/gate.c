@@ -16,6 +16,7 @@
 #include "io/cares_api.h"
 #include "policy/plan.h"
 #include "policy/store.h"
+#include "shared.h"
 #include "target.h"
 
 #define FILES_MAX 64
@@ -139,6 +140,7 @@ static void hash_request(const struct exec *e, struct arena *a, const struct spe
 	}
 	add(&b, "target", str_of(s->target));
 	add(&b, "workspace", str_of(s->workspace));
+	add(&b, "sandbox", str_of(s->session[0] ? "session" : "own"));
 	add(&b, "cwd", str_of(s->cwd));
 	for (char **arg = s->argv; arg && *arg; arg++)
 		add(&b, "arg", str_of(*arg));
@@ -352,6 +354,63 @@ static bool read_hosts(struct exec *e, struct exchange *x, struct arena *a, cons
 	return false;
 }
 
+/* What the policies together say: the least of it. A workspace's own can only take away. */
+static enum sharing sharing_of(const struct applied *set)
+{
+	enum sharing r = SHARING_UNSAID;
+
+	for (size_t i = 0; i < set->n; i++) {
+		enum sharing one = set->policies[i]->sharing;
+
+		if (one == SHARING_UNSAID || (set->policies[i]->is_workspaces && one != SHARING_OWN))
+			continue;
+		r = r == SHARING_UNSAID ? one : MIN(r, one);
+	}
+	return r == SHARING_UNSAID ? SHARING_OWN : r;
+}
+
+/* Why the command cannot share a sandbox; NULL: it can. */
+static const char *no_sharing(const struct exec *e, const struct spec *s, enum profile profile)
+{
+	if (s->target[0])
+		return "on a target over SSH each command has a sandbox of its own";
+	if (!s->workspace[0])
+		return "it has no workspace";
+	if (profile == PROFILE_NETWORK || s->hosts)
+		return "a command that reaches a network has a sandbox of its own";
+	if (!e->spawner.report.layers[LAYER_PIDNS].ok || !e->spawner.report.layers[LAYER_USERNS].ok)
+		return "this machine gives no namespaces";
+	return NULL;
+}
+
+/* A sandbox of its own, or that of the session? Returns false after answering. */
+static bool choose_sandbox(struct exec *e, struct exchange *x, struct arena *a, const struct applied *set,
+			   enum profile profile, struct spec *s)
+{
+	const char *wanted = json_get_str(x->body, "sandbox", ""), *why = no_sharing(e, s, profile);
+	enum sharing allowed = sharing_of(set);
+
+	if (wanted[0] && strcmp(wanted, "own") != 0 && strcmp(wanted, "session") != 0) {
+		reply_problem(x, 422, "invalid_field", "sandbox is own or session.");
+		return false;
+	}
+	if (strcmp(wanted, "session") == 0 && allowed < SHARING_EITHER) {
+		reply_problem(x, 403, "policy_denied",
+			      "The policy does not let commands share a sandbox (its member \"sandbox\").");
+		return false;
+	}
+	if (strcmp(wanted, "session") == 0 && why) {
+		reply_problem(x, 422, "no_shared_sandbox", "This command cannot share a sandbox: %s.", why);
+		return false;
+	}
+	if (why || strcmp(wanted, "own") == 0 || (!wanted[0] && allowed != SHARING_SESSION))
+		return true;
+	s->session = shared_name(a, s->workspace, s->user_id);
+	s->session_idle_ms = e->session_idle_ms;
+	s->sessions_max = e->sessions_max;
+	return true;
+}
+
 static bool apply(struct exec *e, struct exchange *x, const struct spec *s, struct applied *ret)
 {
 	const char *name = json_get_str(x->body, "policy", "");
@@ -393,7 +452,8 @@ bool policy_gate(struct exec *e, struct exchange *x, struct arena *a, struct spe
 	struct applied set;
 	struct verdict v;
 
-	if (!read_profile(x, &req.profile) || !apply(e, x, s, &set) || !read_hosts(e, x, a, &set, s))
+	if (!read_profile(x, &req.profile) || !apply(e, x, s, &set) || !read_hosts(e, x, a, &set, s) ||
+	    !choose_sandbox(e, x, a, &set, req.profile, s))
 		return false;
 	req.hosts = s->hosts;
 	if (s->script)

@@ -302,11 +302,24 @@ static int try_examples(yyjson_val *root, const struct policy *p, struct error *
 
 /* ---- The whole ---- */
 
+static int read_sharing(yyjson_val *root, enum sharing *ret, struct error *err)
+{
+	static const char *const names[] = {"own", "either", "session"};
+	yyjson_val *val = yyjson_obj_get(root, "sandbox");
+
+	for (size_t i = 0; val && i < ARRAY_SIZE(names); i++)
+		if (yyjson_equals_str(val, names[i])) {
+			*ret = (enum sharing)(SHARING_OWN + i);
+			return 0;
+		}
+	return val ? invalid(err, "sandbox", "is own, either or session") : 0;
+}
+
 static int read_policy(yyjson_val *root, struct policy *p, struct error *err)
 {
-	static const char *const known[] = {"description", "default",   "code",        "untrusted", "hazard",
-					    "opaque",      "invisible", "environment", "redirect",  "ask",
-					    "limits",      "network",   "rules",       "$schema",   NULL};
+	static const char *const known[] = {"description", "default",     "code",     "untrusted", "hazard", "opaque",
+					    "invisible",   "environment", "redirect", "ask",       "limits", "network",
+					    "rules",       "$schema",     "sandbox",  NULL};
 	const char *ask = json_get_str(root, "ask", "human");
 
 	if (check_members(root, known, "policy", err) < 0)
@@ -318,6 +331,8 @@ static int read_policy(yyjson_val *root, struct policy *p, struct error *err)
 	if (strcmp(ask, "human") != 0 && strcmp(ask, "deny") != 0)
 		return invalid(err, "ask", "is human or deny");
 	p->ask_is_deny = strcmp(ask, "deny") == 0;
+	if (read_sharing(root, &p->sharing, err) < 0)
+		return -EINVAL;
 	if (read_decision(root, "default", DECISION_DENY, &p->standard, err) < 0 ||
 	    read_decision(root, "code", p->standard, &p->code, err) < 0 ||
 	    read_decision(root, "untrusted", p->standard, &p->untrusted, err) < 0 ||

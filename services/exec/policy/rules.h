@@ -12,6 +12,14 @@
 enum decision { DECISION_ALLOW, DECISION_ASK, DECISION_DENY };
 const char *decision_name(enum decision d);
 
+/* Whether the commands of one user in one workspace run in one sandbox; in rising order of what it allows. */
+enum sharing {
+	SHARING_UNSAID,
+	SHARING_OWN,     /* each has its own */
+	SHARING_EITHER,  /* … unless the request wants to share one */
+	SHARING_SESSION, /* they share one, unless the request wants its own */
+};
+
 struct rule {
 	const char *id;
 	enum decision decision;
@@ -47,6 +55,7 @@ struct policy {
 	enum decision other_hosts;                      /* for those that are not among them */
 	bool is_workspaces;                             /* from a file of the workspace: it can forbid only */
 	bool ask_is_deny;                               /* nobody is there to be asked */
+	enum sharing sharing;                           /* of a sandbox by the commands of a session */
 	struct script_limits limits;
 	struct rule *rules;
 	size_t n_rules;

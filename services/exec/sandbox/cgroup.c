@@ -493,6 +493,20 @@ int cgroup_open(const struct cgroup_host *h, const char *name, const struct cgro
 	return r;
 }
 
+int cgroup_move(const struct cgroup *c, pid_t pid)
+{
+	char text[16];
+	int r = 0;
+
+	snprintf(text, sizeof(text), "%d", (int)pid);
+	if (c->leaf_fd >= 0)
+		r = write_at(c->leaf_fd, "cgroup.procs", text);
+	for (int i = 0; r == 0 && i < CGROUP_CONTROLLERS; i++)
+		if (c->join_fds[i] >= 0)
+			r = write_at(c->fds[i], "cgroup.procs", text);
+	return r;
+}
+
 bool cgroup_kill(const struct cgroup *c)
 {
 	return c->leaf_fd >= 0 && write_at(c->leaf_fd, "cgroup.kill", "1") == 0;
@@ -576,12 +590,22 @@ int cgroup_join(const struct cgroup *c)
 	return 0;
 }
 
-static void remove_group(const char *parent, const char *name)
+static bool remove_group(const char *parent, const char *name)
 {
 	char path[CGROUP_PATH + 64];
 
 	snprintf(path, sizeof(path), "%s/%s", parent, name);
-	rmdir(path);
+	return rmdir(path) == 0 || errno != EBUSY;
+}
+
+bool cgroup_remove(const struct cgroup_host *h, const char *name)
+{
+	bool is_gone = !h->leaf[0] || remove_group(h->leaf, name);
+
+	for (int i = 0; i < CGROUP_CONTROLLERS; i++)
+		if (h->v1[i][0])
+			is_gone &= remove_group(h->v1[i], name);
+	return is_gone;
 }
 
 void cgroup_deinit(struct cgroup *c)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <limits.h>
+#include <sys/types.h>
 
 #include "base/util.h"
 
@@ -57,6 +58,11 @@ void cgroup_host_describe(const struct cgroup_host *h, char *text, size_t size);
 int cgroup_open(const struct cgroup_host *h, const char *name, const struct cgroup_limits *limits, struct cgroup *ret);
 /* Other limits than it was made with; a quota of CPU cannot come when there was none. */
 int cgroup_limit(const struct cgroup *c, const struct cgroup_limits *limits);
+/* Moves a process that is somewhere else in; its later children are in it too. 0 or -errno. Waits for a grace period of
+ * some 10 ms. */
+int cgroup_move(const struct cgroup *c, pid_t pid);
+/* As cgroup_deinit of a group that somebody else opened. False: there are processes in it. */
+bool cgroup_remove(const struct cgroup_host *h, const char *name);
 /* Kills all members of the version 2 leaf. Returns whether that could be done. */
 bool cgroup_kill(const struct cgroup *c);
 /* How often the memory limit killed a process. */

@@ -169,42 +169,49 @@ static void take_on(const struct init_args *a)
 }
 
 /* What the init has not: a Landlock domain of its own (so that it may not signal or trace the init), and the limit of
- * processes, of which the init's later ones are not. */
+ * processes, of which the init's later ones are not. Commands that share a sandbox have one domain, since they may
+ * signal each other. */
 static void take_on_as_leader(const struct init_args *a)
 {
 	const char *what = "";
-	int r = a->host->landlock_abi > 0 && HAS(LAYER_LANDLOCK) ? landlock_enter(FD_RULES, &what) : 0;
+	bool has_domain = a->host->landlock_abi > 0 && HAS(LAYER_LANDLOCK) && !a->order->is_seat;
+	int r = has_domain ? landlock_enter(FD_RULES, &what) : 0;
 
 	require(LAYER_LANDLOCK, r, what);
 	r = HAS(LAYER_RLIMITS) ? limits_set_pids(a->host, a->order->pids_max, &what) : 0;
 	require(LAYER_RLIMITS, r, what);
 }
 
-/* The order is in the shared memory; its message brings the standard descriptors. */
-static int await_order(void)
+/* The order is in the shared memory; its message brings the standard descriptors, for a seat the memory too. */
+static int await_order(int *ret_memory)
 {
 	union {
 		struct cmsghdr align;
-		char data[CMSG_SPACE(3 * sizeof(int))];
+		char data[CMSG_SPACE(4 * sizeof(int))];
 	} control;
 	char byte;
 	struct iovec iov = {&byte, 1};
 	struct msghdr m = {
 		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	struct cmsghdr *c;
-	int fds[3];
+	size_t size = (ret_memory ? 4 : 3) * sizeof(int);
+	int fds[4];
 	ssize_t n;
 
 	do
 		n = recvmsg(FD_CONTROL, &m, MSG_CMSG_CLOEXEC);
 	while (n < 0 && errno == EINTR);
 	c = n == 1 ? CMSG_FIRSTHDR(&m) : NULL;
-	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(fds)))
+	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(size))
 		return -EPIPE;
-	memcpy(fds, CMSG_DATA(c), sizeof(fds));
+	memcpy(fds, CMSG_DATA(c), size);
 	for (int i = 0; i < 3; i++)
 		if (dup2(fds[i], i) < 0)
 			return -errno;
+	if (ret_memory && dup3(fds[3], FD_RULES, O_CLOEXEC) < 0)
+		return -errno;
+	if (ret_memory)
+		*ret_memory = FD_RULES;
 	if (!HAS(WITHOUT_CLOSED_DESCRIPTORS))
 		return 0;
 	return syscall(SYS_close_range, FD_REST, ~0u, 0) < 0 ? -errno : 0;
@@ -330,6 +337,100 @@ static NORETURN void reap_all(pid_t leader)
 	}
 }
 
+/* ---- Seats ---- */
+
+static void *moved(const void *p, const struct sandbox_order *from, const struct sandbox_order *to)
+{
+	return (char *)(uintptr_t)to + ((const char *)p - (const char *)from);
+}
+
+static char **moved_strings(char **items, const struct sandbox_order *from, const struct sandbox_order *to)
+{
+	items = moved(items, from, to);
+	for (char **p = items; *p; p++)
+		*p = moved(*p, from, to);
+	return items;
+}
+
+/* An own copy of what another process has written, at another place. */
+static struct sandbox_order *take_order(int memory)
+{
+	struct sandbox_order *o = mmap(NULL, ORDER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, memory, 0);
+
+	if (o == MAP_FAILED)
+		return NULL;
+	o->workspace = moved(o->workspace, o->place, o);
+	o->cwd = moved(o->cwd, o->place, o);
+	o->argv = moved_strings(o->argv, o->place, o);
+	o->envp = moved_strings(o->envp, o->place, o);
+	return o;
+}
+
+/* The process of a seat: to its command what the init is to a command that has the sandbox for itself. */
+static NORETURN void seat_main(const struct init_args *a, int control, char *stack)
+{
+	struct init_message ready = {.event = INIT_READY};
+	struct init_args own = *a;
+	int memory;
+	pid_t leader;
+
+	if (dup3(control, FD_CONTROL, O_CLOEXEC) < 0 || syscall(SYS_close_range, FD_RULES, ~0u, 0) < 0)
+		_exit(1);
+	signal(SIGCHLD, SIG_DFL);
+	setsid();
+	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	say(&ready);
+	if (await_order(&memory) < 0)
+		_exit(1);
+	own.order = take_order(memory);
+	require(LAYER_PIDNS, own.order ? 0 : -ENOMEM, "the order");
+	leader = start_leader(&own, stack);
+	require(LAYER_PIDNS, leader, "starting the leader");
+	syscall(SYS_close_range, 0, 2, 0);
+	close(FD_RULES);
+	reap_all(leader);
+}
+
+/* One descriptor each: the seat's end of its control connection. */
+static int await_seat(void)
+{
+	union {
+		struct cmsghdr align;
+		char data[CMSG_SPACE(sizeof(int))];
+	} extra;
+	char byte;
+	struct iovec iov = {&byte, 1};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = sizeof(extra)};
+	struct cmsghdr *c;
+	ssize_t n;
+	int fd = -1;
+
+	do
+		n = recvmsg(FD_CONTROL, &m, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	c = n == 1 ? CMSG_FIRSTHDR(&m) : NULL;
+	if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(fd)))
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+/* Whoever has no parent any more falls to us, and the kernel buries it. */
+static NORETURN void serve_seats(const struct init_args *a, char *stack)
+{
+	struct init_message ready = {.event = INIT_READY};
+	int fd;
+
+	signal(SIGCHLD, SIG_IGN);
+	close(FD_RULES);
+	say(&ready);
+	while ((fd = await_seat()) >= 0) {
+		if (fork() == 0)
+			seat_main(a, fd, stack);
+		close(fd); /* who could not be forked is heard by its end */
+	}
+	_exit(0);
+}
+
 void init_main(const struct init_args *a)
 {
 	struct init_message ready = {.event = INIT_READY};
@@ -357,11 +458,13 @@ void init_main(const struct init_args *a)
 	stack[STACK_SIZE - 1] = 0; /* so that its first page is there */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	say(&ready);
-	if (await_order() < 0)
+	if (await_order(NULL) < 0)
 		_exit(1);
 	if (a->order->has_proxy)
 		hand_out_proxy();
 	take_on(a);
+	if (a->order->is_shared)
+		serve_seats(a, stack);
 	leader = start_leader(a, stack);
 	require(LAYER_PIDNS, leader, "starting the leader");
 	syscall(SYS_close_range, 0, 2, 0);

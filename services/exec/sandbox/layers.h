@@ -93,7 +93,10 @@ struct sandbox_order {
 	uint64_t memory_max, file_size_max, cpu_max_ms;
 	unsigned pids_max;
 	bool has_proxy;
-	char *workspace, *cwd; /* workspace: where it is inside */
+	bool is_shared;                    /* no command: the init hands out seats */
+	bool is_seat;                      /* for one that has a seat; then the rest of the layers is on already */
+	const struct sandbox_order *place; /* of this in the memory where it was written: pointers are from there */
+	char *workspace, *cwd;             /* workspace: where it is inside */
 	char **argv, **envp;
 	size_t used;
 	char data[];

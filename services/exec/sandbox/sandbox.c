@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,15 +221,20 @@ static char **order_strings(struct sandbox_order *o, char *const *items)
 	return p;
 }
 
-static int write_order(const struct sandbox_host *host, struct sandbox_order *o, const struct sandbox_spec *spec)
+static int write_order(const struct sandbox_host *host, const struct sandbox *s, const struct sandbox_spec *spec)
 {
+	struct sandbox_order *o = s->order;
+
 	o->used = 0;
+	o->place = o;
+	o->is_shared = spec->is_shared;
+	o->is_seat = s->is_seat;
 	o->uid = spec->uid;
 	o->memory_max = spec->memory_max;
 	o->file_size_max = spec->file_size_max;
 	o->pids_max = spec->pids_max;
 	o->cpu_max_ms = spec->cpu_max_ms;
-	o->has_proxy = spec->has_proxy && host->namespaces;
+	o->has_proxy = spec->has_proxy && host->namespaces && !s->is_seat;
 	o->workspace = order_string(o, host->namespaces && HAS(LAYER_ROOT) ? "/workspace" : spec->workspace);
 	o->cwd = order_string(o, spec->cwd);
 	o->argv = order_strings(o, spec->argv);
@@ -236,21 +242,24 @@ static int write_order(const struct sandbox_host *host, struct sandbox_order *o,
 	return o->workspace && o->cwd && o->argv && o->envp ? 0 : -E2BIG;
 }
 
+/* A seat's order is not in memory that it has already. */
 static int send_order(const struct sandbox *s, const int stdio[3])
 {
+	const int fds[4] = {stdio[0], stdio[1], stdio[2], s->order_fd};
+	const size_t n = (s->is_seat ? 4 : 3) * sizeof(int);
 	union {
 		struct cmsghdr align;
-		char data[CMSG_SPACE(3 * sizeof(int))];
+		char data[CMSG_SPACE(sizeof(fds))];
 	} extra = {0};
 	char byte = 0;
 	struct iovec iov = {&byte, 1};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = sizeof(extra)};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = CMSG_SPACE(n)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(3 * sizeof(int));
-	memcpy(CMSG_DATA(c), stdio, 3 * sizeof(int));
+	c->cmsg_len = CMSG_LEN(n);
+	memcpy(CMSG_DATA(c), fds, n);
 	return sendmsg(s->control, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
@@ -279,9 +288,9 @@ static int protection_failed(struct error *err, int r, const char *what)
 int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct sandbox_spec *spec, struct error *err)
 {
 	const char *what = "Its arguments and variables";
-	int r = write_order(host, s->order, spec);
+	int r = write_order(host, s, spec);
 
-	if (r == 0 && host->namespaces && spec->workspace && spec->protects) {
+	if (r == 0 && !s->is_seat && host->namespaces && spec->workspace && spec->protects) {
 		r = protect_begin(spec->workspace, &s->protection, &what);
 		if (r < 0) {
 			protection_failed(err, r, what);
@@ -292,11 +301,11 @@ int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct 
 		what = "Its limits";
 		r = cgroup_limit(&s->cgroup, &(struct cgroup_limits){spec->memory_max, spec->pids_max, 0});
 	}
-	if (r == 0 && host->namespaces && HAS(LAYER_ROOT)) {
+	if (r == 0 && !s->is_seat && host->namespaces && HAS(LAYER_ROOT)) {
 		what = "Its workspace";
 		r = mounts_workspace(host, s, spec, &what);
 	}
-	if (r == 0 && host->namespaces && HAS(LAYER_USERNS)) {
+	if (r == 0 && !s->is_seat && host->namespaces && HAS(LAYER_USERNS)) {
 		what = "Its user ids";
 		r = map_ids(host, s, spec->uid);
 	}
@@ -352,6 +361,34 @@ static void kill_tree(struct sandbox *s)
 	}
 }
 
+static bool has_children(pid_t pid)
+{
+	char path[64], c;
+	int fd;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? 0 : read(fd, &c, 1);
+	if (fd >= 0)
+		close(fd);
+	return n > 0;
+}
+
+/* What loses its parent becomes the seat's child, so all of it is below; the seat ends with the last one. One that was
+ * killed by what it minds has lost it. */
+static void kill_seat(struct sandbox *s)
+{
+	struct pollfd p = {.fd = s->pidfd, .events = POLLIN};
+
+	s->has_strays = poll(&p, 1, 0) > 0;
+	for (int round = 0; round < 1000 && !s->has_strays && has_children(s->init); round++) {
+		kill_below(s->init);
+		usleep(200);
+	}
+	syscall(SYS_pidfd_send_signal, s->pidfd, SIGKILL, NULL, 0);
+}
+
 /* The kernel kills a pid namespace when its init dies. */
 void sandbox_kill(const struct sandbox_host *host, struct sandbox *s)
 {
@@ -359,7 +396,9 @@ void sandbox_kill(const struct sandbox_host *host, struct sandbox *s)
 		return;
 	if (cgroup_kill(&s->cgroup))
 		return;
-	if (!host->namespaces)
+	if (s->is_seat)
+		kill_seat(s);
+	else if (!host->namespaces)
 		kill_tree(s);
 	else
 		syscall(SYS_pidfd_send_signal, s->pidfd, SIGKILL, NULL, 0);
@@ -368,7 +407,7 @@ void sandbox_kill(const struct sandbox_host *host, struct sandbox *s)
 void sandbox_reap(struct sandbox *s, struct rusage *ret_usage)
 {
 	memset(ret_usage, 0, sizeof(*ret_usage));
-	while (!s->is_reaped && wait4(s->init, NULL, __WALL, ret_usage) < 0 && errno == EINTR)
+	while (!s->is_seat && !s->is_reaped && wait4(s->init, NULL, __WALL, ret_usage) < 0 && errno == EINTR)
 		;
 	s->is_reaped = true;
 }
@@ -395,6 +434,7 @@ void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s)
 	close_fd(&s->gid_map);
 	close_fd(&s->mounts_fd);
 	close_fd(&s->proxy_fd);
+	close_fd(&s->order_fd);
 	if (s->order)
 		munmap(s->order, ORDER_SIZE);
 	cgroup_deinit(&s->cgroup);

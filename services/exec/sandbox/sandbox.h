@@ -140,6 +140,7 @@ struct sandbox_spec {
 	uint64_t cpu_max_ms;    /* CPU time of one process, in whole seconds; 0 = no limit */
 	unsigned pids_max;
 	bool protects;  /* some files of the workspace are read-only: protect.h */
+	bool is_shared; /* with namespaces only: no command of its own, but seats for others (below) */
 	bool has_proxy; /* with a network namespace only: INIT_PROXY brings the socket on which a way out is to listen
 			 */
 	int stdio[3];   /* the command's ends */
@@ -181,6 +182,9 @@ struct sandbox {
 	struct cgroup cgroup;
 	struct protection protection;
 	bool is_reaped;
+	bool is_seat;    /* init is a seat's process in a sandbox that is shared */
+	bool has_strays; /* of a seat: what it had started may run on, out of reach */
+	int order_fd;    /* of a seat: the memory of its order; -1 = none */
 };
 
 #define SANDBOX_INIT                             \
@@ -190,6 +194,7 @@ struct sandbox {
 			  .gid_map = -1,         \
 			  .mounts_fd = -1,       \
 			  .proxy_fd = -1,        \
+			  .order_fd = -1,        \
 			  .cgroup = CGROUP_INIT, \
 			  .protection = PROTECTION_INIT})
 
@@ -211,3 +216,30 @@ void sandbox_reap(struct sandbox *s, struct rusage *ret_usage);
 void sandbox_tidy(struct sandbox *s);
 /* Kills and reaps if need be, removes the cgroup, closes. */
 void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s);
+
+/* ---- Seats: commands that share a sandbox (seat.c) ----
+ *
+ * Who holds a sandbox with spec.is_shared begins seats in it. A seat is a process that waits there for one command,
+ * with every layer on, in groups of its own; what the command starts, and leaves behind, stays below it and in its
+ * groups. Another process takes the seat and has with it what it would have with a sandbox: sandbox_go,
+ * sandbox_receive, sandbox_kill. */
+
+struct seat {
+	pid_t pid;
+	int control; /* what the seat's sandbox.control will be; -1 = none */
+	struct cgroup cgroup;
+};
+#define SEAT_NONE ((struct seat){.control = -1, .cgroup = CGROUP_INIT})
+
+/* Begins one. After control became readable: seat_await. 0 or -errno. */
+int seat_begin(const struct sandbox_host *host, const struct sandbox *shared, struct seat *ret);
+/* 1 = it waits for its command, 0 = not yet, -errno: it failed. */
+int seat_await(struct seat *s);
+/* Closes ours; with `and_groups` its groups go too. */
+void seat_deinit(struct seat *s, bool and_groups);
+/* In the process that gets it: `control` (taken over), the rest as in struct seat. cpu_percent as of the seat's groups.
+ * 0 or -errno with err. */
+int seat_take(const struct sandbox_host *host, int control, pid_t pid, const char *group,
+	      const struct sandbox_frame *frame, struct sandbox *ret, struct error *err);
+/* Before sandbox_deinit: what the command left behind stays in the shared sandbox. */
+void seat_leave(struct sandbox *s);

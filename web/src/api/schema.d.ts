@@ -2260,6 +2260,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/workspaces/{id}/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** The caller's shared sandbox in this workspace */
+        get: operations["getWorkspaceSession"];
+        put?: never;
+        post?: never;
+        /**
+         * End the caller's shared sandbox in this workspace
+         * @description Commands that run in it end as `cancelled`, and what others left there ends too. Nothing happens when there is none.
+         */
+        delete: operations["endWorkspaceSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/workspaces/{id}/snapshots": {
         parameters: {
             query?: never;
@@ -4016,6 +4039,16 @@ export interface components {
         };
         /** @enum {string} */
         Decision: "allow" | "ask" | "deny";
+        WorkspaceSession: {
+            live: boolean;
+            /** Format: date-time */
+            started_at: string | null;
+            running_commands: number;
+            /** @description Of its commands and of what they left. */
+            processes: number;
+            /** @description Since the last command ended; it ends by itself after the option sandbox_session_idle. */
+            idle_ms: number;
+        };
         /** @description docs/policy.md explains the members. */
         PolicyText: {
             description?: string;
@@ -4031,6 +4064,12 @@ export interface components {
              * @enum {string}
              */
             ask?: "human" | "deny";
+            /**
+             * @description Whether the commands of one user in one workspace share a sandbox.
+             * @default own
+             * @enum {string}
+             */
+            sandbox?: "own" | "either" | "session";
             redirect?: {
                 read?: components["schemas"]["Decision"];
                 workspace?: components["schemas"]["Decision"];
@@ -4225,6 +4264,11 @@ export interface components {
             /** @description Hosts that it may reach over the proxy inside: `example.org`, `*.example.org`, with `:port` for another than 80 and 443. What the policies do not open needs a person's approval. When absent, those that the policy opens. */
             hosts?: string[];
             /**
+             * @description session: in the sandbox that the caller's commands in this workspace share, where the policy allows that; own: in one of its own. When absent, as the policy says.
+             * @enum {string}
+             */
+            sandbox?: "own" | "session";
+            /**
              * @description sandbox: no network, writes in the workspace only. A weaker one always needs a person's approval.
              * @default sandbox
              * @enum {string}
@@ -4272,6 +4316,11 @@ export interface components {
             /** @description Where it runs or ran. */
             target: string;
             workspace: string | null;
+            /**
+             * @description Whether it runs in a shared sandbox.
+             * @enum {string}
+             */
+            sandbox?: "own" | "session";
             user_id: string | null;
             stdin_open?: boolean;
             tty?: null | components["schemas"]["TerminalSize"];
@@ -8735,6 +8784,50 @@ export interface operations {
             413: components["responses"]["Problem"];
             /** @description `bad_archive`: no tar or tar.gz, or one with devices, or with paths or links that lead out. Nothing of it was unpacked. */
             422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getWorkspaceSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Whether it lives. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WorkspaceSession"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    endWorkspaceSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             default: components["responses"]["Problem"];
         };
     };
