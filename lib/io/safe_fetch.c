@@ -115,13 +115,13 @@ static int read_place(CURLU *u, const struct networks *inner, struct arena *a, s
 	if (part(u, CURLUPART_ZONEID, 0, a))
 		return invalid(err, "must have no zone");
 	ret->scheme = part(u, CURLUPART_SCHEME, 0, a);
+	if (ret->scheme && strcasecmp(ret->scheme, "http") != 0 && strcasecmp(ret->scheme, "https") != 0)
+		return invalid(err, "must begin with http:// or https://");
 	ret->host = part(u, CURLUPART_HOST, 0, a);
 	port = part(u, CURLUPART_PORT, CURLU_DEFAULT_PORT, a);
 	ret->url = part(u, CURLUPART_URL, 0, a);
 	if (!ret->scheme || !ret->host || !port || !ret->url || strlen(ret->url) > SAFE_URL_MAX)
 		return invalid(err, "is no complete URL of at most 8 KiB");
-	if (strcasecmp(ret->scheme, "http") != 0 && strcasecmp(ret->scheme, "https") != 0)
-		return invalid(err, "must begin with http:// or https://");
 	ret->scheme = lower(a, ret->scheme);
 	ret->host = lower(a, ret->host);
 	ret->port = strtol(port, NULL, 10);

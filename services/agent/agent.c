@@ -35,6 +35,7 @@ const struct migration agent_migrations[] = {
 	{"usage", sql_012_usage},
 	{"shares", sql_080_shares},
 	{"variables", sql_081_variables},
+	{"tool_marks", sql_050_tool_marks},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 
@@ -195,7 +196,8 @@ int agent_main(const struct options *options)
 
 	list_init(&a.background);
 	list_init(&a.remote_streams);
-	if (open_database(&a, &err) < 0)
+	if (networks_parse(&a.outbound_allow, option_str(options, "outbound_allow"), "outbound_allow", &err) < 0 ||
+	    open_database(&a, &err) < 0)
 		fatal("%s", err.message);
 	service_watch_db(a.service, a.db);
 	make_metrics(&a);

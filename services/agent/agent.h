@@ -1,6 +1,7 @@
 /* The agent service's state, one per process; everything in it belongs to the loop's thread. */
 #pragma once
 
+#include "base/networks.h"
 #include "io/outbound.h"
 #include "service/service.h"
 
@@ -10,6 +11,7 @@ struct agent {
 	struct service *service;
 	struct db *db;
 	struct outbound *outbound; /* made at first use, see agent_outbound */
+	struct networks outbound_allow;
 	struct models *models;
 	struct runner *runner;
 	struct publisher *publisher;

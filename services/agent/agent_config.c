@@ -44,6 +44,8 @@ void agent_config_add(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj,
 		yyjson_mut_obj_add(obj, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, val));
 	if (!yyjson_obj_get(root, "fallback_models"))
 		yyjson_mut_obj_add_arr(doc, obj, "fallback_models");
+	if (!yyjson_obj_get(root, "tool_options"))
+		yyjson_mut_obj_add_obj(doc, obj, "tool_options");
 	if (!yyjson_obj_get(root, "budget"))
 		add_budget(doc, obj, NULL);
 	if (!yyjson_obj_get(root, "approval"))
@@ -102,7 +104,7 @@ static int check_tools(yyjson_val *tools, struct error *err)
 
 	yyjson_arr_foreach(tools, i, max, tool)
 	{
-		if (yyjson_is_str(tool) && tool_find(yyjson_get_str(tool)))
+		if (yyjson_is_str(tool) && tool_group_find(yyjson_get_str(tool)))
 			continue;
 		tools_list_names(&names);
 		return error_set(err, "invalid_field", "\"tools\" may hold these names only: %s", names.p);
@@ -186,7 +188,7 @@ static int check_approval(yyjson_val *approval, struct error *err)
 		return -EINVAL;
 	yyjson_obj_foreach(json_get_obj(approval, "tools"), i, max, key, mode)
 	{
-		if (!tool_find(yyjson_get_str(key)))
+		if (!tool_find(yyjson_get_str(key)) && !tool_group_find(yyjson_get_str(key)))
 			return error_set(err, "invalid_field", "In \"approval\": there is no tool \"%.60s\"",
 					 yyjson_get_str(key));
 		if (check_mode(mode, err) < 0)

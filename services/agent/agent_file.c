@@ -49,11 +49,15 @@ static const char *agent_checksum(struct arena *a, yyjson_val *agent)
 	return checksum(a, json_text(a, doc));
 }
 
-/* Of what the model is told about the tool: another one under its name has another checksum. */
-static const char *tool_checksum(struct arena *a, const struct tool *t)
+/* Of what the model is told about the tools of this name: others under it have another checksum. */
+static const char *tool_checksum(struct arena *a, const struct tool *const *t)
 {
-	return checksum(a,
-			str_of(arena_printf(a, "%s\n%s\n%s", t->spec.name, t->spec.description, t->spec.parameters)));
+	const char *text = "";
+
+	for (; *t; t++)
+		text = arena_printf(a, "%s%s\n%s\n%s\n", text, (*t)->spec.name, (*t)->spec.description,
+				    (*t)->spec.parameters);
+	return checksum(a, str_of(text));
 }
 
 /* ---- Writing ---- */
@@ -77,7 +81,7 @@ static void add_references(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val 
 
 	yyjson_arr_foreach(json_get_arr(agent, "tools"), i, n, name)
 	{
-		const struct tool *t = tool_find(yyjson_get_str(name));
+		const struct tool *const *t = tool_group_find(yyjson_get_str(name));
 
 		add_reference(doc, list, "tool", yyjson_get_str(name), t ? tool_checksum(a, t) : NULL);
 	}
@@ -221,7 +225,7 @@ static void look_for_tools(struct import *m)
 	yyjson_arr_foreach(json_get_arr(m->agent, "tools"), i, n, name)
 	{
 		const char *tool = yyjson_is_str(name) ? yyjson_get_str(name) : "";
-		const struct tool *t = tool_find(tool);
+		const struct tool *const *t = tool_group_find(tool);
 		const char *sum = sum_in_file(m, "tool", tool);
 
 		if (!t)
@@ -293,7 +297,7 @@ static yyjson_mut_val *known_only(struct import *m, yyjson_mut_doc *doc, const c
 	{
 		const char *text = yyjson_is_str(name) ? yyjson_get_str(name) : "";
 
-		if (strcmp(kind, "tool") == 0 ? tool_find(text) != NULL : has_model(m, text))
+		if (strcmp(kind, "tool") == 0 ? tool_group_find(text) != NULL : has_model(m, text))
 			yyjson_mut_arr_add_strcpy(doc, ret, text);
 	}
 	return ret;

@@ -378,6 +378,7 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 		"delete from queued_messages where conversation_id = ?",
 		("delete from execution_events "
 		 "where execution_id in (select id from executions where conversation_id = ?)"),
+		"delete from tool_marks where execution_id in (select id from executions where conversation_id = ?)",
 		"delete from executions where conversation_id = ?",
 		"delete from context_marks where conversation_id = ?",
 		"delete from messages where conversation_id = ?",

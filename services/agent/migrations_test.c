@@ -65,6 +65,8 @@ static const char *const samples[] = {
 	"update agents set shares = '[]'",
 
 	"update conversations set variables = '{}', user_name = 'Ada', agent_version = 1",
+
+	"insert into tool_marks (call_key, execution_id, created_at) values ('e1:call_1:1', 'e1', 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

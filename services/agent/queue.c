@@ -171,6 +171,7 @@ int queue_roll_back(struct db_conn *c, const char *conversation_id, const char *
 	static const char *const statements[] = {
 		"delete from execution_events where execution_id = ?",
 		"delete from approvals where execution_id = ?",
+		"delete from tool_marks where execution_id = ?",
 		"delete from executions where id = ?",
 	};
 	int64_t wanted, n;

@@ -91,7 +91,7 @@ struct run_message {
 /* When a person must see a call before it is made. */
 enum approval_mode { APPROVAL_NEVER, APPROVAL_RISKY, APPROVAL_ALWAYS };
 
-#define RUN_MAX_TOOLS 32
+#define RUN_MAX_TOOLS 64
 
 struct run_write;
 struct run_fitting;

@@ -315,6 +315,17 @@ static int load(struct db_conn *c, struct db_job *job)
 	return r;
 }
 
+static void take_tool(struct run *run, const struct tool *t)
+{
+	for (size_t i = 0; i < run->n_tools; i++)
+		if (strcmp(run->tools[i]->name, t->spec.name) == 0)
+			return;
+	if (run->n_tools == ARRAY_SIZE(run->tools))
+		return;
+	run->tools[run->n_tools] = &t->spec;
+	run->tool_table[run->n_tools++] = t;
+}
+
 static void take_tools(struct run *run, yyjson_val *names)
 {
 	yyjson_val *name;
@@ -322,11 +333,9 @@ static void take_tools(struct run *run, yyjson_val *names)
 
 	yyjson_arr_foreach(names, i, max, name)
 	{
-		const struct tool *t = yyjson_is_str(name) ? tool_find(yyjson_get_str(name)) : NULL;
-		if (!t || run->n_tools == ARRAY_SIZE(run->tools))
-			continue;
-		run->tools[run->n_tools] = &t->spec;
-		run->tool_table[run->n_tools++] = t;
+		const struct tool *const *t = yyjson_is_str(name) ? tool_group_find(yyjson_get_str(name)) : NULL;
+		for (; t && *t; t++)
+			take_tool(run, *t);
 	}
 }
 
@@ -336,8 +345,10 @@ static void take_approval_modes(struct run *run, yyjson_val *approval)
 	const char *mode = json_get_str(approval, "default", "never");
 	yyjson_val *tools = json_get_obj(approval, "tools");
 
-	for (size_t i = 0; i < run->n_tools; i++)
-		run->approval_modes[i] = approval_mode_of(json_get_str(tools, run->tools[i]->name, mode));
+	for (size_t i = 0; i < run->n_tools; i++) {
+		const char *group = json_get_str(tools, tool_group_of(run->tool_table[i]), mode);
+		run->approval_modes[i] = approval_mode_of(json_get_str(tools, run->tools[i]->name, group));
+	}
 }
 
 /* What stands between braces gets its value; one that is missing ends the run. */

@@ -48,6 +48,7 @@ static void read_html(const struct safe_fetch_answer *answer, const char *charse
 static void add_part(struct str text, uint64_t from, struct buf *out)
 {
 	struct str part = text;
+	size_t n;
 
 	if (from >= text.n) {
 		buf_printf(out, text.n ? "The text has only %zu bytes.\n" : "The body is empty.\n", text.n);
@@ -60,9 +61,10 @@ static void add_part(struct str text, uint64_t from, struct buf *out)
 		part.n--;
 	}
 	buf_add_char(out, '\n');
-	if (!tool_text_add(out, part, MAX_TEXT))
+	n = tool_text_add(out, part, MAX_TEXT);
+	if (n < part.n)
 		buf_printf(out, "\n[The text has %zu bytes: go on with \"from\": %zu.]", text.n,
-			   (size_t)(part.p - text.p) + MAX_TEXT);
+			   (size_t)(part.p - text.p) + n);
 }
 
 void http_answer_write(const struct safe_fetch_answer *answer, struct arena *a, bool is_raw, uint64_t from,

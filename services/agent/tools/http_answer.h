@@ -1,6 +1,7 @@
 /* An answer from the outside as text for a model. */
 #pragma once
 
+#include "base/buf.h"
 #include "io/safe_fetch.h"
 
 /* Bytes of a body that are read. */

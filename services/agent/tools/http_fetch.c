@@ -24,9 +24,8 @@ struct http_task {
 static const char *const methods[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
 
 static const struct json_field fields[] = {
-	{"url", JSON_STRING, true, 1, MAX_URL},          {"method", JSON_STRING},
-	{"headers", JSON_OBJECT},                        {"body", JSON_STRING, false, 0, MAX_BODY},
-	{"raw", JSON_BOOL},                              {"from", JSON_INT, false, 0, 10000000},
+	{"url", JSON_STRING, true, 1, MAX_URL},    {"method", JSON_STRING}, {"headers", JSON_OBJECT},
+	{"body", JSON_STRING, false, 0, MAX_BODY}, {"raw", JSON_BOOL},      {"from", JSON_INT, false, 0, 10000000},
 };
 
 static const char *method_of(yyjson_val *arguments)

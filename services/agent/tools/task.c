@@ -100,7 +100,7 @@ bool tool_is_text(struct str bytes)
 	return !memchr(bytes.n ? bytes.p : "", '\0', bytes.n) && utf8_is_valid(bytes);
 }
 
-bool tool_text_add(struct buf *out, struct str bytes, size_t max)
+size_t tool_text_add(struct buf *out, struct str bytes, size_t max)
 {
 	size_t from = out->n, n = MIN(bytes.n, max);
 	struct utf8_carry carry = {0};
@@ -111,5 +111,5 @@ bool tool_text_add(struct buf *out, struct str bytes, size_t max)
 	for (size_t i = from; i < out->n; i++)
 		if (out->p[i] == '\0')
 			out->p[i] = ' ';
-	return n == bytes.n;
+	return n;
 }

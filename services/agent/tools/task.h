@@ -27,7 +27,7 @@ void tool_task_cancel(struct tool_call *c);
 void tool_task_leave(struct tool_call *c);
 
 /* Appends bytes as text for a model: at most `max` of them, cut between characters; what is no UTF-8 becomes U+FFFD,
- * NUL a space. Returns whether all of them are in it. */
-bool tool_text_add(struct buf *out, struct str bytes, size_t max);
+ * NUL a space. Returns how many of them it took. */
+size_t tool_text_add(struct buf *out, struct str bytes, size_t max);
 /* Whether it is text at all. */
 bool tool_is_text(struct str bytes);

@@ -1,4 +1,5 @@
-/* The tools an agent may have. To add one: a file that defines a struct tool, and a line in the table in tools.c.
+/* The tools an agent may have. To add one: a file that defines a struct tool, and a place in the table in
+ * tools.c.
  *
  * Besides those there may be tools that people configure. A struct tool is a view of one then, inside a struct of its
  * source, in an arena: every function gets the tool that it is asked of. */
@@ -75,11 +76,17 @@ struct tool {
 };
 
 extern const struct tool tool_ask_human;
+extern const struct tool tool_http_fetch;
 extern const struct tool tool_shell;
 /* shell_abandon.c */
 void shell_abandon(const struct tool *t, struct agent *agent, const char *user_id, const char *key);
 
-/* NULL for an unknown name. */
+/* One that is built in, or NULL. */
 const struct tool *tool_find(const char *name);
+/* What an agent's list of tools names: one tool, or several that belong together ("files"); NULL at the end. NULL for
+ * an unknown name. */
+const struct tool *const *tool_group_find(const char *name);
+/* The name in an agent's list that the tool came by. */
+const char *tool_group_of(const struct tool *tool);
 /* "shell, files" of all there are. */
 void tools_list_names(struct buf *out);

@@ -3114,7 +3114,14 @@ export interface components {
             max_output_tokens?: number;
         };
         /** @enum {string} */
-        ToolName: "shell" | "ask_human";
+        ToolName: "shell" | "files" | "http_fetch" | "ask_human";
+        /** @description Settings of tools for this agent, by the tool's name. */
+        ToolOptions: {
+            http_fetch?: {
+                /** @description The only hosts that may be asked, `example.org` or `*.example.org`; empty: all. */
+                hosts?: string[];
+            };
+        };
         /**
          * @description Of `shell`, risky is what the policy `guarded` asks about, unless the agent has a policy.
          * @enum {string}
@@ -3123,7 +3130,7 @@ export interface components {
         /** @description When a person must see a call first. */
         AgentApproval: {
             default: components["schemas"]["ApprovalMode"];
-            /** @description By the tool's name. */
+            /** @description By the name of a tool, or the one in the list that it came by. */
             tools: {
                 [key: string]: components["schemas"]["ApprovalMode"];
             };
@@ -3220,10 +3227,7 @@ export interface components {
             /** @description Models that are asked in this order when the one before fails. */
             fallback_models: string[];
             tools: components["schemas"]["ToolName"][];
-            /** @description Settings of tools, by their names. */
-            tool_options?: {
-                [key: string]: Record<string, never>;
-            };
+            tool_options?: components["schemas"]["ToolOptions"];
             approval: components["schemas"]["AgentApproval"];
             budget?: components["schemas"]["AgentBudget"];
             /** @description Where its commands run: a name of `GET /api/targets`. */
@@ -3255,10 +3259,7 @@ export interface components {
             model?: string;
             fallback_models?: string[];
             tools?: components["schemas"]["ToolName"][];
-            /** @description Settings of tools, by their names. */
-            tool_options?: {
-                [key: string]: Record<string, never>;
-            };
+            tool_options?: components["schemas"]["ToolOptions"];
             approval?: components["schemas"]["AgentApprovalInput"];
             budget?: components["schemas"]["AgentBudget"];
             /** @default local */
@@ -3274,10 +3275,7 @@ export interface components {
             model?: string;
             fallback_models?: string[];
             tools?: components["schemas"]["ToolName"][];
-            /** @description Settings of tools, by their names. */
-            tool_options?: {
-                [key: string]: Record<string, never>;
-            };
+            tool_options?: components["schemas"]["ToolOptions"];
             approval?: components["schemas"]["AgentApprovalInput"];
             budget?: components["schemas"]["AgentBudget"];
             target?: string;
@@ -3293,10 +3291,7 @@ export interface components {
             model: string;
             fallback_models: string[];
             tools: string[];
-            /** @description Settings of tools, by their names. */
-            tool_options?: {
-                [key: string]: Record<string, never>;
-            };
+            tool_options?: components["schemas"]["ToolOptions"];
             approval: components["schemas"]["AgentApproval"];
             budget?: components["schemas"]["AgentBudget"];
             target: string;

@@ -14,6 +14,8 @@ import { useMay } from './user';
 
 const tools = [
 	{ name: 'shell' as const, label: 'Shell', hint: 'Runs commands in the sandbox. Each conversation has a folder of its own.' },
+	{ name: 'files' as const, label: 'Files', hint: 'Lists, reads, writes, changes and searches files of that folder.' },
+	{ name: 'http_fetch' as const, label: 'Web', hint: 'Asks web addresses on the Internet. Requests that change something are risky.' },
 	{ name: 'ask_human' as const, label: 'Ask', hint: 'Asks you a question and waits for the answer.' },
 ];
 const approvalModes = [
@@ -51,7 +53,7 @@ function NewAgent(): ReactNode {
 		<div className="page narrow">
 			<h1>New agent</h1>
 			<AgentForm
-				initial={{ name: '', description: '', instructions: '', model: 'default', tools: ['shell'], approval: defaultApproval, target: 'local', limits: defaultLimits }}
+				initial={{ name: '', description: '', instructions: '', model: 'default', tools: ['shell'], tool_options: {}, approval: defaultApproval, target: 'local', limits: defaultLimits }}
 				action="Create the agent"
 				busy={create.isPending}
 				error={create.error}
@@ -181,7 +183,7 @@ function ExistingAgent({ id }: { id: string }): ReactNode {
 	);
 }
 
-type Values = Required<Pick<AgentInput, 'name' | 'description' | 'instructions' | 'model' | 'tools' | 'approval' | 'target'>> & { limits: typeof defaultLimits };
+type Values = Required<Pick<AgentInput, 'name' | 'description' | 'instructions' | 'model' | 'tools' | 'approval' | 'target'>> & Pick<AgentInput, 'tool_options'> & { limits: typeof defaultLimits };
 
 function AgentForm({
 	initial,
@@ -207,10 +209,12 @@ function AgentForm({
 		instructions: initial.instructions,
 		model: initial.model,
 		tools: initial.tools,
+		tool_options: initial.tool_options ?? {},
 		approval: initial.approval,
 		target: initial.target,
 		limits: initial.limits,
 	}));
+	const [hosts, setHosts] = useState((initial.tool_options?.http_fetch?.hosts ?? []).join(' '));
 	const [changed, setChanged] = useState(false);
 	const change = (part: Partial<Values>) => {
 		setValues((old) => ({ ...old, ...part }));
@@ -257,6 +261,17 @@ function AgentForm({
 						</label>
 					))}
 				</fieldset>
+				{values.tools.includes('http_fetch') && (
+					<Field
+						label="Web hosts"
+						hint="The only hosts that it may ask, with spaces between them, such as example.org *.example.net. Empty: all on the Internet."
+						value={hosts}
+						onChange={(e) => {
+							setHosts(e.target.value);
+							change({ tool_options: { ...values.tool_options, http_fetch: { hosts: e.target.value.toLowerCase().split(/[\s,]+/).filter(Boolean) } } });
+						}}
+					/>
+				)}
 				<div className="field">
 					<label htmlFor={`${id}-approval`}>Calls that need your approval</label>
 					<select
