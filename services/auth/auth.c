@@ -12,6 +12,7 @@
 #include "mail/outbox.h"
 #include "oauth/oauth.h"
 #include "roles.h"
+#include "sso/sso.h"
 #include "start.h"
 
 #define MS_US 1000
@@ -107,6 +108,7 @@ static void stop(void *arg)
 
 	hasher_free(auth->hasher);
 	oauth_close(auth);
+	sso_close(auth);
 	audit_close(auth);
 	outbox_close(auth);
 	db_close(auth->db);
@@ -144,6 +146,7 @@ int auth_main(const struct options *options)
 	make_metrics(&auth);
 	if (oauth_open(&auth, &err) < 0 || open_hasher(&auth, &err) < 0)
 		fatal("%s", err.message);
+	sso_open(&auth);
 	open_throttles(&auth);
 	outbox_open(&auth);
 	service_ready_check(auth.service, "database", database_missing, &auth);

@@ -50,6 +50,7 @@ struct auth {
 	} mail;
 	bool is_seeded;
 	struct oauth *oauth; /* oauth/oauth.c; owned */
+	struct sso *sso;     /* sso/site.c; owned */
 	struct audit *audit; /* audit/audit.c; owned */
 	/* feed.c */
 	struct list followers;   /* struct follower, link: services that wait for something to be revoked */

@@ -79,10 +79,10 @@ const char *client_cookie(struct exchange *x, const struct client *client)
 
 void client_set_cookie(struct exchange *x, const struct client *client, const char *value, int64_t max_age_s)
 {
-	reply_header(x, "Set-Cookie",
-		     arena_printf(x->arena, "%s=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%" PRId64 "%s",
-				  cookie_name(client), value ? value : "", value ? max_age_s : 0,
-				  client->is_https ? "; Secure" : ""));
+	reply_header_add(x, "Set-Cookie",
+			 arena_printf(x->arena, "%s=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%" PRId64 "%s",
+				      cookie_name(client), value ? value : "", value ? max_age_s : 0,
+				      client->is_https ? "; Secure" : ""));
 }
 
 /* "https://host:port" has the authority behind "://". */

@@ -1,5 +1,6 @@
 #include "handlers.h"
 #include "oauth/handlers.h"
+#include "sso/handlers.h"
 
 #define PUBLIC_JSON (ROUTE_PUBLIC | ROUTE_BODY_JSON)
 #define SMALL_BODY 16384
@@ -80,6 +81,19 @@ const struct route auth_routes[] = {
 	{HTTP_GET_, "/api/auth/clients", "settings.manage", 0, 0, oauth_clients_list},
 	{HTTP_POST_, "/api/auth/clients", "settings.manage", ROUTE_BODY_JSON, SMALL_BODY, oauth_clients_create},
 	{HTTP_DELETE_, "/api/auth/clients/{id}", "settings.manage", 0, SMALL_BODY, oauth_clients_delete},
+	{HTTP_GET_, "/api/auth/sso", NULL, ROUTE_PUBLIC, 0, sso_list},
+	{HTTP_POST_, "/api/auth/sso/{name}/start", NULL, ROUTE_PUBLIC, SMALL_BODY, sso_start},
+	{HTTP_POST_, "/api/auth/sso/{name}/reauth", NULL, 0, SMALL_BODY, sso_reauth},
+	{HTTP_POST_, "/api/auth/sso/{name}/callback", NULL, PUBLIC_JSON, SMALL_BODY, sso_callback},
+	{HTTP_GET_, "/api/auth/identities", NULL, 0, 0, identities_list},
+	{HTTP_POST_, "/api/auth/identities", NULL, ROUTE_BODY_JSON, SMALL_BODY, identities_link},
+	{HTTP_DELETE_, "/api/auth/identities/{id}", NULL, 0, SMALL_BODY, identities_unlink},
+	{HTTP_GET_, "/api/auth/providers", "settings.manage", 0, 0, providers_list},
+	{HTTP_POST_, "/api/auth/providers", "settings.manage", ROUTE_BODY_JSON, SMALL_BODY, providers_create},
+	{HTTP_GET_, "/api/auth/providers/{name}", "settings.manage", 0, 0, providers_get},
+	{HTTP_PATCH_, "/api/auth/providers/{name}", "settings.manage", ROUTE_BODY_JSON, SMALL_BODY, providers_patch},
+	{HTTP_DELETE_, "/api/auth/providers/{name}", "settings.manage", 0, SMALL_BODY, providers_delete},
+	{HTTP_POST_, "/api/auth/providers/{name}/test", "settings.manage", 0, SMALL_BODY, providers_test},
 	{HTTP_GET_, "/api/users", "users.read", 0, 0, users_list},
 	{HTTP_POST_, "/api/users", "users.manage", ROUTE_BODY_JSON, SMALL_BODY, users_create},
 	{HTTP_GET_, "/api/users/{id}", "users.read", 0, 0, users_get},

@@ -29,6 +29,7 @@ const struct migration auth_migrations[] = {
 	{"signing_keys", sql_022_signing_keys, .mysql = sql_022_signing_keys_mysql},
 	{"access_tokens", sql_023_access_tokens},
 	{"oauth", sql_040_oauth},
+	{"sso", sql_050_sso},
 };
 const size_t auth_migrations_n = ARRAY_SIZE(auth_migrations);
 

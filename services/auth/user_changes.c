@@ -10,6 +10,7 @@
 #include "role_list.h"
 #include "sessions.h"
 #include "setup.h"
+#include "sso/sso.h"
 #include "users.h"
 
 #include <errno.h>
@@ -148,6 +149,8 @@ static int delete_rows(struct db_conn *c, const char *id)
 		r = db_exec(c, "delete from user_permissions where user_id = ?", DB_TEXT(id));
 	if (r >= 0)
 		r = oauth_forget_user(c, id);
+	if (r >= 0)
+		r = identities_forget_user(c, id);
 	if (r >= 0)
 		r = db_exec(c, "delete from user_roles where user_id = ?", DB_TEXT(id));
 	if (r >= 0)

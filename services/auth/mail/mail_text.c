@@ -51,7 +51,7 @@ static const struct mail_kind {
 	{MAIL_FAILURES, "Sign-in after failed attempts",
 	 "Hello %N,\n\nsomebody signed in to your account at %S after %O failed attempts.\n\n%W\n\nIf these attempts "
 	 "were not yours, somebody is guessing your password: make sure that it is used nowhere else.\n"},
-	{MAIL_FACTORS, "Your second factors changed",
+	{MAIL_FACTORS, "Your ways of signing in changed",
 	 "Hello %N,\n\nat your account at %S, %O.\n\n%W\n\nIf it was not you, change your password and end all "
 	 "sessions "
 	 "at once, and tell your administrator.\n"},

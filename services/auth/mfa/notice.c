@@ -11,6 +11,8 @@ static const struct {
 	{"factor.recovery_code_used", "a recovery code was used to sign in"},
 	{"factor.passkey_added", "a passkey was added"},
 	{"factor.passkey_removed", "a passkey was removed"},
+	{"identity.linked", "an account at another provider was linked, and signs you in from now on"},
+	{"identity.unlinked", "an account at another provider was unlinked"},
 };
 
 int factor_notice(struct db_conn *c, struct arena *a, const struct account *account, const struct client *client,
