@@ -144,9 +144,8 @@ int auth_main(const struct options *options)
 	keys_start(&auth);
 	service_watch_db(auth.service, auth.db);
 	make_metrics(&auth);
-	if (oauth_open(&auth, &err) < 0 || open_hasher(&auth, &err) < 0)
+	if (oauth_open(&auth, &err) < 0 || sso_open(&auth, &err) < 0 || open_hasher(&auth, &err) < 0)
 		fatal("%s", err.message);
-	sso_open(&auth);
 	open_throttles(&auth);
 	outbox_open(&auth);
 	service_ready_check(auth.service, "database", database_missing, &auth);

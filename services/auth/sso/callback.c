@@ -204,7 +204,7 @@ static enum callback_state redeem(struct callback *b)
 static enum callback_state redeemed(struct callback *b)
 {
 	struct arena *a = b->x->arena;
-	yyjson_doc *doc = json_parse_depth(a, b->fetch.body.p ? b->fetch.body.p : "", b->fetch.body.n, 16, NULL);
+	yyjson_doc *doc = json_parse_depth(a, b->fetch.body.p, b->fetch.body.n, 16, NULL);
 	yyjson_val *root = doc ? yyjson_doc_get_root(doc) : NULL;
 
 	if (b->fetch.err.code[0])
@@ -275,7 +275,7 @@ static enum callback_state check_token(struct callback *b)
 static enum callback_state userinfo_read(struct callback *b)
 {
 	struct arena *a = b->x->arena;
-	yyjson_doc *doc = json_parse_depth(a, b->fetch.body.p ? b->fetch.body.p : "", b->fetch.body.n, 16, NULL);
+	yyjson_doc *doc = json_parse_depth(a, b->fetch.body.p, b->fetch.body.n, 16, NULL);
 	yyjson_val *root = doc ? yyjson_doc_get_root(doc) : NULL;
 
 	if (b->fetch.err.code[0])

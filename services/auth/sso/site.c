@@ -5,16 +5,18 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "io/safe_fetch.h"
 #include "oauth/oauth.h"
 #include "oauth/uri.h"
 
 #define FETCHING_MAX 64
 #define TOTAL_MS 10000
 #define KEEP_US (3600 * UINT64_C(1000000))
-#define NEW_KEYS_US (30 * UINT64_C(1000000))
+#define NEW_KEYS_US UINT64_C(1000000)
 
 struct sso {
 	struct list sites; /* struct site, link */
+	struct networks inner;
 	unsigned n_fetching;
 };
 
@@ -30,10 +32,12 @@ static void site_free(struct site *s)
 	free(s);
 }
 
-void sso_open(struct auth *auth)
+int sso_open(struct auth *auth, struct error *err)
 {
 	auth->sso = xcalloc(1, sizeof(*auth->sso));
 	list_init(&auth->sso->sites);
+	return networks_parse(&auth->sso->inner, option_str(service_options(auth->service), "outbound_allow"),
+			      "outbound_allow", err);
 }
 
 void sso_close(struct auth *auth)
@@ -46,58 +50,41 @@ void sso_close(struct auth *auth)
 
 /* ---- One request ---- */
 
-static void on_head(struct outbound_call *c, int status)
+static void on_done(void *arg, int err, const struct error *error, const struct safe_fetch_answer *answer)
 {
-	container_of(c, struct site_fetch, call)->status = status;
-}
-
-static void on_data(struct outbound_call *c, const char *data, size_t n)
-{
-	struct site_fetch *f = container_of(c, struct site_fetch, call);
-
-	if (f->body.n + n <= SITE_DOCUMENT_MAX) {
-		buf_add(&f->body, data, n);
-		return;
-	}
-	error_set(&f->err, "provider_failed", "%s has more than %d bytes.", f->what, SITE_DOCUMENT_MAX);
-	outbound_cancel(c);
-}
-
-static void on_done(struct outbound_call *c, int err, const struct error *error)
-{
-	struct site_fetch *f = container_of(c, struct site_fetch, call);
-	struct buf body = f->body; /* done may begin the next request in its place */
+	struct site_fetch *f = arg;
 
 	f->sso->n_fetching--;
-	if (err && !f->err.code[0])
+	if (err) {
 		error_set(&f->err, "provider_failed", "%s cannot be read: %s", f->what, error->message);
+	} else {
+		f->status = answer->status;
+		f->body = answer->body;
+	}
 	f->done(f);
-	buf_wipe(&body);
 }
 
 int site_fetch(struct auth *auth, struct site_fetch *f, const char *method, const char *url, const char *const *headers,
 	       struct str body)
 {
+	struct safe_fetch_request request = {
+		.method = method,
+		.url = url,
+		.headers = headers,
+		.body = body,
+		.inner = &auth->sso->inner,
+		.max_body = SITE_DOCUMENT_MAX,
+		.total_ms = TOTAL_MS,
+	};
+
 	if (auth->sso->n_fetching >= FETCHING_MAX)
 		return -EBUSY;
 	auth->sso->n_fetching++;
 	f->sso = auth->sso;
 	f->status = 0;
-	f->body = BUF_INIT;
+	f->body = (struct str){0};
 	f->err = (struct error){0};
-	f->call = (struct outbound_call){
-		.method = method,
-		.url = url,
-		.headers = headers,
-		.body = body,
-		.is_public_only = true,
-		.inner = &auth->oauth->inner,
-		.total_ms = TOTAL_MS,
-		.on_head = on_head,
-		.on_data = on_data,
-		.on_done = on_done,
-	};
-	outbound_start(auth->oauth->outbound, &f->call);
+	safe_fetch_start(auth->oauth->outbound, &request, on_done, f);
 	return 0;
 }
 
@@ -207,7 +194,7 @@ static void on_keys(struct site_fetch *f)
 	struct site *s = find(ask->auth->sso, ask->issuer);
 	struct provider_keys keys;
 
-	if (failed(ask) || !s || provider_keys_read(buf_str(&f->body), &keys, &ask->err) < 0) {
+	if (failed(ask) || !s || provider_keys_read(f->body, &keys, &ask->err) < 0) {
 		if (!s)
 			error_set(&ask->err, "provider_failed", "It was changed meanwhile; try again.");
 		end(ask, NULL);
@@ -245,7 +232,7 @@ static void go_on(struct site_ask *ask, const struct site *s)
 static void on_description(struct site_fetch *f)
 {
 	struct site_ask *ask = container_of(f, struct site_ask, fetch);
-	struct site *s = failed(ask) ? NULL : read_description(ask, buf_str(&f->body));
+	struct site *s = failed(ask) ? NULL : read_description(ask, f->body);
 
 	if (!s) {
 		end(ask, NULL);

@@ -1,9 +1,9 @@
 /* What a provider says of itself (OpenID Connect Discovery) and its keys: read from its issuer's address, kept for an
- * hour, the keys read again when a token names one that is not there, at most twice a minute. Only public addresses are
- * asked, without redirects; option oauth_inner_networks opens others. */
+ * hour, the keys read again when a token names one that is not there, at most once a second. Only public addresses are
+ * asked, without redirects; option outbound_allow opens others. */
 #pragma once
 
-#include "io/outbound.h"
+#include "base/str.h"
 #include "sso/id_token.h"
 #include "sso/sso.h"
 
@@ -17,15 +17,14 @@ struct site_fetch {
 
 	/* Results. err.code is "" when there is an answer of any status that is JSON. */
 	int status;
-	struct buf body;
+	struct str body; /* lives during done */
 	struct error err;
 
 	/* Its own. */
-	struct outbound_call call;
 	struct sso *sso;
 };
 
-/* method "GET" or "POST"; url, headers and body live until done. Returns 0 or -EBUSY: too many are under way. */
+/* method "GET" or "POST". Returns 0 or -EBUSY: too many are under way. */
 int site_fetch(struct auth *auth, struct site_fetch *f, const char *method, const char *url, const char *const *headers,
 	       struct str body);
 

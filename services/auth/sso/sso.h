@@ -23,7 +23,8 @@ struct provider {
 	int64_t created_at, updated_at;
 };
 
-void sso_open(struct auth *auth);
+/* Returns 0, or -EINVAL with err. */
+int sso_open(struct auth *auth, struct error *err);
 void sso_close(struct auth *auth);
 
 /* Inside a job. 1 found, 0 none, -errno. By its name. */

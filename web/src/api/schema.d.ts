@@ -715,6 +715,189 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/auth/sso": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The providers by which one can sign in */
+        get: operations["listSignInProviders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/sso/{name}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin to sign in by a provider
+         * @description The browser goes to `authorization_url`. What the answer must fit is kept in a sealed `HttpOnly` cookie of this browser, for ten minutes.
+         */
+        post: operations["startSignIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/sso/{name}/reauth": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Show oneself again by a linked provider, for acts that answer `reauth_required` */
+        post: operations["startReauth"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/sso/{name}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring a provider's answer
+         * @description `query` is the query with which the provider sent the browser to `PUBLIC_URL/sso/{name}/callback`. The code is redeemed, the ID token checked. Who began to
+         *     link sends the access token along. Refusals: `sign_in_expired`, `provider_refused`, `provider_failed`, `provider_off`, `no_account`, `email_not_verified`,
+         *     `domain_not_allowed`, `email_taken`, `identity_taken`, `account_disabled`, `reauth_failed`, `second_factor_required`.
+         */
+        post: operations["finishSignIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/identities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The providers by which I sign in */
+        get: operations["listIdentities"];
+        put?: never;
+        /**
+         * Begin to link a provider to my account
+         * @description Needs a sign-in of the last five minutes (`reauth_required`).
+         */
+        post: operations["linkIdentity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/identities/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Unlink a provider; 409 `last_way_in` when there is no other way to sign in */
+        delete: operations["unlinkIdentity"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All providers with their settings */
+        get: operations["listIdentityProviders"];
+        put?: never;
+        /**
+         * Let people sign in by another provider
+         * @description Needs a sign-in of the last five minutes (`reauth_required`). `default_role` may hold no more than the caller has.
+         */
+        post: operations["createIdentityProvider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/providers/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        /** One provider */
+        get: operations["getIdentityProvider"];
+        put?: never;
+        post?: never;
+        /** Remove a provider and who was linked by it; the accounts stay */
+        delete: operations["deleteIdentityProvider"];
+        options?: never;
+        head?: never;
+        /** Change a provider; name and issuer stay */
+        patch: operations["changeIdentityProvider"];
+        trace?: never;
+    };
+    "/api/auth/providers/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Read a provider's description and keys now */
+        post: operations["testIdentityProvider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/oauth/authorize": {
         parameters: {
             query?: never;
@@ -2645,6 +2828,85 @@ export interface components {
             /** @description The program wants a sign-in that is younger than this one. */
             must_sign_in: boolean;
         };
+        Identity: {
+            id: string;
+            provider: string;
+            label: string;
+            enabled: boolean;
+            /** @description As the provider said it when it was linked. */
+            email: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            last_used_at: string | null;
+        };
+        IdentityProvider: {
+            name: string;
+            issuer: string;
+            has_secret: boolean;
+            /** @description What the provider must know as the address of answers. */
+            redirect_uri: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            updated_at: string;
+            /** @description What the button says. */
+            label: string;
+            client_id: string;
+            /** @enum {string} */
+            auth_method: "client_secret_basic" | "client_secret_post" | "none";
+            /** @description Words with single blanks, `openid` among them. */
+            scopes: string;
+            enabled: boolean;
+            /** @description Who has no account gets one, when the provider has verified the address; never while sign-up is `closed`. */
+            sign_up: boolean;
+            default_role: string;
+            /** @description Only addresses of these domains get an account; none: all. */
+            domains: string[];
+            /** @description A second factor that the provider tells of (`amr`) spares the one here. */
+            trusts_second_factor: boolean;
+        };
+        NewIdentityProvider: {
+            name: string;
+            /** @description Its address, byte by byte as its description has it. */
+            issuer: string;
+            /** @description Kept sealed and never shown; an empty one takes it away. */
+            client_secret?: string;
+            /** @description What the button says. */
+            label?: string;
+            client_id: string;
+            /** @enum {string} */
+            auth_method?: "client_secret_basic" | "client_secret_post" | "none";
+            /** @description Words with single blanks, `openid` among them. */
+            scopes?: string;
+            enabled?: boolean;
+            /** @description Who has no account gets one, when the provider has verified the address; never while sign-up is `closed`. */
+            sign_up?: boolean;
+            default_role?: string;
+            /** @description Only addresses of these domains get an account; none: all. */
+            domains?: string[];
+            /** @description A second factor that the provider tells of (`amr`) spares the one here. */
+            trusts_second_factor?: boolean;
+        };
+        IdentityProviderChange: {
+            /** @description Kept sealed and never shown; an empty one takes it away. */
+            client_secret?: string;
+            /** @description What the button says. */
+            label?: string;
+            client_id?: string;
+            /** @enum {string} */
+            auth_method?: "client_secret_basic" | "client_secret_post" | "none";
+            /** @description Words with single blanks, `openid` among them. */
+            scopes?: string;
+            enabled?: boolean;
+            /** @description Who has no account gets one, when the provider has verified the address; never while sign-up is `closed`. */
+            sign_up?: boolean;
+            default_role?: string;
+            /** @description Only addresses of these domains get an account; none: all. */
+            domains?: string[];
+            /** @description A second factor that the provider tells of (`amr`) spares the one here. */
+            trusts_second_factor?: boolean;
+        };
         Consent: {
             /** Format: uuid */
             id: string;
@@ -4436,6 +4698,17 @@ export interface components {
         };
     };
     responses: {
+        /** @description Where the browser goes. */
+        SignInStart: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": {
+                    authorization_url: string;
+                };
+            };
+        };
         /** @description What is wrong, in the words of Engine.IO. */
         EngineRefusal: {
             headers: {
@@ -4499,6 +4772,7 @@ export interface components {
         };
     };
     parameters: {
+        ProviderName: string;
         SnapshotId: string;
         /** @description In the stream: `base64` for the exact bytes of output. */
         Encoding: "utf8" | "base64";
@@ -5753,6 +6027,308 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listSignInProviders: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description For the buttons of the sign-in page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            name: string;
+                            label: string;
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    startSignIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["SignInStart"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    startReauth: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["SignInStart"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    finishSignIn: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The web app sends `web`: then the refresh token travels in the cookie alone. */
+                "X-Ogent-Client"?: components["parameters"]["WebClient"];
+            };
+            path: {
+                name: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    query: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Signed in, or linked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"] | {
+                        linked: string;
+                        label: string;
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listIdentities: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Oldest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        has_password: boolean;
+                        items: components["schemas"]["Identity"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    linkIdentity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    provider: string;
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["SignInStart"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    unlinkIdentity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Unlinked. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listIdentityProviders: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description By their labels. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["IdentityProvider"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewIdentityProvider"];
+            };
+        };
+        responses: {
+            /** @description The provider. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityProvider"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The provider. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityProvider"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    changeIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IdentityProviderChange"];
+            };
+        };
+        responses: {
+            /** @description The provider. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentityProvider"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    testIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: components["parameters"]["ProviderName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Whether they are good. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        ok: boolean;
+                        error: string | null;
+                        keys: number;
+                        authorization_endpoint: string | null;
+                    };
+                };
             };
             default: components["responses"]["Problem"];
         };
