@@ -103,6 +103,14 @@ const struct command commands[] = {
 	 "scopes\nsay and its user may, for 90 days unless --days says otherwise (at most 366). --user is a service "
 	 "account,\nmade by `ogent users add-service`.\n" PLACE_HELP,
 	 cmd_tokens},
+	{"sso",
+	 "[list|add NAME ISSUER CLIENT_ID|set NAME|test NAME|remove NAME] [--label TEXT] [--on yes|no] [--sign-up] "
+	 "[--role ROLE] [--domains A,B] [--method M] [--scopes TEXT] [--json]",
+	 "let people sign in by another provider (OpenID Connect)",
+	 "The client's secret is read from OGENT_SSO_SECRET. --sign-up: who has no account gets one with --role, when "
+	 "the\nprovider has verified an address of --domains. --method is client_secret_basic, client_secret_post or "
+	 "none.\ntest reads the provider's description and keys, and exits with 1 when they are not good.\n" PLACE_HELP,
+	 cmd_sso},
 	{"audit",
 	 "[list|verify] [--event E] [--actor ID] [--target T] [--outcome O] [--since TIME] [--until TIME] "
 	 "[--limit N] [--json]",

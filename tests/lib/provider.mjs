@@ -56,6 +56,7 @@ export class RealProvider {
   }
 
   async answer(req, res) {
+    if (req.url === '/favicon.ico') return res.writeHead(204).end();
     if (!req.url.startsWith('/interaction/')) return this.handle(req, res);
     if (this.asks && req.method === 'GET') {
       res.writeHead(200, { 'content-type': 'text/html' });

@@ -29,6 +29,8 @@ const ModelsPage = lazy(() => import('./pages/models').then((m) => ({ default: m
 const AccountPage = lazy(() => import('./pages/account').then((m) => ({ default: m.AccountPage })));
 const LinkPage = lazy(() => import('./pages/links').then((m) => ({ default: m.LinkPage })));
 const ConsentPage = lazy(() => import('./pages/consent').then((m) => ({ default: m.ConsentPage })));
+const ProvidersPage = lazy(() => import('./pages/providers').then((m) => ({ default: m.ProvidersPage })));
+const ProviderCallbackPage = lazy(() => import('./pages/provider-callback').then((m) => ({ default: m.ProviderCallbackPage })));
 const RunPage = lazy(() => import('./pages/run').then((m) => ({ default: m.RunPage })));
 
 const newQueries = (_userId: string) =>
@@ -102,6 +104,7 @@ function Pages(): ReactNode {
 					<Route path="/tokens" element={<TokensPage />} />
 					<Route path="/audit" element={<AuditPage />} />
 					<Route path="/keys" element={<KeysPage />} />
+					<Route path="/users/providers" element={<ProvidersPage />} />
 					<Route path="/account" element={<AccountPage />} />
 					<Route path="/api-docs" element={<ContractPage signedIn />} />
 					<Route path="*" element={<NotFound />} />
@@ -164,6 +167,14 @@ function Session({ session, path }: { session: SessionState; path: string }): Re
 					<Spinner label="Starting…" />
 				)}
 			</main>
+		);
+	if (/^\/sso\/[^/]+\/callback$/.test(path))
+		return (
+			<Boundary place={path}>
+				<Suspense fallback={<main className="gate"><Spinner label="Loading…" /></main>}>
+					<ProviderCallbackPage path={path} isSignedIn={session.kind === 'signed-in'} />
+				</Suspense>
+			</Boundary>
 		);
 	if (path === '/forgot' || (isLinkPage(path) && path !== '/setup'))
 		return (

@@ -142,7 +142,7 @@ static int sign_in(struct db_conn *c, struct exchange *x, struct arrival *v, con
 		r = make_user(c, x, v);
 	if (r == 0)
 		r = load_user(c, x, v);
-	if (r == 0)
+	if (r == 0 && v->flow->kind == FLOW_SIGN_IN)
 		r = look_for_factors(c, x, v);
 	return r == 0 && v->outcome == ARRIVAL_SIGNED_IN ? let_in(c, x, v) : r;
 }

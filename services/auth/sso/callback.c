@@ -254,18 +254,16 @@ static enum callback_state check_token(struct callback *b)
 		.access_token = b->access_token,
 	};
 	bool has_renewed = b->state == CALLBACK_RENEWING;
+	enum id_token_result r;
 	struct error err = {0};
 
 	if (!b->ask.site)
 		return refuse_site(b, &b->ask.err);
-	switch (id_token_check(b->x->arena, str_of(b->id_token), &q, &b->ask.site->keys, &b->token, &err)) {
-	case ID_TOKEN_GOOD: break;
-	case ID_TOKEN_UNKNOWN_KEY:
-		if (!has_renewed)
-			return ask(b, CALLBACK_RENEWING);
-		/* fall through */
-	case ID_TOKEN_BAD: return refuse(b, 401, "provider_refused", err.message);
-	}
+	r = id_token_check(b->x->arena, str_of(b->id_token), &q, &b->ask.site->keys, &b->token, &err);
+	if (r == ID_TOKEN_UNKNOWN_KEY && !has_renewed)
+		return ask(b, CALLBACK_RENEWING);
+	if (r != ID_TOKEN_GOOD)
+		return refuse(b, 401, "provider_refused", err.message);
 	if (!b->token.email && b->userinfo_endpoint && b->access_token && is_fine_in_header(b->access_token))
 		return read_userinfo(b);
 	return save(b);

@@ -63,7 +63,7 @@ function hasHint(): boolean {
 async function postAuth(path: string, body?: unknown): Promise<Response> {
 	const headers: Record<string, string> = { 'X-Ogent-Client': 'web', Accept: 'application/json' };
 	if (body !== undefined) headers['Content-Type'] = 'application/json';
-	if (/\/(logout|reauth)$/.test(path) && token) headers.Authorization = `Bearer ${token}`;
+	if (/\/(logout|reauth|callback)$/.test(path) && token) headers.Authorization = `Bearer ${token}`;
 	try {
 		return await fetch(path, { method: 'POST', headers, body: body === undefined ? undefined : JSON.stringify(body) });
 	} catch {
@@ -165,6 +165,51 @@ export async function signInWithPasskey(loginTicket?: string): Promise<void> {
 	const { ticket, public_key } = asked as components['schemas']['PasskeyOptions'];
 	await signInWith('/api/auth/login/passkey', { ...login, ticket, credential: await usePasskey(public_key) });
 }
+const returnKey = 'ogent-return';
+
+async function leaveFor(answer: Promise<Response>): Promise<void> {
+	const response = await answer;
+	const json: unknown = await response.json().catch(() => null);
+	if (!response.ok) throw apiErrorFrom(response.status, json);
+	try {
+		sessionStorage.setItem(returnKey, location.pathname + location.search + location.hash);
+	} catch {
+		/* storage is off: the way back ends at the start page */
+	}
+	location.assign((json as { authorization_url: string }).authorization_url);
+}
+
+/** The browser goes to the provider and comes back to /sso/NAME/callback. */
+export const startProvider = (name: string) => leaveFor(postAuth(`/api/auth/sso/${encodeURIComponent(name)}/start`));
+/** The same, to show oneself again. */
+export const reauthenticateAt = (name: string) => leaveFor(postAuth(`/api/auth/sso/${encodeURIComponent(name)}/reauth`));
+/** The same, to link the provider to the account that is signed in. */
+export async function linkProvider(authorizationUrl: string): Promise<void> {
+	await leaveFor(Promise.resolve(Response.json({ authorization_url: authorizationUrl })));
+}
+
+/** Where the way to the provider began. */
+export function placeBefore(): string {
+	try {
+		const place = sessionStorage.getItem(returnKey) ?? '/';
+		sessionStorage.removeItem(returnKey);
+		return /^\/(?!\/)/.test(place) ? place : '/';
+	} catch {
+		return '/';
+	}
+}
+
+/** Brings the provider's answer: signed in, or (true) linked. */
+export async function finishProvider(name: string, query: string): Promise<boolean> {
+	const answer = await postAuth(`/api/auth/sso/${encodeURIComponent(name)}/callback`, { query });
+	const json: unknown = await answer.json().catch(() => null);
+	if (!answer.ok) throw apiErrorFrom(answer.status, json);
+	if (typeof json === 'object' && json !== null && 'linked' in json) return true;
+	accept(json as Session);
+	tabs?.postMessage('signed-in');
+	return false;
+}
+
 export const setUp = (body: { token: string; name: string; email: string; password: string }) => signInWith('/api/auth/setup', body);
 
 function forget(): void {

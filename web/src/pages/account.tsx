@@ -10,6 +10,7 @@ import { sessionsQuery } from '../api/queries';
 import { refreshSession } from '../api/session';
 import { Failure, Field, Notice, Spinner, useTitle } from '../ui/parts';
 import { Factors } from './factors';
+import { Identities } from './identities';
 import { Programs } from './programs';
 import { useReauth } from './reauth';
 import { SessionList } from './sessions';
@@ -31,6 +32,11 @@ export function AccountPage(): ReactNode {
 			{user.email && <EmailForm />}
 			{user.email && <PasswordForm />}
 			{user.email && <Factors />}
+			{user.email && (
+				<Section title="Linked accounts">
+					<Identities />
+				</Section>
+			)}
 			<Sessions />
 			<Section title="Connected programs">
 				<Programs />

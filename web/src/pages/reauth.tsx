@@ -1,11 +1,28 @@
+import { useQuery } from '@tanstack/react-query';
 import { useRef, useState, type FormEvent, type ReactNode } from 'react';
 
-import { isApiError } from '../api/client';
+import { api, isApiError, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
-import { reauthenticate } from '../api/session';
+import { reauthenticate, reauthenticateAt } from '../api/session';
 import { Dialog } from '../ui/dialog';
 import { Notice } from '../ui/parts';
 import { PasswordField } from './sign-in';
+
+/* Who signs in by a provider shows himself there; the page is opened anew afterwards. */
+function OtherWays({ onError }: { onError: (e: unknown) => void }): ReactNode {
+	const list = useQuery({ queryKey: ['identities'], queryFn: async ({ signal }) => await unwrap(api.GET('/api/auth/identities', { signal })) });
+	return (
+		<>
+			{list.data?.items
+				.filter((i) => i.enabled)
+				.map((i) => (
+					<button key={i.id} type="button" className="button wide" onClick={() => void reauthenticateAt(i.provider).catch(onError)}>
+						Sign in again with {i.label}
+					</button>
+				))}
+		</>
+	);
+}
 
 /** For acts that need the password given a short while ago: `run` asks for it when the server does, and repeats the act. */
 export function useReauth(): { run: <T>(act: () => Promise<T>) => Promise<T>; dialog: ReactNode } {
@@ -56,6 +73,7 @@ export function useReauth(): { run: <T>(act: () => Promise<T>) => Promise<T>; di
 				<p className="muted">This needs it given within the last five minutes.</p>
 				<PasswordField isNew={false} value={password} onChange={setPassword} />
 				{error !== null && <Notice tone="bad">{messageOf(error)}</Notice>}
+				{open && <OtherWays onError={setError} />}
 				<div className="row end">
 					<button type="button" className="button" onClick={() => close(false)}>
 						Cancel

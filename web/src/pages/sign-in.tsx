@@ -6,6 +6,7 @@ import { ApiError, apiErrorFrom, messageOf, unreachable } from '../api/error';
 import { hasPasskeys } from '../api/passkey';
 import { postOpen, signIn, signInWithPasskey } from '../api/session';
 import { Field, Logo, Notice, useTitle } from '../ui/parts';
+import { ProviderButtons } from './provider-buttons';
 import { SecondStep, stepOf, type Step } from './second-step';
 import { NoToken } from './setup';
 
@@ -141,6 +142,7 @@ export function SignInPage({ expired }: { expired: boolean }): ReactNode {
 								Sign in with a passkey
 							</button>
 						)}
+						{!registering && <ProviderButtons />}
 					</form>
 				)}
 				{setup.data && !setup.data.needed && !registering && !step && (

@@ -3,6 +3,7 @@ import './../styles/pages.css';
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Mail as MailIcon, UserPlus } from 'lucide-react';
 import { useRef, useState, type FormEvent, type ReactNode } from 'react';
+import { Link } from 'react-router';
 
 import { api, newKey, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
@@ -21,6 +22,7 @@ export function UsersPage(): ReactNode {
 	const list = useInfiniteQuery(usersQuery);
 	const roles = useQuery(rolesQuery);
 	const mayManage = useMay('users.manage');
+	const maySet = useMay('settings.manage');
 	const [adding, setAdding] = useState(false);
 	const [inviting, setInviting] = useState(false);
 	const [editing, setEditing] = useState<User | null>(null);
@@ -34,6 +36,11 @@ export function UsersPage(): ReactNode {
 				</div>
 				{mayManage && (
 					<div className="row">
+						{maySet && (
+							<Link to="/users/providers" className="button">
+								Sign-in providers
+							</Link>
+						)}
 						<button type="button" className="button" onClick={() => setInviting(true)}>
 							<MailIcon aria-hidden size={17} /> Invite
 						</button>
