@@ -18,7 +18,7 @@ static void print_provider(struct admin *m, yyjson_val *p)
 
 static int list(struct admin *m)
 {
-	return admin_list(m, "/api/auth/providers", "no providers", print_provider);
+	return admin_list(m, "/api/auth/providers", "There are no providers.", print_provider);
 }
 
 static const char *path_of(struct admin *m, const char *more)
