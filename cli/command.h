@@ -36,6 +36,7 @@ int cmd_run(const struct command *self, int argc, char **argv);
 int cmd_policy(const struct command *self, int argc, char **argv);
 int cmd_agents(const struct command *self, int argc, char **argv);
 int cmd_approvals(const struct command *self, int argc, char **argv);
+int cmd_schedules(const struct command *self, int argc, char **argv);
 int cmd_models(const struct command *self, int argc, char **argv);
 int cmd_history(const struct command *self, int argc, char **argv);
 int cmd_backup(const struct command *self, int argc, char **argv);

@@ -48,6 +48,18 @@ const struct command commands[] = {
 	 "with "
 	 "\nanother command, or with other arguments as JSON. answer answers a question.\n" PLACE_HELP,
 	 cmd_approvals},
+	{"schedules", "[--json] | add NAME TEXT | show ID | run ID | pause ID | resume ID | remove ID | preview",
+	 "list schedules, make and change them",
+	 "A schedule sends TEXT to an agent at certain times. show tells what became of them; preview the next ones.\n"
+	 "\n  --cron '0 7 * * mon-fri'  when, by the clock of --zone\n"
+	 "  --zone NAME               such as Europe/Berlin; UTC unless told\n"
+	 "  --every SECONDS           in a rhythm instead\n"
+	 "  --at TIME                 once instead, such as 2026-12-24T18:00:00+01:00\n"
+	 "  --agent NAME              the agent, by name or id; the first unless told\n"
+	 "  --keep                    always in the same conversation\n"
+	 "  --missed skip|once|all    times at which nothing ran; once unless told\n"
+	 "  --overlap skip|queue|cancel  while the last run is on; skip unless told\n" PLACE_HELP,
+	 cmd_schedules},
 	{"models", "[list | providers | add PROVIDER | test SLUG | remove SLUG] [--json]",
 	 "list the models, connect and test their providers",
 	 "add connects openai, responses, anthropic, ollama or compatible; the key is read from OGENT_MODEL_KEY or "

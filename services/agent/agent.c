@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/automation/automation.h"
 #include "agent/bus.h"
 #include "agent/models/choice.h"
 #include "agent/publish.h"
@@ -36,6 +37,7 @@ const struct migration agent_migrations[] = {
 	{"shares", sql_080_shares},
 	{"variables", sql_081_variables},
 	{"tool_marks", sql_050_tool_marks},
+	{"schedules", sql_070_schedules},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 
@@ -142,12 +144,14 @@ static void add_health(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj)
 static void on_models_ready(struct agent *a)
 {
 	runner_start(a->runner);
+	automation_start(a->automation);
 }
 
 static void drain(void *arg)
 {
 	struct agent *a = arg;
 
+	automation_stop(a->automation);
 	runner_stop(a->runner);
 	models_stop(a->models);
 	publisher_stop(a->publisher);
@@ -186,6 +190,7 @@ static void stop(void *arg)
 	models_free(a->models);
 	publisher_free(a->publisher);
 	runner_free(a->runner);
+	automation_free(a->automation);
 	bus_free(a->bus);
 }
 
@@ -209,6 +214,7 @@ int agent_main(const struct options *options)
 	if (runner_register(a.runner) < 0)
 		fatal("The database cannot be written.");
 	a.bus = bus_new(&a);
+	a.automation = automation_new(&a);
 	models_start(a.models, on_models_ready);
 	service_ready_check(a.service, "database", database_missing, &a);
 	service_health_info(a.service, add_health, &a);

@@ -15,6 +15,7 @@ struct agent {
 	struct models *models;
 	struct runner *runner;
 	struct publisher *publisher;
+	struct automation *automation;
 	struct bus *bus;
 	struct list remote_streams; /* struct event_stream by remote: of executions that another process works on */
 	bool is_migrated;

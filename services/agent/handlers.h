@@ -77,4 +77,7 @@ void executions_cancel(struct exchange *x);
 void executions_events(struct exchange *x);
 /* Streams of this execution (NULL: of all) that another process works on look into the database now. */
 void events_wake(struct agent *agent, const char *execution_id);
+/* automation/ */
+route_handler schedules_list, schedules_create, schedules_get, schedules_patch, schedules_delete, schedules_run,
+	schedules_firings, schedules_preview;
 route_handler user_gone; /* user_gone.c */

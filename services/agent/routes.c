@@ -47,6 +47,14 @@ const struct route agent_routes[] = {
 	{HTTP_PUT_, "/api/usage/budgets/{id}", "settings.manage", ROUTE_BODY_JSON, 1024, budgets_put},
 	{HTTP_POST_, "/api/executions/{id}/cancel", "executions.cancel", 0, 0, executions_cancel},
 	{HTTP_GET_, "/api/executions/{id}/events", "executions.read", 0, 0, executions_events},
+	{HTTP_GET_, "/api/schedules", "schedules.use", 0, 0, schedules_list},
+	{HTTP_POST_, "/api/schedules", "schedules.use", ROUTE_BODY_JSON, MESSAGE_BODY, schedules_create},
+	{HTTP_POST_, "/api/schedules/preview", "schedules.use", ROUTE_BODY_JSON, 4096, schedules_preview},
+	{HTTP_GET_, "/api/schedules/{id}", "schedules.use", 0, 0, schedules_get},
+	{HTTP_PATCH_, "/api/schedules/{id}", "schedules.use", ROUTE_BODY_JSON, MESSAGE_BODY, schedules_patch},
+	{HTTP_DELETE_, "/api/schedules/{id}", "schedules.use", 0, 0, schedules_delete},
+	{HTTP_GET_, "/api/schedules/{id}/firings", "schedules.use", 0, 0, schedules_firings},
+	{HTTP_POST_, "/api/schedules/{id}/run", "schedules.use", 0, 0, schedules_run},
 	{HTTP_POST_, "/users/{id}/gone", NULL, ROUTE_INTERNAL, 4096, user_gone},
 };
 const size_t agent_n_routes = ARRAY_SIZE(agent_routes);

@@ -111,3 +111,10 @@ export async function authSql(data, sql) {
   if (authUrls.has(data)) return mysql(`${mysqlServer.replace(/\/*$/, '')}/${mysqlName(data)}`, sql);
   return (await promisify(execFile)('sqlite3', ['-cmd', '.timeout 5000', join(data, 'db', 'ogent_auth.db'), sql])).stdout.trimEnd();
 }
+
+// Changes what agent has stored, or reads it, while it runs.
+export async function agentSql(data, sql) {
+  const url = await agentDatabase(data);
+  if (url) return psql(url, sql);
+  return (await promisify(execFile)('sqlite3', ['-cmd', '.timeout 5000', join(data, 'db', 'langchain_agent.db'), sql])).stdout.trimEnd();
+}

@@ -64,8 +64,7 @@ static void register_done(struct exchange_job *job)
 static bool is_admitted(struct exchange *x, const struct client *from)
 {
 	const struct auth *auth = x->self;
-	uint64_t now = clock_mono_ms(),
-		 wait = throttle_begin(auth->oauth->registrations, str_of(from->address), now);
+	uint64_t now = clock_mono_ms(), wait = throttle_begin(auth->oauth->registrations, str_of(from->address), now);
 
 	if (wait == 0) {
 		throttle_end(auth->oauth->registrations, str_of(from->address), THROTTLE_FAILED, now);

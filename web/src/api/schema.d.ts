@@ -1870,6 +1870,109 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Schedules
+         * @description One's own; with `schedules.use_any` everybody's.
+         */
+        get: operations["listSchedules"];
+        put?: never;
+        /**
+         * Make a schedule
+         * @description `name`, `agent_id`, `message` and one of `cron`, `every_seconds` and `at` are needed. It acts with the rights that its owner has at that time.
+         */
+        post: operations["createSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The next times of a schedule, before it is made */
+        post: operations["previewSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** A schedule */
+        get: operations["getSchedule"];
+        put?: never;
+        post?: never;
+        /** Delete it with its firings; the runs stay */
+        delete: operations["deleteSchedule"];
+        options?: never;
+        head?: never;
+        /**
+         * Change, pause or continue it
+         * @description What is not named stays. `status` `active` lets one go on that was paused or has stopped; its failures are forgotten.
+         */
+        patch: operations["changeSchedule"];
+        trace?: never;
+    };
+    "/api/schedules/{id}/firings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** What became of each time, newest first */
+        get: operations["listFirings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/schedules/{id}/run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begin a run of it now; it waits for one that is on */
+        post: operations["runSchedule"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/usage": {
         parameters: {
             query?: never;
@@ -2762,6 +2865,138 @@ export interface components {
             /** @description What is wrong and what to do, for people. */
             detail: string;
             request_id?: string;
+        };
+        SchedulePreviewInput: {
+            /** @description Five fields; names, ranges, steps, lists, `L`, `LW`, `15W`, `5L`, `5#2`; or @hourly, @daily, @weekly, @monthly, @yearly. */
+            cron?: string | null;
+            /** @description An IANA name, for `cron`. */
+            timezone?: string;
+            every_seconds?: number;
+            /**
+             * Format: date-time
+             * @description Once.
+             */
+            at?: string | null;
+            /**
+             * Format: date-time
+             * @description No time after it.
+             */
+            ends_at?: string | null;
+            /** Format: date-time */
+            from?: string;
+            count?: number;
+        };
+        ScheduleInput: {
+            /** @description Five fields; names, ranges, steps, lists, `L`, `LW`, `15W`, `5L`, `5#2`; or @hourly, @daily, @weekly, @monthly, @yearly. */
+            cron?: string | null;
+            /** @description An IANA name, for `cron`. */
+            timezone?: string;
+            every_seconds?: number;
+            /**
+             * Format: date-time
+             * @description Once.
+             */
+            at?: string | null;
+            /**
+             * Format: date-time
+             * @description No time after it.
+             */
+            ends_at?: string | null;
+            name?: string;
+            /** Format: uuid */
+            agent_id?: string;
+            message?: string;
+            /**
+             * @description A new conversation each time or always the same one.
+             * @enum {string}
+             */
+            conversation?: "new" | "keep";
+            /**
+             * @description What becomes of times that are more than a minute over when somebody looks: nothing, one run for all of them, or one each for the last `missed_max`.
+             * @enum {string}
+             */
+            missed?: "skip" | "once" | "all";
+            missed_max?: number;
+            /**
+             * @description While its last run is on, the next time is left out, waits, or the run is cancelled.
+             * @enum {string}
+             */
+            overlap?: "skip" | "queue" | "cancel";
+            /** @description Failed runs in a row after which it stops; 0 = never. */
+            max_failures?: number;
+            /** @enum {string} */
+            status?: "active" | "paused";
+        };
+        Schedule: {
+            /** Format: uuid */
+            id: string;
+            user_id: string;
+            agent_name: string | null;
+            /** @description Five fields; names, ranges, steps, lists, `L`, `LW`, `15W`, `5L`, `5#2`; or @hourly, @daily, @weekly, @monthly, @yearly. */
+            cron: string | null;
+            /** @description An IANA name, for `cron`. */
+            timezone: string;
+            every_seconds: number | null;
+            /**
+             * Format: date-time
+             * @description Once.
+             */
+            at: string | null;
+            /**
+             * Format: date-time
+             * @description No time after it.
+             */
+            ends_at: string | null;
+            name: string;
+            /** Format: uuid */
+            agent_id: string;
+            message: string;
+            /**
+             * @description A new conversation each time or always the same one.
+             * @enum {string}
+             */
+            conversation: "new" | "keep";
+            /**
+             * @description What becomes of times that are more than a minute over when somebody looks: nothing, one run for all of them, or one each for the last `missed_max`.
+             * @enum {string}
+             */
+            missed: "skip" | "once" | "all";
+            missed_max: number;
+            /**
+             * @description While its last run is on, the next time is left out, waits, or the run is cancelled.
+             * @enum {string}
+             */
+            overlap: "skip" | "queue" | "cancel";
+            /** @description Failed runs in a row after which it stops; 0 = never. */
+            max_failures: number;
+            /** Format: uuid */
+            conversation_id: string | null;
+            failures: number;
+            /** @enum {string} */
+            status: "active" | "paused" | "ended" | "stopped";
+            /** @description Why it has stopped: failures, user_disabled, right_lost, agent_archived, zone_unknown. */
+            reason: string | null;
+            next_at: components["schemas"]["MaybeTime"];
+            /** Format: uuid */
+            active_execution_id: string | null;
+            version: number;
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+        };
+        Firing: {
+            /** Format: uuid */
+            id: string;
+            planned_at: components["schemas"]["Time"];
+            at: components["schemas"]["Time"];
+            /** @enum {string} */
+            status: "waiting" | "started" | "succeeded" | "failed" | "cancelled" | "skipped" | "missed" | "refused";
+            reason: string | null;
+            /** @description How many times were missed. */
+            times: number;
+            /** Format: uuid */
+            execution_id: string | null;
+            /** Format: uuid */
+            conversation_id: string | null;
         };
         OAuthError: {
             error: string;
@@ -8236,6 +8471,229 @@ export interface operations {
             };
             /** @description `not_paused`. */
             409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listSchedules: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of schedules. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Schedule"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createSchedule: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleInput"];
+            };
+        };
+        responses: {
+            /** @description Made. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description `cron_invalid`, `zone_unknown`, `schedule_never`, `invalid_field`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    previewSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SchedulePreviewInput"];
+            };
+        };
+        responses: {
+            /** @description The times. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: {
+                            at: components["schemas"]["Time"];
+                            /** @description The same by the clock of the zone, with its offset. */
+                            local: string;
+                        }[];
+                    };
+                };
+            };
+            /** @description `cron_invalid`, `zone_unknown`, `schedule_never`, `invalid_field`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The schedule. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteSchedule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    changeSchedule: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that was read. Without it the change is made to whatever is there. */
+                "If-Match"?: string;
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScheduleInput"];
+            };
+        };
+        responses: {
+            /** @description Changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Schedule"];
+                };
+            };
+            /** @description `version_changed`. */
+            412: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listFirings: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of firings. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Firing"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    runSchedule: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To be begun. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Firing"];
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };
