@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { createHash, createPublicKey } from 'node:crypto';
+import { constants, createHash, createHmac, createPublicKey, sign } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 
@@ -210,6 +210,53 @@ describe('access tokens for programs', { timeout: 240000 }, () => {
   });
 });
 
+// What Project Wycheproof's file for JWS does to a token, done to ours: whatever auth takes, the three libraries take too.
+async function holdAgainstOthers(auth, good, jwk) {
+  const key = signingKey(auth);
+  const pem = createPublicKey({ key: jwk, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
+  const { alg } = jwk;
+  const [h, c, s] = good.split('.');
+  const header = headerOf(good);
+  const raw = Buffer.from(s, 'base64url');
+  const b64 = (v) => Buffer.from(typeof v === 'string' ? v : JSON.stringify(v)).toString('base64url');
+  const make = (head, how = { dsaEncoding: 'ieee-p1363' }, hash = 'sha256') => {
+    const input = `${b64(head)}.${c}`;
+    return `${input}.${sign(hash, Buffer.from(input), { key, ...how }).toString('base64url')}`;
+  };
+  const withMac = (head, secret, hash) => `${b64(head)}.${c}.${createHmac(hash, secret).update(`${b64(head)}.${c}`).digest('base64url')}`;
+  const bits = (text) => text.slice(0, -1) + String.fromCharCode(text.charCodeAt(text.length - 1) + 1);
+  const corpus = [
+    good, make(header), `X${good.slice(1)}`, `${h}.${bits(c)}.${s}`, `${h}.${c}.${Buffer.from(raw.map((x, i) => (i ? x : x ^ 1))).toString('base64url')}`, `${h}.${c}.`, `${h}.${c}`, `${h}..${s}`, `${h}.${s}`,
+    `.${c}.${s}`, `${c}.${s}`, `.${c}.`, c, `${good}.`, `${good}.Zm9v`, `${good}.Zm9v.Zm9v`, `${b64({ ...header, alg: 'none' })}.${c}.`, `${b64({ ...header, alg: 'none' })}.${c}.${s}`,
+    JSON.stringify({ payload: c, signatures: [{ protected: h, signature: s }] }), `${h}.${c}.${s}==`, `${h}.${c}.${bits(s)}`, `${h}.${c}.${s.slice(0, -4)}`, `${h}.${c}.${s}AAAA`, `${h}.${c}.AAAA${s}`, `${h}=.${c}.${s}`,
+    ...['HS256', 'HS384', 'HS512'].flatMap((mac) => [pem, pem.trim(), Buffer.from(jwk.n ?? jwk.x, 'base64url'), JSON.stringify(jwk)].map((secret) => withMac({ ...header, alg: mac }, secret, `sha${mac.slice(2)}`))),
+    ...['RS384', 'RS512', 'ES384', 'ES512', 'PS256', 'EdDSA', 'ES256', 'RS256', 'ES256K', 'RSA-OAEP', '', 'RS256 '].filter((a) => a !== alg).map((a) => make({ ...header, alg: a })),
+    ...[{ jwk }, { jku: 'http://127.0.0.1:1/' }, { crit: ['exp'] }, { b64: false }, { zip: 'DEF' }, { kid: 'other' }, { kid: undefined }].map((more) => make({ ...header, ...more })),
+    make(header, alg === 'RS256' ? { padding: constants.RSA_PKCS1_PSS_PADDING } : { dsaEncoding: 'der' }), make(header, undefined, 'sha512'),
+  ];
+  if (alg === 'ES256') {
+    const [r, t] = [raw.subarray(0, 32), raw.subarray(32)];
+    const zero = Buffer.alloc(32), order = Buffer.from('ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551', 'hex');
+    for (const parts of [[zero, zero], [r, zero], [zero, t], [t, r], [order, t], [r, order], [order, order], [Buffer.alloc(1), r, t], [r, Buffer.alloc(1), t], [r], []]) corpus.push(`${h}.${c}.${Buffer.concat(parts).toString('base64url')}`);
+  } else {
+    for (const forged of [Buffer.alloc(256), Buffer.alloc(256, 1), Buffer.concat([Buffer.alloc(1), raw]), raw.subarray(1), Buffer.from(jwk.n, 'base64url')]) corpus.push(`${h}.${c}.${forged.toString('base64url')}`);
+  }
+  const others = {
+    jose: (t) => jose.jwtVerify(t, jose.createLocalJWKSet({ keys: [jwk] }), { issuer: 'ogent', audience: 'ogent-api', typ: 'at+jwt' }),
+    jsonwebtoken: async (t) => jsonwebtoken.verify(t, pem, { algorithms: [alg], issuer: 'ogent', audience: 'ogent-api' }),
+    'fast-jwt': async (t) => createVerifier({ key: pem, algorithms: [alg], allowedIss: 'ogent', allowedAud: 'ogent-api' })(t),
+  };
+  let accepted = 0;
+  for (const token of corpus) {
+    const ours = (await auth.api('GET', '/api/auth/me', undefined, token)).status;
+    assert.ok([200, 401].includes(ours), `${ours} ${token}`);
+    if (ours !== 200) continue;
+    accepted++;
+    for (const [name, accepts] of Object.entries(others)) await assert.doesNotReject(accepts(token), `${name} refuses ${token}`);
+  }
+  assert.equal(accepted, 2, 'the good ones');
+}
+
 test('ES256 and RS256 sign what the libraries accept, and the next key is published before it signs', { timeout: 120000 }, async () => {
   for (const [algorithm, alg] of [['es256', 'ES256'], ['rs256', 'RS256']]) {
     const auth = await startRole('auth', { env: { OGENT_TOKEN_ALGORITHM: algorithm, OGENT_SIGNING_KEY_LEAD: '1s' } });
@@ -222,6 +269,7 @@ test('ES256 and RS256 sign what the libraries accept, and the next key is publis
     createVerifier({ key: createPublicKey({ key: first.keys[0], format: 'jwk' }).export({ type: 'spki', format: 'pem' }), algorithms: [alg] })(token);
     assert.equal((await auth.api('GET', '/api/auth/me', undefined, token)).status, 200);
 
+    await holdAgainstOthers(auth, token, first.keys[0]);
     const rotated = await auth.api('POST', '/api/auth/keys/rotate', {}, token);
     assert.deepEqual(rotated.body.items.map((k) => k.state), ['next', 'active'], rotated.text);
     assert.equal((await keys()).keys.length, 2);

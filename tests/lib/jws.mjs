@@ -12,7 +12,15 @@ export function signingKey(auth) {
   const now = Date.now() * 1000;
   const [kid, sealed] = rows.length === 1 ? rows[0] : authRows(auth.data, `select kid, secret from signing_keys where active_from <= ${now} order by active_from desc`)[0];
   const der = unseal(Buffer.from(auth.secret('auth-keys.key'), 'base64url'), `signing_keys.secret:${kid}`, sealed);
-  return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  /* Ed25519 is PKCS #8, what OpenSSL exports of the others has the form of its kind. */
+  for (const type of ['pkcs8', 'sec1']) {
+    try {
+      return createPrivateKey({ key: der, format: 'der', type });
+    } catch {
+      continue;
+    }
+  }
+  return createPrivateKey({ key: der, format: 'der', type: 'pkcs1' });
 }
 
 // XChaCha20-Poly1305 is ChaCha20-Poly1305 under a key that HChaCha20 makes of the first 16 bytes of the nonce.
