@@ -134,6 +134,8 @@ static const struct option_def defs[] = {
 	 "Shared sandboxes that may live at the same time (docs/sandbox.md)"},
 	{"sandbox_session_idle", OPTION_MS, "15m", NULL, 1000, 86400000, NULL,
 	 "A shared sandbox that nobody has used for so long ends, and what was left in it"},
+	{"workspace_steps_max", OPTION_INT, "50", NULL, 0, 10000, NULL,
+	 "Most snapshots of one workspace after steps of runs; the oldest go; 0 = none"},
 	{"sandbox_uid_base", OPTION_INT, "1879048192", NULL, 1, 4000000000, NULL,
 	 "As root: the first of the host's user ids that workspaces get"},
 	{"command_memory", OPTION_BYTES, "1G", NULL, 1 << 20, 0, NULL, "Most memory of one command's processes"},

@@ -38,6 +38,7 @@ const struct migration agent_migrations[] = {
 	{"variables", sql_081_variables},
 	{"tool_marks", sql_050_tool_marks},
 	{"schedules", sql_070_schedules},
+	{"fork", sql_082_fork},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

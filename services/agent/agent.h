@@ -5,7 +5,7 @@
 #include "io/outbound.h"
 #include "service/service.h"
 
-#define RUN_STATES 6 /* those before the end */
+#define RUN_STATES 7 /* those before the end */
 
 struct agent {
 	struct service *service;

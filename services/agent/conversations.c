@@ -12,7 +12,7 @@
 #define COLUMNS                                                                                                     \
 	"c.id, c.title, c.agent_id, a.name, c.user_id, c.active_execution_id, c.last_execution_id, e.status, "      \
 	"c.last_seq, c.created_at, c.updated_at, coalesce(c.agent_version, a.version), a.archived_at, a.owner_id, " \
-	"a.shares, c.variables, c.user_name"
+	"a.shares, c.variables, c.user_name, c.forked_from, c.forked_execution, c.forked_seq"
 #define TABLES                                                                                       \
 	" from conversations c join agents a on a.id = c.agent_id left join executions e on e.id = " \
 	"c.last_execution_id "
@@ -37,6 +37,9 @@ static void read_row(struct db_stmt *st, struct arena *a, struct conversation_ro
 		.agent_shares = db_col_dup(st, 14, a),
 		.variables = db_col_dup(st, 15, a),
 		.user_name = db_col_dup(st, 16, a),
+		.forked_from = db_col_dup(st, 17, a),
+		.forked_execution = db_col_dup(st, 18, a),
+		.forked_seq = db_col_int(st, 19),
 	};
 }
 
@@ -95,10 +98,14 @@ int conversation_insert(struct db_conn *c, const struct conversation_row *row)
 	return (int)MIN(
 		db_exec(c,
 			"insert into conversations (id, user_id, agent_id, title, last_seq, created_at, updated_at, "
-			"variables, user_name, agent_version) values (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
+			"variables, user_name, agent_version, forked_from, forked_execution, forked_seq) values (?, ?, "
+			"?, "
+			"?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			DB_TEXT(row->id), DB_TEXT(row->user_id), DB_TEXT(row->agent_id), DB_TEXT(row->title),
-			DB_INT(row->created_at), DB_INT(row->updated_at), DB_TEXT(row->variables),
-			DB_TEXT(row->user_name), row->pinned_version ? DB_INT(row->pinned_version) : DB_NULL()),
+			DB_INT(row->last_seq), DB_INT(row->created_at), DB_INT(row->updated_at),
+			DB_TEXT(row->variables), DB_TEXT(row->user_name),
+			row->pinned_version ? DB_INT(row->pinned_version) : DB_NULL(), DB_TEXT(row->forked_from),
+			DB_TEXT(row->forked_execution), row->forked_from ? DB_INT(row->forked_seq) : DB_NULL()),
 		0);
 }
 
@@ -114,6 +121,15 @@ static void add_row(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct conve
 	json_add_raw(doc, obj, "variables", row->variables ?: "{}");
 	add_time(doc, obj, "created_at", row->created_at);
 	add_time(doc, obj, "updated_at", row->updated_at);
+	if (row->forked_from) {
+		yyjson_mut_val *from = yyjson_mut_obj_add_obj(doc, obj, "forked_from");
+
+		json_add_str(doc, from, "conversation_id", row->forked_from);
+		json_add_str(doc, from, "execution_id", row->forked_execution);
+		yyjson_mut_obj_add_int(doc, from, "message_seq", row->forked_seq);
+	} else {
+		yyjson_mut_obj_add_null(doc, obj, "forked_from");
+	}
 	if (!row->last_status) {
 		yyjson_mut_obj_add_null(doc, obj, "last_execution");
 		return;
@@ -123,7 +139,7 @@ static void add_row(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct conve
 	json_add_str(doc, last, "status", row->last_status);
 }
 
-static int answer_row(struct answer *a, int status, const struct conversation_row *row)
+int conversation_answer(struct answer *a, int status, const struct conversation_row *row)
 {
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(a->job.x->arena, &doc);
@@ -218,7 +234,7 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	if (r < 0)
 		return r;
 	m->answer.location = arena_printf(x->arena, "/api/conversations/%s", m->id);
-	answer_row(&m->answer, 201, &row);
+	conversation_answer(&m->answer, 201, &row);
 	return answer_keep(c, &m->answer);
 }
 
@@ -245,7 +261,7 @@ static int get_run(struct db_conn *c, struct exchange_job *job)
 
 	if (r == 0)
 		return answer_not_found(a, "conversation");
-	return r < 0 ? r : answer_row(a, 200, &row);
+	return r < 0 ? r : conversation_answer(a, 200, &row);
 }
 
 void conversations_get(struct exchange *x)
@@ -349,7 +365,7 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 	row.updated_at = clock_now_us();
 	int64_t n = db_exec(c, "update conversations set title = ?, updated_at = ?, variables = ? where id = ?",
 			    DB_TEXT(row.title), DB_INT(row.updated_at), DB_TEXT(row.variables), DB_TEXT(row.id));
-	return n < 0 ? (int)n : answer_row(a, 200, &row);
+	return n < 0 ? (int)n : conversation_answer(a, 200, &row);
 }
 
 void conversations_patch(struct exchange *x)
@@ -381,6 +397,7 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 		"delete from tool_marks where execution_id in (select id from executions where conversation_id = ?)",
 		"delete from executions where conversation_id = ?",
 		"delete from context_marks where conversation_id = ?",
+		"delete from step_snapshots where conversation_id = ?",
 		"delete from messages where conversation_id = ?",
 		"delete from conversations where id = ?",
 	};

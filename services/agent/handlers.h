@@ -70,6 +70,7 @@ void agent_approvals_decide(struct exchange *x);
 void executions_list(struct exchange *x);
 void executions_get(struct exchange *x);
 void executions_resume(struct exchange *x);
+void executions_fork(struct exchange *x);
 void usage_get(struct exchange *x);
 void budgets_get(struct exchange *x);
 void budgets_put(struct exchange *x);

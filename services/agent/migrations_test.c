@@ -67,6 +67,13 @@ static const char *const samples[] = {
 	"update conversations set variables = '{}', user_name = 'Ada', agent_version = 1",
 
 	"insert into tool_marks (call_key, execution_id, created_at) values ('e1:call_1:1', 'e1', 1)",
+
+	"insert into schedules (id, user_id, agent_id, name, message, cron, timezone, starts_at, conversation, missed, "
+	"missed_max, overlap, max_failures, failures, status, next_at, version, created_at, updated_at) values ('w1', 'u1', "
+	"'a1', 'S', 'hello', '0 9 * * *', 'UTC', 1, 'new', 'skip', 1, 'skip', 3, 0, 'active', 1, 1, 1, 1)",
+
+	"insert into step_snapshots (conversation_id, message_seq, execution_id, step, workspace, snapshot_id, "
+	"created_at) values ('c1', 2, 'e1', 1, 'c1', 's1', 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

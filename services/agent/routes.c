@@ -42,6 +42,8 @@ const struct route agent_routes[] = {
 	{HTTP_GET_, "/api/executions", "executions.read", 0, 0, executions_list},
 	{HTTP_GET_, "/api/executions/{id}", "executions.read", 0, 0, executions_get},
 	{HTTP_POST_, "/api/executions/{id}/resume", "executions.cancel", 0, 0, executions_resume},
+	{HTTP_POST_, "/api/executions/{id}/fork", "conversations.use", ROUTE_BODY_JSON | ROUTE_BODY_OPTIONAL, 4096,
+	 executions_fork},
 	{HTTP_GET_, "/api/usage", "executions.read", 0, 0, usage_get},
 	{HTTP_GET_, "/api/usage/budgets/{id}", "executions.read", 0, 0, budgets_get},
 	{HTTP_PUT_, "/api/usage/budgets/{id}", "settings.manage", ROUTE_BODY_JSON, 1024, budgets_put},

@@ -12,7 +12,7 @@
 
 const char *const run_state_names[] = {
 	[RUN_LOADING] = "loading", [RUN_THINKING] = "thinking", [RUN_TOOLING] = "tooling", [RUN_SAVING] = "saving",
-	[RUN_PARKING] = "parking", [RUN_FAILING] = "failing",   [RUN_ENDED] = "ended",
+	[RUN_KEEPING] = "keeping", [RUN_PARKING] = "parking",   [RUN_FAILING] = "failing", [RUN_ENDED] = "ended",
 };
 
 static bool must_stop(const struct run *run)
@@ -35,7 +35,10 @@ static enum run_state run_next(struct run *run)
 	case RUN_SAVING:
 		if (run->is_answered)
 			return RUN_ENDED;
-		return run_has_open_calls(run) ? run_tool(run) : run_think(run);
+		if (run_has_open_calls(run))
+			return run_tool(run);
+		return run_must_keep(run) ? run_keep(run) : run_think(run);
+	case RUN_KEEPING: return run_think(run);
 	/* A wish to stop that came meanwhile is in the database and makes it free. */
 	case RUN_PARKING: return RUN_ENDED;
 	case RUN_FAILING: return RUN_ENDED;
@@ -96,6 +99,8 @@ void run_stop(struct run *run, const char *status, const char *code, const char 
 		run_think_cancel(run);
 	else if (run->state == RUN_TOOLING)
 		run_tool_cancel(run);
+	else if (run->state == RUN_KEEPING)
+		run_keep_cancel(run);
 }
 
 void run_drop(struct run *run)
@@ -103,6 +108,8 @@ void run_drop(struct run *run)
 	run->is_lost = true;
 	if (run->state == RUN_THINKING) {
 		run_think_cancel(run);
+	} else if (run->state == RUN_KEEPING) {
+		run_keep_cancel(run);
 	} else if (run->state == RUN_TOOLING) {
 		run_tool_leave(run);
 		run_on_done(run, -ESTALE);

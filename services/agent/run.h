@@ -25,6 +25,7 @@ enum run_state {
 	RUN_THINKING, /* the model's answer */
 	RUN_TOOLING,  /* the end of the calls under way */
 	RUN_SAVING,   /* the transaction with what has just been learned */
+	RUN_KEEPING,  /* the snapshot of its workspace */
 	RUN_PARKING,  /* the transaction after which it waits without a process */
 	RUN_FAILING,  /* the transaction with its failing or stopping */
 	RUN_ENDED,
@@ -90,6 +91,12 @@ struct run_message {
 
 /* When a person must see a call before it is made. */
 enum approval_mode { APPROVAL_NEVER, APPROVAL_RISKY, APPROVAL_ALWAYS };
+
+/* A snapshot of the workspace behind a step; snapshot_id empty = none. */
+struct run_kept {
+	char snapshot_id[ID_SIZE];
+	int64_t step, message_seq; /* the last message of the step */
+};
 
 #define RUN_MAX_TOOLS 64
 
@@ -160,6 +167,9 @@ struct run {
 	size_t n_calls, n_running;
 	int64_t calls_seq; /* the place of that answer; those behind it are for the results */
 	struct loops loops;
+	int64_t commands_kept; /* those before the last snapshot */
+	struct http_fetch *keeping;
+	struct run_kept kept;  /* for the next transaction */
 	struct list approvals; /* struct run_approval */
 	/* Waiting without a process: for people, or for money. */
 	bool is_parking;
@@ -202,6 +212,12 @@ enum run_state run_save(struct run *run);
 /* status: "waiting" (for people) or "paused". */
 enum run_state run_park(struct run *run, const char *status, const char *state, int64_t wake_at);
 enum run_state run_fail(struct run *run);
+/* run_keep.c: whether a snapshot is due, and making it. */
+bool run_must_keep(const struct run *run);
+enum run_state run_keep(struct run *run);
+void run_keep_cancel(struct run *run);
+/* Worker thread. Returns 0 or -errno. */
+int run_kept_store(struct db_conn *c, const struct run *run, const struct run_kept *kept, int64_t now);
 
 /* The operation under way ends soon, with -ECANCELED. */
 void run_think_cancel(struct run *run);

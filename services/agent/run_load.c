@@ -453,6 +453,8 @@ static void take(struct run *run, struct load *l)
 	list_splice(&run->approvals, &l->approvals);
 	run->steps = run->steps_stored = l->steps;
 	run->commands = l->commands;
+	/* Whether the last step was kept before a restart is not known. */
+	run->commands_kept = run->is_resumed ? l->commands - 1 : l->commands;
 	run->usage = run->usage_stored = l->usage;
 	memcpy(run->draft_id, l->draft_id, ID_SIZE);
 	memcpy(run->conversation_id, l->conversation_id, ID_SIZE);

@@ -49,6 +49,7 @@ struct run_write {
 	struct budgets budgets;
 	const char *status, *state, *owner;
 	const struct run_mark *mark;
+	struct run_kept kept;
 	const char *model, *provider, *draft_id, *error_code, *error_message;
 	int64_t steps, commands, started_at, ended_at, now;
 	struct chat_usage usage;
@@ -226,6 +227,8 @@ static int write_all(struct db_conn *c, struct db_job *job)
 		r = insert_messages(c, w);
 	if (r == 0)
 		r = run_mark_store(c, w->run, w->mark, w->now);
+	if (r == 0)
+		r = run_kept_store(c, w->run, &w->kept, w->now);
 	if (r == 0)
 		r = store_approvals(c, w);
 	if (r == 0)
@@ -406,6 +409,8 @@ static void take_facts(struct run_write *w, struct run *run)
 	w->draft_id = arena_strdup(a, run->draft_id);
 	w->error_code = run->ended_at && e->code[0] ? arena_strdup(a, e->code) : NULL;
 	w->error_message = w->error_code ? clean_text(a, e->message) : NULL;
+	w->kept = run->kept;
+	run->kept.snapshot_id[0] = '\0';
 	w->steps = run->steps;
 	w->commands = run->commands;
 	w->usage = run->usage;

@@ -72,6 +72,25 @@ enum run_state run_fail(struct run *run)
 	return RUN_FAILING;
 }
 
+static bool is_due; /* a snapshot is */
+
+bool run_must_keep(const struct run *run)
+{
+	return is_due;
+}
+
+enum run_state run_keep(struct run *run)
+{
+	note("keep");
+	is_due = false;
+	return RUN_KEEPING;
+}
+
+void run_keep_cancel(struct run *run)
+{
+	note("cancel-keeping");
+}
+
 void run_think_cancel(struct run *run)
 {
 	note("cancel-model");

@@ -86,6 +86,7 @@ static void configure(struct exec *e)
 	e->session_idle_ms = (uint64_t)option_int(o, "sandbox_session_idle");
 	e->workspace_max = (uint64_t)option_int(o, "workspace_max");
 	e->snapshots_max = (unsigned)option_int(o, "workspace_snapshots_max");
+	e->steps_max = (unsigned)option_int(o, "workspace_steps_max");
 	e->retention_ms = (uint64_t)option_int(o, "command_retention");
 	e->next_uid = (uid_t)option_int(o, "sandbox_uid_base");
 }

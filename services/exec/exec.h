@@ -40,6 +40,7 @@ struct exec {
 	unsigned cpu_percent;
 	unsigned pids_max, running_max, snapshots_max, sessions_max;
 	uint64_t session_idle_ms;
+	unsigned steps_max; /* snapshots of steps of runs, of each workspace */
 	const char *network_inner, *network_dns;
 
 	struct {
@@ -101,6 +102,7 @@ void workspace_archive_post(struct exchange *x);
 /* workspace_snapshots.c */
 void snapshots_list(struct exchange *x);
 void snapshots_make(struct exchange *x);
+void workspaces_copy(struct exchange *x);
 void snapshots_restore(struct exchange *x);
 void snapshots_delete(struct exchange *x);
 /* health.c */

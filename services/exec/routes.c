@@ -42,6 +42,7 @@ const struct route exec_routes[] = {
 	{HTTP_POST_, "/api/workspaces/{id}/move", "commands.run", ROUTE_BODY_JSON, 64 << 10, workspace_move},
 	{HTTP_GET_, "/api/workspaces/{id}/archive", "commands.read", 0, 0, workspace_archive_get},
 	{HTTP_POST_, "/api/workspaces/{id}/archive", "commands.run", ROUTE_STREAM, 0, workspace_archive_post},
+	{HTTP_POST_, "/api/workspaces/{id}/copy", "commands.run", ROUTE_BODY_JSON, 4096, workspaces_copy},
 	{HTTP_GET_, "/api/workspaces/{id}/snapshots", "commands.read", 0, 0, snapshots_list},
 	{HTTP_POST_, "/api/workspaces/{id}/snapshots", "commands.run", ROUTE_BODY_JSON | ROUTE_BODY_OPTIONAL, 4096,
 	 snapshots_make},

@@ -34,10 +34,11 @@ static int read_one(int all, const char *id, struct arena *a, struct snapshot *r
 	if (r < 0)
 		return r;
 	obj = yyjson_doc_get_root(json_parse(a, text.p, text.n, NULL));
-	*ret = (struct snapshot){.name = json_get_str(obj, "name", "")};
+	*ret = (struct snapshot){.name = json_get_str(obj, "name", ""), .is_step = json_get_bool(obj, "step", false)};
 	snprintf(ret->id, sizeof(ret->id), "%s", id);
 	ret->size =
 		(struct tree_size){(uint64_t)json_get_int(obj, "bytes", 0), (uint64_t)json_get_int(obj, "files", 0)};
+	ret->own_bytes = (uint64_t)json_get_int(obj, "own_bytes", (int64_t)ret->size.bytes);
 	return 0;
 }
 
@@ -75,13 +76,14 @@ static int room_for(struct exec *e, const char *workspace, struct arena *a, stru
 {
 	struct snapshot_list list;
 	int r = snapshot_list(e, workspace, a, &list);
+	size_t n = 0;
 
 	*ret = (struct tree_size){e->workspace_max, TARBALL_FILES_MAX};
-	if (r == 0 && list.n >= e->snapshots_max)
-		return -EMFILE;
-	for (size_t i = 0; i < list.n; i++)
-		ret->bytes -= MIN(ret->bytes, list.items[i].size.bytes);
-	return r;
+	for (size_t i = 0; i < list.n; i++) {
+		n += !list.items[i].is_step;
+		ret->bytes -= MIN(ret->bytes, list.items[i].own_bytes);
+	}
+	return r == 0 && n >= e->snapshots_max ? -EMFILE : r;
 }
 
 static int write_meta(int fd, struct arena *a, const struct snapshot *s)
@@ -92,6 +94,8 @@ static int write_meta(int fd, struct arena *a, const struct snapshot *s)
 	yyjson_mut_obj_add_str(doc, obj, "name", s->name);
 	yyjson_mut_obj_add_uint(doc, obj, "bytes", s->size.bytes);
 	yyjson_mut_obj_add_uint(doc, obj, "files", s->size.files);
+	yyjson_mut_obj_add_uint(doc, obj, "own_bytes", s->own_bytes);
+	yyjson_mut_obj_add_bool(doc, obj, "step", s->is_step);
 	return file_create(fd, META_FILE, json_text(a, doc));
 }
 
@@ -118,6 +122,7 @@ int snapshot_make(struct exec *e, const char *workspace, int root, const char *n
 	if (r == 0) {
 		fd = dir_make(all, s.id);
 		r = fd < 0 ? fd : copy_to(root, fd, TREE, &max, &s.size);
+		s.own_bytes = s.size.bytes;
 		if (r == 0)
 			r = write_meta(fd, a, &s);
 		if (r == 0 && (fsync(fd) < 0 || fsync(all) < 0 || fsync(e->journal.snapshots_fd) < 0))
@@ -144,6 +149,118 @@ static int open_tree_of(int all, const char *id)
 	close(fd);
 	return tree;
 }
+
+/* ---- Steps of runs ---- */
+
+/* The newest step's, in the list; NULL = there is none. */
+static const struct snapshot *last_step(const struct snapshot_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		if (list->items[i].is_step)
+			return &list->items[i];
+	return NULL;
+}
+
+/* So that there is room for one more, in number and in bytes. */
+static int drop_oldest(struct exec *e, const char *workspace, const struct snapshot_list *list)
+{
+	size_t n = 0;
+	uint64_t bytes = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < list->n && r == 0; i++) {
+		const struct snapshot *s = &list->items[i];
+
+		bytes += s->own_bytes;
+		n += s->is_step;
+		if (s->is_step && (n >= e->steps_max || bytes > e->workspace_max))
+			r = snapshot_drop(e, workspace, s->id);
+	}
+	return r;
+}
+
+static int fill_step(int root, int fd, int all, const struct snapshot *last, const struct tree_size *max,
+		     struct snapshot *s)
+{
+	int like = last ? open_tree_of(all, last->id) : -1, to = dir_make(fd, TREE), r = to;
+
+	if (to >= 0)
+		r = tree_copy_like(root, to, like, last ? id_time_us(str_of(last->id)) : 0, max, &s->size,
+				   &s->own_bytes);
+	if (to >= 0)
+		close(to);
+	if (like >= 0)
+		close(like);
+	return r;
+}
+
+static int make_step(struct exec *e, struct arena *a, int all, int root, const struct snapshot *last,
+		     struct snapshot *s)
+{
+	const struct tree_size max = {e->workspace_max, TARBALL_FILES_MAX};
+	int fd = dir_make(all, s->id), r = fd;
+
+	if (fd >= 0)
+		r = fill_step(root, fd, all, last, &max, s);
+	if (r == 0)
+		r = write_meta(fd, a, s);
+	if (r == 0 && (fsync(fd) < 0 || fsync(all) < 0))
+		r = -errno;
+	if (fd >= 0)
+		close(fd);
+	if (r < 0)
+		tree_erase(all, s->id);
+	return r;
+}
+
+int snapshot_step(struct exec *e, const char *workspace, int root, const char *name, struct snapshot *ret)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct snapshot s = {.name = name, .is_step = true};
+	struct snapshot_list list;
+	int all = open_all(e, workspace, true), r;
+
+	id_new(s.id);
+	r = all < 0 ? all : e->steps_max == 0 ? -ENOTSUP : snapshot_list(e, workspace, a, &list);
+	if (r == 0) {
+		const struct snapshot *last = last_step(&list);
+
+		r = last ? tree_is_unchanged(root, id_time_us(str_of(last->id))) : 0;
+		if (r == 1)
+			memcpy(s.id, last->id, sizeof(s.id));
+		if (r == 1)
+			s.size = last->size;
+		if (r == 0)
+			r = make_step(e, a, all, root, last, &s);
+		if (r == 0)
+			r = drop_oldest(e, workspace, &list);
+	}
+	if (all >= 0)
+		close(all);
+	if (r >= 0)
+		*ret = s;
+	return MIN(r, 0);
+}
+
+int snapshot_copy_out(struct exec *e, const char *workspace, int root, const char *id, int to)
+{
+	const struct tree_size max = {e->workspace_max, TARBALL_FILES_MAX};
+	int all = id ? open_all(e, workspace, false) : -1;
+	int tree = !id ? root : all < 0 ? all : open_tree_of(all, id), r = tree;
+	struct tree_size size;
+
+	if (tree >= 0)
+		r = tree_copy(tree, to, &max, &size);
+	if (r == 0 && syncfs(to) < 0)
+		r = -errno;
+	if (id && tree >= 0)
+		close(tree);
+	if (all >= 0)
+		close(all);
+	return r;
+}
+
+/* ---- Back ---- */
 
 /* The copy takes the workspace's place in one step; what was there goes afterwards. */
 int snapshot_restore(struct exec *e, const char *workspace, const char *id)

@@ -9,6 +9,8 @@ struct snapshot {
 	char id[ID_SIZE];
 	const char *name; /* as asked, may be "" */
 	struct tree_size size;
+	bool is_step;       /* made by snapshot_step */
+	uint64_t own_bytes; /* that it did not share with the one before when it was made */
 };
 struct snapshot_list {
 	struct snapshot *items;
@@ -20,6 +22,11 @@ int snapshot_list(struct exec *e, const char *workspace, struct arena *a, struct
 /* root: the workspace's folder. -EMFILE: there are as many as may be; -EFBIG: together they would be larger than a
  * workspace may be. */
 int snapshot_make(struct exec *e, const char *workspace, int root, const char *name, struct snapshot *ret);
+/* The same for a step of a run: files that did not change share their room with the step before, the oldest of more
+ * than workspace_steps_max go. Nothing changed since the last: that one again. -ENOTSUP: none are kept. */
+int snapshot_step(struct exec *e, const char *workspace, int root, const char *name, struct snapshot *ret);
+/* Another workspace, which is there and empty, is filled as this one was then; id NULL: as it is now (root). */
+int snapshot_copy_out(struct exec *e, const char *workspace, int root, const char *id, int to);
 /* The workspace is as it was then, at once and whole. */
 int snapshot_restore(struct exec *e, const char *workspace, const char *id);
 int snapshot_drop(struct exec *e, const char *workspace, const char *id);

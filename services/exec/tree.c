@@ -469,7 +469,30 @@ struct copying {
 	int to; /* the folder that is filled, -1: only measured */
 	unsigned depth;
 	struct tree_size max, size;
+	bool is_step; /* tree_copy_like */
+	int like;     /* the folder's earlier copy, -1 = it had none */
+	int64_t since_us;
+	uint64_t new_bytes;
 };
+
+/* The kernel's clock for files runs a few ms behind the one of the time. */
+#define CLOCK_SLACK_US 50000
+
+/* By the time that no program can set. */
+static bool is_older(const struct stat *st, int64_t since_us)
+{
+	return st->st_ctim.tv_sec * 1000000ll + st->st_ctim.tv_nsec / 1000 < since_us - CLOCK_SLACK_US;
+}
+
+/* Another name for the earlier copy of the file, if it is still the same. */
+static bool link_same(const struct copying *c, const char *name, const struct stat *st)
+{
+	struct stat old;
+
+	return c->like >= 0 && is_older(st, c->since_us) && fstatat(c->like, name, &old, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(old.st_mode) && old.st_size == st->st_size && old.st_mtim.tv_sec == st->st_mtim.tv_sec &&
+	       old.st_mtim.tv_nsec == st->st_mtim.tv_nsec && linkat(c->like, name, c->to, name, 0) == 0;
+}
 
 static int copy_bytes(int from, int to, uint64_t size)
 {
@@ -498,7 +521,7 @@ static int take_on(int fd, const struct stat *st)
 	return fchmod(fd, st->st_mode & 0777) < 0 || futimens(fd, times) < 0 ? -errno : 0;
 }
 
-static int copy_file(int dir, const char *name, int to)
+static int copy_file(int dir, const char *name, int to, struct copying *c)
 {
 	int from = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), fd = -1, r = 0;
 	struct stat st;
@@ -512,6 +535,9 @@ static int copy_file(int dir, const char *name, int to)
 		r = fd < 0 ? -errno : copy_bytes(from, fd, (uint64_t)st.st_size);
 		if (r == 0)
 			r = take_on(fd, &st);
+		if (r == 0 && c->is_step && fdatasync(fd) < 0)
+			r = -errno;
+		c->new_bytes += (uint64_t)st.st_size;
 	}
 	close(from);
 	close_fd(&fd);
@@ -536,7 +562,7 @@ static int copy_item(int dir, const char *name, const struct stat *st, void *arg
 
 static int copy_dir(int dir, const char *name, const struct stat *st, struct copying *c)
 {
-	int from = openat(dir, name, DIR_FLAGS), outer = c->to, r = 0;
+	int from = openat(dir, name, DIR_FLAGS), outer = c->to, outer_like = c->like, r = 0;
 
 	if (from < 0)
 		return errno == ENOENT ? 0 : -errno;
@@ -551,12 +577,15 @@ static int copy_dir(int dir, const char *name, const struct stat *st, struct cop
 		if (r == 0 && c->to < 0)
 			r = -errno;
 	}
+	c->like = outer_like < 0 ? -1 : openat(outer_like, name, DIR_FLAGS);
 	c->depth++;
 	if (r == 0)
 		r = each(from, copy_item, c);
 	else
 		close(from);
 	c->depth--;
+	close_fd(&c->like);
+	c->like = outer_like;
 	if (r == 0 && outer >= 0)
 		r = take_on(c->to, st);
 	if (outer >= 0)
@@ -578,13 +607,13 @@ static int copy_item(int dir, const char *name, const struct stat *st, void *arg
 	if (c->to < 0)
 		return 0;
 	if (S_ISREG(st->st_mode))
-		return copy_file(dir, name, c->to);
+		return link_same(c, name, st) ? 0 : copy_file(dir, name, c->to, c);
 	return S_ISLNK(st->st_mode) ? copy_link(dir, name, st, c->to) : 0;
 }
 
 static int copy_all(int from, int to, const struct tree_size *max, struct tree_size *ret)
 {
-	struct copying c = {.to = to, .max = *max};
+	struct copying c = {.to = to, .max = *max, .like = -1};
 	int fd = openat(from, ".", DIR_FLAGS), r;
 
 	if (fd < 0)
@@ -602,6 +631,65 @@ int tree_copy(int from, int to, const struct tree_size *max, struct tree_size *r
 	if (r == 0 && fstat(from, &st) < 0)
 		r = -errno;
 	return r < 0 ? r : take_on(to, &st);
+}
+
+int tree_copy_like(int from, int to, int like, int64_t since_us, const struct tree_size *max, struct tree_size *ret,
+		   uint64_t *ret_new)
+{
+	struct copying c = {.to = to, .max = *max, .is_step = true, .like = like, .since_us = since_us};
+	int fd = openat(from, ".", DIR_FLAGS), r;
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	r = each(fd, copy_item, &c);
+	if (r == 0 && fstat(from, &st) < 0)
+		r = -errno;
+	*ret = c.size;
+	*ret_new = c.new_bytes;
+	return r < 0 ? r : take_on(to, &st);
+}
+
+struct looking {
+	int64_t since_us;
+	unsigned depth;
+};
+
+/* 1 = something is newer. */
+static int look_at_item(int dir, const char *name, const struct stat *st, void *arg)
+{
+	struct looking *l = arg;
+	int fd, r;
+
+	if (!is_older(st, l->since_us))
+		return 1;
+	if (!S_ISDIR(st->st_mode))
+		return 0;
+	if (l->depth >= TREE_DEPTH_MAX)
+		return -ENAMETOOLONG;
+	fd = open_shut(dir, name);
+	if (fd < 0)
+		return fd;
+	l->depth++;
+	r = each(fd, look_at_item, l);
+	l->depth--;
+	return r;
+}
+
+int tree_is_unchanged(int dir, int64_t since_us)
+{
+	struct looking l = {.since_us = since_us};
+	int fd = openat(dir, ".", DIR_FLAGS), r;
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	r = fstat(fd, &st) < 0 ? -errno : !is_older(&st, since_us);
+	if (r != 0)
+		close(fd);
+	else
+		r = each(fd, look_at_item, &l);
+	return r < 0 ? r : !r;
 }
 
 int tree_measure(int dir, const struct tree_size *max, struct tree_size *ret)

@@ -60,6 +60,13 @@ struct tree_size {
 /* Copies the files, folders and links below one folder into another, with owners, permissions and times, as shared
  * blocks where the file system can. -EFBIG: more than max. */
 int tree_copy(int from, int to, const struct tree_size *max, struct tree_size *ret);
+/* The same, but regular files that did not change since the time (us) at which `like`, an earlier copy of the same
+ * folder, was begun are further names of that copy's files. What is new is on the disk when it returns, up to its
+ * names. *ret_new: bytes that were copied. Neither copy may be written to. */
+int tree_copy_like(int from, int to, int like, int64_t since_us, const struct tree_size *max, struct tree_size *ret,
+		   uint64_t *ret_new);
+/* Whether nothing below the folder changed since that time: 1, 0 or -errno. */
+int tree_is_unchanged(int dir, int64_t since_us);
 /* What is below the folder; stops at max. */
 int tree_measure(int dir, const struct tree_size *max, struct tree_size *ret);
 /* Removes a folder and all below it, however deep. */

@@ -130,6 +130,9 @@ void workspace_reply_failure(struct exchange *x, int result, const struct error 
 	case -ENOPKG:
 		reply_problem(x, 501, "no_archives", "libarchive is not installed here: install libarchive13.");
 		break;
+	case -ENOTSUP:
+		reply_problem(x, 409, "no_steps", "No snapshots of steps are kept: workspace_steps_max is 0.");
+		break;
 	case -ENOSPC:
 	case -EDQUOT: reply_problem(x, 507, "storage_full", "The disk is full. Make room, then try again."); break;
 	default:

@@ -1848,6 +1848,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/executions/{id}/fork": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A new conversation that ends at a step of this one, with the files of that step
+         * @description Its messages are those up to the step, its workspace is that of the step: as it is now when no tool was called later, else from the snapshot after the step
+         *     (`workspace_steps_max` of them are kept), else empty. To make a run again: `step` 0, then the same message.
+         */
+        post: operations["forkExecution"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/executions/{id}/resume": {
         parameters: {
             query?: never;
@@ -2564,6 +2587,25 @@ export interface paths {
          * @description Commands that run in it end as `cancelled`, and what others left there ends too. Nothing happens when there is none.
          */
         delete: operations["endWorkspaceSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/workspaces/{id}/copy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make another workspace from this one, or from one of its snapshots */
+        post: operations["copyWorkspace"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -3959,6 +4001,14 @@ export interface components {
             /** Format: uuid */
             user_id: string;
             variables: components["schemas"]["VariableValues"];
+            forked_from: null | {
+                /** Format: uuid */
+                conversation_id: string;
+                /** Format: uuid */
+                execution_id: string;
+                /** @description The last message that it has of it. */
+                message_seq: number;
+            };
             created_at: components["schemas"]["Time"];
             updated_at: components["schemas"]["Time"];
             last_execution: null | {
@@ -4868,6 +4918,8 @@ export interface components {
             created_at: components["schemas"]["Time"];
             bytes: number;
             files: number;
+            /** @description Made after a step of a run. */
+            step: boolean;
         };
         TerminalSize: {
             rows: number;
@@ -8449,6 +8501,55 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    forkExecution: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /** @description 0 is before its message; without one, all that it has done. */
+                    step?: number;
+                    /** @description The steps that were done before this event. */
+                    event?: number;
+                    /**
+                     * Format: uuid
+                     * @description Another agent for what follows.
+                     */
+                    agent_id?: string;
+                    /** @description The newest without it. */
+                    agent_version?: number;
+                    /** @description The version that this execution had. */
+                    same_version?: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description The conversation. */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Conversation"];
+                };
+            };
+            /** @description `no_such_step`, `not_begun`, `snapshot_gone`, `workspace_busy`. */
+            409: components["responses"]["Problem"];
+            /** @description `exec_unavailable`. */
+            503: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     resumeExecution: {
         parameters: {
             query?: never;
@@ -9860,6 +9961,41 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    copyWorkspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    id: string;
+                    /** Format: uuid */
+                    snapshot?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description It is there. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        id: string;
+                    };
+                };
+            };
+            /** @description `already_exists`, `workspace_busy`. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     listSnapshots: {
         parameters: {
             query?: never;
@@ -9898,6 +10034,8 @@ export interface operations {
             content: {
                 "application/json": {
                     name?: string;
+                    /** @description After a step of a run: files that did not change take no room again, the oldest of more than `workspace_steps_max` go, and nothing changed gives the last one again. */
+                    step?: boolean;
                 };
             };
         };
