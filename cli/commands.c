@@ -71,6 +71,9 @@ const struct command commands[] = {
 	 "  --default        its default model is what \"default\" means\n"
 	 "  --own            for oneself, not for everybody\n" PLACE_HELP,
 	 cmd_models},
+	{"memory", "[list|search WORDS|delete ID|clear] [--json]", "list or forget what agents remember of you",
+	 "search finds what has any of the words. clear forgets all but what is shared with everybody.\n" PLACE_HELP,
+	 cmd_memory},
 	{"policy", "check [--policy NAME] [--json] 'COMMAND' | list [--json]",
 	 "say what the policies make of a command, or list them",
 	 "check judges a command line without running it, by the policy that always applies and the one named, and "

@@ -39,6 +39,7 @@ const struct migration agent_migrations[] = {
 	{"tool_marks", sql_050_tool_marks},
 	{"schedules", sql_070_schedules},
 	{"fork", sql_082_fork},
+	{"memory", sql_051_memory_sqlite, sql_051_memory_postgres, NULL},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

@@ -74,6 +74,8 @@ static const char *const samples[] = {
 
 	"insert into step_snapshots (conversation_id, message_seq, execution_id, step, workspace, snapshot_id, "
 	"created_at) values ('c1', 2, 'e1', 1, 'c1', 's1', 1)",
+
+	"delete from memories",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

@@ -4,6 +4,7 @@
 
 #include "agent/agent.h"
 #include "agent/compact.h"
+#include "agent/memory/store.h"
 #include "agent/run.h"
 #include "agent/run_compact.h"
 #include "agent/runner.h"
@@ -33,6 +34,7 @@ struct load {
 	struct chat_usage usage;
 	char draft_id[ID_SIZE], conversation_id[ID_SIZE], user_id[65], traceparent[TRACEPARENT_SIZE];
 	const char *agent_id, *agent_name, *config, *variables, *user_name, *title;
+	const char *remembered; /* what the model is told of it; "" = nothing */
 	struct list messages;   /* struct loaded_message */
 	struct run_call *calls; /* open ones and those of the same answer, if the last answer asks for any */
 	size_t n_calls;
@@ -289,6 +291,24 @@ static int load_budgets(struct db_conn *c, struct load *l)
 	return r;
 }
 
+/* An agent with the tools of memory is told what there is. */
+static int load_memory(struct db_conn *c, struct load *l)
+{
+	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
+	yyjson_val *root = yyjson_doc_get_root(json_parse(l->arena, l->config, strlen(l->config), NULL)), *name;
+	struct memory_who who = {l->user_id, l->agent_id};
+	size_t i, max;
+	int r = 0;
+
+	yyjson_arr_foreach(json_get_arr(root, "tools"), i, max, name)
+	{
+		if (r == 0 && text.n == 0 && yyjson_equals_str(name, "memory"))
+			r = memory_summary(c, &who, l->arena, &text);
+	}
+	l->remembered = text.n > 0 ? arena_strndup(l->arena, text.p, text.n) : "";
+	return r;
+}
+
 static int load(struct db_conn *c, struct db_job *job)
 {
 	struct load *l = container_of(job, struct load, db);
@@ -306,6 +326,8 @@ static int load(struct db_conn *c, struct db_job *job)
 	drop_headless(l);
 	find_calls(l);
 	r = load_budgets(c, l);
+	if (r == 0)
+		r = load_memory(c, l);
 	if (r < 0)
 		return r;
 	if (l->run->is_resumed && has_open_calls(l))
@@ -368,6 +390,9 @@ static void take_instructions(struct run *run, const struct load *l, yyjson_val 
 	if (l->variables)
 		v.values = yyjson_doc_get_root(json_parse(run->arena, l->variables, strlen(l->variables), NULL));
 	run->instructions = variables_expand(run->arena, json_get_str(config, "instructions", ""), &v, &err);
+	if (run->instructions && *l->remembered)
+		run->instructions = arena_printf(run->arena, "%s%s%s", run->instructions,
+						 *run->instructions ? "\n\n" : "", l->remembered);
 	if (run->instructions)
 		return;
 	run->instructions = "";

@@ -349,6 +349,7 @@ static void start(struct run *run, struct run_call *call, const struct tool *too
 		.traceparent = call->traceparent,
 		.user_id = run->user_id,
 		.conversation_id = run->conversation_id,
+		.agent_id = run->agent_id,
 		.target = run->command_target,
 		.policy = run->command_policy,
 		.is_risky_asked = mode_of(run, tool) == APPROVAL_RISKY,

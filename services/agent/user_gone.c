@@ -1,9 +1,10 @@
 /* POST /users/{id}/gone, from auth: a user was deleted. His agents are archived, so that nobody starts them any more,
- * and his executions stop. What they did stays: who may see everybody's executions still does. Auth asks until it is
+ * his executions stop, and what agents remember of him is forgotten. What they did stays: who may see everybody's executions still does. Auth asks until it is
  * answered, so this may come twice. */
 #include "agent/agent.h"
 #include "agent/bus.h"
 #include "agent/handlers.h"
+#include "agent/memory/store.h"
 #include "agent/run.h"
 #include "agent/runner.h"
 #include "base/clock.h"
@@ -55,6 +56,8 @@ static int gone_run(struct db_conn *c, struct exchange_job *job)
 			    "archived_at is null",
 			    DB_INT(now), DB_TEXT(user_id));
 
+	if (r >= 0)
+		r = memory_delete_user(c, user_id);
 	if (r >= 0)
 		r = find_running(c, g, user_id);
 	for (struct gone_execution *e = g->running; r >= 0 && e; e = e->next)

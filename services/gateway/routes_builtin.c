@@ -20,6 +20,7 @@ const struct builtin_route builtin_routes[] = {
 	{"schedules", "/api/schedules", "agent", 0, 0},
 	{"webhooks", "/api/webhooks", "agent", 0, 0},
 	{"models", "/api/models", "agent", 0, 0},
+	{"memory", "/api/memory", "agent", 0, 0},
 	{"usage", "/api/usage", "agent", 0, 0},
 	/* Answers that are not streamed come when the run has ended. */
 	{"v1", "/v1", "agent", PATH_BELOW, 900},

@@ -166,6 +166,58 @@ describe('tools', { timeout: 300000 }, () => {
     assert.equal(e.calls[0].status, 'cancelled');
     while (site.closed === closed) await sleep(10);
   });
+
+  test('what is remembered is told to later conversations, found by words, and forgotten', async () => {
+    const email = 'mem@example.org', password = 'correct horse battery staple';
+    assert.equal((await w.auth.api('POST', '/api/users', { name: 'mem', email, password, roles: ['member'] }, w.token)).status, 201);
+    const other = (await w.auth.login({ email, password })).access_token;
+    const tools = { tools: ['memory'], instructions: 'Be kind.' };
+    const first = await told(tools, [
+      ['memory_save', { name: 'colour', text: 'The favourite colour is bluish-green.' }],
+      ['memory_save', { name: 'colour', text: 'The favourite colour is Blue.' }],
+      ['memory_save', { name: 'mine', text: 'Only this agent knows about zebras.', scope: 'agent' }],
+      ['memory_save', { name: 'all', text: 'Everybody knows this about blue whales.', scope: 'shared' }],
+      ['memory_get', { name: 'colour' }],
+      ['memory_get', { name: 'nothing' }],
+      ['memory_save', { name: 'bad', text: 'x', scope: 'everybody' }],
+    ]);
+    assert.deepEqual(first.texts.slice(0, 5), ['Remembered.', 'Remembered, in place of what was there.', 'Remembered.', 'Remembered.', 'The favourite colour is Blue.']);
+    assert.match(first.texts[5], /There is no note "nothing"/);
+    assert.match(first.texts[6], /user, agent or shared/);
+
+    // Another agent of the same person knows his notes and the shared ones.
+    const second = await told(tools, [['memory_search', { words: 'BLU whale' }], ['memory_search', { words: 'zebra' }], ['memory_search', { words: '"; drop table' }], ['memory_search', {}]]);
+    assert.match(second.texts[0], /^## all \(shared\)\n[^]*## colour \(user\)\n/);
+    assert.equal(second.texts[1], 'Nothing was found.');
+    assert.equal(second.texts[2], 'Nothing was found.');
+    assert.match(second.texts[3], /## all/);
+    const asked = [...model.seen.values()].at(-1).at(-1);
+    assert.match(asked.messages[0].content, /^Be kind\.\n\nWhat is remembered[^]*- all \(shared\): Everybody[^]*- colour \(user\): The favourite/);
+    assert.doesNotMatch(asked.messages[0].content, /zebra/);
+
+    const { items } = await w.ok('GET', '/api/memory');
+    assert.deepEqual(items.map((m) => [m.scope, m.name]), [['shared', 'all'], ['agent', 'mine'], ['user', 'colour']]);
+    assert.equal(items[2].execution_id, first.e.id);
+    assert.deepEqual((await w.ok('GET', '/api/memory?q=zebras')).items.map((m) => m.name), ['mine']);
+    const page = await w.ok('GET', '/api/memory?limit=2');
+    assert.equal((await w.ok('GET', `/api/memory?after=${page.next}`)).items.length, 1);
+
+    // Somebody else sees what is shared, and changes nothing.
+    const theirs = await w.api('GET', '/api/memory', undefined, other);
+    assert.deepEqual(theirs.body.items.map((m) => m.name), ['all']);
+    assert.equal((await w.api('DELETE', `/api/memory/${items[2].id}`, undefined, other)).status, 404);
+    assert.equal((await w.api('DELETE', `/api/memory/${items[0].id}`, undefined, other)).status, 403);
+    assert.equal((await w.api('PUT', '/api/memory', { scope: 'shared', name: 'x', value: 'y' }, other)).status, 403);
+    assert.equal((await w.api('PUT', '/api/memory', { scope: 'user', name: 'x', value: 'y' }, other)).status, 201);
+    assert.equal((await w.api('PUT', '/api/memory', { scope: 'user', name: 'x', value: 'z' }, other)).status, 200);
+    assert.equal((await w.api('PUT', '/api/memory', { scope: 'agent', name: 'x', value: 'z' }, other)).status, 422);
+
+    await w.ok('DELETE', `/api/memory/${items[0].id}`, undefined, 204);
+    await w.ok('DELETE', '/api/memory', undefined, 204);
+    assert.deepEqual((await w.ok('GET', '/api/memory')).items, []);
+    assert.deepEqual((await w.ok('GET', '/api/memory?q=blue')).items, []);
+    assert.equal((await w.api('GET', '/api/memory?q=z', undefined, other)).body.items.length, 1);
+  });
 });
 
 class Site {

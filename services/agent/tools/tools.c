@@ -1,6 +1,7 @@
 #include "agent/tools/tools.h"
 
 #include "agent/tools/files.h"
+#include "agent/tools/memory.h"
 
 #define GROUP_MAX 8
 
@@ -12,6 +13,7 @@ static const struct group {
 	{"shell", {&tool_shell}},
 	{"files", {&tool_files_list, &tool_files_read, &tool_files_write, &tool_files_edit, &tool_files_search}},
 	{"http_fetch", {&tool_http_fetch}},
+	{"memory", {&tool_memory_save, &tool_memory_get, &tool_memory_search, &tool_memory_delete}},
 	{"ask_human", {&tool_ask_human}},
 };
 

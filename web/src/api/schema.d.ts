@@ -1749,6 +1749,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/memory": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What agents remember of you, and what is shared */
+        get: operations["listMemory"];
+        /**
+         * Let agents remember something, in place of what has that name
+         * @description What is shared is changed with `settings.manage`.
+         */
+        put: operations["putMemory"];
+        post?: never;
+        /** Forget all that agents remember of you */
+        delete: operations["clearMemory"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/memory/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Forget one note */
+        delete: operations["deleteMemory"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/approvals": {
         parameters: {
             query?: never;
@@ -3653,7 +3694,24 @@ export interface components {
             max_output_tokens?: number;
         };
         /** @enum {string} */
-        ToolName: "shell" | "files" | "http_fetch" | "ask_human";
+        ToolName: "shell" | "files" | "http_fetch" | "memory" | "ask_human";
+        /**
+         * @description user: known to all agents of a person; agent: to one agent about one person; shared: to everybody's agents.
+         * @enum {string}
+         */
+        MemoryScope: "user" | "agent" | "shared";
+        MemoryNote: {
+            /** Format: uuid */
+            id: string;
+            scope: components["schemas"]["MemoryScope"];
+            agent_id: string | null;
+            name: string;
+            value: string;
+            /** @description The run that wrote it. */
+            execution_id: string | null;
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+        };
         /** @description Settings of tools for this agent, by the tool's name. */
         ToolOptions: {
             http_fetch?: {
@@ -8336,6 +8394,124 @@ export interface operations {
             };
             /** @description `run_active`: wait for the running execution, cancel it, or say `when_busy`; `queue_full`. */
             409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listMemory: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+                /** @description Words, any of which is in it; the best come first, as one page. */
+                q?: string;
+                scope?: components["schemas"]["MemoryScope"];
+                /** @description Of what single agents know, only this one's. */
+                agent_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["MemoryNote"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    putMemory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    scope: components["schemas"]["MemoryScope"];
+                    name: string;
+                    value: string;
+                    /**
+                     * Format: uuid
+                     * @description With the scope agent.
+                     */
+                    agent_id?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description It was replaced. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemoryNote"];
+                };
+            };
+            /** @description It is new. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemoryNote"];
+                };
+            };
+            /** @description `memory_full`: 1,000 notes are there. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    clearMemory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. What is shared stays. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteMemory: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             default: components["responses"]["Problem"];
         };
     };

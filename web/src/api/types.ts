@@ -19,6 +19,7 @@ export type ExecutionStatus = Schemas['ExecutionStatus'];
 export type Identity = Schemas['Identity'];
 export type IdentityProvider = Schemas['IdentityProvider'];
 export type Me = Schemas['Me'];
+export type MemoryNote = Schemas['MemoryNote'];
 export type Message = Schemas['Message'];
 export type Model = Schemas['Model'];
 export type ModelProvider = Schemas['ModelProvider'];

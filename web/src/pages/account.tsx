@@ -11,6 +11,7 @@ import { refreshSession } from '../api/session';
 import { Failure, Field, Notice, Spinner, useTitle } from '../ui/parts';
 import { Factors } from './factors';
 import { Identities } from './identities';
+import { Memory } from './memory';
 import { Programs } from './programs';
 import { useReauth } from './reauth';
 import { SessionList } from './sessions';
@@ -38,6 +39,9 @@ export function AccountPage(): ReactNode {
 				</Section>
 			)}
 			<Sessions />
+			<Section title="What agents remember">
+				<Memory />
+			</Section>
 			<Section title="Connected programs">
 				<Programs />
 				<p>

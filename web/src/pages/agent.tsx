@@ -16,6 +16,7 @@ const tools = [
 	{ name: 'shell' as const, label: 'Shell', hint: 'Runs commands in the sandbox. Each conversation has a folder of its own.' },
 	{ name: 'files' as const, label: 'Files', hint: 'Lists, reads, writes, changes and searches files of that folder.' },
 	{ name: 'http_fetch' as const, label: 'Web', hint: 'Asks web addresses on the Internet. Requests that change something are risky.' },
+	{ name: 'memory' as const, label: 'Memory', hint: 'Remembers things over conversations. Your account page shows what.' },
 	{ name: 'ask_human' as const, label: 'Ask', hint: 'Asks you a question and waits for the answer.' },
 ];
 const approvalModes = [
