@@ -12,7 +12,7 @@ lint_packages="clang clang-format $clang_rt universal-ctags"
 test_packages="chromium python3-aiosmtpd nginx-light openssh-server openssh-client procps iproute2 util-linux postgresql mariadb-server-core mariadb-client openssl sqlite3 curl dnsmasq-base redis-tools haproxy"
 deb_packages="dpkg-dev debhelper lintian"
 deb_test_packages="mmdebstrap qemu-system-x86 e2fsprogs debian-archive-keyring"
-bench_packages="bubblewrap crun openssh-server openssh-client procps util-linux wrk nginx-light haproxy libnginx-mod-nchan"
+bench_packages="php-cli php-sqlite3 php-laravel-framework bubblewrap crun openssh-server openssh-client procps util-linux wrk nginx-light haproxy libnginx-mod-nchan"
 
 as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else

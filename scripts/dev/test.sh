@@ -134,5 +134,6 @@ run_fuzz() {
 run_bench() {
 	npm_install tests
 	case " $* " in *" agent"* | "  ") npm_install tests/bench ;; esac
+	case " $* " in *" auth"* | "  ") npm_install tests/bench/auth ;; esac
 	OGENT_BIN="$root/build/ogent" exec tests/node_modules/.bin/node tests/bench/run.mjs "$@"
 }

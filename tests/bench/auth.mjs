@@ -2,14 +2,16 @@
 // one bare hash (argon2id with the default parameters, by the metric of hashes) over that of one sign-in: 1 is the best there is.
 // auth.verify and auth.verify_cached: checks of one token beside the npm package jose, by CPU second. auth.timing_spread: the medians of
 // 200 refused sign-ins of each kind, how far the farthest is from the first. auth.start_ms: from exec to the first 200, migrated before.
+// auth.sign_ins and auth.checks (who does this token belong to, by HTTP, with a look into the database) stand beside a Node stack (express, jose,
+// argon2id) and Laravel as Debian packages it, with the token guard that Sanctum has; all with hashes of 19 MiB and 2 passes.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import http from 'node:http';
 
 import * as jose from 'jose';
 
-import { authSql } from '../lib/databases.mjs';
+import { authRows, authSql } from '../lib/databases.mjs';
 import { ADMIN, request, startRole } from '../lib/platform.mjs';
+import { asker, laravel, nodeStack } from './auth/parties.mjs';
 
 const TICKS = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
 const PARALLEL = 64;
@@ -18,6 +20,9 @@ const LOGINS = 40;
 const REFUSED_EACH = 200;
 const TRIES = 5; /* of one account without a wait */
 const JOSE_SECONDS = 1;
+const SIGN_INS = 20;
+const CHECKS = 2000;
+const LARAVEL_CHECKS = 200;
 
 const cpuSeconds = (pid) => {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
@@ -32,27 +37,40 @@ export async function figures() {
   await auth.setUp();
   const { pid } = auth.child;
   const idle = rssMib(pid);
-  const agent = new http.Agent({ keepAlive: true, maxSockets: PARALLEL });
-  const post = (path, body) =>
-    new Promise((done, fail) => {
-      const text = JSON.stringify(body);
-      const r = http.request({ ...auth.where(), agent, method: 'POST', path, headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) } }, (res) => {
-        let all = '';
-        res.on('data', (d) => (all += d));
-        res.on('end', () => (res.statusCode === 200 ? done(JSON.parse(all)) : fail(new Error(`${res.statusCode} ${all}`))));
-      });
-      r.on('error', fail);
-      r.end(text);
-    });
+  const { post, get, end } = asker(auth.where(), PARALLEL);
   const login = () => post('/api/auth/login', { email: ADMIN.email, password: ADMIN.password });
   const sessions = await Promise.all(Array.from({ length: PARALLEL }, login));
 
-  // CPU seconds of auth for one of them.
-  async function cost(n, each) {
-    const before = cpuSeconds(pid);
+  // CPU seconds of a process, auth's unless told, for one of them.
+  async function cost(n, each, of = pid) {
+    const before = cpuSeconds(of);
     await each(n);
-    return (cpuSeconds(pid) - before) / n;
+    return (cpuSeconds(of) - before) / n;
   }
+
+  // The others begin when they are asked for.
+  const parties = new Map();
+  const party = (name) => {
+    if (!parties.has(name)) parties.set(name, name === 'laravel' ? laravel(authRows(auth.data, `select password_hash from users where email = '${ADMIN.email}'`)[0][0]) : nodeStack(PARALLEL));
+    return parties.get(name);
+  };
+  const credentials = { email: ADMIN.email, password: ADMIN.password };
+  const times = async (n, parallel, one) => {
+    let left = n;
+    await Promise.all(Array.from({ length: parallel }, async () => { while (left-- > 0) await one(); }));
+  };
+  const own = { pid, post, get, signIn: '/api/auth/login', me: '/api/auth/me', token: (r) => r.access_token };
+  const other = async (name) => ({ ...(await party(name)), signIn: '/login', me: '/me', token: (r) => r.token });
+  const signIns = async (p) => 1 / (await cost(SIGN_INS, (n) => times(n, 1, () => p.post(p.signIn, credentials)), p.pid));
+  const checks = async (p, n, parallel) => {
+    const mine = p.token(await p.post(p.signIn, credentials));
+    return 1 / (await cost(n, () => times(n, parallel, () => p.get(p.me, mine)), p.pid));
+  };
+  const beside = (name, n, parallel) => [
+    { name: name === 'laravel' ? 'auth.sign_ins_laravel' : 'auth.sign_ins', unit: '1/s/core', rounds: 3, sample: () => signIns(own), peer: { name, sample: async () => signIns(await other(name)) } },
+    { name: name === 'laravel' ? 'auth.checks_laravel' : 'auth.checks', unit: '1/s/core', rounds: 3, sample: () => checks(own, CHECKS, PARALLEL), peer: { name, sample: async () => checks(await other(name), n, parallel) } },
+    { name: name === 'laravel' ? 'auth.rss_laravel' : 'auth.rss', unit: 'MiB', rounds: 1, sample: () => rssMib(pid), peer: { name, sample: async () => rssMib((await party(name)).pid) } },
+  ];
   const logins = async (n) => {
     for (let i = 0; i < n; i++) await login();
   };
@@ -131,12 +149,15 @@ export async function figures() {
       { name: 'auth.refresh_per_second', unit: '1/s/core', rounds: 3, sample: async () => 1 / (await cost(REFRESHES, refreshes)) },
       { name: 'auth.verify', unit: '1/s/core', rounds: 3, sample: () => verify('uncached'), peer },
       { name: 'auth.verify_cached', unit: '1/s/core', rounds: 3, sample: () => verify('cached'), peer },
+      ...beside('node', CHECKS, PARALLEL),
+      ...beside('laravel', LARAVEL_CHECKS, 1),
       { name: 'auth.timing_spread', unit: '%', rounds: 1, sample: timingSpread },
       { name: 'auth.start_ms', unit: 'ms', rounds: 3, sample: startMs },
       { name: 'auth.rss_mib', unit: 'MiB', rounds: 1, sample: () => idle },
     ],
     close: async () => {
-      agent.destroy();
+      end();
+      for (const p of await Promise.all(parties.values())) await p.stop();
       await auth.stop();
     },
   };

@@ -1,0 +1,7 @@
+<?php
+
+return [
+    'defaults' => ['guard' => 'api'],
+    'guards' => ['api' => ['driver' => 'token']],
+    'providers' => ['users' => ['driver' => 'database', 'table' => 'users']],
+];
