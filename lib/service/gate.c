@@ -54,7 +54,8 @@ static void write_access_log(struct exchange_full *f, const struct http_request 
 	log_event(LOG_INFO, err ? "request broken off" : "request", "request_id", f->x.request_id, "trace_id",
 		  f->x.trace.trace_id, "span_id", f->x.trace.span_id, "method", http_method_name(r->method), "route",
 		  route ? route->pattern : "", "status", status, "bytes_in", in, "bytes_out", out, "ms", ms, "user",
-		  f->x.who.user_id ? f->x.who.user_id : "", "caller", f->x.who.service ? f->x.who.service : "", NULL);
+		  f->x.who.user_id ? f->x.who.user_id : "", "caller", f->x.who.service ? f->x.who.service : "", "actor",
+		  f->x.who.actor ? f->x.who.actor : "", NULL);
 }
 
 /* Those of health.c, which are asked all the time, are not counted. */
@@ -237,8 +238,7 @@ static bool is_kept_from(const struct route *route, const struct identity *who)
 	       (route->client_permission[0] && !identity_may(who, route->client_permission));
 }
 
-/* Who asks is known: may he? A service that acts for a user has checked the user's right itself, and gets what the user
- * owns: identity_may still says no to everything. */
+/* Who asks is known: may he? A service that acts for a user may what both may (user_rights.h). */
 static void admit(struct exchange_full *f)
 {
 	const struct route *route = f->x.route;
@@ -249,7 +249,7 @@ static void admit(struct exchange_full *f)
 		reply_problem(&f->x, 403, "forbidden", "Only Ogent's own services may call this.");
 		return;
 	}
-	if (route->permission && !is_service && !identity_may(who, route->permission)) {
+	if (route->permission && !identity_may(who, route->permission)) {
 		reply_problem(&f->x, 403, "forbidden", "This needs the permission %s.", route->permission);
 		return;
 	}
@@ -280,6 +280,10 @@ static void refuse_token(struct exchange_full *f, enum token_result r)
 			      "a moment.");
 		return;
 	}
+	if (f->is_user_gone) {
+		reply_problem(&f->x, 403, "forbidden", "This user is disabled or removed, so nothing is done for him.");
+		return;
+	}
 	reply_header(&f->x, "WWW-Authenticate", "Bearer error=\"invalid_token\"");
 	reply_problem(&f->x, 401, "unauthorized", "The access token is not valid (any more). Sign in again.");
 }
@@ -287,9 +291,10 @@ static void refuse_token(struct exchange_full *f, enum token_result r)
 /* A service's token is good among services only: what the gateway brings from outside has X-Forwarded-For. */
 static enum token_result identify(struct exchange_full *f)
 {
-	struct identity who;
+	struct identity who = {0};
 	enum token_result r = keyring_check_at(f->x.service->keyring, f->token, f->x.req->path, f->x.arena, &who);
 
+	f->is_user_gone = r == TOKEN_REVOKED && who.service && who.service[0];
 	if (r == TOKEN_OK && who.service[0] && http_header_get(&f->x.req->headers, "X-Forwarded-For").p)
 		return TOKEN_NOT_FOR_US;
 	if (r == TOKEN_OK)

@@ -67,6 +67,7 @@ struct exchange_full {
 	struct http_headers headers; /* for the answer to come */
 	struct str token;
 	struct key_wait key_wait; /* while auth's keys are fetched */
+	bool is_user_gone;        /* a service acts for a user who is disabled or removed */
 	const char *idempotency_key;
 	char request_hash[65];
 	struct list sse_link; /* in service.sse from reply_sse_start until the end */

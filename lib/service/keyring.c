@@ -16,6 +16,7 @@
 #include "service/personal_token.h"
 #include "service/token_cache.h"
 #include "service/token_lookup.h"
+#include "service/user_rights.h"
 
 #define JWKS_PATH "/.well-known/jwks.json"
 #define JWKS_MAX (64 * 1024)
@@ -37,6 +38,7 @@ struct keyring {
 	struct revocations *revocations; /* NULL: none */
 
 	struct token_lookup *lookup; /* NULL: personal access tokens are not known here */
+	struct user_rights *rights;  /* NULL: nobody acts for users here */
 
 	struct http_pool *auth;
 	struct http_fetch *fetch; /* under way, or NULL */
@@ -172,6 +174,7 @@ void keyring_stop(struct keyring *k)
 {
 	deadline_clear(&k->next);
 	token_lookup_stop(k->lookup);
+	user_rights_stop(k->rights);
 	if (k->fetch)
 		http_fetch_cancel(k->fetch);
 }
@@ -181,6 +184,7 @@ void keyring_free(struct keyring *k)
 	if (!k)
 		return;
 	token_lookup_free(k->lookup);
+	user_rights_free(k->rights);
 	token_cache_free(k->cache);
 	token_keys_free(k->keys);
 	for (size_t i = 0; i < ARRAY_SIZE(k->resources); i++)
@@ -213,11 +217,12 @@ static void on_found(void *arg, struct str token, const struct identity *id)
 void keyring_set_lookup(struct keyring *k, struct http_pool *auth, const struct token_key *key, const char *role)
 {
 	k->lookup = token_lookup_new(auth, key, role, on_found, k);
+	k->rights = user_rights_new(auth, key, role);
 }
 
 bool keyring_cannot_tell(struct keyring *k)
 {
-	return keyring_missing(k) || token_lookup_failed(k->lookup);
+	return keyring_missing(k) || token_lookup_failed(k->lookup) || user_rights_failed(k->rights);
 }
 
 /* What is no token of ours by its form is not asked for. */
@@ -262,6 +267,24 @@ static bool has_new_files(const struct keyring *k)
 	return (int64_t)st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000 + FOLDER_TICK_US >= k->read_wall_us;
 }
 
+static bool is_for_user(const struct identity *id)
+{
+	return id->service[0] && id->user_id[0];
+}
+
+/* What a service's token for a user is worth now. */
+static enum token_result apply_rights(struct keyring *k, struct identity *id, struct arena *a)
+{
+	if (!k->rights)
+		return TOKEN_NOT_FOR_US;
+	switch (user_rights_apply(k->rights, k->revocations, id, a)) {
+	case USER_RIGHTS_KNOWN: return TOKEN_OK;
+	case USER_RIGHTS_GONE: return TOKEN_REVOKED;
+	case USER_RIGHTS_UNKNOWN: break;
+	}
+	return TOKEN_UNKNOWN_KEY;
+}
+
 static enum token_result check(struct keyring *k, struct str token, struct arena *a, struct identity *ret)
 {
 	int64_t now = time(NULL);
@@ -276,6 +299,8 @@ static enum token_result check(struct keyring *k, struct str token, struct arena
 		read_key_files(k);
 		r = token_check(k->keys, token, k->audiences, now, a, ret);
 	}
+	if (r == TOKEN_OK && is_for_user(ret))
+		r = apply_rights(k, ret, a);
 	if (r == TOKEN_OK && k->revocations && !revocations_apply(k->revocations, ret, a))
 		return TOKEN_REVOKED;
 	if (r == TOKEN_OK)
@@ -296,10 +321,22 @@ enum token_result keyring_check(struct keyring *k, struct str token, struct aren
 	return keyring_check_at(k, token, (struct str){0}, a, ret);
 }
 
+/* Whether the token is good but for the rights of its user, which are asked for now. */
+static bool wants_rights(struct keyring *k, struct str token, struct key_wait *w)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct identity id;
+
+	return token_check(k->keys, token, k->audiences, time(NULL), a, &id) == TOKEN_OK && is_for_user(&id) &&
+	       user_rights_ask(k->rights, id.user_id, w);
+}
+
 bool keyring_wait(struct keyring *k, struct str token, struct key_wait *w)
 {
 	if (k->lookup && personal_token_is(token))
 		return token_lookup_ask(k->lookup, token, w);
+	if (k->rights && wants_rights(k, token, w))
+		return true;
 	if (!k->auth || (!k->fetch && !is_due(k->fetched_us)))
 		return false;
 	if (!k->fetch)

@@ -23,6 +23,7 @@ struct peer {
 struct assertion {
 	struct list link; /* in service.assertions, the oldest first; dropped when too old or too many */
 	char *callee, *user_id, *token;
+	char *actor;      /* "" = the service itself */
 	uint64_t made_ms; /* loop time */
 };
 
@@ -124,12 +125,13 @@ static void assertion_free(struct assertion *a)
 	sodium_memzero(a->token, strlen(a->token));
 	free(a->callee);
 	free(a->user_id);
+	free(a->actor);
 	free(a->token);
 	free(a);
 }
 
 /* The token to call `callee` for `user_id`; valid until the next call of this function. */
-static const char *assertion_get(struct service *s, const char *callee, const char *user_id)
+static const char *assertion_get(struct service *s, const char *callee, const char *user_id, const char *actor)
 {
 	_cleanup_(buf_deinit) struct buf token = BUF_INIT;
 	uint64_t now = uv_now(&s->loop);
@@ -139,7 +141,7 @@ static const char *assertion_get(struct service *s, const char *callee, const ch
 	list_foreach (a, &s->assertions, struct assertion, link) {
 		if (now - a->made_ms > ASSERTION_USE_S * 1000)
 			assertion_free(a);
-		else if (!strcmp(a->callee, callee) && !strcmp(a->user_id, user_id))
+		else if (!strcmp(a->callee, callee) && !strcmp(a->user_id, user_id) && !strcmp(a->actor, actor))
 			return a->token;
 		else
 			n++;
@@ -148,9 +150,10 @@ static const char *assertion_get(struct service *s, const char *callee, const ch
 		assertion_free(list_first(&s->assertions, struct assertion, link));
 
 	a = xcalloc(1, sizeof(*a));
-	token_sign_internal(&s->key, s->role, callee, user_id, &token);
+	token_sign_delegated(&s->key, s->role, callee, user_id, *actor ? actor : NULL, &token);
 	a->callee = xstrdup(callee);
 	a->user_id = xstrdup(user_id);
+	a->actor = xstrdup(actor);
 	a->token = buf_steal(&token, NULL);
 	a->made_ms = now;
 	list_append(&s->assertions, &a->link);
@@ -160,10 +163,17 @@ static const char *assertion_get(struct service *s, const char *callee, const ch
 struct http_headers *service_peer_headers(struct service *s, const char *callee, const char *user_id,
 					  const char *request_id, const char *traceparent, struct arena *a)
 {
+	return service_peer_headers_of(s, callee, user_id, "", request_id, traceparent, a);
+}
+
+struct http_headers *service_peer_headers_of(struct service *s, const char *callee, const char *user_id,
+					     const char *actor, const char *request_id, const char *traceparent,
+					     struct arena *a)
+{
 	struct http_headers *h = arena_new_of(a, struct http_headers);
 
 	h->arena = a;
-	http_header_set(h, "Authorization", arena_printf(a, "Bearer %s", assertion_get(s, callee, user_id)));
+	http_header_set(h, "Authorization", arena_printf(a, "Bearer %s", assertion_get(s, callee, user_id, actor)));
 	if (request_id && *request_id)
 		http_header_set(h, "X-Request-Id", request_id);
 	if (traceparent && *traceparent)

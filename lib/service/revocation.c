@@ -84,7 +84,7 @@ static struct entry *find(const struct revocations *r, enum revocation_kind kind
 
 static bool is_service(const struct identity *id)
 {
-	return !id->user_id || (id->service && id->service[0]);
+	return !id->user_id || !id->user_id[0];
 }
 
 static bool covers(const struct revocations *r, const struct identity *id, const struct entry *user)

@@ -32,7 +32,7 @@ struct revocations *revocations_new(void);
 void revocations_free(struct revocations *r);
 /* Rises with every change: who has found a token good in this generation need not look again. */
 uint64_t revocations_generation(const struct revocations *r);
-/* Whether this person's token is revoked. Tokens of services never are. */
+/* Whether this person's token is revoked. Tokens of services on their own behalf never are. */
 bool revocations_cover(struct revocations *r, const struct identity *id);
 /* Whether it is, or has other rights by now than the identity says. */
 bool revocations_concern(struct revocations *r, const struct identity *id);

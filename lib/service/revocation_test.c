@@ -150,6 +150,8 @@ static void services_are_not_people(void **state)
 
 	add(REVOKED_USER, "u", RIGHTS_GONE, NOW);
 	id.service = "agent";
+	assert_true(revocations_cover(set, &id)); /* it acts for one who is gone */
+	id.user_id = "";
 	assert_false(revocations_cover(set, &id));
 	id = (struct identity){0};
 	assert_false(revocations_cover(set, &id));

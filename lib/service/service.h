@@ -84,6 +84,10 @@ struct http_pool *service_peer_on(struct service *s, const char *role, uv_loop_t
  * traceparent (both may be NULL). In arena `a`. */
 struct http_headers *service_peer_headers(struct service *s, const char *callee, const char *user_id,
 					  const char *request_id, const char *traceparent, struct arena *a);
+/* The same with who acts for the user on this service's behalf, such as "agent:ID" (act, RFC 8693). */
+struct http_headers *service_peer_headers_of(struct service *s, const char *callee, const char *user_id,
+					     const char *actor, const char *request_id, const char *traceparent,
+					     struct arena *a);
 
 /* ---- Routes and the gate ---- */
 

@@ -105,8 +105,64 @@ void token_sign_as(const struct token_key *key, const char *typ, struct str clai
 	base64url_encode(out, signature.p, signature.n);
 }
 
+static size_t count(const char *const *list)
+{
+	size_t n = 0;
+
+	while (list[n])
+		n++;
+	return n;
+}
+
+static void keep_denials(const char *const *list, const char **ret, size_t *n)
+{
+	for (; *list; list++)
+		if (**list == '!')
+			ret[(*n)++] = *list;
+}
+
+const char *const *permissions_intersect(struct arena *a, const char *const *one, const char *const *other)
+{
+	const char **ret = arena_alloc(a, ((count(one) + 1) * (count(other) + 1) + 1) * sizeof(*ret));
+	size_t n = 0;
+
+	keep_denials(one, ret, &n);
+	keep_denials(other, ret, &n);
+	for (const char *const *p = one; *p; p++) {
+		for (const char *const *q = other; **p != '!' && *q; q++) {
+			if (**q == '!')
+				continue;
+			if (!strcmp(*p, *q) || permission_covers(*q, *p))
+				ret[n++] = *p;
+			else if (permission_covers(*p, *q))
+				ret[n++] = *q;
+		}
+	}
+	ret[n] = NULL;
+	return ret;
+}
+
 void token_sign_internal(const struct token_key *key, const char *role, const char *callee, const char *user_id,
 			 struct buf *out)
+{
+	token_sign_delegated(key, role, callee, user_id, NULL, out);
+}
+
+/* {"sub":"agent:ID","act":{"sub":"ogent:agent"}}: the outermost acts, the inner ones stand behind it (RFC 8693 section
+ * 4.1). */
+static void add_actors(struct buf *claims, const char *role, const char *actor)
+{
+	buf_add_str(claims, ",\"act\":");
+	if (actor) {
+		buf_add_str(claims, "{\"sub\":");
+		json_quote(claims, str_of(actor));
+		buf_add_str(claims, ",\"act\":");
+	}
+	buf_printf(claims, "{\"sub\":\"" TOKEN_ISSUER ":%s\"}%s", role, actor ? "}" : "");
+}
+
+void token_sign_delegated(const struct token_key *key, const char *role, const char *callee, const char *user_id,
+			  const char *actor, struct buf *out)
 {
 	_cleanup_(buf_deinit) struct buf claims = BUF_INIT;
 	int64_t now = time(NULL);
@@ -115,6 +171,8 @@ void token_sign_internal(const struct token_key *key, const char *role, const ch
 	id_new(jti);
 	buf_printf(&claims, "{\"iss\":\"" TOKEN_ISSUER ":%s\",\"aud\":\"%s\",\"sub\":", role, callee);
 	json_quote(&claims, str_of(user_id));
+	if (*user_id)
+		add_actors(&claims, role, actor);
 	buf_printf(&claims, ",\"iat\":%lld,\"exp\":%lld,\"jti\":\"%s\"}", (long long)now,
 		   (long long)now + TOKEN_MAX_LIFE_INTERNAL, jti);
 	token_sign(key, buf_str(&claims), out);
@@ -249,10 +307,29 @@ static bool optional_string(yyjson_val *claims, const char *name, const char **r
 	return *ret;
 }
 
+/* What a service may do for somebody, at most: no right over what is others'. */
+static const char *const *service_may(const char *role)
+{
+	static const char *const agent[] = {"commands.run", "commands.read", NULL},
+				 *const socket[] = {"agents.read",     "conversations.read", "conversations.use",
+						    "executions.read", "commands.read",      NULL},
+				 *const nothing[] = {NULL};
+
+	return !strcmp(role, "agent") ? agent : !strcmp(role, "socket") ? socket : nothing;
+}
+
+/* A token for a user says who acts. */
+static bool read_actor(yyjson_val *claims, const char **ret)
+{
+	*ret = get_string(yyjson_obj_get(claims, "act"), "sub");
+	return *ret && **ret;
+}
+
 static enum token_result read_identity(yyjson_val *claims, bool internal, struct arena *a, struct identity *id)
 {
 	static const char *const everything[] = {"*", NULL}, *const nothing[] = {NULL};
 
+	id->actor = "";
 	id->user_id = get_string(claims, "sub");
 	id->audience = get_string(claims, "aud");
 	if (!id->user_id || strlen(id->user_id) > 64 || !optional_string(claims, "name", &id->name) ||
@@ -260,11 +337,11 @@ static enum token_result read_identity(yyjson_val *claims, bool internal, struct
 	    !optional_string(claims, "jti", &id->token_id) || !get_date(claims, "pe", false, &id->rights))
 		return TOKEN_MALFORMED;
 	if (internal) {
-		/* On its own behalf a service may do all; for a user, what the user may do with what is his own. */
+		/* On its own behalf a service may do all; for a user what both may. */
 		id->service = get_string(claims, "iss") + strlen(TOKEN_ISSUER ":");
-		id->permissions = id->user_id[0] ? nothing : everything;
+		id->permissions = id->user_id[0] ? service_may(id->service) : everything;
 		id->roles = nothing;
-		return TOKEN_OK;
+		return !id->user_id[0] || read_actor(claims, &id->actor) ? TOKEN_OK : TOKEN_MALFORMED;
 	}
 	id->service = "";
 	return id->user_id[0] && read_names(claims, "permissions", a, &id->permissions) &&

@@ -40,6 +40,10 @@ struct identity {
 	int64_t rights;                 /* pe, the user's permission epoch when the token was made; 0 = not told */
 	const char *client_id;          /* the OAuth client that acts for the user, otherwise "" */
 	const char *audience;           /* aud */
+	/* Of a service's token for a user: who acts for him (act, RFC 8693): "agent:ID" or "ogent:ROLE"; otherwise "". The
+	 * permissions are then what that service may do for somebody, until user_rights_apply has made them what
+	 * both may. */
+	const char *actor;
 	bool is_scoped; /* the permissions are less than the user's: when his change, the token is looked up anew */
 	const char *const *roles; /* names, NULL at the end, as they were when the token was made; may be NULL */
 };
@@ -100,6 +104,12 @@ enum token_result token_check(const struct token_keys *k, struct str token, cons
 /* A service's own key: loads secrets/<role>.key (made 0600 with a new key when missing) and publishes keys/<role>.jwk.
  */
 int token_key_load(const char *data_dir, const char *role, struct token_key *ret, struct error *err);
-/* A token for calling `callee` on behalf of `user_id` ("" = for itself); valid 60 s. Appends to out. */
+/* A token for calling `callee` on behalf of `user_id` ("" = for itself); valid 60 s. For a user it says who acts (act),
+ * and is worth what both the service and the user may. Appends to out. */
 void token_sign_internal(const struct token_key *key, const char *role, const char *callee, const char *user_id,
 			 struct buf *out);
+/* The same with who acts for the user on the service's behalf, such as "agent:ID"; NULL: the service itself. */
+void token_sign_delegated(const struct token_key *key, const char *role, const char *callee, const char *user_id,
+			  const char *actor, struct buf *out);
+/* What both lists allow: of two patterns where one covers the other the narrower, and all denials. In the arena. */
+const char *const *permissions_intersect(struct arena *a, const char *const *one, const char *const *other);

@@ -126,6 +126,7 @@ static struct verdict *verdict_new(struct str token, const struct identity *id)
 {
 	static const char *const none[] = {NULL};
 	const char *const *from = id->roles ? id->roles : none;
+	const char *actor = id->actor ? id->actor : "";
 	size_t n_permissions = 0, n_roles = 0, bytes = token.n;
 
 	while (id->permissions[n_permissions])
@@ -133,7 +134,7 @@ static struct verdict *verdict_new(struct str token, const struct identity *id)
 	while (from[n_roles])
 		bytes += strlen(from[n_roles++]) + 1;
 	bytes += strlen(id->user_id) + strlen(id->name) + strlen(id->service) + strlen(id->session_id) +
-		 strlen(id->token_id) + strlen(id->client_id) + strlen(id->audience) + 7;
+		 strlen(id->token_id) + strlen(id->client_id) + strlen(id->audience) + strlen(actor) + 8;
 
 	struct verdict *v = xmalloc(sizeof(*v) + (n_permissions + n_roles + 2) * sizeof(char *) + bytes);
 	const char **permissions = (const char **)(v + 1);
@@ -160,6 +161,7 @@ static struct verdict *verdict_new(struct str token, const struct identity *id)
 	v->id.token_id = put_string(&at, id->token_id);
 	v->id.client_id = put_string(&at, id->client_id);
 	v->id.audience = put_string(&at, id->audience);
+	v->id.actor = put_string(&at, actor);
 	v->token = (struct str){memcpy(at, token.p, token.n), token.n};
 	return v;
 }

@@ -318,6 +318,29 @@ static void a_service_is_known_by_its_own_token(void **state)
 	assert_int_equal(check(make(&service, HEADER_KID("\"service-1\""), CLAIMS)), TOKEN_NOT_FOR_US);
 }
 
+static void a_service_for_a_user_says_who_acts(void **state)
+{
+	static const char *const all[] = {"!commands.read", "*", NULL}, *const own[] = {"commands.run", "commands.read", NULL};
+	_cleanup_(buf_deinit) struct buf token = BUF_INIT;
+	const char *const *both;
+	struct identity id;
+	int64_t now = time(NULL);
+
+	token_sign_delegated(&service, "exec", "agent", "u1", "agent:a1", &token);
+	assert_int_equal(token_check(keys, buf_str(&token), audiences, now, arena, &id), TOKEN_OK);
+	assert_string_equal(id.actor, "agent:a1");
+	assert_int_equal(check_internal("exec", "agent", "u1", now, &id), TOKEN_OK);
+	assert_string_equal(id.actor, "ogent:exec");
+	assert_int_equal(check_internal("exec", "agent", "", now, &id), TOKEN_OK);
+	assert_string_equal(id.actor, "");
+
+	both = permissions_intersect(arena, all, own);
+	assert_true(permissions_allow(both, "commands.run"));
+	assert_false(permissions_allow(both, "commands.read"));
+	assert_false(permissions_allow(both, "commands.run_any"));
+	assert_false(permissions_allow(both, "*"));
+}
+
 static void permissions_cover_what_they_name(void **state)
 {
 	assert_true(permission_covers("*", "users.manage"));
@@ -530,6 +553,7 @@ int main(void)
 		T(a_public_key_is_no_hmac_secret),
 		T(many_claims_and_deep_claims_are_refused),
 		T(a_service_is_known_by_its_own_token),
+		T(a_service_for_a_user_says_who_acts),
 		T(permissions_cover_what_they_name),
 		T(a_denial_wins),
 		T(a_key_set_is_read_whole_or_not_at_all),

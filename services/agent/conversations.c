@@ -45,8 +45,7 @@ static void read_row(struct db_stmt *st, struct arena *a, struct conversation_ro
 
 bool conversation_may_read(struct exchange *x)
 {
-	if (x->who.service[0] || identity_may(&x->who, "conversations.read") ||
-	    identity_may(&x->who, "conversations.use"))
+	if (identity_may(&x->who, "conversations.read") || identity_may(&x->who, "conversations.use"))
 		return true;
 	reply_problem(x, 403, "forbidden", "This needs the permission conversations.read or conversations.use.");
 	return false;

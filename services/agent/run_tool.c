@@ -348,6 +348,7 @@ static void start(struct run *run, struct run_call *call, const struct tool *too
 		.request_id = run->request_id,
 		.traceparent = call->traceparent,
 		.user_id = run->user_id,
+		.actor = arena_printf(run->arena, "agent:%s", run->agent_id),
 		.conversation_id = run->conversation_id,
 		.agent_id = run->agent_id,
 		.target = run->command_target,

@@ -1,5 +1,5 @@
 /* GET /users/{id}/rights: what a user may right now, for a service that does something for him while he is away, such
- * as a schedule. {active, name, permissions}: without permissions when he is disabled or gone. */
+ * as a schedule. {active, name, permissions, rights}: without permissions when he is disabled or gone. */
 #include "account.h"
 #include "auth.h"
 #include "handlers.h"
@@ -29,6 +29,7 @@ static void rights_done(struct exchange_job *job)
 	if (q->is_active) {
 		json_add_str(doc, obj, "name", q->account.name);
 		account_add_names(doc, obj, "permissions", q->account.permissions);
+		yyjson_mut_obj_add_int(doc, obj, "rights", q->account.rights);
 	}
 	reply_header(job->x, "Cache-Control", "no-store");
 	reply_json(job->x, 200, doc);

@@ -271,16 +271,19 @@ static void list_done(struct job *job)
 	exchange_drop(x);
 }
 
-/* The one that runs under this Idempotency-Key of the caller, if any: for who wants to stop what he may have started.
- */
+/* The one that runs under this Idempotency-Key of the caller, if any: for who wants to stop what he may have started. A
+ * service on its own behalf names the user whose it is. */
 static void list_by_key(struct exchange *x, const char *key)
 {
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(x->arena, &doc), *items = yyjson_mut_obj_add_arr(doc, obj, "items");
+	const char *user = x->who.user_id, *named = http_query_get(x->arena, x->req->query, "user");
 	struct command *c;
 	char name[65];
 
-	journal_key(x->who.user_id, key, name);
+	if (x->who.service[0] && !*user && named)
+		user = named;
+	journal_key(user, key, name);
 	c = command_by_key(x->self, name);
 	if (c)
 		command_add_live(doc, yyjson_mut_arr_add_obj(doc, items), c);

@@ -244,13 +244,13 @@ describe('policies', { timeout: 180000 }, () => {
     const jwk = JSON.parse(p.secret('agent.key'));
     const now = Math.floor(Date.now() / 1000);
     for (const sub of [claimsOf(admin).sub, '']) {
-      const claims = { iss: 'ogent:agent', aud: 'exec', sub, iat: now, exp: now + 50 };
+      const claims = { iss: 'ogent:agent', aud: 'exec', sub, act: { sub: 'ogent:agent' }, iat: now, exp: now + 50 };
       const token = signed(createPrivateKey({ key: jwk, format: 'jwk' }), { alg: 'EdDSA', kid: jwk.kid, typ: 'at+jwt' }, claims);
       const exec = p.roles().find(([role]) => role === 'exec')[1];
       assert.equal((await request(exec, 'GET', '/api/policies', { token })).status, 200);
       const r = await request(exec, 'POST', '/api/policies/approvals', { token, body: { hash } });
       assert.equal(r.status, 403, r.text);
-      assert.match(r.body.detail, /person/);
+      assert.match(r.body.detail, sub ? /commands\.approve/ : /person/);
     }
   });
 

@@ -41,7 +41,7 @@ struct shell_call {
 	struct tool_call *call;       /* NULL once it was */
 	struct agent *agent;
 	struct arena *arena;
-	char *user_id, *key, *request_id, *traceparent;
+	char *user_id, *actor, *key, *request_id, *traceparent;
 	struct str body;
 	enum shell_state state;
 	uint64_t give_up_at; /* monotonic us */
@@ -326,6 +326,9 @@ static void shell_next(struct shell_call *s)
 		return;
 	}
 	if (s->status >= 400 && take_refusal(s)) {
+		/* What its user may not see any more does not go on unseen. */
+		if (s->status == 403 && s->command_id && !s->cancelling)
+			send_cancel(s);
 		end(s);
 		return;
 	}
@@ -370,7 +373,8 @@ static void attach(struct shell_call *s)
 	buf_clear(&s->refusal);
 	sse_parser_deinit(&s->sse);
 	sse_parser_init(&s->sse, MAX_EVENT, on_event, s);
-	headers = service_peer_headers(service, "exec", s->user_id, s->request_id, s->traceparent, s->attempt);
+	headers = service_peer_headers_of(service, "exec", s->user_id, s->actor, s->request_id, s->traceparent,
+					  s->attempt);
 	http_header_set(headers, "Accept", "text/event-stream");
 	s->http = (struct http_call){
 		.method = s->command_id ? "GET" : "POST",
@@ -416,8 +420,9 @@ static void send_cancel(struct shell_call *s)
 
 	deadline_clear(&s->cancel_again);
 	s->cancel_arena = arena_new();
+	/* By the service itself: it stops what it began, whatever the user may by now. */
 	struct http_headers *headers =
-		service_peer_headers(service, "exec", s->user_id, s->request_id, s->traceparent, s->cancel_arena);
+		service_peer_headers(service, "exec", "", s->request_id, s->traceparent, s->cancel_arena);
 	const char *target = arena_printf(s->cancel_arena, "/api/commands/%s/cancel", s->command_id);
 	s->cancelling = http_fetch(service_peer(service, "exec"), "POST", target, headers, NULL, (struct str){0},
 				   MAX_REFUSAL, CANCEL_ANSWER_MS, on_cancel_answer, s);
@@ -526,6 +531,7 @@ static void shell_start(struct tool_call *c)
 	s->agent = c->agent;
 	s->arena = arena_new();
 	s->user_id = arena_strdup(s->arena, c->user_id);
+	s->actor = arena_strdup(s->arena, c->actor);
 	s->key = arena_strdup(s->arena, c->key);
 	s->request_id = arena_strdup(s->arena, c->request_id);
 	s->traceparent = arena_strdup(s->arena, c->traceparent);

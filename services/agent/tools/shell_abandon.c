@@ -85,10 +85,12 @@ static void ask(struct abandoned *b)
 	if (is_looking) {
 		buf_add_str(&target, "/api/commands?key=");
 		percent_encode(str_of(b->key), &target);
+		buf_printf(&target, "&user=%s", b->user_id);
 	} else {
 		buf_printf(&target, "/api/commands/%s/cancel", b->command_id);
 	}
-	struct http_headers *headers = service_peer_headers(s, "exec", b->user_id, NULL, NULL, b->arena);
+	/* By the service itself: it stops what it began, whatever the user may by now. */
+	struct http_headers *headers = service_peer_headers(s, "exec", "", NULL, NULL, b->arena);
 	b->fetch = http_fetch(service_peer(s, "exec"), is_looking ? "GET" : "POST", target.p, headers, NULL,
 			      (struct str){0}, MAX_ANSWER, ANSWER_MS, on_answer, b);
 }

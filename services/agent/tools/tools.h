@@ -37,6 +37,7 @@ struct tool_call {
 	struct agent *agent;
 	const char *request_id, *traceparent; /* for the calls that it makes */
 	const char *user_id, *conversation_id, *agent_id;
+	const char *actor;      /* who acts for the user: "agent:ID" */
 	const char *target;     /* where commands run, a name that exec knows */
 	const char *policy;     /* that they must pass besides exec's own, a name that exec knows; "" = none */
 	bool is_risky_asked;    /* a person is asked about what is risky: the tool's service decides what is */
