@@ -35,6 +35,8 @@ int cmd_chat(const struct command *self, int argc, char **argv);
 int cmd_run(const struct command *self, int argc, char **argv);
 int cmd_policy(const struct command *self, int argc, char **argv);
 int cmd_agents(const struct command *self, int argc, char **argv);
+int cmd_usage(const struct command *self, int argc, char **argv);
+int cmd_fork(const struct command *self, int argc, char **argv);
 int cmd_approvals(const struct command *self, int argc, char **argv);
 int cmd_schedules(const struct command *self, int argc, char **argv);
 int cmd_models(const struct command *self, int argc, char **argv);

@@ -41,7 +41,28 @@ const struct command commands[] = {
 	 "--attach ID goes on with one that runs.\n" PLACE_HELP
 	 "\nWithout -- this runs one role: commands in the sandbox.\n",
 	 cmd_exec},
-	{"agents", "[--json]", "list the agents", PLACE_HELP, cmd_agents},
+	{"agents", "[VERB] [AGENT] [--json]", "list agents, make them from templates, compare, share and move them",
+	 "  list                         all that you may use\n"
+	 "  templates                    what an agent can be made from\n"
+	 "  show AGENT                   one: by slug, id or name\n"
+	 "  create NAME [--template ID] [--instructions TEXT]\n"
+	 "  versions AGENT               what it was\n"
+	 "  diff AGENT [VERSION] [--from VERSION]   what changed\n"
+	 "  restore AGENT VERSION        makes that version the newest\n"
+	 "  export AGENT                 the agent as one file, to stdout\n"
+	 "  import FILE [--dry-run] [--skip-missing] [--name NAME]   a file, or - for stdin\n"
+	 "  share AGENT ROLE [use|edit|share]...    '*' is everyone; without a right it is taken back\n"
+	 "  archive AGENT\n" PLACE_HELP,
+	 cmd_agents},
+	{"usage", "[show | budget USER] [--group day|user|agent|model] [--days N] [--user USER] [--json]",
+	 "show tokens and money, see and set what a user may spend in a day",
+	 "show adds up what was spent; ~ marks what was estimated. budget shows what a user has spent today; with\n"
+	 "--tokens N or --dollars N it sets what he may spend in a day (0 = without limit).\n" PLACE_HELP,
+	 cmd_usage},
+	{"fork", "run RUN [--step N] [--same-version] [--json]", "begin a conversation where a run was at a step",
+	 "With the messages and the files of that step; 0 is before its message, without --step it is its end. Prints "
+	 "the\nconversation's id, for `ogent chat --conversation ID`.\n" PLACE_HELP,
+	 cmd_fork},
 	{"approvals", "[--json] | approve ID | reject ID [WHY] | answer ID TEXT | edit ID COMMAND",
 	 "list what waits for you, or decide it",
 	 "approve lets exactly what is shown run, once. reject tells the agent why, if you say so. edit lets it run "

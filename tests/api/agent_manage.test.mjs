@@ -128,7 +128,7 @@ describe('managing agents', { timeout: 300000 }, () => {
     assert.match(r.headers['content-disposition'], /mover\.ogent\.json/);
     const file = r.body;
     assert.deepEqual([file.format, file.schema_version], ['ogent-agent', 1]);
-    assert.deepEqual(file.references.map((ref) => [ref.kind, ref.name]), [['tool', 'shell'], ['tool', 'ask_human'], ['policy', 'guarded']]);
+    assert.deepEqual(file.references.map((ref) => [ref.kind, ref.name]), [['tool', 'shell'], ['tool', 'files'], ['tool', 'ask_human'], ['policy', 'guarded']]);
     assert.match(file.references[0].sha256, /^[0-9a-f]{64}$/);
     for (const key of ['owner_id', 'shares', 'rights', 'id', 'created_at']) assert.ok(!(key in file.agent), key);
     const dry = await good(200, as('ben', 'POST', '/api/agents/import?dry_run=true', file));

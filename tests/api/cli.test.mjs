@@ -204,6 +204,38 @@ describe('commands', () => {
 	test('agents and history list what is there', async () => {
 		assert.match((await run(['agents'])).out, /^assistant /m);
 		assert.equal(JSON.parse((await run(['agents', '--json'])).out)[0].slug, 'assistant');
+	});
+
+	test('agents are made from templates, compared, shared, taken out and in; usage and budgets are told', async () => {
+		const ok = async (...args) => {
+			const r = await run(args);
+			assert.equal(r.code, 0, `${args}: ${r.err}`);
+			return r.out;
+		};
+		assert.match(await ok('agents', 'templates'), /^coder .*\n(.*\n)*translator /m);
+		assert.equal(await ok('agents', 'create', 'My coder', '--template', 'coder'), 'my-coder\n');
+		const made = JSON.parse(await ok('agents', 'show', 'my-coder'));
+		assert.deepEqual([made.name, made.shared, made.tools], ['My coder', 'private', ['shell', 'files', 'ask_human']]);
+		await ok('agents', 'share', 'my-coder', '*', 'use');
+		assert.equal(JSON.parse(await ok('agents', 'share', 'my-coder', 'operator', 'edit', 'share', '--json')).shares.length, 2);
+		assert.equal(JSON.parse(await ok('agents', 'share', 'my-coder', '*', '--json')).shared, 'roles');
+		const file = join(home, 'agent.json');
+		writeFileSync(file, await ok('agents', 'export', 'My coder'));
+		assert.equal(await ok('agents', 'import', file, '--dry-run'), '');
+		assert.equal(await ok('agents', 'import', file, '--name', 'Copy'), 'copy\n');
+		assert.equal(await ok('agents', 'restore', 'copy', '1'), 'version 2\n');
+		assert.match(await ok('agents', 'versions', 'copy'), /^ +2 .*\n +1 /);
+		assert.equal(await ok('agents', 'diff', 'copy'), '');
+		await ok('agents', 'archive', 'copy');
+		assert.equal((await run(['agents', 'show', 'copy'])).code, 1);
+		assert.equal((await run(['agents', 'nonsense'])).code, 2);
+		const answered = JSON.parse((await ok('history', '--json', '--limit', '1')))[0];
+		const forked = (await ok('fork', 'run', answered.id, '--step', '0', '--same-version')).trim();
+		assert.match(forked, /^[0-9a-f-]{36}$/);
+		await ok('usage');
+		const days = JSON.parse(await ok('usage', '--json', '--days', '2'));
+		assert.ok(days.length >= 1 && days[0].input_tokens > 0);
+		assert.ok(JSON.parse(await ok('usage', '--group', 'agent', '--json')).some((u) => u.agent_name === 'Assistant'));
 		assert.match((await run(['history'])).out, /succeeded .* hello$/m);
 		assert.equal((await run(['history', '--limit', '0'])).code, 2);
 	});

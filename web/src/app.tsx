@@ -31,6 +31,9 @@ const LinkPage = lazy(() => import('./pages/links').then((m) => ({ default: m.Li
 const ConsentPage = lazy(() => import('./pages/consent').then((m) => ({ default: m.ConsentPage })));
 const ProvidersPage = lazy(() => import('./pages/providers').then((m) => ({ default: m.ProvidersPage })));
 const ProviderCallbackPage = lazy(() => import('./pages/provider-callback').then((m) => ({ default: m.ProviderCallbackPage })));
+const AgentVersionsPage = lazy(() => import('./pages/agent-versions').then((m) => ({ default: m.AgentVersionsPage })));
+const UsagePage = lazy(() => import('./pages/usage').then((m) => ({ default: m.UsagePage })));
+const ComparePage = lazy(() => import('./pages/compare').then((m) => ({ default: m.ComparePage })));
 const RunPage = lazy(() => import('./pages/run').then((m) => ({ default: m.RunPage })));
 
 const newQueries = (_userId: string) =>
@@ -95,6 +98,9 @@ function Pages(): ReactNode {
 					<Route path="/chat/:id" element={<ChatPage />} />
 					<Route path="/agents" element={<AgentsPage />} />
 					<Route path="/agents/:id" element={<AgentPage />} />
+					<Route path="/agents/:id/versions" element={<AgentVersionsPage />} />
+					<Route path="/usage" element={<UsagePage />} />
+					<Route path="/compare" element={<ComparePage />} />
 					<Route path="/approvals" element={<ApprovalsPage />} />
 					<Route path="/models" element={<ModelsPage />} />
 					<Route path="/history" element={<HistoryPage />} />

@@ -1,6 +1,6 @@
 import { infiniteQueryOptions, queryOptions } from '@tanstack/react-query';
 
-import { api, unwrap } from './client';
+import { api, authorizedFetch, unwrap } from './client';
 import type { EventPage } from '../live/follower';
 import { isEnded } from '../live/status';
 import type { operations } from './schema';
@@ -49,6 +49,74 @@ export const agentQuery = (id: string) =>
 			);
 			return { agent, etag };
 		},
+	});
+
+export const templatesQuery = queryOptions({
+	queryKey: ['agents', 'templates'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/agents/templates', { signal }))).items,
+	staleTime: 600_000,
+});
+
+export const policiesQuery = queryOptions({
+	queryKey: ['policies'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/policies', { signal }))).items,
+	staleTime: 60_000,
+});
+
+export const agentVersionsQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['agents', id, 'versions'],
+		queryFn: async ({ signal }) => (await unwrap(api.GET('/api/agents/{id}/versions', { signal, params: { path: { id }, query: { limit: 200 } } }))).items,
+	});
+
+export const versionDiffQuery = (id: string, from: number, to: number) =>
+	queryOptions({
+		queryKey: ['agents', id, 'versions', from, to],
+		queryFn: ({ signal }) => unwrap(api.GET('/api/agents/{id}/versions/{version}/diff', { signal, params: { path: { id, version: to }, query: { from } } })),
+	});
+
+export const usageQuery = (group: 'day' | 'user' | 'agent' | 'model', from: string) =>
+	queryOptions({
+		queryKey: ['usage', group, from],
+		queryFn: ({ signal }) => unwrap(api.GET('/api/usage', { signal, params: { query: { group, from } } })),
+		staleTime: 0,
+	});
+
+export const budgetQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['usage', 'budget', id],
+		queryFn: ({ signal }) => unwrap(api.GET('/api/usage/budgets/{id}', { signal, params: { path: { id } } })),
+		staleTime: 0,
+	});
+
+export interface FileSeen {
+	size: number;
+	modified: string;
+	text: string | null; // of a small one
+}
+const mostFiles = 300, textBytes = 65_536;
+
+/** The files of a conversation's workspace by their paths; none when it has no workspace. */
+export const workspaceFilesQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['workspace', id, 'files'],
+		queryFn: async ({ signal }) => {
+			const seen = new Map<string, FileSeen>();
+			const get = (path: string, query = '') => authorizedFetch(new Request(`${location.origin}/api/workspaces/${id}/files/${path.split('/').map(encodeURIComponent).join('/')}${query}`, { signal }));
+			const walk = async (folder: string): Promise<void> => {
+				const answer = await get(folder, '?limit=200');
+				if (!answer.ok) return;
+				for (const item of ((await answer.json()) as { items: { name: string; type: string; size: number; modified_at: string }[] }).items) {
+					const path = folder ? `${folder}/${item.name}` : item.name;
+					if (seen.size >= mostFiles) return;
+					if (item.type === 'folder') await walk(path);
+					else if (item.type === 'file') seen.set(path, { size: item.size, modified: item.modified_at, text: item.size <= textBytes ? await (await get(path)).text() : null });
+				}
+			};
+			await walk('');
+			return seen;
+		},
+		staleTime: 0,
 	});
 
 export const conversationsQuery = infiniteQueryOptions({

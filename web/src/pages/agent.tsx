@@ -6,10 +6,12 @@ import { Link, useNavigate, useParams } from 'react-router';
 
 import { api, newKey, unwrap } from '../api/client';
 import { ApiError, messageOf } from '../api/error';
-import { agentQuery, modelsQuery, targetsQuery } from '../api/queries';
+import { agentQuery, modelsQuery, targetsQuery, templatesQuery } from '../api/queries';
 import type { Agent, AgentInput } from '../api/types';
-import { Confirm } from '../ui/dialog';
+import { Confirm, Dialog } from '../ui/dialog';
 import { Failure, Field, Notice, Spinner, useTitle } from '../ui/parts';
+import { MoreSettings, noBudget, type Settings } from './agent-settings';
+import { Sharing } from './agent-sharing';
 import { useMay } from './user';
 
 const tools = [
@@ -25,7 +27,10 @@ const approvalModes = [
 	{ mode: 'always' as const, label: 'Always' },
 ];
 const defaultApproval = { default: 'never' as const, tools: {} };
+const blankBase = { name: '', description: '', instructions: '', model: 'default', target: 'local', fallback_models: [], policy: null, variables: [], budget: noBudget };
 const defaultLimits = { max_steps: 25, max_seconds: 600, max_output_tokens: 4096 };
+
+const blank = { ...blankBase, tools: ['shell' as const], approval: defaultApproval };
 
 export function AgentPage(): ReactNode {
 	const { id = '' } = useParams();
@@ -50,11 +55,30 @@ function NewAgent(): ReactNode {
 			void navigate('/agents');
 		},
 	});
+	const templates = useQuery(templatesQuery);
+	const [chosen, setChosen] = useState('');
+	const template = templates.data?.find((t) => t.id === chosen);
+	const initial = { ...blank, ...(template ?? {}), limits: { ...defaultLimits, ...template?.limits } };
 	return (
 		<div className="page narrow">
 			<h1>New agent</h1>
+			<fieldset className="group-box">
+				<legend>Begin with</legend>
+				<div className="templates">
+					{[{ id: '', name: 'Nothing', description: 'An empty form.' }, ...(templates.data ?? [])].map((t) => (
+						<label key={t.id} className="check">
+							<input type="radio" name="template" checked={chosen === t.id} onChange={() => setChosen(t.id)} />
+							<span>
+								<strong>{t.name}</strong>
+								<span className="hint">{t.description}</span>
+							</span>
+						</label>
+					))}
+				</div>
+			</fieldset>
 			<AgentForm
-				initial={{ name: '', description: '', instructions: '', model: 'default', tools: ['shell'], tool_options: {}, approval: defaultApproval, target: 'local', limits: defaultLimits }}
+				key={chosen}
+				initial={initial}
 				action="Create the agent"
 				busy={create.isPending}
 				error={create.error}
@@ -70,6 +94,7 @@ function ExistingAgent({ id }: { id: string }): ReactNode {
 	const mayWrite = useMay('agents.write');
 	const loaded = useQuery(agentQuery(id));
 	const [archiving, setArchiving] = useState(false);
+	const [sharing, setSharing] = useState(false);
 	/* The version that is being edited: what arrives later does not overwrite what is typed. */
 	const [base, setBase] = useState<{ agent: Agent; etag: string } | null>(null);
 	const shown = base ?? loaded.data;
@@ -109,6 +134,7 @@ function ExistingAgent({ id }: { id: string }): ReactNode {
 				<Failure what="The agent cannot be shown" error={loaded.error} retry={() => void loaded.refetch()} />
 			</div>
 		);
+	const mayEdit = shown.agent.rights.includes('edit');
 	const conflict = save.error instanceof ApiError && (save.error.status === 412 || save.error.status === 428);
 	return (
 		<div className="page narrow">
@@ -116,14 +142,20 @@ function ExistingAgent({ id }: { id: string }): ReactNode {
 				<div>
 					<h1>{shown.agent.name}</h1>
 					<p className="muted small">
-						Version {shown.agent.version} · <code>ogent chat --agent {shown.agent.slug}</code>
+						<Link to={`/agents/${id}/versions`}>Version {shown.agent.version}</Link> · {sharedWords[shown.agent.shared]} · <code>ogent chat --agent {shown.agent.slug}</code>
 					</p>
 				</div>
 				<div className="row">
 					<Link to={`/chat?agent=${id}`} className="button">
 						Chat
 					</Link>
-					{mayWrite && (
+					<ExportButton agent={shown.agent} />
+					{mayWrite && shown.agent.rights.includes('share') && (
+						<button type="button" className="button" onClick={() => setSharing(true)}>
+							Share
+						</button>
+					)}
+					{mayWrite && mayEdit && (
 						<button type="button" className="button danger ghost" onClick={() => setArchiving(true)}>
 							Archive
 						</button>
@@ -162,12 +194,12 @@ function ExistingAgent({ id }: { id: string }): ReactNode {
 			)}
 			<AgentForm
 				key={shown.agent.version}
-				initial={shown.agent}
+				initial={{ ...shown.agent, budget: shown.agent.budget ?? noBudget }}
 				action="Save"
 				busy={save.isPending}
 				saved={save.isSuccess}
 				error={conflict ? null : save.error}
-				readOnly={!mayWrite}
+				readOnly={!mayWrite || !mayEdit}
 				onSave={(values) => save.mutate({ values, etag: shown.etag })}
 			/>
 			<Confirm
@@ -180,11 +212,51 @@ function ExistingAgent({ id }: { id: string }): ReactNode {
 				onConfirm={() => archive.mutate()}
 				onClose={() => setArchiving(false)}
 			/>
+			<Dialog open={sharing} onClose={() => setSharing(false)} label={`Share ${shown.agent.name}`}>
+				{sharing && (
+					<Sharing
+						agent={shown.agent}
+						onDone={() => {
+							setSharing(false);
+							void loaded.refetch().then(({ data }) => data && setBase((old) => (old ? { ...old, agent: { ...old.agent, shared: data.agent.shared, shares: data.agent.shares } } : old)));
+						}}
+					/>
+				)}
+			</Dialog>
 		</div>
 	);
 }
 
-type Values = Required<Pick<AgentInput, 'name' | 'description' | 'instructions' | 'model' | 'tools' | 'approval' | 'target'>> & Pick<AgentInput, 'tool_options'> & { limits: typeof defaultLimits };
+const sharedWords = { private: 'only yours', roles: 'shared with roles', everyone: 'shared with everyone' };
+
+/* The file comes with the session's token, so it is fetched and handed over. */
+function ExportButton({ agent }: { agent: Agent }): ReactNode {
+	const get = useMutation({
+		mutationFn: () => unwrap(api.GET('/api/agents/{id}/export', { params: { path: { id: agent.id } } })),
+		onSuccess: (file) => {
+			const url = URL.createObjectURL(new Blob([JSON.stringify(file, null, 2)], { type: 'application/json' }));
+			const link = document.createElement('a');
+			link.href = url;
+			link.download = `${agent.slug}.ogent.json`;
+			link.click();
+			URL.revokeObjectURL(url);
+		},
+	});
+	return (
+		<>
+			<button type="button" className="button" onClick={() => get.mutate()} disabled={get.isPending}>
+				Export
+			</button>
+			{get.isError && (
+				<span role="alert" className="field-error">
+					{messageOf(get.error)}
+				</span>
+			)}
+		</>
+	);
+}
+
+type Values = Required<Pick<AgentInput, 'name' | 'description' | 'instructions' | 'model' | 'tools' | 'approval' | 'target'>> & Pick<AgentInput, 'tool_options'> & Settings & { limits: typeof defaultLimits };
 
 function AgentForm({
 	initial,
@@ -214,6 +286,10 @@ function AgentForm({
 		approval: initial.approval,
 		target: initial.target,
 		limits: initial.limits,
+		fallback_models: initial.fallback_models,
+		policy: initial.policy,
+		variables: initial.variables,
+		budget: initial.budget,
 	}));
 	const [hosts, setHosts] = useState((initial.tool_options?.http_fetch?.hosts ?? []).join(' '));
 	const [changed, setChanged] = useState(false);
@@ -287,7 +363,35 @@ function AgentForm({
 						))}
 					</select>
 				</div>
+				{values.tools.length > 0 && (
+					<fieldset className="group-box">
+						<legend>Approval by tool</legend>
+						<div className="three">
+							{values.tools.map((tool) => (
+								<div key={tool} className="field">
+									<label htmlFor={`${id}-approval-${tool}`}>{tool}</label>
+									<select
+										id={`${id}-approval-${tool}`}
+										value={values.approval.tools?.[tool] ?? ''}
+										onChange={(e) => {
+											const { [tool]: _, ...others } = values.approval.tools ?? {};
+											change({ approval: { ...values.approval, tools: e.target.value ? { ...others, [tool]: e.target.value as (typeof approvalModes)[number]['mode'] } : others } });
+										}}
+									>
+										<option value="">As above</option>
+										{approvalModes.map(({ mode, label }) => (
+											<option key={mode} value={mode}>
+												{label}
+											</option>
+										))}
+									</select>
+								</div>
+							))}
+						</div>
+					</fieldset>
+				)}
 				<TargetChoice value={values.target} onChange={(target) => change({ target })} />
+				<MoreSettings values={values} onChange={change} />
 				<fieldset className="group-box">
 					<legend>Limits of one run</legend>
 					<div className="three">

@@ -1,12 +1,14 @@
 import './../styles/pages.css';
 
 import { useQuery } from '@tanstack/react-query';
-import { Bot, Plus } from 'lucide-react';
-import type { ReactNode } from 'react';
+import { Bot, FileUp, Plus } from 'lucide-react';
+import { useState, type ReactNode } from 'react';
 import { Link } from 'react-router';
 
 import { agentsQuery } from '../api/queries';
 import { Failure, Spinner, useTitle } from '../ui/parts';
+import { Dialog } from '../ui/dialog';
+import { ImportAgent } from './agent-import';
 import { useMay } from './user';
 
 export function AgentsPage(): ReactNode {
@@ -14,6 +16,7 @@ export function AgentsPage(): ReactNode {
 	const agents = useQuery(agentsQuery);
 	const mayWrite = useMay('agents.write');
 	const mayChat = useMay('conversations.use');
+	const [importing, setImporting] = useState(false);
 	return (
 		<div className="page">
 			<div className="page-head">
@@ -22,9 +25,14 @@ export function AgentsPage(): ReactNode {
 					<p className="muted">An agent is a model with instructions, tools and limits.</p>
 				</div>
 				{mayWrite && (
-					<Link to="/agents/new" className="button primary">
-						<Plus aria-hidden size={17} /> New agent
-					</Link>
+					<div className="row">
+						<button type="button" className="button" onClick={() => setImporting(true)}>
+							<FileUp aria-hidden size={17} /> Import
+						</button>
+						<Link to="/agents/new" className="button primary">
+							<Plus aria-hidden size={17} /> New agent
+						</Link>
+					</div>
 				)}
 			</div>
 			{agents.isPending && <Spinner label="Loading the agents…" />}
@@ -49,6 +57,9 @@ export function AgentsPage(): ReactNode {
 					</li>
 				))}
 			</ul>
+			<Dialog open={importing} onClose={() => setImporting(false)} label="Import an agent">
+				{importing && <ImportAgent onDone={() => setImporting(false)} />}
+			</Dialog>
 		</div>
 	);
 }

@@ -1,7 +1,7 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { Pencil, Trash2 } from 'lucide-react';
 import { useState, type ReactNode } from 'react';
-import { useNavigate } from 'react-router';
+import { Link, useNavigate } from 'react-router';
 
 import { api, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
@@ -58,6 +58,11 @@ export function ConversationHead({ conversation }: { conversation: Conversation 
 				</form>
 			) : (
 				<h1>{conversation.title || 'New conversation'}</h1>
+			)}
+			{!editing && conversation.forked_from && (
+				<Link className="small" to={`/compare?a=${conversation.forked_from.conversation_id}&b=${id}`}>
+					Fork: compare
+				</Link>
 			)}
 			{may && !editing && (
 				<>

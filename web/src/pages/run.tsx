@@ -1,10 +1,12 @@
 import './../styles/pages.css';
 import './../styles/chat.css';
 
-import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useEffect, type ReactNode } from 'react';
-import { Link, useParams } from 'react-router';
+import { Link, useNavigate, useParams } from 'react-router';
 
+import { api, newKey, unwrap } from '../api/client';
+import { messageOf } from '../api/error';
 import { executionQuery } from '../api/queries';
 import type { Call, ExecutionDetail } from '../api/types';
 import { appendOutput, newCall, type CallItem, type Item } from '../live/reducer';
@@ -15,6 +17,7 @@ import { CopyButton } from '../ui/copy-button';
 import { formatCount, formatDuration, formatExact, formatSpan, runStatus } from '../ui/format';
 import { Badge, Failure, Notice, Spinner, useTitle } from '../ui/parts';
 import { useFollower } from './use-follower';
+import { useMay } from './user';
 
 export function RunPage(): ReactNode {
 	const { id = '' } = useParams();
@@ -65,14 +68,76 @@ function Run({ id }: { id: string }): ReactNode {
 					<div className="panel text">{execution.input}</div>
 				</section>
 			)}
-			<Timeline items={withoutAnswer(items, execution.output)} calls={execution.calls} running={!isEnded(status)} />
+			<Timeline items={withoutAnswer(items, execution.output)} calls={execution.calls} running={!isEnded(status)} execution={execution} />
 			<Result execution={execution} />
 			<p>
 				<Link to={`/chat/${execution.conversation_id}`} className="button">
 					Open the conversation
 				</Link>
 			</p>
+			{isEnded(status) && <Again execution={execution} />}
 		</div>
+	);
+}
+
+/* A conversation with the messages and the files of that step. */
+function ForkButton({ execution, step }: { execution: ExecutionDetail; step: number }): ReactNode {
+	const navigate = useNavigate();
+	const queries = useQueryClient();
+	const mayChat = useMay('conversations.use');
+	const fork = useMutation({
+		mutationFn: () => unwrap(api.POST('/api/executions/{id}/fork', { params: { path: { id: execution.id }, header: { 'Idempotency-Key': newKey() } }, body: { step } })),
+		onSuccess: (conversation) => {
+			void queries.invalidateQueries({ queryKey: ['conversations'] });
+			void navigate(`/chat/${conversation.id}`);
+		},
+	});
+	if (!mayChat) return null;
+	return (
+		<p>
+			<button type="button" className="button small ghost" aria-label={`Fork after step ${step}`} disabled={fork.isPending} onClick={() => fork.mutate()}>
+				{fork.isPending ? 'Forking…' : 'Fork from here'}
+			</button>
+			{fork.isError && (
+				<span role="alert" className="field-error">
+					{messageOf(fork.error)}
+				</span>
+			)}
+		</p>
+	);
+}
+
+/* The same message again, in a fork from before it; then both are shown side by side. */
+function Again({ execution }: { execution: ExecutionDetail }): ReactNode {
+	const navigate = useNavigate();
+	const queries = useQueryClient();
+	const mayChat = useMay('conversations.use');
+	const replay = useMutation({
+		mutationFn: async (same_version: boolean) => {
+			const conversation = await unwrap(api.POST('/api/executions/{id}/fork', { params: { path: { id: execution.id }, header: { 'Idempotency-Key': newKey() } }, body: { step: 0, same_version } }));
+			await unwrap(api.POST('/api/conversations/{id}/messages', { params: { path: { id: conversation.id }, header: { 'Idempotency-Key': newKey() } }, body: { content: execution.input } }));
+			return conversation;
+		},
+		onSuccess: (conversation) => {
+			void queries.invalidateQueries({ queryKey: ['conversations'] });
+			void navigate(`/compare?a=${execution.conversation_id}&b=${conversation.id}`);
+		},
+	});
+	if (!mayChat) return null;
+	return (
+		<p className="row">
+			<button type="button" className="button" disabled={replay.isPending} onClick={() => replay.mutate(true)}>
+				Run it again
+			</button>
+			<button type="button" className="button ghost" disabled={replay.isPending} onClick={() => replay.mutate(false)}>
+				Again with the agent of now
+			</button>
+			{replay.isError && (
+				<span role="alert" className="field-error">
+					{messageOf(replay.error)}
+				</span>
+			)}
+		</p>
 	);
 }
 
@@ -121,7 +186,7 @@ function Facts({ execution }: { execution: ExecutionDetail }): ReactNode {
 	);
 }
 
-function Timeline({ items, calls, running }: { items: readonly Item[]; calls: readonly Call[]; running: boolean }): ReactNode {
+function Timeline({ items, calls, running, execution }: { items: readonly Item[]; calls: readonly Call[]; running: boolean; execution: ExecutionDetail }): ReactNode {
 	const steps = [...new Set(items.map((item) => item.step))];
 	if (steps.length === 0) return running ? <Spinner label="Running…" /> : null;
 	return (
@@ -149,6 +214,7 @@ function Timeline({ items, calls, running }: { items: readonly Item[]; calls: re
 									</div>
 								),
 							)}
+						{!running && <ForkButton execution={execution} step={step} />}
 					</li>
 				))}
 			</ol>

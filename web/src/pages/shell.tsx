@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { Bot, Braces, Cpu, Hand, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
+import { Bot, Braces, ChartColumn, Cpu, Hand, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
 import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Link, NavLink, useLocation } from 'react-router';
 
@@ -65,6 +65,7 @@ const sections = [
 	{ to: '/agents', label: 'Agents', Icon: Bot, permission: 'agents.read' },
 	{ to: '/approvals', label: 'Approvals', Icon: Hand, permission: 'executions.approve' },
 	{ to: '/history', label: 'History', Icon: History, permission: 'executions.read' },
+	{ to: '/usage', label: 'Usage', Icon: ChartColumn, permission: 'executions.read' },
 	{ to: '/models', label: 'Models', Icon: Cpu, permission: 'models.read' },
 	{ to: '/users', label: 'Users', Icon: Users, permission: 'users.read' },
 ];
