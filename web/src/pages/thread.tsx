@@ -1,10 +1,10 @@
 import { ArrowDown, Hand, Info, LoaderCircle } from 'lucide-react';
 import { Fragment, memo, useEffect, useLayoutEffect, useRef, useState, type ReactNode } from 'react';
-import { Link } from 'react-router';
+import { Link, useNavigate } from 'react-router';
 
 import { useQueryClient } from '@tanstack/react-query';
 
-import { api, unwrap } from '../api/client';
+import { api, newKey, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
 import { isEnded } from '../live/status';
 import { Markdown } from '../markdown/markdown';
@@ -13,8 +13,10 @@ import { ApprovalCard } from './approval-card';
 import { CopyButton } from '../ui/copy-button';
 import { formatDuration } from '../ui/format';
 import { Notice, Spinner } from '../ui/parts';
+import { takeDraft } from './composer';
 import type { Group } from './groups';
 import type { Outgoing } from './outbox';
+import { useMay } from './user';
 
 interface ThreadProps {
 	groups: Group[];
@@ -238,6 +240,37 @@ function RunAction({ executionId, path, label }: { executionId: string; path: '/
 	);
 }
 
+/* A branch from before this message: with the same message again, or with it in the composer. This conversation stays. */
+function Branch({ executionId, input }: { executionId: string; input: string }): ReactNode {
+	const navigate = useNavigate();
+	const queries = useQueryClient();
+	const [state, setState] = useState<{ busy: boolean; error: string }>({ busy: false, error: '' });
+	if (!useMay('conversations.use')) return null;
+	const branch = async (again: boolean) => {
+		setState({ busy: true, error: '' });
+		try {
+			const { id } = await unwrap(api.POST('/api/executions/{id}/fork', { params: { path: { id: executionId }, header: { 'Idempotency-Key': newKey() } }, body: { step: 0 } }));
+			if (again) await unwrap(api.POST('/api/conversations/{id}/messages', { params: { path: { id }, header: { 'Idempotency-Key': newKey() } }, body: { content: input } }));
+			else takeDraft(id, input);
+			void queries.invalidateQueries({ queryKey: ['conversations'] });
+			void navigate(`/chat/${id}`);
+		} catch (e) {
+			setState({ busy: false, error: messageOf(e) });
+		}
+	};
+	return (
+		<>
+			<button type="button" className="link-button" disabled={state.busy} onClick={() => void branch(false)}>
+				Edit
+			</button>
+			<button type="button" className="link-button" disabled={state.busy} onClick={() => void branch(true)}>
+				Again
+			</button>
+			{state.error && <span role="alert" className="field-error">{state.error}</span>}
+		</>
+	);
+}
+
 function GroupEnd({ group }: { group: Group }): ReactNode {
 	if (!isEnded(group.status))
 		return (
@@ -260,6 +293,7 @@ function GroupEnd({ group }: { group: Group }): ReactNode {
 			<div className="group-foot">
 				{answer && <CopyButton text={answer.text} what="answer" />}
 				{group.executionId && <Link to={`/runs/${group.executionId}`}>Run details</Link>}
+				{group.executionId && <Branch executionId={group.executionId} input={group.input} />}
 				{group.durationMs !== null && <span>{formatDuration(group.durationMs)}</span>}
 			</div>
 		</>
