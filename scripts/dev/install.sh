@@ -9,7 +9,7 @@ bookworm) clang_rt=libclang-rt-14-dev ;;
 *) clang_rt=libclang-rt-19-dev ;;
 esac
 lint_packages="clang clang-format $clang_rt universal-ctags"
-test_packages="chromium python3-aiosmtpd nginx-light openssh-server openssh-client procps iproute2 util-linux postgresql mariadb-server-core mariadb-client openssl sqlite3 curl dnsmasq-base redis-tools haproxy"
+test_packages="chromium python3-aiosmtpd nginx-light openssh-server openssh-client procps iproute2 util-linux postgresql mariadb-server-core mariadb-client openssl sqlite3 curl dnsmasq-base redis-tools haproxy poppler-utils"
 deb_packages="dpkg-dev debhelper lintian"
 deb_test_packages="mmdebstrap qemu-system-x86 e2fsprogs debian-archive-keyring"
 bench_packages="php-cli php-sqlite3 php-laravel-framework bubblewrap crun openssh-server openssh-client procps util-linux wrk nginx-light haproxy libnginx-mod-nchan"

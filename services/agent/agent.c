@@ -9,6 +9,7 @@
 
 #include "agent/automation/automation.h"
 #include "agent/bus.h"
+#include "agent/knowledge/knowledge.h"
 #include "agent/models/choice.h"
 #include "agent/publish.h"
 #include "agent/run.h"
@@ -40,6 +41,9 @@ const struct migration agent_migrations[] = {
 	{"schedules", sql_070_schedules},
 	{"fork", sql_082_fork},
 	{"memory", sql_051_memory_sqlite, sql_051_memory_postgres, NULL},
+	{"knowledge", sql_060_knowledge},
+	{"knowledge_pieces", sql_061_knowledge_sqlite, sql_061_knowledge_postgres},
+	{"citations", sql_062_citations},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 
@@ -147,6 +151,7 @@ static void on_models_ready(struct agent *a)
 {
 	runner_start(a->runner);
 	automation_start(a->automation);
+	knowledge_start(a->knowledge);
 }
 
 static void drain(void *arg)
@@ -155,6 +160,7 @@ static void drain(void *arg)
 
 	automation_stop(a->automation);
 	runner_stop(a->runner);
+	knowledge_stop(a->knowledge);
 	models_stop(a->models);
 	publisher_stop(a->publisher);
 }
@@ -194,6 +200,7 @@ static void stop(void *arg)
 	runner_free(a->runner);
 	automation_free(a->automation);
 	bus_free(a->bus);
+	knowledge_free(a->knowledge);
 }
 
 int agent_main(const struct options *options)
@@ -217,6 +224,7 @@ int agent_main(const struct options *options)
 		fatal("The database cannot be written.");
 	a.bus = bus_new(&a);
 	a.automation = automation_new(&a);
+	a.knowledge = knowledge_new(&a);
 	models_start(a.models, on_models_ready);
 	service_ready_check(a.service, "database", database_missing, &a);
 	service_health_info(a.service, add_health, &a);

@@ -17,6 +17,7 @@ struct agent {
 	struct publisher *publisher;
 	struct automation *automation;
 	struct bus *bus;
+	struct knowledge *knowledge;
 	struct list remote_streams; /* struct event_stream by remote: of executions that another process works on */
 	bool is_migrated;
 	struct list background; /* struct background */

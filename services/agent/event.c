@@ -168,7 +168,8 @@ void event_data_message_added(struct buf *out, const char *message_id, struct st
 	buf_add_char(out, '}');
 }
 
-void event_data_message_done(struct buf *out, const char *message_id, struct str content, struct str tool_calls)
+void event_data_message_done(struct buf *out, const char *message_id, struct str content, struct str tool_calls,
+			     struct str citations)
 {
 	buf_printf(out, "{\"message_id\":\"%s\",\"content\":", message_id);
 	json_quote(out, content);
@@ -177,6 +178,8 @@ void event_data_message_done(struct buf *out, const char *message_id, struct str
 		buf_add(out, tool_calls.p, tool_calls.n);
 	else
 		buf_add_str(out, "null");
+	if (citations.n)
+		buf_printf(out, ",\"citations\":%.*s", STR_ARG(citations));
 	buf_add_char(out, '}');
 }
 
@@ -337,9 +340,9 @@ static int fill_row(struct db_conn *c, struct arena *a, const char *conversation
 
 	if (place == 0)
 		return row->type == EVENT_ENDED ? fill_ended(a, row, stored, NULL) : 0;
-	_cleanup_(db_done_p) struct db_stmt *st =
-		db_query(c, "select id, content, tool_calls from messages where conversation_id = ? and seq = ?",
-			 DB_TEXT(conversation_id), DB_INT(place));
+	_cleanup_(db_done_p) struct db_stmt *st = db_query(
+		c, "select id, content, tool_calls, citations from messages where conversation_id = ? and seq = ?",
+		DB_TEXT(conversation_id), DB_INT(place));
 	int r = db_step(c, st);
 	if (r <= 0)
 		return r < 0 ? r : -EBADMSG;
@@ -352,7 +355,7 @@ static int fill_row(struct db_conn *c, struct arena *a, const char *conversation
 	else if (row->type == EVENT_MESSAGE_ADDED)
 		event_data_message_added(&out, id, db_col_str(st, 1));
 	else
-		event_data_message_done(&out, id, db_col_str(st, 1), db_col_str(st, 2));
+		event_data_message_done(&out, id, db_col_str(st, 1), db_col_str(st, 2), db_col_str(st, 3));
 	row->data = arena_str(a, buf_str(&out));
 	return 0;
 }

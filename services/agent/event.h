@@ -75,7 +75,8 @@ void event_write_data(struct buf *out, const struct event *e);
 /* The data of the three that refer to a message, the same for the live event and the one read back. */
 void event_data_started(struct buf *out, const char *message_id, struct str input);
 void event_data_message_added(struct buf *out, const char *message_id, struct str content);
-void event_data_message_done(struct buf *out, const char *message_id, struct str content, struct str tool_calls);
+void event_data_message_done(struct buf *out, const char *message_id, struct str content, struct str tool_calls,
+			     struct str citations);
 /* error, usage: JSON; output p NULL = null. */
 void event_data_ended(struct buf *out, const char *status, const char *output, struct str error, struct str usage,
 		      int64_t duration_ms);

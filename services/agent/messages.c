@@ -180,6 +180,7 @@ static void add_message(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *co
 	json_add_raw(doc, obj, "tool_calls", db_col_dup(st, 5, a));
 	json_add_str(doc, obj, "tool_call_id", db_col_dup(st, 6, a));
 	json_add_raw(doc, obj, "result", db_col_dup(st, 7, a));
+	json_add_raw(doc, obj, "citations", db_col_dup(st, 9, a));
 	add_time(doc, obj, "created_at", db_col_int(st, 8));
 }
 
@@ -201,11 +202,11 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	if (l->page.after && str_to_u64(str_of(l->page.after), INT64_MAX, &after) < 0)
 		return answer_problem(&l->answer, 400, "bad_request",
 				      "after is not a cursor: take it from \"next\" of the page before.");
-	struct db_stmt *st =
-		db_query(c,
-			 "select id, execution_id, seq, role, content, tool_calls, tool_call_id, result, "
-			 "created_at from messages where conversation_id = ? and seq > ? order by seq limit ?",
-			 DB_TEXT(row.id), DB_INT((int64_t)after), DB_INT(l->page.limit + 1));
+	struct db_stmt *st = db_query(
+		c,
+		"select id, execution_id, seq, role, content, tool_calls, tool_call_id, result, "
+		"created_at, citations from messages where conversation_id = ? and seq > ? order by seq limit ?",
+		DB_TEXT(row.id), DB_INT((int64_t)after), DB_INT(l->page.limit + 1));
 	while ((r = db_step(c, st)) == 1 && n++ < l->page.limit) {
 		add_message(doc, yyjson_mut_arr_add_obj(doc, items), row.id, st, a);
 		seq = db_col_int(st, 2);

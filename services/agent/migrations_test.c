@@ -69,13 +69,30 @@ static const char *const samples[] = {
 	"insert into tool_marks (call_key, execution_id, created_at) values ('e1:call_1:1', 'e1', 1)",
 
 	"insert into schedules (id, user_id, agent_id, name, message, cron, timezone, starts_at, conversation, missed, "
-	"missed_max, overlap, max_failures, failures, status, next_at, version, created_at, updated_at) values ('w1', 'u1', "
+	"missed_max, overlap, max_failures, failures, status, next_at, version, created_at, updated_at) values ('w1', "
+	"'u1', "
 	"'a1', 'S', 'hello', '0 9 * * *', 'UTC', 1, 'new', 'skip', 1, 'skip', 3, 0, 'active', 1, 1, 1, 1)",
 
 	"insert into step_snapshots (conversation_id, message_seq, execution_id, step, workspace, snapshot_id, "
 	"created_at) values ('c1', 2, 'e1', 1, 'c1', 's1', 1)",
 
 	"delete from memories",
+
+	"insert into knowledge_collections (id, owner_id, name, description, language, is_shared, embedding, "
+	"piece_tokens, "
+	"overlap_tokens, revision, version, created_at, updated_at) values ('kc', 'u1', 'K', '', 'english', 0, '', "
+	"320, "
+	"40, 1, 1, 1, 1); insert into knowledge_documents (id, collection_id, name, title, media_type, size, hash, "
+	"user_id, "
+	"status, pages, pieces, tokens, done_pieces, embedding, dimension, live, claim, lease_until, attempts, "
+	"run_after, "
+	"created_at, updated_at, indexed_at) values ('kd', 'kc', 'd', '', 'text/plain', 1, 'h', 'u1', 'queued', 0, 0, "
+	"0, 0, "
+	"'', 0, 0, 0, 0, 0, 0, 1, 1, 0)",
+
+	"insert into knowledge_contents (document_id, part, data) values ('kd', 0, 'x')",
+
+	"update messages set citations = '[]' where id = 'm2'",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

@@ -1,4 +1,5 @@
 #include "agent/handlers.h"
+#include "agent/knowledge/knowledge.h"
 
 #define AGENT_BODY (512 * 1024)
 #define MESSAGE_BODY (1024 * 1024)
@@ -62,5 +63,20 @@ const struct route agent_routes[] = {
 	{HTTP_GET_, "/api/schedules/{id}/firings", "schedules.use", 0, 0, schedules_firings},
 	{HTTP_POST_, "/api/schedules/{id}/run", "schedules.use", 0, 0, schedules_run},
 	{HTTP_POST_, "/users/{id}/gone", NULL, ROUTE_INTERNAL, 4096, user_gone},
+	{HTTP_GET_, "/api/knowledge/collections", "knowledge.read", 0, 0, collections_list},
+	{HTTP_POST_, "/api/knowledge/collections", "knowledge.write", ROUTE_BODY_JSON, 16 * 1024, collections_create},
+	{HTTP_GET_, "/api/knowledge/collections/{id}", "knowledge.read", 0, 0, collections_get},
+	{HTTP_PATCH_, "/api/knowledge/collections/{id}", "knowledge.write", ROUTE_BODY_JSON, 16 * 1024,
+	 collections_patch},
+	{HTTP_DELETE_, "/api/knowledge/collections/{id}", "knowledge.write", 0, 0, collections_delete},
+	{HTTP_POST_, "/api/knowledge/collections/{id}/index", "knowledge.write", 0, 0, collections_index},
+	{HTTP_GET_, "/api/knowledge/collections/{id}/documents", "knowledge.read", 0, 0, documents_list},
+	{HTTP_POST_, "/api/knowledge/collections/{id}/documents", "knowledge.write", ROUTE_STREAM, 0, documents_create},
+	{HTTP_GET_, "/api/knowledge/documents/{id}", "knowledge.read", 0, 0, documents_get},
+	{HTTP_DELETE_, "/api/knowledge/documents/{id}", "knowledge.write", 0, 0, documents_delete},
+	{HTTP_GET_, "/api/knowledge/documents/{id}/content", "knowledge.read", 0, 0, documents_content},
+	{HTTP_POST_, "/api/knowledge/documents/{id}/index", "knowledge.write", 0, 0, documents_index},
+	{HTTP_GET_, "/api/knowledge/documents/{id}/pieces", "knowledge.read", 0, 0, documents_pieces},
+	{HTTP_POST_, "/api/knowledge/search", "knowledge.read", ROUTE_BODY_JSON, 16 * 1024, knowledge_search},
 };
 const size_t agent_n_routes = ARRAY_SIZE(agent_routes);

@@ -13,6 +13,7 @@
 
 #include "agent/budget.h"
 #include "agent/chat.h"
+#include "agent/knowledge/cite.h"
 #include "agent/loops.h"
 #include "agent/models/model.h"
 #include "agent/run_log.h"
@@ -84,9 +85,10 @@ struct run_message {
 	struct str content;
 	const char *tool_calls; /* JSON, or NULL */
 	const char *call_id;
-	const char *result; /* JSON, or NULL */
-	const char *opaque; /* JSON, or NULL: see chat_message */
-	int64_t seq;        /* its place in the conversation */
+	const char *result;    /* JSON, or NULL */
+	const char *opaque;    /* JSON, or NULL: see chat_message */
+	const char *citations; /* JSON, or NULL */
+	int64_t seq;           /* its place in the conversation */
 };
 
 /* When a person must see a call before it is made. */
@@ -130,8 +132,9 @@ struct run {
 	yyjson_val *tool_options; /* {NAME: {…}}, or NULL */
 	const char *command_target, *command_policy;
 	int64_t max_steps, max_seconds, max_output_tokens;
-	struct list messages; /* struct chat_message, in the arena */
-	int64_t message_seq;  /* the last place taken in the conversation */
+	struct list messages;        /* struct chat_message, in the arena */
+	struct cite_sources sources; /* what the conversation's calls have found in documents */
+	int64_t message_seq;         /* the last place taken in the conversation */
 	int64_t created_at, started_at;
 	int64_t parked_us; /* that it was parked for, all in all */
 	const char *agent_name;

@@ -36,6 +36,7 @@ struct load {
 	const char *agent_id, *agent_name, *config, *variables, *user_name, *title;
 	const char *remembered; /* what the model is told of it; "" = nothing */
 	struct list messages;   /* struct loaded_message */
+	struct cite_sources sources;
 	struct run_call *calls; /* open ones and those of the same answer, if the last answer asks for any */
 	size_t n_calls;
 };
@@ -129,6 +130,16 @@ static void parse_calls(struct arena *a, const char *json, struct chat_message *
 	}
 }
 
+/* What a call found in documents may be cited by the answers to come. */
+static void take_passages(struct load *l, struct str result)
+{
+	yyjson_val *root = result.n ? yyjson_doc_get_root(json_parse(l->arena, result.p, result.n, NULL)) : NULL;
+	yyjson_val *passages = json_get_arr(root, "passages");
+
+	if (passages && l->sources.n < CITE_SOURCES_MAX)
+		cite_sources_add(&l->sources, l->arena, json_val_text(l->arena, passages).p);
+}
+
 static size_t load_message(struct load *l, struct db_stmt *st)
 {
 	struct loaded_message *m = arena_new_of(l->arena, struct loaded_message);
@@ -141,6 +152,7 @@ static size_t load_message(struct load *l, struct db_stmt *st)
 	m->seq = m->chat.seq = db_col_int(st, 5);
 	if (!db_col_is_null(st, 2))
 		parse_calls(l->arena, db_col_dup(st, 2, l->arena), &m->chat);
+	take_passages(l, db_col_str(st, 7));
 	list_prepend(&l->messages, &m->chat.link);
 	return m->chat.content.n + db_col_str(st, 2).n;
 }
@@ -148,11 +160,13 @@ static size_t load_message(struct load *l, struct db_stmt *st)
 /* The messages between the places `after` and *before, newest first. 1 = more are wanted, 0 = no more, or -errno. */
 static int load_page(struct db_conn *c, struct load *l, int64_t after, int64_t *before, size_t *bytes)
 {
-	struct db_stmt *st = db_query(
-		c,
-		"select role, content, tool_calls, tool_call_id, execution_id, seq, opaque from messages where "
-		"conversation_id = ? and seq < ? and seq > ? order by seq desc limit ?",
-		DB_TEXT(l->conversation_id), DB_INT(*before), DB_INT(after), DB_INT(PAGE_MESSAGES));
+	struct db_stmt *st =
+		db_query(c,
+			 "select role, content, tool_calls, tool_call_id, execution_id, seq, opaque, case when role = "
+			 "'tool' and result like "
+			 "'%\"passages\":[%' then result end from messages where "
+			 "conversation_id = ? and seq < ? and seq > ? order by seq desc limit ?",
+			 DB_TEXT(l->conversation_id), DB_INT(*before), DB_INT(after), DB_INT(PAGE_MESSAGES));
 	int r, n = 0;
 
 	while ((r = db_step(c, st)) > 0) {
@@ -316,6 +330,7 @@ static int load(struct db_conn *c, struct db_job *job)
 
 	arena_reset(l->arena);
 	l->calls = NULL;
+	l->sources = (struct cite_sources){0};
 	l->n_calls = 0;
 	l->calls_seq = 0;
 	r = load_execution(c, l);
@@ -425,6 +440,7 @@ static void take_messages(struct run *run, struct load *l)
 	const char *why;
 
 	list_splice(&run->messages, &l->messages);
+	run->sources = l->sources;
 	list_foreach (m, &run->messages, struct chat_message, link) {
 		for (size_t i = 0; i < m->n_calls && ((struct loaded_message *)m)->is_own; i++)
 			if (has_result(&run->messages, &m->link, m->calls[i].id))

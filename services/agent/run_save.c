@@ -94,10 +94,11 @@ static int insert_messages(struct db_conn *c, const struct run_write *w)
 		int64_t r = db_exec(
 			c,
 			"insert into messages (conversation_id, seq, id, execution_id, role, content, tool_calls, "
-			"tool_call_id, result, opaque, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			"tool_call_id, result, opaque, citations, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+			"?)",
 			DB_TEXT(w->run->conversation_id), DB_INT(m->seq), DB_TEXT(m->id), DB_TEXT(w->run->id),
 			DB_TEXT(role_names[m->role]), DB_STR(m->content), DB_TEXT(m->tool_calls), DB_TEXT(m->call_id),
-			DB_TEXT(m->result), DB_TEXT(m->opaque), DB_INT(w->now));
+			DB_TEXT(m->result), DB_TEXT(m->opaque), DB_TEXT(m->citations), DB_INT(w->now));
 		if (r < 0)
 			return (int)r;
 	}
@@ -560,7 +561,8 @@ static void take_answer(struct run *run, bool with_calls)
 		take_calls(run, answer, container_of(run->messages.prev, struct chat_message, link));
 		m->tool_calls = write_calls(run);
 	}
-	event_data_message_done(&data, m->id, m->content, str_of(m->tool_calls));
+	m->citations = citations_make(run->arena, m->content, &run->sources);
+	event_data_message_done(&data, m->id, m->content, str_of(m->tool_calls), str_of(m->citations));
 	run_log_add(&run->log,
 		    event_new(EVENT_MESSAGE_DONE, buf_steal(&data, NULL),
 			      xasprintf("{\"message_seq\":%lld}", (long long)m->seq)),

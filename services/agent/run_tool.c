@@ -70,6 +70,8 @@ static const char *write_result(const struct run_call *call, const struct tool_r
 	json_add_str(doc, obj, "command_id", r->command_id);
 	yyjson_mut_obj_add_val(doc, obj, "output",
 			       yyjson_mut_strncpy(doc, r->output.p ? r->output.p : "", r->output.n));
+	if (r->passages)
+		json_add_raw(doc, obj, "passages", r->passages);
 	return json_text(call->run->arena, doc).p;
 }
 
@@ -144,6 +146,8 @@ static void end_call(struct run *run, struct run_call *call, const struct tool_r
 	m->seq = run->calls_seq + 1 + (call - run->calls);
 	m->call_id = call->spec.id;
 	m->result = write_result(call, r);
+	if (r->passages)
+		cite_sources_add(&run->sources, run->arena, arena_strdup(run->arena, r->passages));
 	container_of(run->messages.prev, struct chat_message, link)->call_id = call->spec.id;
 	emit_done(call, r);
 	call->started_at = 0;

@@ -31,6 +31,9 @@ const struct permission_seed permission_seeds[] = {
 	{"models.read", "See which models there are"},
 	{"models.connect", "Connect providers of models with keys of one's own, for oneself"},
 	{"models.manage", "Connect and change providers of models for everybody"},
+	{"knowledge.read", "See and search one's collections of documents and the shared ones"},
+	{"knowledge.write", "Make collections and send documents"},
+	{"knowledge.manage", "Share collections with everybody, see and change everybody's"},
 	{"users.read", "See users, roles and permissions"},
 	{"users.manage", "Create, change, disable and remove users, open and close sign-up"},
 	{"roles.manage", "Make and change roles, grant and deny users single permissions"},
@@ -52,13 +55,15 @@ const struct role_seed role_seeds[] = {
 	{"operator",
 	 "Runs the platform: all agents, conversations, executions and commands",
 	 {"agents.*", "conversations.*", "executions.*", "commands.*", "channels.*", "models.*", "schedules.*",
-	  "users.read"}},
+	  "knowledge.*", "users.read"}},
 	{"member",
 	 "Works with agents: creates them, talks to them, runs commands",
 	 {"agents.read", "agents.write", "conversations.read", "conversations.use", "executions.read",
 	  "executions.cancel", "executions.approve", "commands.run", "commands.read", "channels.read", "models.read",
-	  "models.connect", "schedules.use"}},
-	{"viewer", "Looks on", {"agents.read", "executions.read", "models.read", "conversations.read"}},
+	  "models.connect", "schedules.use", "knowledge.read", "knowledge.write"}},
+	{"viewer",
+	 "Looks on",
+	 {"agents.read", "executions.read", "models.read", "conversations.read", "knowledge.read"}},
 };
 const size_t role_seeds_n = ARRAY_SIZE(role_seeds);
 

@@ -3,6 +3,7 @@
  */
 #include "base/id.h"
 #include "chat.h"
+#include "embeddings.h"
 #include "roles.h"
 #include "wire.h"
 
@@ -80,6 +81,7 @@ static const struct route routes[] = {
 	{HTTP_POST_, "/v1/responses", NULL, ROUTE_PUBLIC | ROUTE_STREAM, 0, demo_chat},
 	{HTTP_POST_, "/v1/messages", NULL, ROUTE_PUBLIC | ROUTE_STREAM, 0, demo_chat},
 	{HTTP_POST_, "/api/chat", NULL, ROUTE_PUBLIC | ROUTE_STREAM, 0, demo_chat},
+	{HTTP_POST_, "/v1/embeddings", NULL, ROUTE_PUBLIC | ROUTE_BODY_JSON, 16 << 20, demo_embeddings},
 	{HTTP_GET_, "/api/tags", NULL, ROUTE_PUBLIC, 0, list_ollama},
 	{HTTP_GET_, "/v1/models", NULL, ROUTE_PUBLIC, 0, list_models},
 	{HTTP_GET_, "/v1/models/{id}", NULL, ROUTE_PUBLIC, 0, get_model},

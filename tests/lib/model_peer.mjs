@@ -22,6 +22,7 @@ export class ModelPeer {
       res.on('close', () => (this.closed += res.writableFinished ? 0 : 1));
       if (req.url === '/api/tags') return this.json(res, { models: this.models.map((name) => ({ name })) });
       if (req.url.endsWith('/models')) return this.json(res, { data: this.models.map((id) => ({ id })) });
+      if (req.url.endsWith('/embeddings') && this.embeddings) return this.embeddings(req, res, body);
       res.setHeader('content-type', 'text/event-stream');
       return this.answer(req, res, body);
     });

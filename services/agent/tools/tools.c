@@ -15,6 +15,7 @@ static const struct group {
 	{"http_fetch", {&tool_http_fetch}},
 	{"memory", {&tool_memory_save, &tool_memory_get, &tool_memory_search, &tool_memory_delete}},
 	{"ask_human", {&tool_ask_human}},
+	{"knowledge_search", {&tool_knowledge_search}},
 };
 
 const struct tool *tool_find(const char *name)

@@ -26,6 +26,7 @@ struct tool_result {
 	struct str content;           /* for the model */
 	const char *approval_hash;    /* with TOOL_ASKS: what must be approved there, and why */
 	const char *approval_reason;
+	const char *passages; /* of documents, which the answer may cite: a JSON array, or NULL */
 };
 
 /* The call was not made: the tool's service wants a person's approval first. */
@@ -78,6 +79,7 @@ struct tool {
 
 extern const struct tool tool_ask_human;
 extern const struct tool tool_http_fetch;
+extern const struct tool tool_knowledge_search; /* knowledge/tool.c */
 extern const struct tool tool_shell;
 /* shell_abandon.c */
 void shell_abandon(const struct tool *t, struct agent *agent, const char *user_id, const char *key);

@@ -2077,6 +2077,191 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/knowledge/collections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Collections of documents
+         * @description One's own and those shared with everybody, newest first; with `knowledge.manage` all.
+         */
+        get: operations["listKnowledgeCollections"];
+        put?: never;
+        /** Make a collection */
+        post: operations["createKnowledgeCollection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/knowledge/collections/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** A collection */
+        get: operations["getKnowledgeCollection"];
+        put?: never;
+        post?: never;
+        /** Delete a collection with its documents */
+        delete: operations["deleteKnowledgeCollection"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a collection
+         * @description Another embedding model or other sizes count for documents that are indexed from then on: those of before are `stale` until `POST …/index`, and found by their words alone where the model is another one.
+         */
+        patch: operations["updateKnowledgeCollection"];
+        trace?: never;
+    };
+    "/api/knowledge/collections/{id}/documents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** The documents of a collection, newest first */
+        get: operations["listKnowledgeDocuments"];
+        put?: never;
+        /**
+         * Send a document
+         * @description Text, Markdown, HTML or PDF, as the body itself or as the one file of a multipart form. What it is, its bytes say before its name. It is read and indexed in
+         *     the background. The same bytes once more are answered with the document that is there (200).
+         */
+        post: operations["sendKnowledgeDocument"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/knowledge/collections/{id}/index": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Index all documents of a collection anew
+         * @description What is found stays so until each one is done.
+         */
+        post: operations["indexKnowledgeCollection"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/knowledge/documents/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** A document */
+        get: operations["getKnowledgeDocument"];
+        put?: never;
+        post?: never;
+        /** Delete a document */
+        delete: operations["deleteKnowledgeDocument"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/knowledge/documents/{id}/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** The file as it was sent */
+        get: operations["getKnowledgeDocumentContent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/knowledge/documents/{id}/index": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Index a document anew */
+        post: operations["indexKnowledgeDocument"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/knowledge/documents/{id}/pieces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** The pieces of a document, as they are found */
+        get: operations["listKnowledgePieces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/knowledge/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Find passages of documents */
+        post: operations["searchKnowledge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/executions/{id}/events": {
         parameters: {
             query?: never;
@@ -3694,7 +3879,7 @@ export interface components {
             max_output_tokens?: number;
         };
         /** @enum {string} */
-        ToolName: "shell" | "files" | "http_fetch" | "memory" | "ask_human";
+        ToolName: "shell" | "files" | "http_fetch" | "memory" | "ask_human" | "knowledge_search";
         /**
          * @description user: known to all agents of a person; agent: to one agent about one person; shared: to everybody's agents.
          * @enum {string}
@@ -3717,6 +3902,12 @@ export interface components {
             http_fetch?: {
                 /** @description The only hosts that may be asked, `example.org` or `*.example.org`; empty: all. */
                 hosts?: string[];
+            };
+            knowledge_search?: {
+                /** @description Where to search; none: all that the user of the run sees. */
+                collections?: string[];
+                /** @default 6 */
+                limit?: number;
             };
         };
         /**
@@ -4083,6 +4274,158 @@ export interface components {
                 [key: string]: unknown;
             } | string;
         };
+        KnowledgeCollection: {
+            /** Format: uuid */
+            id: string;
+            owner_id: string;
+            name: string;
+            description: string;
+            language: components["schemas"]["KnowledgeLanguage"];
+            /** @description Everybody may search it. */
+            shared: boolean;
+            /** @description The model that makes the vectors; null: the built-in rule, which needs none. */
+            embedding_model: string | null;
+            piece_tokens: number;
+            overlap_tokens: number;
+            version: number;
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+            documents: {
+                total: number;
+                ready: number;
+                working: number;
+                failed: number;
+                /** @description Indexed with another embedding model: index them anew. */
+                stale: number;
+            };
+            pieces: number;
+            bytes: number;
+        };
+        KnowledgeCollectionInput: {
+            name: string;
+            description?: string;
+            language?: components["schemas"]["KnowledgeLanguage"];
+            shared?: boolean;
+            embedding_model?: string | null;
+            /** @default 320 */
+            piece_tokens?: number;
+            /** @description At most half of piece_tokens. */
+            overlap_tokens?: number;
+        };
+        KnowledgeCollectionPatch: {
+            name?: string;
+            description?: string;
+            shared?: boolean;
+            embedding_model?: string | null;
+            piece_tokens?: number;
+            overlap_tokens?: number;
+        };
+        /**
+         * @description Whose forms of words are one word. With SQLite that is so for English; of the others a word stands for those that begin with it.
+         * @enum {string}
+         */
+        KnowledgeLanguage: "simple" | "danish" | "dutch" | "english" | "finnish" | "french" | "german" | "hungarian" | "italian" | "norwegian" | "portuguese" | "romanian" | "russian" | "spanish" | "swedish" | "turkish";
+        /** @enum {string} */
+        KnowledgeDocumentStatus: "queued" | "reading" | "embedding" | "ready" | "failed";
+        KnowledgeDocument: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            collection_id: string;
+            name: string;
+            /** @description As the document says; "": it does not. */
+            title: string;
+            /** @enum {string} */
+            media_type: "text/plain" | "text/markdown" | "text/html" | "application/pdf";
+            size: number;
+            /** @description SHA-256 of its bytes. */
+            hash: string;
+            user_id: string;
+            status: components["schemas"]["KnowledgeDocumentStatus"];
+            /** @description Why it failed; of one that is queued, why it is tried again. */
+            error: null | {
+                code: string;
+                /** @description Says what to do. */
+                message: string;
+            };
+            pages: number | null;
+            pieces: number;
+            /** @description Of the pieces, while it is being indexed. */
+            done_pieces: number;
+            /** @description Estimated. */
+            tokens: number;
+            searchable: boolean;
+            /** @description Indexed with another embedding model than the collection has now. */
+            stale: boolean;
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+            indexed_at: null | components["schemas"]["Time"];
+        };
+        KnowledgePiece: {
+            number: number;
+            page: number | null;
+            /** @description The headings above it. */
+            heading: string;
+            /** @description Bytes of the document's text. */
+            start: number;
+            end: number;
+            tokens: number;
+            text: string;
+        };
+        KnowledgeSearch: {
+            query: string;
+            /** @description Where; none: the 16 newest that one sees. */
+            collections?: string[];
+            /** @default 8 */
+            limit?: number;
+            /**
+             * @default hybrid
+             * @enum {string}
+             */
+            mode?: "hybrid" | "words" | "vectors";
+        };
+        KnowledgePassage: {
+            /** @description By which answers cite it: `[k-01234567]`. */
+            id: string;
+            /** Format: uuid */
+            document_id: string;
+            document: string;
+            title: string;
+            /** Format: uuid */
+            collection_id: string;
+            collection: string;
+            /** @description Its number in the document. */
+            piece: number;
+            page: number | null;
+            heading: string;
+            start: number;
+            end: number;
+            text: string;
+            /** @description The sum of 1 / (60 + rank) over both lists. */
+            score: number;
+            word_rank: number | null;
+            vector_rank: number | null;
+        };
+        /** @description What an answer cites. One that was not found has no more than its id. */
+        Citation: {
+            id: string;
+            /** @description From 1, in the order of the answer. */
+            number: number | null;
+            /** @description Whether a search of this conversation found it; otherwise the model made it up. */
+            found: boolean;
+            document_id?: string;
+            document?: string;
+            title?: string;
+            collection_id?: string;
+            collection?: string;
+            piece?: number;
+            page?: number | null;
+            heading?: string;
+            start?: number;
+            end?: number;
+            /** @description Its beginning, up to 1,500 bytes. */
+            text?: string;
+        };
         Message: {
             /** Format: uuid */
             id: string;
@@ -4102,6 +4445,8 @@ export interface components {
             result: null | {
                 [key: string]: unknown;
             };
+            /** @description Role assistant: the passages of documents that its text cites. */
+            citations: null | components["schemas"]["Citation"][];
             created_at: components["schemas"]["Time"];
         };
         UsageList: {
@@ -4369,6 +4714,7 @@ export interface components {
                 message_id: string;
                 content: string;
                 tool_calls: null | components["schemas"]["ToolCall"][];
+                citations?: components["schemas"]["Citation"][];
             };
         } & {
             /**
@@ -9050,6 +9396,395 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UserBudget"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listKnowledgeCollections: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of collections. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["KnowledgeCollection"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createKnowledgeCollection: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KnowledgeCollectionInput"];
+            };
+        };
+        responses: {
+            /** @description The collection. */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnowledgeCollection"];
+                };
+            };
+            /** @description Sharing with everybody needs `knowledge.manage`. */
+            403: components["responses"]["Problem"];
+            /** @description `invalid_field`, or `model_unknown`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getKnowledgeCollection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The collection. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnowledgeCollection"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteKnowledgeCollection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    updateKnowledgeCollection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KnowledgeCollectionPatch"];
+            };
+        };
+        responses: {
+            /** @description The collection. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnowledgeCollection"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listKnowledgeDocuments: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+                status?: components["schemas"]["KnowledgeDocumentStatus"];
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of documents. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["KnowledgeDocument"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    sendKnowledgeDocument: {
+        parameters: {
+            query?: {
+                /** @description The file's name; a form may have it instead. */
+                name?: string;
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+                "multipart/form-data": {
+                    /** Format: binary */
+                    file?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description It was there. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnowledgeDocument"];
+                };
+            };
+            /** @description It is queued. */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnowledgeDocument"];
+                };
+            };
+            /** @description `invalid_multipart`. */
+            400: components["responses"]["Problem"];
+            /** @description `body_too_large` (option knowledge_max_document). */
+            413: components["responses"]["Problem"];
+            /** @description `document_type`: it is none of the kinds that can be read. */
+            415: components["responses"]["Problem"];
+            /** @description `document_empty`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    indexKnowledgeCollection: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are queued. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnowledgeCollection"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getKnowledgeDocument: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The document. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnowledgeDocument"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteKnowledgeDocument: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getKnowledgeDocumentContent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its bytes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                    "text/markdown": string;
+                    "text/html": string;
+                    "application/pdf": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    indexKnowledgeDocument: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is queued. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KnowledgeDocument"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listKnowledgePieces: {
+        parameters: {
+            query?: {
+                /** @description The number of the first one. */
+                from?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Pieces in order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["KnowledgePiece"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    searchKnowledge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KnowledgeSearch"];
+            };
+        };
+        responses: {
+            /** @description The best first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["KnowledgePassage"][];
+                        /** @description What was left out, for example vectors of a model that does not answer. */
+                        warning: string | null;
+                    };
                 };
             };
             default: components["responses"]["Problem"];
