@@ -3,8 +3,9 @@
 import net from 'node:net';
 import tls from 'node:tls';
 
-// A connection to {host, port}, over TLS with {ca}; then() once it can be written to.
-export function dial({ host, port, ca }, then) {
+// A connection to {host, port}, over TLS with {ca}, or to {socketPath}; then() once it can be written to.
+export function dial({ host, port, ca, socketPath }, then) {
+  if (socketPath) return net.connect(socketPath, then);
   return ca ? tls.connect({ host, port, ca, servername: host }, then) : net.connect(port, host, then);
 }
 
