@@ -11,7 +11,8 @@ struct spawn_request {
 	char id[ID_SIZE];
 };
 
-/* A supervisor that waits to exec, with a connection on which it takes its request; without one: err. */
+/* A supervisor that waits to exec, with a connection on which it takes its request. Without one: it does not come
+ * (again), err says why; -EBUSY: its command lasts. */
 struct spawn_offer {
 	int32_t err;
 };

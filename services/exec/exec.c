@@ -169,7 +169,7 @@ static void sweep(struct exec *e)
 /* Without it we end, are started again, and attach to what runs. */
 static void on_spawner(uv_poll_t *poll, int status, int events)
 {
-	struct exec *e = container_of(poll, struct exec, spawner_poll);
+	struct exec *e = poll->data;
 
 	if (spawner_receive(&e->spawner) < 0)
 		fatal("the spawner died");
@@ -189,9 +189,12 @@ int exec_ask_spawner(struct exec *e, const char *id, int *ret_control)
 
 static void watch_spawner(struct exec *e)
 {
-	if (uv_poll_init(service_loop(e->service), &e->spawner_poll, e->spawner.fd) < 0)
+	if (uv_poll_init(service_loop(e->service), &e->spawner_poll, e->spawner.fd) < 0 ||
+	    uv_poll_init(service_loop(e->service), &e->offers_poll, e->spawner.offers) < 0)
 		fatal("cannot watch the spawner");
+	e->spawner_poll.data = e->offers_poll.data = e;
 	uv_poll_start(&e->spawner_poll, UV_READABLE, on_spawner);
+	uv_poll_start(&e->offers_poll, UV_READABLE, on_spawner);
 }
 
 static void drain(void *arg)
@@ -212,6 +215,7 @@ static void stop(void *arg)
 	targets_close(e);
 	policies_close(e);
 	uv_close((uv_handle_t *)&e->spawner_poll, NULL);
+	uv_close((uv_handle_t *)&e->offers_poll, NULL);
 }
 
 int exec_main(const struct options *options)

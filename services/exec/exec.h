@@ -19,7 +19,7 @@ struct exec {
 	struct job_lane *files_lane;  /* for the files of workspaces, which may take long */
 	struct workspace_hold *holds; /* hash table: workspaces that are worked in (workspace.c) */
 	struct spawner spawner;
-	uv_poll_t spawner_poll;
+	uv_poll_t spawner_poll, offers_poll;
 	enum sandbox_level wanted;
 	uid_t next_uid;
 	struct deadline prune;

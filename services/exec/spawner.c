@@ -17,8 +17,10 @@
 #include "supervisor.h"
 
 #define EXEC_FD 3
+#define OFFERS_FD 4
 #define FILL_AFTER_MS 3
 #define LOST_US 10000000
+#define LOOK_EVERY 64 /* commands between looks whether fewer would do */
 
 /* ---- In the spawner ---- */
 
@@ -40,10 +42,13 @@ static void wipe_environment(void)
 		environ[0] = NULL;
 }
 
-static void settle(int fd)
+static void settle(int fd, int offers)
 {
+	int high = fcntl(offers, F_DUPFD_CLOEXEC, OFFERS_FD + 1);
+
 	dup3(fd, EXEC_FD, O_CLOEXEC);
-	syscall(SYS_close_range, EXEC_FD + 1, ~0u, 0);
+	dup3(high, OFFERS_FD, O_CLOEXEC);
+	syscall(SYS_close_range, OFFERS_FD + 1, ~0u, 0);
 	signal(SIGINT, SIG_IGN); /* Ctrl-C goes to the whole group; exec decides */
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
@@ -68,8 +73,8 @@ static void drop_spare(struct filling *f)
 	f->wants_spare = false;
 }
 
-static void start_supervisor(const struct sandbox_host *host, const char *exec_dir, const struct spawn_request *req,
-			     int control, struct filling *f)
+static void start_supervisor(const struct supervisor_place *place, const struct spawn_request *req, int control,
+			     struct filling *f)
 {
 	bool is_taken = f->spare >= 0 && spawn_send(f->spare, req, sizeof(*req), control) == 0;
 	pid_t pid;
@@ -81,7 +86,7 @@ static void start_supervisor(const struct sandbox_host *host, const char *exec_d
 	pid = fork();
 
 	if (pid == 0)
-		command_supervise(host, exec_dir, req->id, control);
+		command_supervise(place, req->id, control);
 	if (pid < 0) {
 		struct control_event e = {.type = CONTROL_FAILED, .err = -errno};
 
@@ -89,8 +94,7 @@ static void start_supervisor(const struct sandbox_host *host, const char *exec_d
 	}
 }
 
-static void make_spare(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
-		       struct filling *f)
+static void make_spare(const struct supervisor_place *place, struct filling *f)
 {
 	int pair[2];
 
@@ -98,26 +102,25 @@ static void make_spare(const struct sandbox_host *host, const char *exec_dir, co
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return;
 	if (fork() == 0)
-		command_supervise_spare(host, exec_dir, frame, pair[1]);
+		command_supervise_spare(place, pair[1]);
 	close(pair[1]);
 	f->spare = pair[0];
 }
 
-static void fill(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
-		 struct filling *f)
+static void fill(const struct supervisor_place *place, struct filling *f)
 {
 	uint64_t now = clock_mono_us();
 
 	if (now < f->at_us)
 		return;
 	if (f->wants_spare && f->spare < 0)
-		make_spare(host, exec_dir, frame, f);
+		make_spare(place, f);
 	if (!f->wanted)
 		return;
 	f->wanted--;
 	f->at_us = now;
 	if (fork() == 0)
-		command_supervise_ahead(host, exec_dir, frame, EXEC_FD);
+		command_supervise_ahead(place);
 }
 
 static int milliseconds(const struct filling *f)
@@ -130,7 +133,7 @@ static int milliseconds(const struct filling *f)
 }
 
 /* Returns false when exec is gone. */
-static bool serve(const struct sandbox_host *host, const char *exec_dir, struct filling *f)
+static bool serve(const struct supervisor_place *place, struct filling *f)
 {
 	struct spawn_request req;
 	int control;
@@ -153,14 +156,15 @@ static bool serve(const struct sandbox_host *host, const char *exec_dir, struct 
 		f->wanted++;
 		return true;
 	}
-	start_supervisor(host, exec_dir, &req, control, f);
+	start_supervisor(place, &req, control, f);
 	close(control);
 	return true;
 }
 
-static NORETURN void spawner_main(const char *exec_dir, const struct sandbox_frame *frame)
+static NORETURN void spawner_main(const char *exec_dir, const struct spawner_pool *pool)
 {
 	static struct sandbox_host host;
+	const struct supervisor_place place = {&host, exec_dir, &pool->frame, pool->size > 0 ? OFFERS_FD : -1};
 	struct filling filling = {.spare = -1};
 	struct pollfd p = {.fd = EXEC_FD, .events = POLLIN};
 
@@ -170,9 +174,9 @@ static NORETURN void spawner_main(const char *exec_dir, const struct sandbox_fra
 	if (send(EXEC_FD, &host.report, sizeof(host.report), MSG_NOSIGNAL) < 0)
 		_exit(1);
 	for (;;) {
-		if (poll(&p, 1, milliseconds(&filling)) > 0 && !serve(&host, exec_dir, &filling))
+		if (poll(&p, 1, milliseconds(&filling)) > 0 && !serve(&place, &filling))
 			break;
-		fill(&host, exec_dir, frame, &filling);
+		fill(&place, &filling);
 	}
 	sandbox_host_deinit(&host);
 	_exit(0);
@@ -183,26 +187,33 @@ static NORETURN void spawner_main(const char *exec_dir, const struct sandbox_fra
 int spawner_start(const char *exec_dir, const struct spawner_pool *pool, void (*forget)(void *arg), void *arg,
 		  struct spawner *ret)
 {
-	int pair[2];
+	int pair[2], offers[2];
 	ssize_t n;
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, offers) < 0) {
+		close(pair[0]);
+		close(pair[1]);
+		return -EMFILE;
+	}
 	pid = fork();
 	if (pid == 0) {
 		if (forget)
 			forget(arg);
 		wipe_environment();
-		settle(pair[1]);
-		spawner_main(exec_dir, &pool->frame);
+		settle(pair[1], offers[1]);
+		spawner_main(exec_dir, pool);
 	}
 	close(pair[1]);
+	close(offers[1]);
+	*ret = (struct spawner){
+		.pid = pid, .fd = pair[0], .offers = offers[0], .size = MIN(pool->size, SPAWNER_POOL_MAX)};
 	if (pid < 0) {
-		close(pair[0]);
+		spawner_deinit(ret);
 		return -EAGAIN;
 	}
-	*ret = (struct spawner){.pid = pid, .fd = pair[0], .size = MIN(pool->size, SPAWNER_POOL_MAX)};
 	do
 		n = recv(ret->fd, &ret->report, sizeof(ret->report), 0);
 	while (n < 0 && errno == EINTR);
@@ -215,24 +226,16 @@ int spawner_start(const char *exec_dir, const struct spawner_pool *pool, void (*
 
 /* ---- The pool, as exec sees it ---- */
 
-int spawner_receive(struct spawner *s)
+static void let_go_oldest(struct spawner *s)
 {
-	struct spawn_offer offer;
-	int fd;
+	close(s->idle[0]);
+	memmove(s->idle, s->idle + 1, --s->waiting * sizeof(s->idle[0]));
+}
 
-	for (;;) {
-		ssize_t n = spawn_receive(s->fd, &offer, sizeof(offer), MSG_DONTWAIT, &fd);
-
-		if (n < 0 && errno == EAGAIN)
-			return 0;
-		if (n <= 0)
-			return -EPIPE;
-		s->coming -= s->coming > 0;
-		if (fd >= 0 && s->waiting < s->size)
-			s->idle[s->waiting++] = fd;
-		else if (fd >= 0)
-			close(fd);
-	}
+/* More than are kept ready come back from many commands at once, and stay while there are so many. */
+static unsigned room(const struct spawner *s)
+{
+	return s->size ? MAX(s->size, SPAWNER_KEEP) : 0;
 }
 
 /* Asks for what is missing. One that died on its way is never offered: after a while nobody waits for it. */
@@ -249,11 +252,49 @@ static void top_up(struct spawner *s)
 	}
 }
 
+static void take_offers(struct spawner *s)
+{
+	struct spawn_offer offer;
+	int fd;
+
+	while (spawn_receive(s->offers, &offer, sizeof(offer), MSG_DONTWAIT, &fd) > 0) {
+		s->coming -= s->coming > 0;
+		if (fd >= 0 && s->waiting < room(s))
+			s->idle[s->waiting++] = fd;
+		else if (fd >= 0)
+			close(fd);
+		s->is_short |= fd < 0 && offer.err == -EBUSY;
+	}
+}
+
+int spawner_receive(struct spawner *s)
+{
+	char byte;
+
+	take_offers(s);
+	if (s->is_short)
+		top_up(s);
+	s->is_short = false;
+	return recv(s->fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN ? 0 : -EPIPE;
+}
+
 void spawner_empty(struct spawner *s)
 {
 	while (s->waiting > 0)
 		close(s->idle[--s->waiting]);
 	send(s->fd, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* The newest first: what it used last is still at hand. Those that nobody needed for a while go. */
+static void count_need(struct spawner *s)
+{
+	s->least = MIN(s->least, s->waiting);
+	if (++s->asked < LOOK_EVERY)
+		return;
+	while (s->least-- > s->size)
+		let_go_oldest(s);
+	s->asked = 0;
+	s->least = SPAWNER_POOL_MAX;
 }
 
 static int send_request(struct spawner *s, const char *id, int control)
@@ -262,7 +303,7 @@ static int send_request(struct spawner *s, const char *id, int control)
 	int r = -EPIPE;
 
 	strncpy(req.id, id, sizeof(req.id) - 1);
-	spawner_receive(s);
+	take_offers(s);
 	while (r < 0 && s->waiting > 0) {
 		int fd = s->idle[--s->waiting];
 
@@ -271,6 +312,9 @@ static int send_request(struct spawner *s, const char *id, int control)
 	}
 	if (r < 0)
 		r = spawn_send(s->fd, &req, sizeof(req), control);
+	s->coming += s->size > 0; /* it comes back, or says that it does not */
+	s->asked_us = clock_mono_us();
+	count_need(s);
 	top_up(s);
 	return r;
 }
@@ -296,8 +340,10 @@ void spawner_deinit(struct spawner *s)
 	spawner_empty(s);
 	if (s->fd >= 0)
 		close(s->fd);
+	if (s->offers >= 0)
+		close(s->offers);
 	if (s->pid > 0)
 		while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
 			;
-	*s = (struct spawner){.fd = -1};
+	*s = (struct spawner){.fd = -1, .offers = -1};
 }

@@ -30,6 +30,7 @@
 #define LAST_WORDS_MS 200 /* for the log of the way out */
 #define MAX_PEERS 4
 #define CONTROL_FD 3 /* the first connection */
+#define OFFERS_FD 4  /* where it says that it waits, or does not come */
 #define AHEAD_MS 30000
 #define SHORT_MS 50
 #define SPEC_MAX (32 << 20)
@@ -46,6 +47,9 @@ struct peer {
 };
 
 struct supervisor {
+	const struct supervisor_place *place;
+	unsigned rounds; /* sandboxes that it made ahead */
+	bool is_away;    /* it has said that it does not come back */
 	struct arena *arena;
 	struct spec spec;
 	struct attendant attendant;
@@ -53,6 +57,7 @@ struct supervisor {
 	struct spool_writer spool;
 	struct session session;
 	int shared_fd;        /* the keeper of a shared sandbox; -1 = it has one of its own */
+	bool is_published;    /* the result is there */
 	int dir_fd;           /* the command's folder, locked */
 	int exec_fd;          /* the exec folder */
 	int listen_fd;        /* -1 until listen_if_due */
@@ -291,7 +296,7 @@ static void on_keeper(struct supervisor *s)
 }
 
 /* Without the sandbox that was made ahead, should there be one. */
-static int join(struct supervisor *s, const char *exec_dir)
+static int join(struct supervisor *s)
 {
 	struct attendant *a = &s->attendant;
 	struct error err = {0};
@@ -301,7 +306,7 @@ static int join(struct supervisor *s, const char *exec_dir)
 		return 0;
 	sandbox_deinit(a->host, &a->sandbox);
 	a->is_ready = false;
-	r = shared_join(a, s->exec_fd, exec_dir, &s->shared_fd, &err);
+	r = shared_join(a, s->exec_fd, s->place->exec_dir, &s->shared_fd, &err);
 	if (r < 0)
 		attendant_fail(a, err.message);
 	return r;
@@ -316,6 +321,18 @@ static void leave(struct supervisor *s)
 	s->shared_fd = -1; /* closed with the process: from then on the seat is free */
 }
 
+/* ---- The pool ---- */
+
+/* It does not wait for a command (again): exec may want another one in its place. */
+static void stay_away(struct supervisor *s, int err)
+{
+	struct spawn_offer offer = {.err = err};
+
+	if (!s->is_away && s->place->offers >= 0)
+		spawn_send(OFFERS_FD, &offer, sizeof(offer), -1);
+	s->is_away = true;
+}
+
 /* ---- The loop ---- */
 
 /* Most commands are over before anybody but the exec that asked for them could want to reach them, and a socket is
@@ -328,6 +345,7 @@ static void listen_if_due(struct supervisor *s)
 		is_alone &= s->peers[i].fd < 0;
 	if (s->listen_fd >= 0 || (!is_alone && !lasts(s)))
 		return;
+	stay_away(s, -EBUSY);
 	s->listen_fd = listen_control(s->dir_fd);
 	if (s->listen_fd < 0)
 		attendant_fail(&s->attendant, arena_printf(s->arena, "The command could not be reached: %s.",
@@ -406,47 +424,73 @@ static void publish(struct supervisor *s)
 		unlinkat(s->exec_fd, arena_printf(s->arena, "running/%s", s->spec.id), 0);
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		peer_send(&s->peers[i], &ended);
+	s->is_published = ended.err == 0;
+}
+
+static void sync_result(struct supervisor *s)
+{
 	spool_writer_sync(&s->spool);
-	if (ended.err == 0)
+	if (s->is_published)
 		file_sync(s->dir_fd, RESULT_FILE);
 }
 
 /* ---- The process ---- */
 
-static void settle_process(const struct sandbox_host *host, int keep)
+static void settle_process(const struct supervisor_place *place, int keep)
 {
+	const struct sandbox_host *host = place->host;
 	int last = MAX(MAX(host->template_fd, host->mounts_fd), SANDBOX_FIRST_FD - 1);
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int offers = place->offers < 0 ? -1 : fcntl(place->offers, F_DUPFD_CLOEXEC, OFFERS_FD + 1);
 
 	setsid();
 	signal(SIGCHLD, SIG_DFL);
 	signal(SIGPIPE, SIG_IGN);
 	for (int i = 0; i < 3; i++)
 		dup2(null, i);
-	dup3(keep, CONTROL_FD, O_CLOEXEC);
-	syscall(SYS_close_range, CONTROL_FD + 1, SANDBOX_FIRST_FD - 1, 0);
+	dup3(keep >= 0 ? keep : STDIN_FILENO, CONTROL_FD, O_CLOEXEC); /* the number is taken in any case */
+	if (offers >= 0)
+		dup3(offers, OFFERS_FD, O_CLOEXEC);
+	else
+		close(OFFERS_FD);
+	syscall(SYS_close_range, OFFERS_FD + 1, SANDBOX_FIRST_FD - 1, 0);
 	syscall(SYS_close_range, last + 1, ~0u, 0);
 	prctl(PR_SET_NAME, "ogent-command", 0, 0, 0);
 	if (!host->namespaces)
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 }
 
-static void init(struct supervisor *s, const struct sandbox_host *host, int keep)
+/* For one command. */
+static void begin(struct supervisor *s)
 {
-	*s = (struct supervisor){.arena = arena_new(), .dir_fd = -1, .listen_fd = -1, .shared_fd = -1};
+	arena_reset(s->arena);
+	s->spec = (struct spec){0};
+	s->way_out = 0;
+	s->is_published = false;
+	s->dir_fd = s->listen_fd = s->shared_fd = -1;
+	s->lasts_at_us = 0;
 	attendant_init(&s->attendant, s->arena);
-	s->attendant.host = host;
+	s->attendant.host = s->place->host;
 	s->attendant.spec = &s->spec;
 	s->attendant.on_output = on_output;
 	for (size_t i = 0; i < MAX_PEERS; i++)
-		s->peers[i].fd = -1;
-	settle_process(host, keep);
+		s->peers[i] = (struct peer){.fd = -1};
+	spool_writer_init(&s->spool, -1, 0);
+	session_init(&s->session, -1);
+}
+
+static void init(struct supervisor *s, const struct supervisor_place *place, int keep)
+{
+	*s = (struct supervisor){.place = place, .arena = arena_new(), .exec_fd = -1};
+	settle_process(place, keep);
+	begin(s);
 }
 
 /* Takes the command's folder for itself, or leaves it to who has it. */
-static int take_folder(struct supervisor *s, const char *exec_dir, const char *id)
+static int take_folder(struct supervisor *s, const char *id)
 {
-	s->exec_fd = open(exec_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->exec_fd < 0)
+		s->exec_fd = open(s->place->exec_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->exec_fd < 0)
 		return -errno;
 	s->dir_fd = dir_open(s->exec_fd, arena_printf(s->arena, "commands/%s", id));
@@ -473,14 +517,15 @@ static NORETURN void give_up(struct supervisor *s, enum control_event_type type,
 	struct control_event e = {.type = type, .err = err};
 
 	send(CONTROL_FD, &e, sizeof(e), MSG_NOSIGNAL);
+	stay_away(s, err);
 	sandbox_deinit(s->attendant.host, &s->attendant.sandbox);
 	_exit(1);
 }
 
 /* Everything before the sandbox: the folder, the spec. */
-static void prepare(struct supervisor *s, const char *exec_dir, const char *id)
+static void prepare(struct supervisor *s, const char *id)
 {
-	int r = take_folder(s, exec_dir, id);
+	int r = take_folder(s, id);
 
 	if (r < 0)
 		give_up(s, r == -EWOULDBLOCK ? CONTROL_TAKEN : CONTROL_FAILED, r);
@@ -491,12 +536,12 @@ static void prepare(struct supervisor *s, const char *exec_dir, const char *id)
 	peer_add(s, CONTROL_FD);
 }
 
-static void start(struct supervisor *s, const char *exec_dir)
+static void start(struct supervisor *s)
 {
 	int r;
 
 	s->attendant.network = s->spec.network;
-	if (join(s, exec_dir) < 0 || attendant_start(&s->attendant, exec_dir) < 0)
+	if (join(s) < 0 || attendant_start(&s->attendant, s->place->exec_dir) < 0)
 		return;
 	r = record_start(s);
 	if (r < 0)
@@ -506,45 +551,22 @@ static void start(struct supervisor *s, const char *exec_dir)
 	s->lasts_at_us = clock_mono_us() + SHORT_MS * 1000;
 }
 
-static NORETURN void supervise(struct supervisor *s, const char *exec_dir, const char *id)
+/* One command, until its end is told. */
+static void run(struct supervisor *s, const char *id)
 {
-	prepare(s, exec_dir, id);
+	prepare(s, id);
 	spool_writer_init(&s->spool, s->dir_fd, s->spec.output_max);
 	session_init(&s->session, s->dir_fd);
-	start(s, exec_dir);
+	start(s);
 	loop(s);
 	close_way_out(s);
 	attendant_finish(&s->attendant);
 	leave(s);
 	judge_output(s);
 	publish(s);
-	attendant_deinit(&s->attendant, exec_dir);
-	_exit(0);
-}
-
-void command_supervise(const struct sandbox_host *host, const char *exec_dir, const char *id, int control)
-{
-	static struct supervisor s;
-
-	init(&s, host, control);
-	supervise(&s, exec_dir, id);
 }
 
 /* ---- Ahead of a command ---- */
-
-/* Until its sandbox waits for the command. */
-static int make_ahead(struct attendant *a, const struct sandbox_frame *frame)
-{
-	struct error err;
-	int r = attendant_open(a, frame, &err);
-
-	while (r == 0 && !a->is_ready) {
-		struct pollfd p = {.fd = a->sandbox.control, .events = POLLIN};
-
-		r = poll(&p, 1, AHEAD_MS) > 0 ? attendant_await(a) : -ETIMEDOUT;
-	}
-	return r;
-}
 
 /* What comes with a command is done once with none, so that the memory for it is there. */
 static void rehearse(struct arena *a)
@@ -570,18 +592,33 @@ static void rehearse(struct arena *a)
 	result_to_json(a, &result);
 }
 
-static NORETURN void leave_pool(struct attendant *a)
+static NORETURN void leave_pool(struct supervisor *s, int err)
 {
-	sandbox_deinit(a->host, &a->sandbox);
+	stay_away(s, err);
+	sandbox_deinit(s->place->host, &s->attendant.sandbox);
 	_exit(0);
 }
 
-static struct sandbox_frame own_frame(struct supervisor *s, const struct sandbox_frame *frame)
+static int open_ahead(struct supervisor *s)
 {
-	struct sandbox_frame own = *frame;
+	struct sandbox_frame own = *s->place->frame;
+	struct error err;
 
-	own.name = arena_printf(s->arena, "pool-%d", (int)getpid());
-	return own;
+	own.name = arena_printf(s->arena, "pool-%d-%u", (int)getpid(), s->rounds++);
+	return attendant_open(&s->attendant, &own, &err);
+}
+
+/* Until its sandbox waits for the command. */
+static int finish_ahead(struct attendant *a)
+{
+	int r = 0;
+
+	while (r == 0 && !a->is_ready) {
+		struct pollfd p = {.fd = a->sandbox.control, .events = POLLIN};
+
+		r = poll(&p, 1, AHEAD_MS) > 0 ? attendant_await(a) : -ETIMEDOUT;
+	}
+	return r;
 }
 
 /* One that waits, for its first request: the command's id, and the control connection, which becomes CONTROL_FD. False:
@@ -601,46 +638,107 @@ static bool await_request(int fd, struct spawn_request *ret)
 	return true;
 }
 
-/* The sandbox is begun before the command is looked at, and goes on meanwhile. A failure is told when it is tried again
- * with the command's own frame. */
-void command_supervise_spare(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
-			     int spawner)
+static void offer(struct supervisor *s, struct spawn_request *ret)
+{
+	struct spawn_offer here = {0};
+	int pair[2], r = finish_ahead(&s->attendant);
+
+	if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		r = -errno;
+	if (r < 0 || spawn_send(OFFERS_FD, &here, sizeof(here), pair[1]) < 0)
+		leave_pool(s, r);
+	close(pair[1]);
+	s->is_away = true; /* from here on exec counts it as there, until it gives it a command */
+	if (!await_request(pair[0], ret))
+		leave_pool(s, 0);
+	s->is_away = false;
+	close(pair[0]);
+}
+
+/* The next sandbox is begun first, and comes up while the rest of the last one goes. */
+static void begin_again(struct supervisor *s)
+{
+	struct supervisor last = *s;
+	int r;
+
+	for (size_t i = 0; i < MAX_PEERS; i++)
+		close_fd(&s->peers[i].fd);
+	dup3(STDIN_FILENO, CONTROL_FD, O_CLOEXEC);
+	close_fd(&s->listen_fd);
+	close_fd(&s->session.fd);
+	s->attendant.sandbox = SANDBOX_INIT;
+	attendant_deinit(&s->attendant, s->place->exec_dir);
+	begin(s);
+	r = open_ahead(s);
+	sync_result(&last);
+	spool_writer_deinit(&last.spool);
+	close(last.dir_fd);
+	sandbox_deinit(s->place->host, &last.attendant.sandbox);
+	if (r < 0)
+		leave_pool(s, r);
+}
+
+/* Who has been with one command for long has others waiting in its place. Without namespaces all that a command left
+ * behind are our children. */
+static bool comes_back(const struct supervisor *s)
+{
+	return s->place->offers >= 0 && !s->is_away && s->place->host->namespaces && s->is_published &&
+	       !s->spec.session[0];
+}
+
+static NORETURN void serve(struct supervisor *s, struct spawn_request *req)
+{
+	for (;;) {
+		run(s, req->id);
+		if (!comes_back(s))
+			break;
+		begin_again(s);
+		offer(s, req);
+	}
+	sync_result(s);
+	stay_away(s, 0);
+	attendant_deinit(&s->attendant, s->place->exec_dir);
+	_exit(0);
+}
+
+/* ---- The process ---- */
+
+void command_supervise(const struct supervisor_place *place, const char *id, int control)
 {
 	static struct supervisor s;
-	struct sandbox_frame own;
 	struct spawn_request req;
-	struct error err;
 
-	init(&s, host, spawner);
-	own = own_frame(&s, frame);
+	init(&s, place, control);
+	memcpy(req.id, id, sizeof(req.id));
+	serve(&s, &req);
+}
+
+/* The sandbox is begun before the command is looked at, and goes on meanwhile. A failure is told when it is tried again
+ * with the command's own frame. */
+void command_supervise_spare(const struct supervisor_place *place, int spawner)
+{
+	static struct supervisor s;
+	struct spawn_request req;
+
+	init(&s, place, spawner);
 	rehearse(s.arena);
 	if (!await_request(CONTROL_FD, &req))
 		_exit(0);
-	attendant_open(&s.attendant, &own, &err);
-	supervise(&s, exec_dir, req.id);
+	open_ahead(&s);
+	serve(&s, &req);
 }
 
-void command_supervise_ahead(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
-			     int exec)
+void command_supervise_ahead(const struct supervisor_place *place)
 {
 	static struct supervisor s;
 	struct spawn_request req;
-	struct sandbox_frame own;
-	struct spawn_offer offer = {0};
-	int pair[2];
+	int r;
 
-	init(&s, host, exec);
-	own = own_frame(&s, frame);
-	offer.err = make_ahead(&s.attendant, &own);
+	init(&s, place, -1);
+	r = open_ahead(&s);
 	rehearse(s.arena);
-	if (offer.err == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		offer.err = -errno;
-	if (spawn_send(CONTROL_FD, &offer, sizeof(offer), offer.err ? -1 : pair[1]) < 0 || offer.err)
-		leave_pool(&s.attendant);
-	close(pair[1]);
-	close(CONTROL_FD);
-	if (!await_request(pair[0], &req)) /* exec closes what it does not want any more */
-		leave_pool(&s.attendant);
-	close(pair[0]);
-	supervise(&s, exec_dir, req.id);
+	if (r < 0)
+		leave_pool(&s, r);
+	offer(&s, &req);
+	serve(&s, &req);
 }

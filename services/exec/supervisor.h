@@ -5,13 +5,21 @@
 
 #include "sandbox/sandbox.h"
 
-/* Runs the command `id` below the exec folder (an absolute path) to its end. `control`: a connection to exec, whose
- * messages are in control.h. For a process that was just forked; never returns. */
-void command_supervise(const struct sandbox_host *host, const char *exec_dir, const char *id, int control) NORETURN;
+/* What the spawner gives to all of them. */
+struct supervisor_place {
+	const struct sandbox_host *host;
+	const char *exec_dir;              /* an absolute path */
+	const struct sandbox_frame *frame; /* what most commands will want */
+	int offers;                        /* where it offers itself to exec (struct spawn_offer); -1: it ends with its
+					      command */
+};
+
+/* These are for a process that was just forked, and never return.
+ *
+ * Runs the command `id` to its end. `control`: a connection to exec, whose messages are in control.h. A supervisor
+ * whose command was short goes on as command_supervise_ahead. */
+void command_supervise(const struct supervisor_place *place, const char *id, int control) NORETURN;
 /* The same before there is a command: waits at `spawner` for a struct spawn_request, or the connection's end. */
-void command_supervise_spare(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
-			     int spawner) NORETURN;
-/* The same with a sandbox made ahead: offers itself on `exec` (struct spawn_offer with a connection), and waits there.
- */
-void command_supervise_ahead(const struct sandbox_host *host, const char *exec_dir, const struct sandbox_frame *frame,
-			     int exec) NORETURN;
+void command_supervise_spare(const struct supervisor_place *place, int spawner) NORETURN;
+/* The same with a sandbox made ahead: offers itself, with a connection, and waits there. */
+void command_supervise_ahead(const struct supervisor_place *place) NORETURN;
