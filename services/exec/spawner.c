@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -164,13 +165,16 @@ static bool serve(const struct supervisor_place *place, struct filling *f)
 static NORETURN void spawner_main(const char *exec_dir, const struct spawner_pool *pool)
 {
 	static struct sandbox_host host;
-	const struct supervisor_place place = {&host, exec_dir, &pool->frame, pool->size > 0 ? OFFERS_FD : -1};
+	struct supervisor_place place = {&host, exec_dir, &pool->frame, pool->size > 0 ? OFFERS_FD : -1, {{{0}}, 0}};
 	struct filling filling = {.spare = -1};
 	struct pollfd p = {.fd = EXEC_FD, .events = POLLIN};
 
 	signal(SIGCHLD, SIG_DFL); /* the probe reaps its own */
 	sandbox_host_probe(&host, exec_dir);
 	signal(SIGCHLD, SIG_IGN);
+	lean_find(&place.lean);
+	supervisor_rehearse();
+	malloc_trim(0); /* so that no copy of us has to put the free memory in order: each would get it for itself */
 	if (send(EXEC_FD, &host.report, sizeof(host.report), MSG_NOSIGNAL) < 0)
 		_exit(1);
 	for (;;) {

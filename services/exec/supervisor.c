@@ -260,9 +260,11 @@ static void open_way_out(struct supervisor *s)
 
 	if (*fd < 0)
 		return;
+	lean_undo(&s->place->lean);
 	pid = fork();
 	if (pid == 0)
 		serve_hosts(s);
+	lean_apply(&s->place->lean);
 	s->way_out = MAX(pid, 0);
 	if (pid < 0)
 		attendant_fail(&s->attendant, "The way out could not be started: there are too many processes.");
@@ -306,7 +308,9 @@ static int join(struct supervisor *s)
 		return 0;
 	sandbox_deinit(a->host, &a->sandbox);
 	a->is_ready = false;
+	lean_undo(&s->place->lean); /* for its keeper, which may be made here */
 	r = shared_join(a, s->exec_fd, s->place->exec_dir, &s->shared_fd, &err);
+	lean_apply(&s->place->lean);
 	if (r < 0)
 		attendant_fail(a, err.message);
 	return r;
@@ -483,6 +487,7 @@ static void init(struct supervisor *s, const struct supervisor_place *place, int
 {
 	*s = (struct supervisor){.place = place, .arena = arena_new(), .exec_fd = -1};
 	settle_process(place, keep);
+	lean_apply(&place->lean);
 	begin(s);
 }
 
@@ -568,7 +573,7 @@ static void run(struct supervisor *s, const char *id)
 
 /* ---- Ahead of a command ---- */
 
-/* What comes with a command is done once with none, so that the memory for it is there. */
+/* Everything that is parsed and written once. */
 static void rehearse(struct arena *a)
 {
 	char *none[] = {NULL};
@@ -592,6 +597,13 @@ static void rehearse(struct arena *a)
 	result_to_json(a, &result);
 }
 
+void supervisor_rehearse(void)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+
+	rehearse(a);
+}
+
 static NORETURN void leave_pool(struct supervisor *s, int err)
 {
 	stay_away(s, err);
@@ -599,11 +611,13 @@ static NORETURN void leave_pool(struct supervisor *s, int err)
 	_exit(0);
 }
 
-static int open_ahead(struct supervisor *s)
+static int open_ahead(struct supervisor *s, const struct sandbox_net *net)
 {
 	struct sandbox_frame own = *s->place->frame;
 	struct error err;
 
+	own.net = net->fd >= 0 ? net : NULL;
+	own.keeps_net = true;
 	own.name = arena_printf(s->arena, "pool-%d-%u", (int)getpid(), s->rounds++);
 	return attendant_open(&s->attendant, &own, &err);
 }
@@ -655,9 +669,18 @@ static void offer(struct supervisor *s, struct spawn_request *ret)
 	close(pair[0]);
 }
 
+/* Whoever was given hosts, or left somebody behind, has used it, or may have. */
+static struct sandbox_net take_net(struct supervisor *s)
+{
+	struct attendant *a = &s->attendant;
+
+	return a->is_alone && !s->spec.hosts ? sandbox_take_net(&a->sandbox) : SANDBOX_NO_NET;
+}
+
 /* The next sandbox is begun first, and comes up while the rest of the last one goes. */
 static void begin_again(struct supervisor *s)
 {
+	struct sandbox_net net = take_net(s);
 	struct supervisor last = *s;
 	int r;
 
@@ -669,7 +692,7 @@ static void begin_again(struct supervisor *s)
 	s->attendant.sandbox = SANDBOX_INIT;
 	attendant_deinit(&s->attendant, s->place->exec_dir);
 	begin(s);
-	r = open_ahead(s);
+	r = open_ahead(s, &net);
 	sync_result(&last);
 	spool_writer_deinit(&last.spool);
 	close(last.dir_fd);
@@ -697,6 +720,8 @@ static NORETURN void serve(struct supervisor *s, struct spawn_request *req)
 	}
 	sync_result(s);
 	stay_away(s, 0);
+	/* What is left is taken apart when nobody waits for anything. */
+	setpriority(PRIO_PROCESS, 0, 19);
 	attendant_deinit(&s->attendant, s->place->exec_dir);
 	_exit(0);
 }
@@ -724,7 +749,7 @@ void command_supervise_spare(const struct supervisor_place *place, int spawner)
 	rehearse(s.arena);
 	if (!await_request(CONTROL_FD, &req))
 		_exit(0);
-	open_ahead(&s);
+	open_ahead(&s, &SANDBOX_NO_NET);
 	serve(&s, &req);
 }
 
@@ -735,7 +760,7 @@ void command_supervise_ahead(const struct supervisor_place *place)
 	int r;
 
 	init(&s, place, -1);
-	r = open_ahead(&s);
+	r = open_ahead(&s, &SANDBOX_NO_NET);
 	rehearse(s.arena);
 	if (r < 0)
 		leave_pool(&s, r);

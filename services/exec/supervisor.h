@@ -3,6 +3,7 @@
  * itself, the sandbox dies with it and the command is lost. */
 #pragma once
 
+#include "lean.h"
 #include "sandbox/sandbox.h"
 
 /* What the spawner gives to all of them. */
@@ -10,9 +11,14 @@ struct supervisor_place {
 	const struct sandbox_host *host;
 	const char *exec_dir;              /* an absolute path */
 	const struct sandbox_frame *frame; /* what most commands will want */
-	int offers;                        /* where it offers itself to exec (struct spawn_offer); -1: it ends with its
-					      command */
+	/* Where it offers itself to exec (struct spawn_offer); -1: it ends with its command. */
+	int offers;
+	struct lean lean;
 };
+
+/* What comes with a command, done once with none: what it needs of memory and linked-in code is there then. In the
+ * spawner. */
+void supervisor_rehearse(void);
 
 /* These are for a process that was just forked, and never return.
  *

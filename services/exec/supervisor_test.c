@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -47,6 +48,16 @@ static int close_bench(void **state)
 static void expect_output(const struct trial *t, const char *want)
 {
 	assert_string_equal(t->output.p ? t->output.p : "", want);
+}
+
+/* Those of the pool that were asked for, or come back, are there. */
+static void expect_calm_pool(void)
+{
+	for (int i = 0; pool && i < 3000 && bench->spawner.waiting < bench->spawner.size; i++) {
+		assert_int_equal(spawner_receive(&bench->spawner), 0);
+		usleep(10000);
+	}
+	assert_true(bench->spawner.waiting >= bench->spawner.size);
 }
 
 static void a_script_runs_and_tells_exit_and_output(void **state)
@@ -401,6 +412,53 @@ static void no_workspace_is_an_empty_one(void **state)
 	expect_output(&t, "x\n");
 }
 
+/* A network namespace may serve several sandboxes one after the other, as long as nothing went through it. */
+static void no_sandbox_sees_what_went_through_anothers_network(void **state)
+{
+	for (int i = 0; namespaces && i < 8; i++) {
+		struct trial t =
+			trial_run(bench, "grep -c 'lo: *0 *0 ' /proc/net/dev; grep -c '^Udp: 0 0 0 0 ' /proc/net/snmp; "
+					 "echo x >/dev/udp/127.0.0.1/9");
+
+		expect_output(&t, "1\n1\n");
+		expect_calm_pool();
+	}
+}
+
+static void refusals_of_another_network_are_not_seen_either(void **state)
+{
+	for (int i = 0; namespaces && i < 8; i++) {
+		struct trial t = trial_run(bench, "awk '$1 == \"Ip:\" {print $13}' /proc/net/snmp; "
+						  "(echo x >/dev/udp/192.0.2.1/9) 2>/dev/null; true");
+
+		expect_output(&t, "OutNoRoutes\n0\n");
+		expect_calm_pool();
+	}
+}
+
+static void a_supervisor_comes_back_after_a_short_command(void **state)
+{
+	pid_t seen[32];
+	size_t n = 0;
+
+	for (int i = 0; pool && namespaces && i < 8; i++) {
+		trial_run(bench, "true");
+		expect_calm_pool();
+		for (unsigned k = 0; k < bench->spawner.waiting; k++) {
+			struct ucred who;
+			socklen_t size = sizeof(who);
+			bool is_known = false;
+
+			assert_int_equal(getsockopt(bench->spawner.idle[k], SOL_SOCKET, SO_PEERCRED, &who, &size), 0);
+			for (size_t j = 0; j < n; j++)
+				is_known |= seen[j] == who.pid;
+			if (!is_known)
+				seen[n++] = who.pid;
+		}
+	}
+	assert_true(n <= 5); /* one for each command, and the two that wait, if none came back */
+}
+
 static unsigned count_entries(const char *path)
 {
 	DIR *d = opendir(path);
@@ -564,6 +622,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_command_never_runs_twice),
 		cmocka_unit_test(a_workspace_keeps_its_files),
 		cmocka_unit_test(no_workspace_is_an_empty_one),
+		cmocka_unit_test(no_sandbox_sees_what_went_through_anothers_network),
+		cmocka_unit_test(refusals_of_another_network_are_not_seen_either),
+		cmocka_unit_test(a_supervisor_comes_back_after_a_short_command),
 		cmocka_unit_test(nothing_leaks_over_many_runs),
 	};
 

@@ -109,7 +109,7 @@ static void enter_namespaces(const struct init_args *a)
 
 	if (HAS(LAYER_UTSNS))
 		require(LAYER_UTSNS, sethostname("ogent", 5) < 0 ? -errno : 0, "host name");
-	if (!a->frame->network && HAS(LAYER_NETNS))
+	if (!a->frame->network && !a->frame->net && HAS(LAYER_NETNS))
 		require(LAYER_NETNS, net_enter(&what), what);
 	if (HAS(LAYER_ROOT)) {
 		r = mounts_enter(a->host, a->frame, has_template(a) ? FD_TEMPLATE : -1, &layer, &what);
@@ -320,8 +320,8 @@ static void say_exit(int status)
 	say(&m);
 }
 
-/* Reaps until there is nobody left. */
-static NORETURN void reap_all(pid_t leader)
+/* Reaps until there is nobody left. Who wants the network namespace looks at it through us. */
+static NORETURN void reap_all(const struct init_args *a, pid_t leader)
 {
 	int status;
 
@@ -330,8 +330,11 @@ static NORETURN void reap_all(pid_t leader)
 
 		if (pid < 0 && errno == EINTR)
 			continue;
-		if (pid < 0)
+		if (pid < 0) {
+			if (a->frame->keeps_net)
+				await_step();
 			_exit(0);
+		}
 		if (pid == leader)
 			say_exit(status);
 	}
@@ -388,7 +391,7 @@ static NORETURN void seat_main(const struct init_args *a, int control, char *sta
 	require(LAYER_PIDNS, leader, "starting the leader");
 	syscall(SYS_close_range, 0, 2, 0);
 	close(FD_RULES);
-	reap_all(leader);
+	reap_all(&own, leader);
 }
 
 /* One descriptor each: the seat's end of its control connection. */
@@ -434,13 +437,14 @@ static NORETURN void serve_seats(const struct init_args *a, char *stack)
 void init_main(const struct init_args *a)
 {
 	struct init_message ready = {.event = INIT_READY};
-	int r, joined = cgroup_join(a->cgroup);
+	int r, joined = cgroup_join(a->cgroup), net = net_join(a->frame);
 	char *stack;
 	pid_t leader;
 
 	if (settle_descriptors(a) < 0)
 		_exit(1);
 	require(LAYER_CGROUP, joined, "entering the cgroup");
+	require(LAYER_NETNS, net, "entering the network namespace");
 	reset_signals();
 	setsid();
 	umask(0);
@@ -469,5 +473,5 @@ void init_main(const struct init_args *a)
 	require(LAYER_PIDNS, leader, "starting the leader");
 	syscall(SYS_close_range, 0, 2, 0);
 	close(FD_RULES);
-	reap_all(leader);
+	reap_all(a, leader);
 }

@@ -50,8 +50,14 @@ int mounts_workspace(const struct sandbox_host *host, const struct sandbox *s, c
 
 /* ---- net.c ---- */
 
+/* In the init: another sandbox's namespace that is still as it was made, where the frame has one. Before the
+ * descriptors are settled. */
+int net_join(const struct sandbox_frame *frame);
 /* The loopback interface up; there is no other. */
 int net_enter(const char **what);
+/* In the supervisor, while the init lives: a hash of all that its namespace has counted, packets and refusals of every
+ * protocol; never 0, which says that it cannot be told. */
+uint64_t net_counts(pid_t init);
 /* In the leader: the socket on which the way out listens. fd or -errno. */
 int net_proxy_listen(const char **what);
 

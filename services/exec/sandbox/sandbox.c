@@ -81,7 +81,7 @@ static int start_init(const struct sandbox_host *host, struct sandbox *s, struct
 		return -ENOMEM;
 	}
 	args->order = s->order;
-	s->init = clone_init(host, s->frame.network, &s->cgroup, &s->pidfd);
+	s->init = clone_init(host, s->frame.network || s->frame.net, &s->cgroup, &s->pidfd);
 	if (s->init == 0)
 		init_main(args);
 	if (s->init > 0)
@@ -112,7 +112,10 @@ int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *fr
 	}
 	close_fd(&args.null);
 	close_fd(&args.control);
+	if (frame->net)
+		s.net = *frame->net;
 	s.frame.name = NULL;
+	s.frame.net = NULL;
 	if (r < 0)
 		sandbox_deinit(host, &s);
 	else
@@ -125,14 +128,23 @@ static int step(const struct sandbox *s)
 	return send(s->control, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
-static int open_mounts(pid_t init)
+static int open_namespace(pid_t init, const char *name)
 {
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)init);
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)init, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+/* Out of the way of the numbers that an init gives its own. */
+static int open_high(pid_t init)
+{
+	int fd = open_namespace(init, "net"), high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, SANDBOX_FIRST_FD);
+
+	close_fd(&fd);
+	return high;
 }
 
 /* Its files in /proc are ours to open now; an ordinary user could not later. */
@@ -142,9 +154,11 @@ static int on_userns(const struct sandbox_host *host, struct sandbox *s)
 
 	if (r < 0)
 		return r;
-	s->mounts_fd = open_mounts(s->init);
+	s->mounts_fd = open_namespace(s->init, "mnt");
 	if (s->mounts_fd < 0)
 		return s->mounts_fd;
+	if (!s->frame.network && s->net.fd < 0)
+		s->net = (struct sandbox_net){open_high(s->init), s->frame.keeps_net ? net_counts(s->init) : 0};
 	return host->owns_userns ? step(s) : 0;
 }
 
@@ -412,6 +426,16 @@ void sandbox_reap(struct sandbox *s, struct rusage *ret_usage)
 	s->is_reaped = true;
 }
 
+struct sandbox_net sandbox_take_net(struct sandbox *s)
+{
+	struct sandbox_net net = s->net;
+
+	if (net.fd < 0 || net.counts == 0 || net_counts(s->init) != net.counts)
+		return SANDBOX_NO_NET;
+	s->net = SANDBOX_NO_NET;
+	return net;
+}
+
 /* While its mount namespace is there, each file that goes has to be unmounted in it, and that waits for all CPUs. */
 void sandbox_tidy(struct sandbox *s)
 {
@@ -435,6 +459,7 @@ void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s)
 	close_fd(&s->mounts_fd);
 	close_fd(&s->proxy_fd);
 	close_fd(&s->order_fd);
+	close_fd(&s->net.fd);
 	if (s->order)
 		munmap(s->order, ORDER_SIZE);
 	cgroup_deinit(&s->cgroup);

@@ -118,13 +118,23 @@ uint32_t sandbox_host_shape(const struct sandbox_host *host);
 int sandbox_host_from_shape(struct sandbox_host *host, const char *data_dir, uint32_t shape,
 			    enum sandbox_layer *ret_missing);
 
+/* A network namespace that outlives its sandbox. */
+struct sandbox_net {
+	int fd;          /* -1 = none */
+	uint64_t counts; /* a hash of all that it had counted when it was new; 0 = not known */
+};
+#define SANDBOX_NO_NET ((struct sandbox_net){.fd = -1})
+
 /* What must be known before one is made. */
 struct sandbox_frame {
 	const char *name;             /* names the cgroup */
 	uint64_t memory_max, tmp_max; /* bytes; may be others in the end */
 	unsigned pids_max;
-	unsigned cpu_percent; /* of one CPU, as a quota; 0 = none. Stays as it is */
-	bool network;         /* the host's; otherwise none */
+	unsigned cpu_percent;          /* of one CPU, as a quota; 0 = none. Stays as it is */
+	bool network;                  /* the host's; otherwise none */
+	bool keeps_net;                /* sandbox_take_net may follow */
+	const struct sandbox_net *net; /* one that nothing ever went through, instead of a new one; becomes the
+					  sandbox's. NULL = a new one */
 };
 
 /* The command in it. Strings and arrays belong to the caller and live until sandbox_go returns. */
@@ -177,6 +187,7 @@ struct sandbox {
 	int uid_map, gid_map;        /* files of the user namespace, until it has its ids; -1 = none */
 	int mounts_fd;               /* its mount namespace; -1 = none */
 	int proxy_fd;                /* see INIT_PROXY; -1 = none */
+	struct sandbox_net net;      /* held so that the kernel takes it apart last: that is dear */
 	struct sandbox_frame frame;  /* name: the cgroup's copy */
 	struct sandbox_order *order; /* memory that init and leader see too */
 	struct cgroup cgroup;
@@ -195,6 +206,7 @@ struct sandbox {
 			  .mounts_fd = -1,       \
 			  .proxy_fd = -1,        \
 			  .order_fd = -1,        \
+			  .net = SANDBOX_NO_NET, \
 			  .cgroup = CGROUP_INIT, \
 			  .protection = PROTECTION_INIT})
 
@@ -211,6 +223,9 @@ void sandbox_kill(const struct sandbox_host *host, struct sandbox *s);
 struct rusage;
 /* After pidfd became readable: reaps, fills *ret_usage. */
 void sandbox_reap(struct sandbox *s, struct rusage *ret_usage);
+/* When only the init is left: the network namespace, for another sandbox. fd -1: something was sent in it, or tried, or
+ * it cannot be told. A new one costs a third of a sandbox. */
+struct sandbox_net sandbox_take_net(struct sandbox *s);
 /* When nothing of the command runs any more: the workspace is as the command left it, without what was there for the
  * sandbox's sake. sandbox.protection.removed tells what the command was not to make. */
 void sandbox_tidy(struct sandbox *s);
