@@ -24,10 +24,13 @@ const struct command commands[] = {
 	 "a terminal becomes a conversation line by line, anything else is one message. Ctrl-C cancels the "
 	 "run.\n" PLACE_HELP,
 	 cmd_chat},
-	{"run", "[--agent NAME] [--conversation ID] [--json] [TEXT]", "give an agent one task, for scripts",
+	{"run", "[--agent NAME] [--conversation ID] [--schema FILE] [--json] [TEXT]",
+	 "give an agent one task, for scripts",
 	 "Prints only the final answer, or with --json every event as one line of JSON. The exit code tells how the "
 	 "run\n"
-	 "ended. Without TEXT the task is read from stdin.\n" PLACE_HELP,
+	 "ended. Without TEXT the task is read from stdin. With --schema the answer is JSON that fits the JSON Schema "
+	 "in "
+	 "FILE.\n" PLACE_HELP,
 	 cmd_run},
 	{"exec",
 	 "[--tty] [--session] [--workspace NAME] [--cwd DIR] [--timeout-ms N] [--target NAME] [--attach ID] -- CMD "

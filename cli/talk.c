@@ -175,7 +175,7 @@ static void take_end(struct run *run, yyjson_val *data)
 		run->exit_code = EXIT_CANCELLED;
 	else
 		run->exit_code = EXIT_FAILED;
-	if (run->talk->mode == TALK_FINAL && run->exit_code == EXIT_OK)
+	if (run->talk->mode == TALK_FINAL && run->exit_code == EXIT_OK && !run->talk->schema)
 		show(run, false, STYLE_PLAIN, member(data, "output"));
 	close_line(run, false);
 	if (run->talk->mode == TALK_EVENTS)
@@ -321,10 +321,25 @@ static int post_message(struct talk *t, struct run *run, struct str message)
 	yyjson_val *answer = NULL;
 
 	yyjson_mut_obj_add_strncpy(doc, obj, "content", message.p, message.n);
+	if (t->schema)
+		json_add_raw(doc, obj, "output_schema", t->schema);
 	char *path = arena_printf(a, "/api/conversations/%s/messages", t->conversation);
 	int r = session_call(t->session, a, "POST", path, json_text(a, doc), &answer);
 	if (r == EXIT_OK)
 		snprintf(run->id, sizeof(run->id), "%s", json_get_str(answer, "id", ""));
+	arena_free(a);
+	return r;
+}
+
+/* The value that fits, without what the model wrote around it. */
+static int print_value(struct talk *t, const char *id)
+{
+	struct arena *a = arena_new();
+	yyjson_val *answer = NULL;
+	int r = session_call(t->session, a, "GET", arena_printf(a, "/api/executions/%s", id), (struct str){0}, &answer);
+
+	if (r == EXIT_OK)
+		out_json(yyjson_obj_get(answer, "parsed"));
 	arena_free(a);
 	return r;
 }
@@ -343,6 +358,8 @@ int talk_send(struct talk *t, struct str message)
 		if (run.n_interrupts)
 			cancel(&run);
 		r = follow(&run);
+		if (r == EXIT_OK && t->schema && t->mode == TALK_FINAL)
+			r = print_value(t, run.id);
 	}
 	if (run.cancel.client) {
 		request_wait(&run.cancel);

@@ -44,6 +44,8 @@ const struct migration agent_migrations[] = {
 	{"knowledge", sql_060_knowledge},
 	{"knowledge_pieces", sql_061_knowledge_sqlite, sql_061_knowledge_postgres},
 	{"citations", sql_062_citations},
+	{"output_schema",
+	 "alter table executions add column output_schema text;alter table messages add column parsed text"},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

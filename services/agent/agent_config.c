@@ -7,6 +7,7 @@
 #include "agent/run.h"
 #include "agent/tools/tools.h"
 #include "agent/variables.h"
+#include "io/json_schema.h"
 
 #define MAX_STEPS 200
 #define MAX_SECONDS 86400
@@ -44,6 +45,8 @@ void agent_config_add(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj,
 		yyjson_mut_obj_add(obj, yyjson_val_mut_copy(doc, key), yyjson_val_mut_copy(doc, val));
 	if (!yyjson_obj_get(root, "fallback_models"))
 		yyjson_mut_obj_add_arr(doc, obj, "fallback_models");
+	if (!yyjson_obj_get(root, "output_schema"))
+		yyjson_mut_obj_add_obj(doc, obj, "output_schema");
 	if (!yyjson_obj_get(root, "tool_options"))
 		yyjson_mut_obj_add_obj(doc, obj, "tool_options");
 	if (!yyjson_obj_get(root, "budget"))
@@ -66,6 +69,7 @@ static const struct json_field create_fields[] = {
 	{"fallback_models", JSON_ARRAY, false, 0, 5},
 	{"tools", JSON_ARRAY, false, 0, RUN_MAX_TOOLS},
 	{"tool_options", JSON_OBJECT},
+	{"output_schema", JSON_OBJECT},
 	{"approval", JSON_OBJECT},
 	{"budget", JSON_OBJECT},
 	{"target", JSON_STRING, false, 1, 32},
@@ -82,6 +86,7 @@ static const struct json_field patch_fields[] = {
 	{"fallback_models", JSON_ARRAY, false, 0, 5},
 	{"tools", JSON_ARRAY, false, 0, RUN_MAX_TOOLS},
 	{"tool_options", JSON_OBJECT},
+	{"output_schema", JSON_OBJECT},
 	{"approval", JSON_OBJECT},
 	{"budget", JSON_OBJECT},
 	{"target", JSON_STRING, false, 1, 32},
@@ -130,6 +135,15 @@ static int check_tool_options(yyjson_val *options, struct error *err)
 		return -EINVAL;
 	}
 	return 0;
+}
+
+/* An empty one is none. */
+static int check_output_schema(yyjson_val *schema, struct error *err)
+{
+	if (!schema || json_schema_check(schema, err) == 0)
+		return 0;
+	error_prefix(err, "In \"output_schema\"");
+	return -EINVAL;
 }
 
 static int check_fallbacks(yyjson_val *models, struct error *err)
@@ -231,6 +245,7 @@ int agent_config_check(yyjson_val *body, bool is_new, struct error *err)
 
 	if (json_check(body, fields, n, err) == 0 && check_tools(yyjson_obj_get(body, "tools"), err) == 0 &&
 	    check_tool_options(yyjson_obj_get(body, "tool_options"), err) == 0 &&
+	    check_output_schema(yyjson_obj_get(body, "output_schema"), err) == 0 &&
 	    check_fallbacks(yyjson_obj_get(body, "fallback_models"), err) == 0 &&
 	    check_approval(yyjson_obj_get(body, "approval"), err) == 0 &&
 	    check_budget(yyjson_obj_get(body, "budget"), err) == 0 &&
@@ -268,6 +283,9 @@ const char *agent_config_make(const struct agent *agent, struct arena *a, yyjson
 	options = json_get_obj(body, "tool_options") ?: json_get_obj(old, "tool_options");
 	yyjson_mut_obj_add_val(doc, obj, "tool_options",
 			       options ? yyjson_val_mut_copy(doc, options) : yyjson_mut_obj(doc));
+	yyjson_val *schema = json_get_obj(body, "output_schema") ?: json_get_obj(old, "output_schema");
+	yyjson_mut_obj_add_val(doc, obj, "output_schema",
+			       schema ? yyjson_val_mut_copy(doc, schema) : yyjson_mut_obj(doc));
 	add_budget(doc, obj, json_get_obj(body, "budget") ?: json_get_obj(old, "budget"));
 	add_approval(doc, obj, json_get_obj(body, "approval") ?: json_get_obj(old, "approval"));
 	json_add_str(doc, obj, "target", json_get_str(body, "target", json_get_str(old, "target", target)));

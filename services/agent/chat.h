@@ -40,6 +40,9 @@ struct chat_request {
 	const struct chat_tool *const *tools;
 	size_t n_tools;
 	int64_t max_output_tokens;
+	/* JSON Schema of the final answer, for providers that know a mode for it; the instructions tell it anyway.
+	 * NULL = text. */
+	const char *output_schema;
 };
 
 /* Cached and cache-writing tokens are part of the input, reasoning tokens of the output. */

@@ -17,7 +17,8 @@
 									 "e.tokens_estimated, "                        \
 									 "e.created_at, e.started_at, e.ended_at, "    \
 									 "e.last_seq, "                                \
-									 "e.cached_tokens, e.cost_nano from "          \
+									 "e.cached_tokens, e.cost_nano, o.parsed "     \
+									 "from "                                       \
 									 "executions e "                               \
 									 "left join messages i on i.conversation_id "  \
 									 "= e.conversation_id "                        \
@@ -57,6 +58,7 @@ static void read_row(struct db_stmt *st, struct arena *a, struct execution_row *
 		.last_seq = db_col_int(st, 21),
 		.cached_tokens = db_col_int(st, 22),
 		.cost_nano = db_col_int(st, 23),
+		.parsed = db_col_dup(st, 24, a),
 	};
 }
 
@@ -92,6 +94,7 @@ void execution_add(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct execut
 	json_add_str(doc, obj, "state", row->state);
 	json_add_str(doc, obj, "input", row->input ? row->input : "");
 	json_add_str(doc, obj, "output", row->output);
+	json_add_raw(doc, obj, "parsed", row->parsed);
 	add_error(doc, obj, row);
 	json_add_str(doc, obj, "model", row->model);
 	json_add_str(doc, obj, "provider", row->provider);

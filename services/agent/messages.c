@@ -6,12 +6,14 @@
 #include "agent/conversation.h"
 #include "agent/execution.h"
 #include "agent/post.h"
+#include "io/json_schema.h"
 
 /* ---- Sending ---- */
 
 static const struct json_field send_fields[] = {
 	{"content", JSON_STRING, true, 1, POST_CONTENT_MAX},
 	{"when_busy", JSON_STRING, false, 1, 16},
+	{"output_schema", JSON_OBJECT},
 };
 
 static const char *const when_busy_names[] = {
@@ -152,6 +154,22 @@ void messages_send(struct exchange *x)
 		reply_problem(x, 422, "invalid_field", "\"when_busy\" is reject, queue, interrupt, rollback or steer.");
 		return;
 	}
+	yyjson_val *schema = yyjson_obj_get(x->body, "output_schema");
+
+	if (schema && json_schema_check(schema, &err) < 0) {
+		error_prefix(&err, "In \"output_schema\"");
+		reply_error(x, 422, &err);
+		return;
+	}
+	if (schema) {
+		struct str text = json_val_text(x->arena, schema);
+		if (text.n > JSON_SCHEMA_MAX) {
+			reply_problem(x, 422, "invalid_field", "\"output_schema\" has more than %d KiB.",
+				      JSON_SCHEMA_MAX >> 10);
+			return;
+		}
+		s->post.output_schema = text.p;
+	}
 	s->post.arena = x->arena;
 	s->post.content = json_get_str(x->body, "content", "");
 	s->post.traceparent = x->traceparent;
@@ -181,6 +199,7 @@ static void add_message(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *co
 	json_add_str(doc, obj, "tool_call_id", db_col_dup(st, 6, a));
 	json_add_raw(doc, obj, "result", db_col_dup(st, 7, a));
 	json_add_raw(doc, obj, "citations", db_col_dup(st, 9, a));
+	json_add_raw(doc, obj, "parsed", db_col_dup(st, 10, a));
 	add_time(doc, obj, "created_at", db_col_int(st, 8));
 }
 
@@ -202,11 +221,11 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	if (l->page.after && str_to_u64(str_of(l->page.after), INT64_MAX, &after) < 0)
 		return answer_problem(&l->answer, 400, "bad_request",
 				      "after is not a cursor: take it from \"next\" of the page before.");
-	struct db_stmt *st = db_query(
-		c,
-		"select id, execution_id, seq, role, content, tool_calls, tool_call_id, result, "
-		"created_at, citations from messages where conversation_id = ? and seq > ? order by seq limit ?",
-		DB_TEXT(row.id), DB_INT((int64_t)after), DB_INT(l->page.limit + 1));
+	struct db_stmt *st = db_query(c,
+				      "select id, execution_id, seq, role, content, tool_calls, tool_call_id, result, "
+				      "created_at, citations, parsed from messages where conversation_id = ? and seq > "
+				      "? order by seq limit ?",
+				      DB_TEXT(row.id), DB_INT((int64_t)after), DB_INT(l->page.limit + 1));
 	while ((r = db_step(c, st)) == 1 && n++ < l->page.limit) {
 		add_message(doc, yyjson_mut_arr_add_obj(doc, items), row.id, st, a);
 		seq = db_col_int(st, 2);

@@ -93,6 +93,8 @@ static const char *const samples[] = {
 	"insert into knowledge_contents (document_id, part, data) values ('kd', 0, 'x')",
 
 	"update messages set citations = '[]' where id = 'm2'",
+
+	"update executions set output_schema = '{}' where id = 'e2'",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

@@ -63,12 +63,13 @@ static int insert_execution(struct db_conn *c, const struct post *p, int64_t seq
 			"insert into executions (id, conversation_id, agent_id, agent_version, agent_name, user_id, "
 			"status, state, owner, lease_until, claim, draft_id, input_seq, steps, commands, "
 			"input_tokens, output_tokens, tokens_estimated, seq_limit, last_seq, created_at, "
-			"traceparent) values (?, ?, ?, ?, ?, ?, 'queued', 'loading', ?, ?, 1, ?, ?, 0, 0, 0, 0, 0, ?, "
-			"1, ?, ?)",
+			"traceparent, output_schema) values (?, ?, ?, ?, ?, ?, 'queued', 'loading', ?, ?, 1, ?, ?, 0, "
+			"0, "
+			"0, 0, 0, ?, 1, ?, ?, ?)",
 			DB_TEXT(p->execution_id), DB_TEXT(v->id), DB_TEXT(v->agent_id), DB_INT(v->agent_version),
 			DB_TEXT(v->agent_name), DB_TEXT(v->user_id), DB_TEXT(p->active ? NULL : p->owner),
 			DB_INT(p->lease_until), DB_TEXT(p->draft_id), DB_INT(seq), DB_INT(RUN_LOG_AHEAD),
-			DB_INT(p->now), DB_TEXT(p->traceparent)),
+			DB_INT(p->now), DB_TEXT(p->traceparent), DB_TEXT(p->output_schema)),
 		0);
 }
 

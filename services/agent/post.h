@@ -29,6 +29,7 @@ struct post {
 	struct arena *arena;
 	const char *content;
 	const char *traceparent, *request_id; /* may be NULL */
+	const char *output_schema;            /* JSON Schema that the answer must fit; NULL = the agent's, if any */
 	enum when_busy when_busy;
 	struct conversation_row conversation; /* found in the same transaction, to be changed */
 

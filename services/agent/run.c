@@ -30,7 +30,7 @@ static enum run_state run_next(struct run *run)
 
 	switch (run->state) {
 	case RUN_LOADING: return run_has_open_calls(run) ? run_tool(run) : run_think(run);
-	case RUN_THINKING: return run_save(run);
+	case RUN_THINKING: return run_check_output(run);
 	case RUN_TOOLING: return run_save(run);
 	case RUN_SAVING:
 		if (run->is_answered)

@@ -88,6 +88,7 @@ struct run_message {
 	const char *result;    /* JSON, or NULL */
 	const char *opaque;    /* JSON, or NULL: see chat_message */
 	const char *citations; /* JSON, or NULL */
+	const char *parsed;    /* JSON, or NULL: of an answer by a schema */
 	int64_t seq;           /* its place in the conversation */
 };
 
@@ -129,7 +130,10 @@ struct run {
 	const struct tool *tool_table[RUN_MAX_TOOLS];
 	enum approval_mode approval_modes[RUN_MAX_TOOLS];
 	size_t n_tools;
-	yyjson_val *tool_options; /* {NAME: {…}}, or NULL */
+	yyjson_val *tool_options;  /* {NAME: {…}}, or NULL */
+	const char *output_schema; /* that the answer must fit; NULL = it is text */
+	int n_repairs;             /* answers that did not, in this process */
+	const char *parsed;        /* the one that does, as JSON */
 	const char *command_target, *command_policy;
 	int64_t max_steps, max_seconds, max_output_tokens;
 	struct list messages;        /* struct chat_message, in the arena */
@@ -256,6 +260,15 @@ size_t run_approvals_take(struct run *run, struct arena *a, struct run_approval 
 /* Worker thread: stores them. Returns 0 or -errno. */
 int run_approvals_store(struct db_conn *c, const struct run *run, const struct run_approval *list, size_t n);
 enum approval_mode approval_mode_of(const char *name);
+
+/* ---- run_output.c: answers by a schema ---- */
+
+/* The message's schema, else the agent's (an object, may be NULL or empty); the instructions tell it. */
+void run_take_output_schema(struct run *run, const char *of_message, yyjson_val *of_agent);
+/* The answer is there: it is stored, or asked for again because it does not fit. */
+enum run_state run_check_output(struct run *run);
+/* run_save.c: forgets the call of the model. */
+void run_end_thinking(struct run *run);
 
 /* ---- run_budget.c ---- */
 

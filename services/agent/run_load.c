@@ -34,6 +34,7 @@ struct load {
 	struct chat_usage usage;
 	char draft_id[ID_SIZE], conversation_id[ID_SIZE], user_id[65], traceparent[TRACEPARENT_SIZE];
 	const char *agent_id, *agent_name, *config, *variables, *user_name, *title;
+	const char *output_schema; /* of the message, or NULL */
 	const char *remembered; /* what the model is told of it; "" = nothing */
 	struct list messages;   /* struct loaded_message */
 	struct cite_sources sources;
@@ -62,7 +63,7 @@ static int load_execution(struct db_conn *c, struct load *l)
 			 "e.ended_at, "
 			 "v.config, e.cancel_at, e.traceparent, e.owner, e.cached_tokens, e.cost_nano, "
 			 "e.budget_from_tokens, e.budget_from_nano, e.parked_us, "
-			 "e.parked_at, e.agent_name, c.variables, c.user_name, c.title from "
+			 "e.parked_at, e.agent_name, c.variables, c.user_name, c.title, e.output_schema from "
 			 "executions e join "
 			 "conversations c on c.id = "
 			 "e.conversation_id join "
@@ -101,6 +102,7 @@ static int load_execution(struct db_conn *c, struct load *l)
 	l->variables = db_col_dup(st, 26, l->arena);
 	l->user_name = db_col_dup(st, 27, l->arena);
 	l->title = db_col_dup(st, 28, l->arena);
+	l->output_schema = db_col_dup(st, 29, l->arena);
 	return 0;
 }
 
@@ -421,6 +423,7 @@ static void take_config(struct run *run, const struct load *l)
 	yyjson_val *limits = json_get_obj(root, "limits");
 
 	take_instructions(run, l, root);
+	run_take_output_schema(run, l->output_schema, json_get_obj(root, "output_schema"));
 	run->model_id = json_get_str(root, "model", "default");
 	run->fallback_models = json_get_arr(root, "fallback_models");
 	run->command_target = json_get_str(root, "target", "local");

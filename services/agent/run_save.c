@@ -94,11 +94,12 @@ static int insert_messages(struct db_conn *c, const struct run_write *w)
 		int64_t r = db_exec(
 			c,
 			"insert into messages (conversation_id, seq, id, execution_id, role, content, tool_calls, "
-			"tool_call_id, result, opaque, citations, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-			"?)",
+			"tool_call_id, result, opaque, citations, parsed, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, "
+			"?, ?, ?, ?, ?)",
 			DB_TEXT(w->run->conversation_id), DB_INT(m->seq), DB_TEXT(m->id), DB_TEXT(w->run->id),
 			DB_TEXT(role_names[m->role]), DB_STR(m->content), DB_TEXT(m->tool_calls), DB_TEXT(m->call_id),
-			DB_TEXT(m->result), DB_TEXT(m->opaque), DB_TEXT(m->citations), DB_INT(w->now));
+			DB_TEXT(m->result), DB_TEXT(m->opaque), DB_TEXT(m->citations), DB_TEXT(m->parsed),
+			DB_INT(w->now));
 		if (r < 0)
 			return (int)r;
 	}
@@ -553,6 +554,8 @@ static void take_answer(struct run *run, bool with_calls)
 	struct buf data = BUF_INIT;
 
 	memcpy(m->id, run->draft_id, ID_SIZE);
+	if (with_calls && answer->n_calls == 0)
+		m->parsed = run->parsed;
 	if (answer->opaque.n > 0) {
 		m->opaque = arena_strdup(run->arena, answer->opaque.p);
 		container_of(run->messages.prev, struct chat_message, link)->opaque = m->opaque;
@@ -570,7 +573,7 @@ static void take_answer(struct run *run, bool with_calls)
 	id_new(run->draft_id);
 }
 
-static void end_thinking(struct run *run)
+void run_end_thinking(struct run *run)
 {
 	model_call_clear(run->call);
 	free(run->call);
@@ -600,7 +603,7 @@ enum run_state run_save(struct run *run)
 	if (run->call) {
 		take_answer(run, true);
 		bool is_final = run->call->answer.n_calls == 0;
-		end_thinking(run);
+		run_end_thinking(run);
 		if (is_final) {
 			run->is_answered = true;
 			run->output_seq = run->message_seq;
@@ -638,7 +641,7 @@ enum run_state run_fail(struct run *run)
 		run_emit(run, EVENT_TEXT_RESET, false, "{\"message_id\":\"%s\"}", run->draft_id);
 	}
 	if (run->call)
-		end_thinking(run);
+		run_end_thinking(run);
 	run_tool_refuse_open_calls(run, "The run was stopped before this call was made.");
 	end(run, output);
 	run_commit(run);

@@ -50,6 +50,11 @@ enum run_state run_tool(struct run *run)
 	return RUN_TOOLING;
 }
 
+enum run_state run_check_output(struct run *run)
+{
+	return run_save(run);
+}
+
 enum run_state run_save(struct run *run)
 {
 	note("save");

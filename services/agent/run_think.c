@@ -183,6 +183,7 @@ static void ask(struct run *run)
 				.messages = &run->messages,
 				.tools = run->tools,
 				.n_tools = run->n_tools,
+				.output_schema = run->output_schema,
 			},
 		.traceparent = run->step_traceparent,
 		.owner = run,

@@ -5,12 +5,14 @@
 
 #include "agent/models/stream.h"
 #include "agent/models/wire.h"
+#include "agent/structured.h"
 #include "base/arena.h"
 
 #define VERSION "2023-06-01"
+#define ANSWER_TOOL "ogent_answer"
 #define CACHE ",\"cache_control\":{\"type\":\"ephemeral\"}"
 
-enum block_kind { BLOCK_OTHER, BLOCK_TEXT, BLOCK_CALL, BLOCK_THOUGHT };
+enum block_kind { BLOCK_OTHER, BLOCK_TEXT, BLOCK_CALL, BLOCK_THOUGHT, BLOCK_ANSWER };
 
 struct own {
 	enum block_kind kind; /* of the block under way */
@@ -136,6 +138,18 @@ static void write_messages(struct writer *w)
 	buf_add_str(w->out, w->role ? "]}]" : "]");
 }
 
+/* An answer by a schema is the arguments of a call that the model must make. */
+static void write_answer_tool(struct buf *out, const struct chat_request *r)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+
+	buf_printf(out,
+		   "%s{\"name\":\"" ANSWER_TOOL
+		   "\",\"description\":\"Gives the final answer. Call it once, when you are "
+		   "done, and nothing else with it.\",\"input_schema\":%s}",
+		   r->n_tools ? "," : "", structured_as_object(a, r->output_schema));
+}
+
 static void write_functions(struct buf *out, const struct chat_request *r)
 {
 	buf_add_str(out, ",\"tools\":[");
@@ -144,7 +158,13 @@ static void write_functions(struct buf *out, const struct chat_request *r)
 		wire_member(out, "description", str_of(r->tools[i]->description));
 		buf_printf(out, ",\"input_schema\":%s}", r->tools[i]->parameters);
 	}
+	if (r->output_schema)
+		write_answer_tool(out, r);
 	buf_add_char(out, ']');
+	if (r->output_schema && r->n_tools == 0)
+		buf_add_str(out, ",\"tool_choice\":{\"type\":\"tool\",\"name\":\"" ANSWER_TOOL "\"}");
+	else if (r->output_schema)
+		buf_add_str(out, ",\"tool_choice\":{\"type\":\"any\"}");
 }
 
 static void write_request(const struct model_target *t, const struct chat_request *r, struct buf *out)
@@ -160,7 +180,7 @@ static void write_request(const struct model_target *t, const struct chat_reques
 		buf_add_str(out, CACHE "}]");
 	}
 	write_messages(&w);
-	if (r->n_tools > 0)
+	if (r->n_tools > 0 || r->output_schema)
 		write_functions(out, r);
 	buf_add_char(out, '}');
 }
@@ -190,6 +210,20 @@ static void keep_block(struct model_stream *s, const char *json)
 			   s->sink.answer->n_calls, json);
 }
 
+/* Some servers send it at once; a stream begins with {}. */
+static int take_whole_answer(struct model_stream *s, yyjson_val *input)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	yyjson_mut_doc *doc = json_new(a);
+
+	if (yyjson_obj_size(input) == 0)
+		return 0;
+	yyjson_mut_val *text = yyjson_mut_strcpy(doc, json_val_text(a, input).p);
+	yyjson_mut_doc_set_root(doc, text);
+	struct str quoted = json_text(a, doc);
+	return model_stream_text(s, yyjson_doc_get_root(json_parse(a, quoted.p, quoted.n, NULL)));
+}
+
 static int begin(struct model_stream *s, yyjson_val *root)
 {
 	struct own *own = s->own;
@@ -201,6 +235,10 @@ static int begin(struct model_stream *s, yyjson_val *root)
 	if (is(type, "text")) {
 		own->kind = BLOCK_TEXT;
 		return model_stream_text(s, yyjson_obj_get(block, "text"));
+	}
+	if (is(type, "tool_use") && is(json_get_str(block, "name", ""), ANSWER_TOOL)) {
+		own->kind = BLOCK_ANSWER;
+		return take_whole_answer(s, yyjson_obj_get(block, "input"));
 	}
 	if (is(type, "tool_use")) {
 		own->kind = BLOCK_CALL;
@@ -248,6 +286,8 @@ static int add_delta(struct model_stream *s, yyjson_val *root)
 		return model_stream_text(s, yyjson_obj_get(delta, "text"));
 	if (is(type, "input_json_delta") && own->kind == BLOCK_CALL)
 		return model_stream_arguments(s, (size_t)own->call, yyjson_obj_get(delta, "partial_json"));
+	if (is(type, "input_json_delta") && own->kind == BLOCK_ANSWER)
+		return model_stream_text(s, yyjson_obj_get(delta, "partial_json"));
 	if (is(type, "thinking_delta") && own->kind == BLOCK_THOUGHT)
 		return add_thought(s, &own->thought, json_get_str(delta, "thinking", ""));
 	if (is(type, "signature_delta") && own->kind == BLOCK_THOUGHT)

@@ -56,6 +56,15 @@ static const struct fixture fixtures[] = {
 	 TEXT("Hi") E("content_block_delta", ",\"index\":0,\"delta\":{\"type\":\"citations_delta\",\"citation\":{}}")
 		 END("end_turn"),
 	 "Hi", .tokens_out = 7},
+	{"an answer by a schema is the arguments of a call",
+	 START CALL("0", "toolu_1", "ogent_answer") INPUT("0", "") INPUT("0", "{\\\"a\\\"") INPUT("0", ":1}") STOP("0")
+		 END("tool_use"),
+	 "{\"a\":1}", .tokens_in = 17, .tokens_out = 7, .cached = 5},
+	{"an answer by a schema, whole at once",
+	 E("content_block_start",
+	   ",\"index\":0,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"ogent_answer\","
+	   "\"input\":{\"a\":\"b\"}}") STOP("0") END("tool_use"),
+	 "{\"a\":\"b\"}", .tokens_out = 7},
 	{"cut by the limit", TEXT("Hi") END("max_tokens"), "Hi", .tokens_out = 7, .stop = CHAT_STOP_LENGTH},
 	{"the context is full", TEXT("Hi") END("model_context_window_exceeded"), "Hi", .tokens_out = 7,
 	 .stop = CHAT_STOP_WINDOW},
@@ -129,6 +138,27 @@ static void results_and_words_of_the_user_are_one_message_and_thoughts_come_firs
 		"\"tools\":[{\"name\":\"x\",\"description\":\"Does.\",\"input_schema\":{\"type\":\"object\"}}]}");
 }
 
+static void an_answer_by_a_schema_is_a_call_that_must_be_made(void **state)
+{
+	struct chat_tool tool = {"x", "Does.", "{\"type\":\"object\"}"};
+	const struct chat_tool *tools[] = {&tool};
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct chat_message user = {.role = CHAT_USER, .content = STR("go")};
+	struct list messages;
+	struct chat_request r = {"", &messages, tools, 0, 100, "{\"type\":\"string\"}"};
+
+	list_init(&messages);
+	say(&messages, &user);
+	yyjson_val *one = written(a, &target, &r);
+	assert_json(a, yyjson_obj_get(one, "tool_choice"), "{\"type\":\"tool\",\"name\":\"ogent_answer\"}");
+	assert_json(a, yyjson_ptr_get(one, "/tools/0/input_schema/properties"), "{\"value\":{\"type\":\"string\"}}");
+	r.n_tools = 1;
+	r.output_schema = "{\"type\":\"object\"}";
+	yyjson_val *two = written(a, &target, &r);
+	assert_json(a, yyjson_obj_get(two, "tool_choice"), "{\"type\":\"any\"}");
+	assert_json(a, yyjson_ptr_get(two, "/tools/1/input_schema"), "{\"type\":\"object\"}");
+}
+
 static void the_key_goes_into_its_own_field(void **state)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
@@ -145,6 +175,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_quirk_is_read_right_whole_and_in_pieces),
 		cmocka_unit_test(results_and_words_of_the_user_are_one_message_and_thoughts_come_first),
+		cmocka_unit_test(an_answer_by_a_schema_is_a_call_that_must_be_made),
 		cmocka_unit_test(the_key_goes_into_its_own_field),
 	};
 

@@ -68,6 +68,9 @@ static void write_request(const struct model_target *t, const struct chat_reques
 	buf_add_char(out, ']');
 	if (r->n_tools > 0)
 		wire_tools(out, r);
+	/* With a format Ollama calls no tools. */
+	if (r->output_schema && r->n_tools == 0)
+		buf_printf(out, ",\"format\":%s", r->output_schema);
 	buf_printf(out, ",\"stream\":true,\"options\":{\"num_predict\":%lld", (long long)r->max_output_tokens);
 	if (t->context > 0)
 		buf_printf(out, ",\"num_ctx\":%lld", (long long)t->context);

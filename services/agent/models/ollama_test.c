@@ -64,6 +64,9 @@ static void the_size_of_the_context_is_asked_for_and_results_name_their_tool(voi
 		    "\"arguments\":{\"n\":1}}}]},{\"role\":\"tool\",\"content\":\"1\",\"tool_name\":\"x\"}],\"stream\":"
 		    "true,"
 		    "\"options\":{\"num_predict\":100,\"num_ctx\":8192}}");
+	assert_null(yyjson_obj_get(written(a, &target, &r), "format"));
+	r.output_schema = "{\"type\":\"object\"}";
+	assert_json(a, yyjson_obj_get(written(a, &target, &r), "format"), "{\"type\":\"object\"}");
 }
 
 int main(void)

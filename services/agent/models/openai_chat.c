@@ -6,6 +6,7 @@
 
 #include "agent/models/stream.h"
 #include "agent/models/wire.h"
+#include "agent/structured.h"
 #include "base/arena.h"
 
 struct own {
@@ -92,6 +93,13 @@ static void write_request(const struct model_target *t, const struct chat_reques
 	buf_add_char(out, ']');
 	if (r->n_tools > 0)
 		wire_tools(out, r);
+	/* Compatible servers may refuse it: they have the instructions alone. */
+	if (r->output_schema && strcmp(t->kind, "compatible") != 0)
+		buf_printf(out,
+			   ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"answer\","
+			   "\"strict\":%s,"
+			   "\"schema\":%s}}",
+			   structured_is_strict(r->output_schema) ? "true" : "false", r->output_schema);
 	/* OpenAI's own newer models refuse the older name of the limit, and other servers do not know the newer one. */
 	buf_printf(out, ",\"%s\":%lld,\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
 		   is_openai(t) ? "max_completion_tokens" : "max_tokens", (long long)r->max_output_tokens);

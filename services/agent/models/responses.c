@@ -5,6 +5,7 @@
 
 #include "agent/models/stream.h"
 #include "agent/models/wire.h"
+#include "agent/structured.h"
 #include "base/arena.h"
 
 struct own {
@@ -126,6 +127,11 @@ static void write_request(const struct model_target *t, const struct chat_reques
 	buf_add_char(out, ']');
 	if (r->n_tools > 0)
 		write_functions(out, r);
+	if (r->output_schema)
+		buf_printf(out,
+			   ",\"text\":{\"format\":{\"type\":\"json_schema\",\"name\":\"answer\",\"strict\":%s,"
+			   "\"schema\":%s}}",
+			   structured_is_strict(r->output_schema) ? "true" : "false", r->output_schema);
 	if (does_reason(t->model))
 		buf_add_str(out, ",\"include\":[\"reasoning.encrypted_content\"]");
 	/* The API takes no lower limit than 16. */

@@ -117,6 +117,11 @@ static void reasoning_is_sent_back_before_its_call_and_nothing_is_stored_there(v
 		"100,"
 		"\"store\":false,\"stream\":true}");
 	other.model = "gpt-4.1";
+	assert_null(yyjson_obj_get(written(a, &other, &r), "text"));
+	r.output_schema = "{\"type\":\"object\"}";
+	assert_json(a, yyjson_obj_get(written(a, &other, &r), "text"),
+		    "{\"format\":{\"type\":\"json_schema\",\"name\":\"answer\",\"strict\":false,\"schema\":{\"type\":"
+		    "\"object\"}}}");
 	assert_null(yyjson_obj_get(written(a, &other, &r), "include"));
 	assert_int_equal(yyjson_arr_size(json_get_arr(written(a, &other, &r), "input")), 3);
 }

@@ -3897,6 +3897,10 @@ export interface components {
             created_at: components["schemas"]["Time"];
             updated_at: components["schemas"]["Time"];
         };
+        /** @description JSON Schema that a final answer must fit, at most 64 KiB; empty: it is text. Which keywords: docs/structured-output.md. */
+        OutputSchema: {
+            [key: string]: unknown;
+        };
         /** @description Settings of tools for this agent, by the tool's name. */
         ToolOptions: {
             http_fetch?: {
@@ -4016,6 +4020,7 @@ export interface components {
             fallback_models: string[];
             tools: components["schemas"]["ToolName"][];
             tool_options?: components["schemas"]["ToolOptions"];
+            output_schema?: components["schemas"]["OutputSchema"];
             approval: components["schemas"]["AgentApproval"];
             budget?: components["schemas"]["AgentBudget"];
             /** @description Where its commands run: a name of `GET /api/targets`. */
@@ -4048,6 +4053,7 @@ export interface components {
             fallback_models?: string[];
             tools?: components["schemas"]["ToolName"][];
             tool_options?: components["schemas"]["ToolOptions"];
+            output_schema?: components["schemas"]["OutputSchema"];
             approval?: components["schemas"]["AgentApprovalInput"];
             budget?: components["schemas"]["AgentBudget"];
             /** @default local */
@@ -4064,6 +4070,7 @@ export interface components {
             fallback_models?: string[];
             tools?: components["schemas"]["ToolName"][];
             tool_options?: components["schemas"]["ToolOptions"];
+            output_schema?: components["schemas"]["OutputSchema"];
             approval?: components["schemas"]["AgentApprovalInput"];
             budget?: components["schemas"]["AgentBudget"];
             target?: string;
@@ -4080,6 +4087,7 @@ export interface components {
             fallback_models: string[];
             tools: string[];
             tool_options?: components["schemas"]["ToolOptions"];
+            output_schema?: components["schemas"]["OutputSchema"];
             approval: components["schemas"]["AgentApproval"];
             budget?: components["schemas"]["AgentBudget"];
             target: string;
@@ -4447,6 +4455,8 @@ export interface components {
             };
             /** @description Role assistant: the passages of documents that its text cites. */
             citations: null | components["schemas"]["Citation"][];
+            /** @description Of an answer by `output_schema`: its value, of any type; otherwise null. */
+            parsed: unknown;
             created_at: components["schemas"]["Time"];
         };
         UsageList: {
@@ -4531,6 +4541,8 @@ export interface components {
             state: components["schemas"]["ExecutionState"];
             input: string;
             output: string | null;
+            /** @description The value of an answer by `output_schema`, of any type; otherwise null. */
+            parsed: unknown;
             error: components["schemas"]["MaybeError"];
             model: string | null;
             provider: string | null;
@@ -8724,6 +8736,7 @@ export interface operations {
                 "application/json": {
                     content: string;
                     when_busy?: components["schemas"]["WhenBusy"];
+                    output_schema?: components["schemas"]["OutputSchema"];
                 };
             };
         };
