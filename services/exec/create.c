@@ -432,12 +432,6 @@ static bool may_start(struct exec *e, struct exchange *x, const struct spec *s)
 			      s->target);
 		return false;
 	}
-	if (s->has_input && !t->kind->input) {
-		reply_problem(
-			x, 501, "not_on_this_target",
-			"A command on a target over SSH has no terminal and no open stdin; give its input in stdin.");
-		return false;
-	}
 	why = t->kind->unavailable(t, x->arena);
 	if (why) {
 		reply_problem(x, 503, t->kind == &target_local ? "sandbox_unavailable" : "target_unavailable", "%s",

@@ -152,6 +152,26 @@ static void ssh_leave(struct command *c)
 		ssh_run_leave(c->run);
 }
 
+static ssize_t ssh_input(struct command *c, const void *data, size_t n)
+{
+	return c->run ? ssh_run_input(c->run, data, n) : 0;
+}
+
+static int ssh_input_end(struct command *c)
+{
+	return c->run ? ssh_run_input_end(c->run) : -EAGAIN;
+}
+
+static int ssh_signal(struct command *c, int sig, bool leader_alone)
+{
+	return c->run ? ssh_run_signal(c->run, sig, leader_alone) : -EAGAIN;
+}
+
+static int ssh_resize(struct command *c, const struct tty_size *size)
+{
+	return c->run ? ssh_run_resize(c->run, size) : -EAGAIN;
+}
+
 static const char *ssh_unavailable(const struct target *t, struct arena *a)
 {
 	if (ssh_of(t)->api)
@@ -214,6 +234,10 @@ const struct target_kind target_ssh = {
 	.adopt = ssh_adopt,
 	.cancel = ssh_cancel,
 	.seen = ssh_seen,
+	.input = ssh_input,
+	.input_end = ssh_input_end,
+	.signal = ssh_signal,
+	.resize = ssh_resize,
 	.leave = ssh_leave,
 	.unavailable = ssh_unavailable,
 	.describe = ssh_describe,

@@ -114,5 +114,10 @@ void ssh_run_drop_probe(struct ssh_link *l);
 /* No link can be had: those that wait end. */
 void ssh_run_refuse_all(struct ssh_target *t, const char *reason);
 void ssh_run_cancel(struct ssh_run *run);
+/* As in struct target_kind; -EAGAIN: it is not there yet. */
+ssize_t ssh_run_input(struct ssh_run *run, const void *data, size_t n);
+int ssh_run_input_end(struct ssh_run *run);
+int ssh_run_signal(struct ssh_run *run, int sig, bool leader_alone);
+int ssh_run_resize(struct ssh_run *run, const struct tty_size *size);
 /* exec ends. */
 void ssh_run_leave(struct ssh_run *run);

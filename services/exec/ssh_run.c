@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "files.h"
+#include "session.h"
 #include "ssh.h"
 
 #define OPEN_MS 20000   /* from a link with room to an open channel with the program */
@@ -42,6 +43,9 @@ struct ssh_run {
 	/* What came, noted by libssh's calls back. */
 	bool has_hello, has_end, is_other_version, is_closed, is_broken;
 	bool has_output;             /* for the streams */
+	bool has_taken, has_waiting; /* of its input, to be told */
+	uint64_t received, taken;
+	bool is_input_closed, is_waiting;
 	char said[SAID_MAX];         /* on the program's stderr */
 	struct result result;        /* with has_end */
 	struct target_report report; /* with has_report */
@@ -49,6 +53,7 @@ struct ssh_run {
 
 	uint64_t start_us; /* monotonic, of the leader */
 	struct spool_writer spool;
+	struct session session;
 	int dir_fd; /* the command's folder */
 	bool is_recorded, is_recording;
 	unsigned refusals;
@@ -91,6 +96,7 @@ static struct ssh_run *run_new(struct ssh_target *t, struct command *c)
 		c->run = run;
 		run->dir_fd = journal_folder(&exec_of(run)->journal, c->spec.id);
 		spool_writer_init(&run->spool, run->dir_fd, c->spec.output_max);
+		session_init(&run->session, run->dir_fd);
 	}
 	return run;
 }
@@ -124,6 +130,8 @@ static void run_free(struct ssh_run *run)
 	buf_deinit(&run->out);
 	if (run->command) {
 		spool_writer_deinit(&run->spool);
+		if (run->session.fd >= 0)
+			close(run->session.fd);
 		if (run->dir_fd >= 0)
 			close(run->dir_fd);
 		run->command->run = NULL;
@@ -227,6 +235,11 @@ static void take_start(struct ssh_run *run)
 		run->command->started_us = clock_now_us();
 }
 
+static bool has_input(const struct ssh_run *run)
+{
+	return run->command && run->command->spec.has_input && run->start_us;
+}
+
 static void take_frame(struct ssh_run *run, const struct frame *f)
 {
 	bool may_speak = run->has_hello && !run->has_end && run->state == RUN_LISTENING;
@@ -241,6 +254,12 @@ static void take_frame(struct ssh_run *run, const struct frame *f)
 		run->is_broken = !run->has_report;
 	} else if (f->type == FRAME_STARTED && may_speak && run->command) {
 		take_start(run);
+	} else if (f->type == FRAME_TAKEN && may_speak && has_input(run)) {
+		run->has_taken = wire_read_taken(f->data, &run->received, &run->taken, &run->is_input_closed) == 0;
+		run->is_broken = !run->has_taken;
+	} else if (f->type == FRAME_WAITING && may_speak && has_input(run)) {
+		run->has_waiting = wire_read_waiting(f->data, &run->is_waiting) == 0;
+		run->is_broken = !run->has_waiting;
 	} else if ((f->type == FRAME_STDOUT || f->type == FRAME_STDERR) && may_speak && run->start_us) {
 		take_output(run, f->type == FRAME_STDOUT ? SPOOL_STDOUT : SPOOL_STDERR, f->data);
 	} else {
@@ -436,9 +455,20 @@ static void probe_next(struct ssh_run *run)
 
 static void command_next(struct ssh_run *run)
 {
+	struct command *c = run->command;
+
 	if (run->has_output) {
 		run->has_output = false;
-		command_pump(run->command);
+		command_pump(c);
+	}
+	if (run->has_taken) {
+		run->has_taken = false;
+		command_input_told(c, run->received, MIN(run->taken, c->input.is_known ? c->input.sent : run->taken),
+				   run->is_input_closed);
+	}
+	if (run->has_waiting) {
+		run->has_waiting = false;
+		command_waiting_told(c, run->is_waiting);
 	}
 	if (run->has_end)
 		conclude(run);
@@ -591,6 +621,71 @@ void ssh_run_cancel(struct ssh_run *run)
 	frame_add(&run->out, FRAME_KILL, (struct str){0});
 	set_deadline(run, CANCEL_MS);
 	ssh_link_wake(run->on);
+}
+
+static uint32_t since_start_ms(const struct ssh_run *run)
+{
+	return (uint32_t)((clock_mono_us() - run->start_us) / 1000);
+}
+
+ssize_t ssh_run_input(struct ssh_run *run, const void *data, size_t n)
+{
+	const struct command *c = run->command;
+	uint64_t under_way = c->input.sent - MIN(c->input.taken, c->input.sent);
+	const char *p = data;
+
+	if (run->state != RUN_LISTENING || !run->start_us || under_way >= FRAME_WINDOW)
+		return 0;
+	n = MIN(n, (size_t)(FRAME_WINDOW - under_way));
+	for (size_t at = 0, k; at < n; at += k) {
+		k = MIN(n - at, (size_t)FRAME_OUTPUT_MAX);
+		frame_add(&run->out, FRAME_INPUT, (struct str){p + at, k});
+	}
+	if (c->spec.keeps_input && n > 0)
+		session_input(&run->session, since_start_ms(run), data, n);
+	ssh_link_wake(run->on);
+	return (ssize_t)n;
+}
+
+static int is_there(const struct ssh_run *run)
+{
+	return run->state == RUN_LISTENING && run->start_us ? 0 : run->state == RUN_SAVING ? -ESRCH : -EAGAIN;
+}
+
+int ssh_run_input_end(struct ssh_run *run)
+{
+	int r = is_there(run);
+
+	if (r < 0)
+		return r;
+	frame_add(&run->out, FRAME_INPUT_END, (struct str){0});
+	ssh_link_wake(run->on);
+	return 0;
+}
+
+int ssh_run_signal(struct ssh_run *run, int sig, bool leader_alone)
+{
+	int r = is_there(run);
+
+	if (r < 0)
+		return r;
+	wire_add_pair(&run->out, FRAME_SIGNAL, (uint32_t)sig, leader_alone);
+	ssh_link_wake(run->on);
+	return 0;
+}
+
+int ssh_run_resize(struct ssh_run *run, const struct tty_size *size)
+{
+	int r = is_there(run);
+
+	if (r < 0)
+		return r;
+	if (!run->command->spec.tty.rows)
+		return -ENOTTY;
+	wire_add_pair(&run->out, FRAME_RESIZE, size->rows, size->cols);
+	session_resize(&run->session, since_start_ms(run), size);
+	ssh_link_wake(run->on);
+	return 0;
 }
 
 static void on_deadline(struct deadline *d)

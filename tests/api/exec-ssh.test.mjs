@@ -1,6 +1,7 @@
 // exec with commands on another host: what every target does, and what only a connection can do wrong. The host is this
 // machine behind a real sshd.
 import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
 import net from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -56,12 +57,77 @@ execSuite(
       refused(await t.exec.api('GET', '/api/targets'), 401, 'unauthorized');
     });
 
-    test('terminals, open stdin and signals are told as not there', async () => {
-      for (const body of [{ stdin_open: true }, { tty: { rows: 24, cols: 80 } }]) t.refused(await post({ argv: ['cat'], ...body }), 501, 'not_on_this_target');
-      const { body: c } = await post({ script: 'sleep 30' });
-      t.refused(await t.exec.api('POST', `/api/commands/${c.id}/signal`, { signal: 'INT' }, t.bob), 501, 'not_on_this_target');
-      t.refused(await t.exec.api('POST', `/api/commands/${c.id}/stdin`, 'x', t.bob, { 'content-type': 'application/octet-stream' }), 409, 'stdin_closed');
-      await t.exec.api('POST', `/api/commands/${c.id}/cancel`, undefined, t.bob);
+    const octets = { 'content-type': 'application/octet-stream' };
+    const tell = (id, what, body, headers) => t.exec.api('POST', `/api/commands/${id}/${what}`, body, t.bob, headers);
+    async function until(id, done) {
+      for (;;) {
+        const { body } = await get(`/${id}?wait_ms=2000`);
+        if (done(body)) return body;
+        assert.equal(body.status, 'running', JSON.stringify(body));
+      }
+    }
+    const outputOf = async (id) => (await get(`/${id}/output`)).text;
+    async function shows(id, text) {
+      let all = '';
+      for await (const { event, data } of events(t.exec.where(), 'GET', `/api/commands/${id}/stream`, { token: t.bob })) {
+        if (event === 'output') all += data.data;
+        if (all.includes(text)) return;
+      }
+      assert.fail(`it ended without ${text}: ${all}`);
+    }
+
+    test('open stdin is waited for, taken byte by byte however much, and ended', async () => {
+      const { body: c } = await post({ script: 'read a; echo "<$a>"; cat | sha256sum; cat', stdin_open: true, stdin: 'first\n' });
+      await shows(c.id, '<first>');
+      await until(c.id, (b) => b.waiting_for_input);
+      const bytes = randomBytes(700000);
+      const r = await tell(c.id, 'stdin', bytes, octets);
+      assert.equal(r.body.input_bytes, bytes.length, r.text);
+      assert.equal((await tell(c.id, 'stdin?close=1', '', octets)).status, 200);
+      const end = await until(c.id, (b) => b.status !== 'running');
+      assert.equal(end.exit_code, 0);
+      assert.equal(await outputOf(c.id), `<first>\n${createHash('sha256').update(bytes).digest('hex')}  -\n`);
+      assert.equal((await tell(c.id, 'stdin', 'x', octets)).status, 409);
+    });
+
+    test('a terminal has its size, another one when told, Ctrl-C for its foreground, and is the controlling one', async () => {
+      const { body: c } = await post({ argv: ['bash', '--norc', '-i'], tty: { rows: 33, cols: 77 }, env: { PS1: 'ready> ' }, record_stdin: true });
+      await shows(c.id, 'ready> ');
+      await tell(c.id, 'stdin', 'stty size; tty < /dev/tty\n', octets);
+      await shows(c.id, '33 77');
+      await shows(c.id, '/dev/tty\r');
+      assert.equal((await tell(c.id, 'resize', { rows: 40, cols: 100 })).status, 202);
+      await tell(c.id, 'stdin', 'stty size; sleep 300; echo code $?\n', octets);
+      await shows(c.id, '40 100');
+      await tell(c.id, 'stdin', '\x03', octets);
+      await tell(c.id, 'stdin', 'echo after-$((1+1))\n', octets);
+      await shows(c.id, 'after-2');
+      await tell(c.id, 'stdin', 'exit 9\n', octets);
+      assert.equal((await until(c.id, (b) => b.status !== 'running')).exit_code, 9);
+      const cast = (await get(`/${c.id}/recording`)).text.split('\n').filter(Boolean).map((l) => JSON.parse(l));
+      assert.ok(cast.some((e) => e[1] === 'r' && e[2] === '100x40') && cast.some((e) => e[1] === 'i'), 'resizes and what is typed');
+    });
+
+    test('signals go to the group or to the leader, and the second connection of a terminal goes on by offset', async () => {
+      const { body: c } = await post({ script: 'trap "echo got usr1" USR1; echo on; while :; do sleep 0.05; done' });
+      await shows(c.id, 'on');
+      assert.equal((await tell(c.id, 'signal', { signal: 'USR1', to: 'leader' })).status, 202);
+      await shows(c.id, 'got usr1');
+      assert.equal((await get(`/${c.id}/output?offset=3`)).text.startsWith('got usr1'), true);
+      assert.equal((await tell(c.id, 'signal', { signal: 'TERM' })).status, 202);
+      assert.equal((await until(c.id, (b) => b.status !== 'running')).status, 'signalled');
+      t.refused(await tell(c.id, 'signal', { signal: 'INT' }), 409, 'command_ended');
+    });
+
+    test('a terminal whose connection breaks is lost, and says so', async () => {
+      const { body: c } = await post({ argv: ['cat'], tty: { rows: 24, cols: 80 } });
+      await tell(c.id, 'stdin', 'half', octets);
+      await shows(c.id, 'half');
+      for (const pid of sshd.sessions()) process.kill(pid, 'SIGKILL');
+      const end = await until(c.id, (b) => b.status !== 'running');
+      assert.equal(end.status, 'lost');
+      assert.match(end.reason, /connection to the target broke/);
+      assert.match(await outputOf(c.id), /half/);
     });
 
     test('a target that is not there is refused by name', async () => {

@@ -29,14 +29,14 @@ export function newId() {
   return `${h.slice(0, 8)}-${h.slice(8, 12)}-${h.slice(12, 16)}-${h.slice(16, 20)}-${h.slice(20, 32)}`;
 }
 
-export function run({ argv, script, env = [], cwd = '', workspace = '', input = '', level = 'landlock', shape = 0, network = false, timeout = 20000, memory = 512 << 20, version = 4, pids = 64, fileSize = 0, protect = false, cpuTime = 0, cpuPercent = 0, quota = 0, files = 0, id = newId() }) {
+export function run({ argv, script, env = [], cwd = '', workspace = '', input = '', level = 'landlock', shape = 0, network = false, timeout = 20000, memory = 512 << 20, version = 5, pids = 64, fileSize = 0, protect = false, cpuTime = 0, cpuPercent = 0, quota = 0, files = 0, stdinOpen = false, rows = 0, cols = 0, id = newId() }) {
   return frame('R', Buffer.concat([
     u32(version), text(id), u32(LEVEL[level]), u32(shape), u32(network ? 1 : 0), u32(protect ? 1 : 0), u64(timeout), u64(memory), u64(64 << 20), u64(fileSize), u32(pids),
     u64(cpuTime), u32(cpuPercent), u64(quota), u64(files),
-    text(workspace), text(cwd), u32(script === undefined ? 0 : 1), texts(script === undefined ? argv : [script]), texts(env), text(input),
+    text(workspace), text(cwd), u32(script === undefined ? 0 : 1), texts(script === undefined ? argv : [script]), texts(env), text(input), u32(stdinOpen ? 1 : 0), u32(rows), u32(cols),
   ]));
 }
-export const probe = (version = 4) => frame('P', u32(version));
+export const probe = (version = 5) => frame('P', u32(version));
 
 class Reader {
   constructor(b) {

@@ -41,6 +41,12 @@ static int64_t limit_of(bool is_target, unsigned char type)
 	switch (type) {
 	case FRAME_RUN: return is_target ? FRAME_RUN_MAX : -1;
 	case FRAME_PROBE: return is_target ? FRAME_SMALL_MAX : -1;
+	case FRAME_INPUT: return is_target ? FRAME_OUTPUT_MAX : -1;
+	case FRAME_SIGNAL:
+	case FRAME_RESIZE: return is_target ? 8 : -1;
+	case FRAME_TAKEN: return is_target ? -1 : 20;
+	case FRAME_WAITING: return is_target ? -1 : 4;
+	case FRAME_INPUT_END:
 	case FRAME_ALIVE:
 	case FRAME_KILL: return is_target ? 0 : -1;
 	case FRAME_STARTED: return is_target ? -1 : 0;

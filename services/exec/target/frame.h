@@ -1,8 +1,9 @@
 /* The frames between exec and the program on an SSH target: four bytes of length (of what follows the type, big
  * endian), one byte of type, the bytes. wire.h says what is in them. One channel carries one command:
  *
- *	exec to target:  FRAME_RUN or FRAME_PROBE, then FRAME_ALIVE every few seconds and FRAME_KILL once
- *	target to exec:  FRAME_HELLO, then FRAME_REPORT; or FRAME_STARTED, FRAME_STDOUT and FRAME_STDERR, FRAME_END
+ *	exec to target:  FRAME_RUN or FRAME_PROBE, then FRAME_ALIVE every few seconds and FRAME_KILL once; FRAME_SIGNAL;
+ *with open stdin FRAME_INPUT, FRAME_INPUT_END and FRAME_RESIZE target to exec:  FRAME_HELLO, then FRAME_REPORT; or
+ *FRAME_STARTED, FRAME_STDOUT and FRAME_STDERR, FRAME_END; with open stdin FRAME_TAKEN and FRAME_WAITING
  *
  * A side that ends its bytes in the middle of a frame, or sends what is none, is gone. */
 #pragma once
@@ -12,14 +13,20 @@
 enum frame_type {
 	FRAME_RUN = 'R',
 	FRAME_PROBE = 'P',
-	FRAME_ALIVE = 'A', /* empty; without one for FRAME_SILENCE_MS the command is killed */
-	FRAME_KILL = 'K',  /* empty */
+	FRAME_ALIVE = 'A',     /* empty; without one for FRAME_SILENCE_MS the command is killed */
+	FRAME_KILL = 'K',      /* empty */
+	FRAME_INPUT = 'I',     /* for stdin; at most FRAME_WINDOW more than it took */
+	FRAME_INPUT_END = 'E', /* empty */
+	FRAME_SIGNAL = 'G',    /* number; 0: the foreground group, 1: the leader alone */
+	FRAME_RESIZE = 'W',    /* rows, columns */
 
 	FRAME_HELLO = 'H',
 	FRAME_REPORT = 'L',
 	FRAME_STARTED = 'S', /* empty */
 	FRAME_STDOUT = 'O',
 	FRAME_STDERR = 'X',
+	FRAME_TAKEN = 'T',   /* of the input: bytes that came, that stdin took; 1: it takes no more */
+	FRAME_WAITING = 'Q', /* 1: the command waits for input, 0: not any more */
 	FRAME_END = 'Z',
 };
 
@@ -27,6 +34,8 @@ enum frame_type {
 #define FRAME_OUTPUT_MAX (32 << 10)
 #define FRAME_RUN_MAX (2 << 20)
 #define FRAME_SMALL_MAX (64 << 10)
+
+#define FRAME_WINDOW (60 << 10) /* the target has room for a little more, such as the end of a terminal's input */
 
 #define FRAME_ALIVE_MS 15000
 #define FRAME_SILENCE_MS 60000

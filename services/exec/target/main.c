@@ -40,6 +40,10 @@ struct helper {
 	struct target_request req;
 	struct attendant attendant;
 	bool is_started; /* told */
+	struct {
+		bool is_any, is_closed, is_waiting;
+		uint64_t received, taken;
+	} told; /* of the input */
 };
 
 static void say_end(struct helper *h, const struct result *result)
@@ -117,18 +121,65 @@ static void on_output(struct attendant *a, int i, const void *data, size_t n)
 	}
 }
 
+/* What cannot be done (it has just ended, say) is seen in the command's state. False: no request at this point. */
+static bool on_frame(struct helper *h, const struct frame *f)
+{
+	struct attendant *a = &h->attendant;
+	struct tty_size size;
+	uint32_t number, alone;
+	ssize_t n;
+
+	switch (f->type) {
+	case FRAME_ALIVE: return true;
+	case FRAME_KILL: attendant_cancel(a); return true;
+	case FRAME_INPUT:
+		n = attendant_input(a, f->data.p, f->data.n);
+		return n < 0 || n == (ssize_t)f->data.n; /* exec keeps to the window */
+	case FRAME_INPUT_END: attendant_input_end(a); return true;
+	case FRAME_SIGNAL:
+		if (wire_read_pair(f->data, &number, &alone) < 0 || number < 1 || number > 64)
+			return false;
+		attendant_signal(a, (int)number, alone != 0);
+		return true;
+	case FRAME_RESIZE:
+		if (wire_read_pair(f->data, &size.rows, &size.cols) < 0 || size.rows - 1 >= TTY_SIZE_MAX ||
+		    size.cols - 1 >= TTY_SIZE_MAX)
+			return false;
+		attendant_resize(a, &size);
+		return true;
+	default: return false; /* one command a connection */
+	}
+}
+
 static void listen_to_exec(struct helper *h)
 {
 	struct frame f;
 	int r;
 
 	while ((r = frame_reader_next(&h->in, &f)) > 0)
-		if (f.type == FRAME_KILL)
-			attendant_cancel(&h->attendant);
-		else if (f.type != FRAME_ALIVE)
-			hang_up(h); /* one request a connection */
+		if (!on_frame(h, &f))
+			hang_up(h);
 	if (r < 0)
 		hang_up(h);
+}
+
+static void tell_input(struct helper *h)
+{
+	const struct attendant *a = &h->attendant;
+	bool is_closed = a->in < 0 || a->is_input_ended;
+
+	if (!a->pending || h->out_fd < 0)
+		return;
+	if (!h->told.is_any || h->told.received != a->received || h->told.taken != a->taken ||
+	    h->told.is_closed != is_closed)
+		wire_add_taken(&h->out, a->received, a->taken, is_closed);
+	if (h->told.is_waiting != a->is_waiting)
+		wire_add_waiting(&h->out, a->is_waiting);
+	h->told.is_any = true;
+	h->told.received = a->received;
+	h->told.taken = a->taken;
+	h->told.is_closed = is_closed;
+	h->told.is_waiting = a->is_waiting;
 }
 
 static void watch_exec(struct helper *h)
@@ -170,6 +221,8 @@ static void turn(struct helper *h)
 	listen_to_exec(h);
 	watch_exec(h);
 	attendant_step(a);
+	if (h->is_started)
+		tell_input(h);
 }
 
 static void attend(struct helper *h)

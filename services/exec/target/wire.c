@@ -86,7 +86,37 @@ void wire_add_run(struct buf *out, const struct target_request *req)
 	add_texts(&b, s->plan ? s->plan : s->script ? script : s->argv);
 	add_texts(&b, s->env);
 	add_text(&b, s->input);
+	add_u32(&b, s->has_input);
+	add_u32(&b, s->tty.rows);
+	add_u32(&b, s->tty.cols);
 	finish(out, FRAME_RUN, &b);
+}
+
+void wire_add_pair(struct buf *out, enum frame_type type, uint32_t a, uint32_t b)
+{
+	struct buf text = BUF_INIT;
+
+	add_u32(&text, a);
+	add_u32(&text, b);
+	finish(out, type, &text);
+}
+
+void wire_add_taken(struct buf *out, uint64_t received, uint64_t taken, bool is_closed)
+{
+	struct buf b = BUF_INIT;
+
+	add_u64(&b, received);
+	add_u64(&b, taken);
+	add_u32(&b, is_closed);
+	finish(out, FRAME_TAKEN, &b);
+}
+
+void wire_add_waiting(struct buf *out, bool is_waiting)
+{
+	struct buf b = BUF_INIT;
+
+	add_u32(&b, is_waiting);
+	finish(out, FRAME_WAITING, &b);
 }
 
 void wire_add_report(struct buf *out, const struct target_report *r)
@@ -258,7 +288,9 @@ static bool makes_sense(const struct spec *s, const struct target_request *req)
 {
 	return id_is_valid(str_of(s->id)) && req->level >= SANDBOX_LANDLOCK && req->level <= SANDBOX_STRICT &&
 	       s->timeout_ms > 0 && s->timeout_ms <= 7ull * 86400000 && s->memory_max > 0 && s->tmp_max > 0 &&
-	       s->pids_max > 0 && is_word(s->workspace) && are_assignments(s->env);
+	       s->pids_max > 0 && s->tty.rows <= TTY_SIZE_MAX && s->tty.cols <= TTY_SIZE_MAX &&
+	       !s->tty.rows == !s->tty.cols && (!s->tty.rows || s->has_input) && is_word(s->workspace) &&
+	       are_assignments(s->env);
 }
 
 int wire_read_run(struct arena *a, struct str data, struct target_request *ret)
@@ -291,6 +323,9 @@ int wire_read_run(struct arena *a, struct str data, struct target_request *ret)
 	what = get_texts(&r, a);
 	s->env = get_texts(&r, a);
 	s->input = get_bytes(&r);
+	s->has_input = get_bool(&r);
+	s->tty.rows = get_u32(&r);
+	s->tty.cols = get_u32(&r);
 	if (ended(&r) < 0 || !what[0] || (is_script && what[1]) ||
 	    (!is_script && !what[0][0] && (!what[1] || !what[2])) || !makes_sense(s, &req))
 		return -EBADMSG;
@@ -347,4 +382,31 @@ int wire_read_end(struct str data, struct result *ret)
 	end.status = (enum command_status)status;
 	*ret = end;
 	return 0;
+}
+
+int wire_read_pair(struct str data, uint32_t *ret_a, uint32_t *ret_b)
+{
+	struct reader r = reader_of(data);
+
+	*ret_a = get_u32(&r);
+	*ret_b = get_u32(&r);
+	return ended(&r);
+}
+
+int wire_read_taken(struct str data, uint64_t *ret_received, uint64_t *ret_taken, bool *ret_closed)
+{
+	struct reader r = reader_of(data);
+
+	*ret_received = get_u64(&r);
+	*ret_taken = get_u64(&r);
+	*ret_closed = get_bool(&r);
+	return ended(&r) < 0 || *ret_taken > *ret_received ? -EBADMSG : 0;
+}
+
+int wire_read_waiting(struct str data, bool *ret)
+{
+	struct reader r = reader_of(data);
+
+	*ret = get_bool(&r);
+	return ended(&r);
 }

@@ -40,7 +40,9 @@ static struct target_request request_of(char **argv, char **env)
 			 .memory_max = 1ull << 33,
 			 .tmp_max = 1 << 20,
 			 .file_size_max = 7,
-			 .pids_max = 9},
+			 .pids_max = 9,
+			 .has_input = true,
+			 .tty = {24, 80}},
 		.level = SANDBOX_STANDARD,
 		.shape = 0x7f,
 		.network = true,
@@ -85,8 +87,64 @@ static void a_request_arrives_as_it_was_with_every_byte_but_nul(void **state)
 	assert_int_equal(got.spec.input.n, 6);
 	assert_memory_equal(got.spec.input.p, "in\0put", 6);
 	assert_true(got.spec.memory_max == 1ull << 33 && got.spec.file_size_max == 7 && got.spec.pids_max == 9);
+	assert_true(got.spec.has_input && got.spec.tty.rows == 24 && got.spec.tty.cols == 80);
 	assert_true(got.network && got.level == SANDBOX_STANDARD && got.shape == 0x7f);
 	frame_reader_deinit(&r);
+	buf_deinit(&bytes);
+}
+
+static struct str one(struct buf *bytes, bool is_target, enum frame_type type)
+{
+	static struct frame_reader r;
+	struct frame f;
+
+	frame_reader_deinit(&r);
+	f = only_frame(&r, is_target, bytes);
+	assert_int_equal(f.type, type);
+	buf_clear(bytes);
+	return f.data;
+}
+
+static void signals_sizes_and_what_was_taken_arrive(void **state)
+{
+	struct buf bytes = BUF_INIT;
+	uint64_t received, taken;
+	uint32_t a, b;
+	bool is;
+
+	wire_add_pair(&bytes, FRAME_SIGNAL, 15, 1);
+	assert_int_equal(wire_read_pair(one(&bytes, true, FRAME_SIGNAL), &a, &b), 0);
+	assert_true(a == 15 && b == 1);
+	wire_add_taken(&bytes, 1ull << 40, 7, true);
+	assert_int_equal(wire_read_taken(one(&bytes, false, FRAME_TAKEN), &received, &taken, &is), 0);
+	assert_true(received == 1ull << 40 && taken == 7 && is);
+	wire_add_taken(&bytes, 7, 8, false);
+	assert_int_equal(wire_read_taken(one(&bytes, false, FRAME_TAKEN), &received, &taken, &is), -EBADMSG);
+	wire_add_waiting(&bytes, true);
+	assert_int_equal(wire_read_waiting(one(&bytes, false, FRAME_WAITING), &is), 0);
+	assert_true(is);
+	wire_add_waiting(&bytes, false);
+	one(&bytes, false, FRAME_WAITING);
+	assert_int_equal(wire_read_pair(STR("abc"), &a, &b), -EBADMSG);
+	buf_deinit(&bytes);
+}
+
+static void a_terminal_without_input_or_without_columns_is_none(void **state)
+{
+	static const struct tty_size sizes[] = {{24, 0}, {0, 80}, {1001, 80}, {24, 70000}};
+	char *argv[] = {TEXT("x"), NULL}, *env[] = {NULL};
+	struct buf bytes = BUF_INIT;
+	struct target_request req = request_of(argv, env), got;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		req.spec.tty = sizes[i];
+		wire_add_run(&bytes, &req);
+		assert_int_equal(wire_read_run(arena, one(&bytes, true, FRAME_RUN), &got), -EBADMSG);
+	}
+	req.spec.tty = (struct tty_size){24, 80};
+	req.spec.has_input = false;
+	wire_add_run(&bytes, &req);
+	assert_int_equal(wire_read_run(arena, one(&bytes, true, FRAME_RUN), &got), -EBADMSG);
 	buf_deinit(&bytes);
 }
 
@@ -193,12 +251,12 @@ static void a_request_that_makes_no_sense_is_refused(void **state)
 
 static void another_version_is_told_apart(void **state)
 {
-	assert_int_equal(wire_read_probe(STR("\0\0\0\4")), 0);
+	assert_int_equal(wire_read_probe(STR("\0\0\0\5")), 0);
 	assert_int_equal(wire_read_probe(STR("\0\0\0\7")), -EPROTO);
-	assert_int_equal(wire_read_probe(STR("\0\0\0\4x")), -EBADMSG);
+	assert_int_equal(wire_read_probe(STR("\0\0\0\5x")), -EBADMSG);
 	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\7")), -EPROTO);
-	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\4")), 0);
-	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent_target\0\0\0\4")), -EBADMSG);
+	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\5")), 0);
+	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent_target\0\0\0\5")), -EBADMSG);
 }
 
 static void a_report_and_an_end_arrive_as_they_were(void **state)
@@ -307,6 +365,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_request_arrives_as_it_was_with_every_byte_but_nul),
 		cmocka_unit_test(a_script_is_one_text),
+		cmocka_unit_test(signals_sizes_and_what_was_taken_arrive),
+		cmocka_unit_test(a_terminal_without_input_or_without_columns_is_none),
 		cmocka_unit_test(a_plan_goes_in_the_place_of_its_script),
 		cmocka_unit_test(a_cut_or_changed_request_is_refused_or_another_one),
 		cmocka_unit_test(a_request_that_makes_no_sense_is_refused),
