@@ -18,6 +18,9 @@ const ChatPage = lazy(() => import('./pages/chat').then((m) => ({ default: m.Cha
 const AgentsPage = lazy(() => import('./pages/agents').then((m) => ({ default: m.AgentsPage })));
 const AgentPage = lazy(() => import('./pages/agent').then((m) => ({ default: m.AgentPage })));
 const ApprovalsPage = lazy(() => import('./pages/approvals').then((m) => ({ default: m.ApprovalsPage })));
+const FilesPage = lazy(() => import('./pages/files').then((m) => ({ default: m.FilesPage })));
+const WorkspacesPage = lazy(() => import('./pages/files').then((m) => ({ default: m.WorkspacesPage })));
+const TerminalPage = lazy(() => import('./pages/terminal').then((m) => ({ default: m.TerminalPage })));
 const HistoryPage = lazy(() => import('./pages/history').then((m) => ({ default: m.HistoryPage })));
 const UsersPage = lazy(() => import('./pages/users').then((m) => ({ default: m.UsersPage })));
 const RolesPage = lazy(() => import('./pages/roles').then((m) => ({ default: m.RolesPage })));
@@ -103,6 +106,10 @@ function Pages(): ReactNode {
 					<Route path="/compare" element={<ComparePage />} />
 					<Route path="/approvals" element={<ApprovalsPage />} />
 					<Route path="/models" element={<ModelsPage />} />
+					<Route path="/files" element={<WorkspacesPage />} />
+					<Route path="/files/:workspace" element={<FilesPage />} />
+					<Route path="/terminal/:workspace" element={<TerminalPage />} />
+					<Route path="/terminal/:workspace/:id" element={<TerminalPage />} />
 					<Route path="/history" element={<HistoryPage />} />
 					<Route path="/runs/:id" element={<RunPage />} />
 					<Route path="/users" element={<UsersPage />} />

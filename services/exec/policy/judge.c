@@ -305,7 +305,7 @@ static void judge_env(struct judging *j, struct str assignment)
 
 		name.n = open ? (size_t)(open - name.p) : name.n - 1;
 	}
-	if (env_is_hazard(name))
+	if (env_is_hazard(name) || (rest.p && env_value_is_hazard(name, rest)))
 		JUDGE(j, "environment", name, environment, "This variable can change what runs.");
 }
 

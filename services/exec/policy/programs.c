@@ -68,10 +68,10 @@ static const struct wrapper wrappers[] = {
 	{.name = "choom", .letters = "n", .longs = {"--adjust"}, .bad = {"-p", "--pid"}},
 	{.name = "command", .bad = {"-v", "-V"}},
 	{.name = "env",
-	 .letters = "uC",
-	 .longs = {"--unset", "--chdir"},
+	 .letters = "uCa",
+	 .longs = {"--unset", "--chdir", "--argv0"},
 	 .has_env = true,
-	 .bad = {"-S", "--split-string", "-C", "--chdir"}},
+	 .bad = {"-S", "--split-string", "-C", "--chdir"}}, /* -a: coreutils 9.5 */
 	{.name = "exec", .letters = "a"},
 	{.name = "ionice", .letters = "cn", .longs = {"--class", "--classdata"}, .bad = {"-p", "--pid"}},
 	{.name = "nice", .letters = "n", .longs = {"--adjustment"}},
@@ -303,6 +303,25 @@ static void look_at_options(const char *name, const struct arg *args, unsigned n
 	}
 }
 
+/* An argument that is no format sets the clock. */
+static void look_into_date(const struct arg *args, unsigned n, struct program_inside *ret)
+{
+	static const char *const with_value[] = {"-d", "-f", "-r", "--date", "--file", "--reference"};
+
+	for (unsigned i = 1; i < n && !ret->hazard; i++) {
+		struct str a = args[i].text;
+		bool takes = false;
+
+		for (size_t k = 0; k < ARRAY_SIZE(with_value); k++)
+			takes |= str_is(a, with_value[k]);
+		i += takes;
+		if (takes || a.n == 0 || a.p[0] == '-' || a.p[0] == '+')
+			continue;
+		ret->hazard = "a time to set";
+		ret->hazard_arg = a;
+	}
+}
+
 /* ---- find ---- */
 
 static unsigned find_end(const struct arg *args, unsigned n, unsigned i)
@@ -477,19 +496,11 @@ bool program_git_reads(struct str subcommand)
 /* Before the subcommand everything can redirect git to other settings; behind it a few options run or write. */
 static void look_into_git(const struct arg *args, unsigned n, struct program_inside *ret)
 {
-	static const char *const bad[] = {"--output",
-					  "--ext-diff",
-					  "--textconv",
-					  "--show-signature",
-					  "--upload-pack",
-					  "--receive-pack",
-					  "--exec",
-					  "--open-files-in-pager",
-					  "--parseopt",
-					  "--help",
-					  "--submodule",
-					  "--no-index",
-					  NULL};
+	static const char *const bad[] = {"--output", "--ext-diff", "--textconv", "--show-signature", "--upload-pack",
+					  "--receive-pack", "--exec", "--open-files-in-pager", "--parseopt", "--help",
+					  "--submodule", "--no-index",
+					  /* A submodule's own settings are not quietened. */
+					  "--recurse-submodules", "--ignore-submodules", NULL};
 	/* Patches are made by programs that the repository's settings name. */
 	static const char *const patches[] = {"-p",
 					      "-u",
@@ -510,7 +521,11 @@ static void look_into_git(const struct arg *args, unsigned n, struct program_ins
 					      "--function-context",
 					      "--remerge-diff",
 					      "--diff-merges",
+					      "--dd",
+					      "--binary",
+					      "--check",
 					      NULL};
+	static const char *const of_status[] = {"-v", "--verbose", NULL}; /* a patch too */
 	unsigned at = git_subcommand_at(args, n);
 
 	if (at > 1 && n > 1) {
@@ -525,6 +540,8 @@ static void look_into_git(const struct arg *args, unsigned n, struct program_ins
 		ret->hazard = find_option(args + at, n - at, bad, &ret->hazard_arg);
 	if (!ret->hazard && at < n && !str_is(args[at].text, "status"))
 		ret->hazard = find_option(args + at, n - at, patches, &ret->hazard_arg);
+	if (!ret->hazard && at < n && str_is(args[at].text, "status"))
+		ret->hazard = find_option(args + at, n - at, of_status, &ret->hazard_arg);
 	for (unsigned i = at + 1; i < n && !ret->hazard; i++)
 		if (str_is(args[i].text, "-O") || str_has_prefix(args[i].text, STR("--format=%G")) ||
 		    memmem(args[i].text.p, args[i].text.n, "%G", 2)) {
@@ -651,6 +668,8 @@ void program_look_inside(const struct arg *args, unsigned n, unsigned from, stru
 		look_into_shell(args, n, false, ret);
 	else
 		look_at_options(name, args, n, ret);
+	if (strcmp(name, "date") == 0)
+		look_into_date(args, n, ret);
 	w = wrapper_find(wrappers, ARRAY_SIZE(wrappers), name);
 	if (!w)
 		w = wrapper_find(runners, ARRAY_SIZE(runners), name);
@@ -671,17 +690,85 @@ void program_look_inside(const struct arg *args, unsigned n, unsigned from, stru
 
 /* ---- Environment ---- */
 
+/* A file somewhere else, of what takes the name of one below a folder of the system's. */
+bool env_value_is_hazard(struct str name, struct str value)
+{
+	static const char *const places[] = {"LANG", "LANGUAGE", "TZ"};
+	bool is_place = str_has_prefix(name, STR("LC_"));
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		is_place |= str_is(name, places[i]);
+	if (!is_place || value.n == 0)
+		return false;
+	return value.p[0] == '/' || value.p[0] == ':' || memmem(value.p, value.n, "..", 2) ||
+	       (!str_is(name, "TZ") && memchr(value.p, '/', value.n));
+}
+
 bool env_is_hazard(struct str name)
 {
-	static const char *const exact[] = {
-		"PATH",       "ENV",         "IFS",     "HOME",       "SHELL",   "PAGER",          "EDITOR",
-		"VISUAL",     "BROWSER",     "CDPATH",  "GLOBIGNORE", "PS4",     "PROMPT_COMMAND", "CC",
-		"CXX",        "CPP",         "LD",      "AR",         "AS",      "RANLIB",         "TERMINFO",
-		"TERMCAP",    "LESS",        "GZIP",    "BZIP2",      "XZ_OPT",  "ZIPOPT",         "POSIXLY_CORRECT",
-		"LOCPATH",    "GCONV_PATH",  "NLSPATH", "MANPATH",    "ZDOTDIR", "INPUTRC",        "HISTFILE",
-		"KUBECONFIG", "DOCKER_HOST", "PS1",     "PS2",        "PS0",     "SHELLOPTS",      "BASHOPTS",
-		"FPATH",      "TMUX",        "STY",     "RANDFILE",   "WGETRC",  "NETRC",          "MORE",
-		"MANROFFOPT", "MFLAGS",      "EXINIT",  "VIMINIT",    "PWD",     "OLDPWD"};
+	static const char *const exact[] = {"PATH",
+					    "ENV",
+					    "IFS",
+					    "HOME",
+					    "SHELL",
+					    "PAGER",
+					    "EDITOR",
+					    "VISUAL",
+					    "BROWSER",
+					    "CDPATH",
+					    "GLOBIGNORE",
+					    "PS4",
+					    "PROMPT_COMMAND",
+					    "CC",
+					    "CXX",
+					    "CPP",
+					    "LD",
+					    "AR",
+					    "AS",
+					    "RANLIB",
+					    "TERMINFO",
+					    "TERMCAP",
+					    "LESS",
+					    "GZIP",
+					    "BZIP2",
+					    "XZ_OPT",
+					    "ZIPOPT",
+					    "POSIXLY_CORRECT",
+					    "LOCPATH",
+					    "GCONV_PATH",
+					    "NLSPATH",
+					    "MANPATH",
+					    "ZDOTDIR",
+					    "INPUTRC",
+					    "HISTFILE",
+					    "KUBECONFIG",
+					    "DOCKER_HOST",
+					    "PS1",
+					    "PS2",
+					    "PS0",
+					    "SHELLOPTS",
+					    "BASHOPTS",
+					    "FPATH",
+					    "TMUX",
+					    "STY",
+					    "RANDFILE",
+					    "WGETRC",
+					    "NETRC",
+					    "MORE",
+					    "MANROFFOPT",
+					    "MFLAGS",
+					    "EXINIT",
+					    "VIMINIT",
+					    "PWD",
+					    "OLDPWD",
+					    "TZDIR",
+					    "TMPDIR",
+					    "TEMP",
+					    "TMP",
+					    "MAGIC",
+					    "FAKEROOTKEY",
+					    "DEBUGINFOD_URLS",
+					    "OUTPUT_CHARSET"};
 	static const char *const prefixes[] = {
 		"LD_",      "DYLD_",     "GIT_",     "BASH_",   "PYTHON",   "NODE_",  "NPM_",    "npm_",
 		"PERL",     "RUBY",      "GEM_",     "BUNDLE_", "LUA_",     "LESS",   "JAVA_",   "_JAVA",

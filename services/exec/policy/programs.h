@@ -48,3 +48,5 @@ bool arg_is_option(struct str arg, const char *option);
 
 /* A variable that can change what runs or what a program does. */
 bool env_is_hazard(struct str name);
+/* … by its value: where messages, formats and zones come from. */
+bool env_value_is_hazard(struct str name, struct str value);

@@ -9930,7 +9930,7 @@ export interface operations {
             422: components["responses"]["Problem"];
             /** @description `too_many_commands` of this user are running (option command_running_max). */
             429: components["responses"]["Problem"];
-            /** @description `not_on_this_target`: a command on a target over SSH has no terminal and no open stdin. */
+            /** @description `not_on_this_target`: hosts can be opened on this machine only. */
             501: components["responses"]["Problem"];
             /** @description `sandbox_unavailable`: this machine cannot give the configured `sandbox_level`; /healthz of exec names the missing layer. `target_unavailable`: targets over SSH cannot be used by this exec. */
             503: components["responses"]["Problem"];

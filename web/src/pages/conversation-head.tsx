@@ -1,5 +1,5 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { Pencil, Trash2 } from 'lucide-react';
+import { Folder, Pencil, SquareTerminal, Trash2 } from 'lucide-react';
 import { useState, type ReactNode } from 'react';
 import { Link, useNavigate } from 'react-router';
 
@@ -13,6 +13,7 @@ export function ConversationHead({ conversation }: { conversation: Conversation 
 	const queries = useQueryClient();
 	const navigate = useNavigate();
 	const may = useMay('conversations.use');
+	const mayFiles = useMay('commands.read');
 	const [editing, setEditing] = useState(false);
 	const [deleting, setDeleting] = useState(false);
 	const { id } = conversation;
@@ -63,6 +64,16 @@ export function ConversationHead({ conversation }: { conversation: Conversation 
 				<Link className="small" to={`/compare?a=${conversation.forked_from.conversation_id}&b=${id}`}>
 					Fork: compare
 				</Link>
+			)}
+			{mayFiles && !editing && (
+				<>
+					<Link to={`/files/${id}`} className="icon-button" aria-label="Files of the conversation" title="Files">
+						<Folder aria-hidden size={16} />
+					</Link>
+					<Link to={`/terminal/${id}`} className="icon-button" aria-label="Terminal in the conversation's workspace" title="Terminal">
+						<SquareTerminal aria-hidden size={16} />
+					</Link>
+				</>
 			)}
 			{may && !editing && (
 				<>

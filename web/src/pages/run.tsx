@@ -73,6 +73,9 @@ function Run({ id }: { id: string }): ReactNode {
 			<p>
 				<Link to={`/chat/${execution.conversation_id}`} className="button">
 					Open the conversation
+				</Link>{' '}
+				<Link to={`/files/${execution.conversation_id}`} className="button">
+					Its files
 				</Link>
 			</p>
 			{isEnded(status) && <Again execution={execution} />}

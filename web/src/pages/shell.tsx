@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { Bot, Braces, ChartColumn, Cpu, Hand, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
+import { Bot, Braces, ChartColumn, Cpu, Folder, Hand, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
 import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Link, NavLink, useLocation } from 'react-router';
 
@@ -66,6 +66,7 @@ const sections = [
 	{ to: '/approvals', label: 'Approvals', Icon: Hand, permission: 'executions.approve' },
 	{ to: '/history', label: 'History', Icon: History, permission: 'executions.read' },
 	{ to: '/usage', label: 'Usage', Icon: ChartColumn, permission: 'executions.read' },
+	{ to: '/files', label: 'Files', Icon: Folder, permission: 'commands.read' },
 	{ to: '/models', label: 'Models', Icon: Cpu, permission: 'models.read' },
 	{ to: '/users', label: 'Users', Icon: Users, permission: 'users.read' },
 ];
@@ -102,7 +103,7 @@ const adminPages = /^\/(roles|audit|keys)$/;
 
 function Section({ to, label, Icon, permission }: (typeof sections)[number]): ReactNode {
 	const { pathname } = useLocation();
-	const current = (to === '/history' && pathname.startsWith('/runs')) || (to === '/users' && adminPages.test(pathname));
+	const current = (to === '/history' && pathname.startsWith('/runs')) || (to === '/files' && pathname.startsWith('/terminal')) || (to === '/users' && adminPages.test(pathname));
 	if (!useMay(permission)) return null;
 	return (
 		<li>
