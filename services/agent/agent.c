@@ -46,6 +46,7 @@ const struct migration agent_migrations[] = {
 	{"citations", sql_062_citations},
 	{"output_schema",
 	 "alter table executions add column output_schema text;alter table messages add column parsed text"},
+	{"webhooks", sql_071_webhooks},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 
@@ -225,7 +226,9 @@ int agent_main(const struct options *options)
 	if (runner_register(a.runner) < 0)
 		fatal("The database cannot be written.");
 	a.bus = bus_new(&a);
-	a.automation = automation_new(&a);
+	a.automation = automation_new(&a, &err);
+	if (!a.automation)
+		fatal("%s", err.message);
 	a.knowledge = knowledge_new(&a);
 	models_start(a.models, on_models_ready);
 	service_ready_check(a.service, "database", database_missing, &a);

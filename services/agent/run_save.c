@@ -4,6 +4,8 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
+#include "agent/automation/automation.h"
+#include "agent/automation/hooks.h"
 #include "agent/bus.h"
 #include "agent/publish.h"
 #include "agent/queue.h"
@@ -213,6 +215,43 @@ static int begin_next(struct db_conn *c, struct run_write *w)
 	return r == 0 && w->next.id[0] ? bus_tell(c, BUS_QUEUE, NULL) : r;
 }
 
+static const char *event_of(const struct run_write *w)
+{
+	if (w->ended_at)
+		return strcmp(w->status, "succeeded") == 0 ? "execution.succeeded"
+		       : strcmp(w->status, "failed") == 0  ? "execution.failed"
+							   : "execution.cancelled";
+	if (!w->is_parking)
+		return NULL;
+	return strcmp(w->status, "paused") == 0 ? "execution.paused" : "execution.waiting";
+}
+
+/* Whoever wants to be told of it. */
+static int tell_hooks(struct db_conn *c, const struct run_write *w)
+{
+	const struct run *run = w->run;
+	struct hook_news news = {.event = event_of(w),
+				 .execution_id = run->id,
+				 .conversation_id = run->conversation_id,
+				 .agent_id = run->agent_id,
+				 .agent_name = run->agent_name,
+				 .user_id = run->user_id,
+				 .status = w->status,
+				 .error_code = w->error_code,
+				 .error_message = w->error_message,
+				 .steps = w->steps,
+				 .input_tokens = w->usage.input_tokens,
+				 .output_tokens = w->usage.output_tokens,
+				 .cost_nano = w->usage.cost_nano,
+				 .created_at = run->created_at,
+				 .at = w->now};
+
+	for (size_t i = 0; i < w->n_messages; i++)
+		if (w->output_seq && w->messages[i].seq == w->output_seq)
+			news.output = w->messages[i].content.p;
+	return news.event ? hooks_tell(c, w->arena, &news) : 0;
+}
+
 static int write_all(struct db_conn *c, struct db_job *job)
 {
 	struct run_write *w = container_of(job, struct run_write, db);
@@ -243,6 +282,8 @@ static int write_all(struct db_conn *c, struct db_job *job)
 		r = begin_next(c, w);
 	if (r == 0)
 		r = park(c, w);
+	if (r == 0)
+		r = tell_hooks(c, w);
 	if (r == 0 && w->is_followed)
 		r = bus_tell(c, BUS_EVENTS, w->run->id);
 	return r;
@@ -331,6 +372,8 @@ static void on_written(struct db_job *job, int result)
 		if (w->takes_steering)
 			memcpy(run->budgets.used, w->budgets.used, sizeof(run->budgets.used));
 		tell_next(run, w);
+		if (w->ended_at || w->is_parking)
+			automation_wake(run->agent->automation);
 	}
 	arena_free(w->arena);
 	if (is_lost)

@@ -1,5 +1,5 @@
 /* GET /users/{id}/rights: what a user may right now, for a service that does something for him while he is away, such
- * as a schedule. {active, name, permissions, rights}: without permissions when he is disabled or gone. */
+ * as a schedule. {active, name, roles, permissions, rights}: without them when he is disabled or gone. */
 #include "account.h"
 #include "auth.h"
 #include "handlers.h"
@@ -28,6 +28,7 @@ static void rights_done(struct exchange_job *job)
 	yyjson_mut_obj_add_bool(doc, obj, "active", q->is_active);
 	if (q->is_active) {
 		json_add_str(doc, obj, "name", q->account.name);
+		account_add_names(doc, obj, "roles", q->account.roles);
 		account_add_names(doc, obj, "permissions", q->account.permissions);
 		yyjson_mut_obj_add_int(doc, obj, "rights", q->account.rights);
 	}

@@ -8,7 +8,8 @@ enum rights { RIGHTS_UNKNOWN, RIGHTS_GIVEN, RIGHTS_USER_GONE, RIGHTS_LOST };
 struct rights_question;
 
 /* Whether he has both permissions (the second may be NULL). on_answer comes once, later, unless it is cancelled;
- * RIGHTS_UNKNOWN: auth does not answer. */
-struct rights_question *rights_ask(struct agent *agent, const char *user_id, const char *permission, const char *second,
-				   void (*on_answer)(void *arg, enum rights rights), void *arg);
+ * RIGHTS_UNKNOWN: auth does not answer. who is in the arena, whole with RIGHTS_GIVEN only. */
+typedef void rights_answer(void *arg, enum rights rights, const struct identity *who);
+struct rights_question *rights_ask(struct agent *agent, struct arena *a, const char *user_id, const char *permission,
+				   const char *second, rights_answer *on_answer, void *arg);
 void rights_cancel(struct rights_question *q);

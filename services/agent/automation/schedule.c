@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "agent/agent_shares.h"
 #include "agent/bus.h"
 #include "agent/queue.h"
 #include "agent/runner.h"
@@ -349,6 +350,8 @@ static int start(struct visit *w, const struct firing *f)
 		return r;
 	if (r == 0 || p->conversation.is_archived)
 		return refuse_all(w, "agent_archived");
+	if (!agent_rights(w->v->who, p->conversation.agent_owner_id, p->conversation.agent_shares))
+		return refuse_all(w, "right_lost");
 	p->content = w->s.message;
 	p->when_busy = BUSY_QUEUE;
 	r = post_store(w->c, p);

@@ -48,8 +48,9 @@ struct schedule_visit {
 	struct agent *agent;
 	struct arena *arena;
 	const char *id;
-	enum rights rights; /* of its owner */
-	struct post post;   /* prepared; begun when did_post */
+	enum rights rights;         /* of its owner */
+	const struct identity *who; /* he, with RIGHTS_GIVEN */
+	struct post post;           /* prepared; begun when did_post */
 	bool did_post;
 	const char *cancelled; /* an execution that is to be stopped, or NULL */
 	const char *stopped;   /* why it has stopped itself, or NULL */

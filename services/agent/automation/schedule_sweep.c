@@ -30,6 +30,7 @@ struct schedule_sweep {
 	struct rights_question *question;
 	const char *asked_of; /* whose rights are known, in the arena */
 	enum rights rights;
+	const struct identity *who;
 	struct schedule_visit visit;
 };
 
@@ -106,6 +107,7 @@ static void start_visit(struct schedule_sweep *s)
 					   .arena = s->arena,
 					   .id = s->found[s->at].id,
 					   .rights = s->rights,
+					   .who = s->who,
 					   .post = {.arena = s->arena}};
 	post_prepare(&s->visit.post, s->agent);
 	s->db.run = visit;
@@ -113,12 +115,13 @@ static void start_visit(struct schedule_sweep *s)
 	db_write(s->agent->db, &s->db);
 }
 
-static void on_rights(void *arg, enum rights rights)
+static void on_rights(void *arg, enum rights rights, const struct identity *who)
 {
 	struct schedule_sweep *s = arg;
 
 	s->question = NULL;
 	s->rights = rights;
+	s->who = who;
 	start_visit(s);
 }
 
@@ -146,7 +149,7 @@ static void next(struct schedule_sweep *s)
 	}
 	s->state = SWEEP_ASKING;
 	s->asked_of = f->user_id;
-	s->question = rights_ask(s->agent, f->user_id, "schedules.use", "conversations.use", on_rights, s);
+	s->question = rights_ask(s->agent, s->arena, f->user_id, "schedules.use", "conversations.use", on_rights, s);
 }
 
 static void on_again(struct deadline *d)

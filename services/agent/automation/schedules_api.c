@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/agent_shares.h"
 #include "agent/automation/automation.h"
 #include "agent/automation/schedule.h"
 #include "agent/handlers.h"
@@ -203,9 +204,12 @@ static int find_agent(struct db_conn *c, struct answer *a, struct schedule *s)
 {
 	struct arena *arena = a->job.x->arena;
 	struct db_stmt *st =
-		db_query(c, "select name from agents where id = ? and archived_at is null", DB_TEXT(s->agent_id));
+		db_query(c, "select name, owner_id, shares from agents where id = ? and archived_at is null",
+			 DB_TEXT(s->agent_id));
 	int r = db_step(c, st);
 
+	if (r == 1 && !agent_rights(&a->job.x->who, db_col_dup(st, 1, arena), db_col_dup(st, 2, arena)))
+		r = 0;
 	if (r == 1)
 		s->agent_name = db_col_dup(st, 0, arena);
 	db_done(st);
