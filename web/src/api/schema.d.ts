@@ -2037,6 +2037,218 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Webhooks
+         * @description One's own; with `webhooks.use_any` everybody's.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Have an address told of runs
+         * @description `name` and `url` are needed. What is sent is signed by the rules of Standard Webhooks.
+         */
+        post: operations["createWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks/incoming/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin a run by a trigger
+         * @description Signed with the trigger's secret by the fields of Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`) or by
+         *     `X-Hub-Signature-256`; or with the secret itself in `X-Webhook-Secret`. A signed request begins one run, however often it comes.
+         */
+        post: operations["receiveWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks/triggers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Triggers
+         * @description One's own; with `webhooks.use_any` everybody's.
+         */
+        get: operations["listTriggers"];
+        put?: never;
+        /**
+         * Make an address at which others begin runs
+         * @description `name` and `agent_id` are needed.
+         */
+        post: operations["createTrigger"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks/triggers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Delete it; the runs stay */
+        delete: operations["deleteTrigger"];
+        options?: never;
+        head?: never;
+        /** Change, pause or continue it */
+        patch: operations["changeTrigger"];
+        trace?: never;
+    };
+    "/api/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** A webhook */
+        get: operations["getWebhook"];
+        put?: never;
+        post?: never;
+        /** Delete it with its deliveries */
+        delete: operations["deleteWebhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Change, pause or continue it
+         * @description What waits for one that is paused waits on. `status` `active` lets one go on that was disabled.
+         */
+        patch: operations["changeWebhook"];
+        trace?: never;
+    };
+    "/api/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** What was sent or is to be, newest first */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks/{id}/deliveries/{delivery_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                delivery_id: string;
+            };
+            cookie?: never;
+        };
+        /** A delivery with its tries */
+        get: operations["getDelivery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks/{id}/deliveries/{delivery_id}/redeliver": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                delivery_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send it again, under the same id */
+        post: operations["redeliver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks/{id}/ping": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send a ping */
+        post: operations["pingWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/webhooks/{id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a new secret; the old one signs too for a day */
+        post: operations["rotateWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/usage": {
         parameters: {
             query?: never;
@@ -3265,6 +3477,161 @@ export interface components {
             execution_id: string | null;
             /** Format: uuid */
             conversation_id: string | null;
+        };
+        WebhookInput: {
+            name?: string;
+            url?: string;
+            /**
+             * Format: uuid
+             * @description Of this agent only; null: of all.
+             */
+            agent_id?: string | null;
+            events?: ("execution.succeeded" | "execution.failed" | "execution.cancelled" | "execution.waiting" | "execution.paused")[];
+            /** @enum {string} */
+            status?: "active" | "paused";
+        };
+        Webhook: {
+            /** Format: uuid */
+            id: string;
+            user_id: string;
+            /** Format: uuid */
+            agent_id: string | null;
+            name: string;
+            url: string;
+            events: ("execution.succeeded" | "execution.failed" | "execution.cancelled" | "execution.waiting" | "execution.paused")[];
+            /** @enum {string} */
+            status: "active" | "paused" | "disabled";
+            /** @description Why it was disabled: gone (410) or failing (for five days). */
+            reason: string | null;
+            failing_since: components["schemas"]["MaybeTime"];
+            old_secret_until: components["schemas"]["MaybeTime"];
+            version: number;
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+        };
+        WebhookSecret: {
+            /** Format: uuid */
+            id: string;
+            user_id: string;
+            /** Format: uuid */
+            agent_id: string | null;
+            name: string;
+            url: string;
+            events: ("execution.succeeded" | "execution.failed" | "execution.cancelled" | "execution.waiting" | "execution.paused")[];
+            /** @enum {string} */
+            status: "active" | "paused" | "disabled";
+            /** @description Why it was disabled: gone (410) or failing (for five days). */
+            reason: string | null;
+            failing_since: components["schemas"]["MaybeTime"];
+            old_secret_until: components["schemas"]["MaybeTime"];
+            version: number;
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+            /** @description whsec_ and base64. A repeated request with the same Idempotency-Key is not told it. */
+            secret?: string;
+        };
+        Delivery: {
+            /** Format: uuid */
+            id: string;
+            event: string;
+            /** Format: uuid */
+            execution_id: string | null;
+            /** @enum {string} */
+            status: "pending" | "held" | "delivered" | "failed" | "dropped";
+            tries: number;
+            next_at: components["schemas"]["MaybeTime"];
+            created_at: components["schemas"]["Time"];
+            ended_at: components["schemas"]["MaybeTime"];
+            last_status: number | null;
+        };
+        DeliveryDetail: {
+            /** Format: uuid */
+            id: string;
+            event: string;
+            /** Format: uuid */
+            execution_id: string | null;
+            /** @enum {string} */
+            status: "pending" | "held" | "delivered" | "failed" | "dropped";
+            tries: number;
+            next_at: components["schemas"]["MaybeTime"];
+            created_at: components["schemas"]["Time"];
+            ended_at: components["schemas"]["MaybeTime"];
+            last_status: number | null;
+            body: Record<string, never>;
+            attempts: {
+                number: number;
+                at: components["schemas"]["Time"];
+                duration_ms: number;
+                status: number | null;
+                error: string | null;
+                /** @description Its beginning. */
+                response: string | null;
+            }[];
+        };
+        TriggerInput: {
+            name?: string;
+            /** Format: uuid */
+            agent_id?: string;
+            /** @description With {{body}} and {{body.some.member}}. */
+            message?: string;
+            /** @enum {string} */
+            conversation?: "new" | "keep";
+            per_minute?: number;
+            /** @enum {string} */
+            status?: "active" | "paused";
+        };
+        Trigger: {
+            /** Format: uuid */
+            id: string;
+            user_id: string;
+            /** Format: uuid */
+            agent_id: string;
+            name: string;
+            message: string;
+            /** @enum {string} */
+            conversation: "new" | "keep";
+            /** Format: uuid */
+            conversation_id: string | null;
+            per_minute: number;
+            /** @enum {string} */
+            status: "active" | "paused" | "stopped";
+            /** @description Why it has stopped: user_disabled, right_lost, agent_archived. */
+            reason: string | null;
+            /** @description Where requests go. */
+            url: string;
+            version: number;
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+        };
+        TriggerSecret: {
+            /** Format: uuid */
+            id: string;
+            user_id: string;
+            /** Format: uuid */
+            agent_id: string;
+            name: string;
+            message: string;
+            /** @enum {string} */
+            conversation: "new" | "keep";
+            /** Format: uuid */
+            conversation_id: string | null;
+            per_minute: number;
+            /** @enum {string} */
+            status: "active" | "paused" | "stopped";
+            /** @description Why it has stopped: user_disabled, right_lost, agent_archived. */
+            reason: string | null;
+            /** @description Where requests go. */
+            url: string;
+            version: number;
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+            /** @description whsec_ and base64. A repeated request with the same Idempotency-Key is not told it. */
+            secret?: string;
+        };
+        TriggerRun: {
+            /** Format: uuid */
+            execution_id: string;
+            repeated: boolean;
         };
         OAuthError: {
             error: string;
@@ -9328,6 +9695,410 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Firing"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of webhooks. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Webhook"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookInput"];
+            };
+        };
+        responses: {
+            /** @description Made; the secret is told here and never again. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecret"];
+                };
+            };
+            /** @description `url_invalid`, `address_not_public`, `port_refused`, `invalid_field`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    receiveWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "*/*": string;
+            };
+        };
+        responses: {
+            /** @description The same request began it before. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TriggerRun"];
+                };
+            };
+            /** @description Begun. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TriggerRun"];
+                };
+            };
+            /** @description `signature_invalid`. */
+            401: components["responses"]["Problem"];
+            /** @description `trigger_stopped`, `queue_full`. */
+            409: components["responses"]["Problem"];
+            /** @description `rate_limited`. */
+            429: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listTriggers: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of triggers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Trigger"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createTrigger: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TriggerInput"];
+            };
+        };
+        responses: {
+            /** @description Made; the secret is told here and never again. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TriggerSecret"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteTrigger: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    changeTrigger: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TriggerInput"];
+            };
+        };
+        responses: {
+            /** @description Changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Trigger"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhook. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    changeWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that was read. Without it the change is made to whatever is there. */
+                "If-Match"?: string;
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookInput"];
+            };
+        };
+        responses: {
+            /** @description Changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+            /** @description `version_changed`. */
+            412: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of deliveries. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Delivery"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                delivery_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The delivery. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryDetail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    redeliver: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                delivery_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To be sent. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryDetail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    pingWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To be sent. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryDetail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    rotateWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The new secret */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookSecret"];
                 };
             };
             default: components["responses"]["Problem"];
