@@ -131,11 +131,13 @@ static int store_webhook(struct db_conn *c, struct sending *s)
 			0);
 	if (s->outcome == WEBHOOK_ENDED)
 		return disable(c, s, "gone");
+	/* Another try may succeed meanwhile and clear it. */
 	n = db_exec(c, "update webhooks set failing_since = ? where id = ? and failing_since is null",
 		    DB_INT(s->started_at), DB_TEXT(s->webhook_id));
 	if (n != 0)
 		return (int)MIN(n, 0);
-	r = db_get_int(c, &since, "select failing_since from webhooks where id = ?", DB_TEXT(s->webhook_id));
+	r = db_get_int(c, &since, "select failing_since from webhooks where id = ? and failing_since is not null",
+		       DB_TEXT(s->webhook_id));
 	return r == 1 && since < s->ended_at - DISABLE_AFTER_US ? disable(c, s, "failing") : MIN(r, 0);
 }
 
@@ -320,6 +322,8 @@ static void on_claimed(struct db_job *job, int result)
 	struct sending *s;
 
 	sender->is_claiming = false;
+	if (result < 0)
+		log_warn("webhooks wait, their outbox cannot be read: %s", strerror(-result));
 	if (result == 0)
 		sender->is_begun = true;
 	list_foreach (s, &sender->claimed, struct sending, link) {

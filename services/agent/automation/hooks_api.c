@@ -89,19 +89,31 @@ static bool sees_all(const struct exchange *x)
 	return identity_may(&x->who, "webhooks.use_any");
 }
 
-static int find_own(struct db_conn *c, struct answer *a, struct hook *ret)
+#define SELECT_ONE "select " COLUMNS " from webhooks where id = ?"
+
+static int find(struct db_conn *c, struct answer *a, const char *sql, struct hook *ret)
 {
 	struct exchange *x = a->job.x;
-	_cleanup_(db_done_p) struct db_stmt *st =
-		db_query(c, "select " COLUMNS " from webhooks where id = ?" DB_FOR_UPDATE, DB_TEXT(path_id(x)));
+	_cleanup_(db_done_p) struct db_stmt *st = db_query(c, sql, DB_TEXT(path_id(x)));
 	int r = db_step(c, st);
 
-	if (r == 1)
-		read_row(st, x->arena, ret);
 	if (r < 0)
 		return r;
-	return r == 1 && (strcmp(ret->user_id, x->who.user_id) == 0 || sees_all(x)) ? 0
-										    : answer_not_found(a, "webhook");
+	if (r == 1)
+		read_row(st, x->arena, ret);
+	if (r == 0 || (strcmp(ret->user_id, x->who.user_id) != 0 && !sees_all(x)))
+		return answer_not_found(a, "webhook");
+	return 0;
+}
+
+static int find_own(struct db_conn *c, struct answer *a, struct hook *ret)
+{
+	return find(c, a, SELECT_ONE, ret);
+}
+
+static int find_to_change(struct db_conn *c, struct answer *a, struct hook *ret)
+{
+	return find(c, a, SELECT_ONE DB_FOR_UPDATE, ret);
 }
 
 /* ---- In ---- */
@@ -324,7 +336,7 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 	int64_t now = clock_now_us(), n;
 	struct error err = {0};
 	struct hook h;
-	int r = find_own(c, &m->answer, &h);
+	int r = find_to_change(c, &m->answer, &h);
 
 	if (r)
 		return r;
@@ -374,7 +386,7 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 	};
 	struct answer *a = (struct answer *)job;
 	struct hook h;
-	int r = find_own(c, a, &h);
+	int r = find_to_change(c, a, &h);
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(statements); i++)
 		r = (int)MIN(db_exec(c, statements[i], DB_TEXT(h.id)), 0);
@@ -393,7 +405,7 @@ static int rotate_run(struct db_conn *c, struct exchange_job *job)
 	struct change *m = (struct change *)job;
 	int64_t now = clock_now_us(), n;
 	struct hook h;
-	int r = find_own(c, &m->answer, &h);
+	int r = find_to_change(c, &m->answer, &h);
 
 	if (r)
 		return r;
@@ -545,7 +557,7 @@ static int redeliver_run(struct db_conn *c, struct exchange_job *job)
 	const char *id = job->x->params[1].p;
 	struct hook h;
 	int64_t n;
-	int r = find_own(c, a, &h);
+	int r = find_to_change(c, a, &h);
 
 	if (r)
 		return r;
@@ -570,7 +582,7 @@ static int ping_run(struct db_conn *c, struct exchange_job *job)
 	int64_t now = clock_now_us();
 	char id[ID_SIZE];
 	struct hook h;
-	int r = find_own(c, a, &h);
+	int r = find_to_change(c, a, &h);
 
 	if (r == 0)
 		r = hooks_add(c, h.id, "ping", NULL, hooks_ping_body(job->x->arena, h.id, now), now, id);
