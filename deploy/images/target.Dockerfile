@@ -10,10 +10,10 @@ COPY services services
 COPY cli cli
 COPY docs/openapi.yaml docs/
 COPY scripts scripts
-RUN meson setup build -Dweb_dist=none -Dbuildtype=release >/dev/null && ninja -C build --quiet ogent ogent-target
+RUN meson setup build -Dweb_dist=none -Dtests=false -Dbuildtype=release >/dev/null && ninja -C build --quiet ogent ogent-target
 
 FROM ubuntu:24.04
-ARG PACKAGES="ca-certificates curl git jq less procps python3"
+ARG PACKAGES="ca-certificates curl git jq less poppler-utils procps python3"
 RUN apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install --no-install-recommends openssh-server $PACKAGES >/dev/null && \
 	rm -rf /var/lib/apt/lists/* /var/cache/apt /etc/ssh/ssh_host_* && mkdir -p /var/lib/ogent-target
 COPY --from=build /src/build/ogent-target /usr/local/bin/
