@@ -77,11 +77,11 @@ static void end_for(struct keeper *k, const char *why)
 
 /* ---- What ended commands left ---- */
 
-static void keep_group(struct keeper *k, const char *name)
+static void keep_group(struct keeper *k, const char name[static 64])
 {
 	for (int i = 0; i < GROUPS_MAX; i++)
 		if (!k->groups[i].name[0]) {
-			snprintf(k->groups[i].name, sizeof(k->groups[i].name), "%s", name);
+			memcpy(k->groups[i].name, name, sizeof(k->groups[i].name));
 			return;
 		}
 	end_for(k, "Too many of its commands left something behind.");

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +29,7 @@ const char *shared_name(struct arena *a, const char *workspace, const char *user
 /* Its keeper holds the lock. */
 static bool is_live(int sessions, const char *name)
 {
-	char path[SHARED_NAME_SIZE + 8];
+	char path[NAME_MAX + 8]; /* of a folder that is there */
 	bool is_locked;
 	int fd;
 
