@@ -55,7 +55,7 @@ run_files() {
 # What other suites run on SQLite, once more on a server, and what is true of servers only.
 run_servers() {
 	export OGENT_TEST_AUTH_DB=mysql OGENT_TEST_AGENT_DB=postgres
-	run_node servers api/auth.test.mjs api/auth-accounts.test.mjs api/auth-factors.test.mjs api/auth-gateway.test.mjs api/oauth.test.mjs api/sso.test.mjs api/agent.test.mjs api/agent_exec.test.mjs
+	run_node servers api/auth.test.mjs api/auth-accounts.test.mjs api/auth-factors.test.mjs api/auth-gateway.test.mjs api/oauth.test.mjs api/sso.test.mjs api/agent.test.mjs api/agent_exec.test.mjs api/agent_fork.test.mjs api/agent_manage.test.mjs
 	unset OGENT_TEST_AUTH_DB OGENT_TEST_AGENT_DB
 }
 
@@ -136,4 +136,17 @@ run_bench() {
 	case " $* " in *" agent"* | "  ") npm_install tests/bench ;; esac
 	case " $* " in *" auth"* | "  ") npm_install tests/bench/auth ;; esac
 	OGENT_BIN="$root/build/ogent" exec tests/node_modules/.bin/node tests/bench/run.mjs "$@"
+}
+
+# kill -9 of the agent while N runs of every kind go on, on SQLite and, with two agents, on PostgreSQL.
+run_kill_test() {
+	start_servers
+	npm_install tests
+	OGENT_KILL_RUNS=${1:-1000} OGENT_BIN="$root/build/ogent" tests/node_modules/.bin/node --test --test-reporter=spec tests/faults/kill.test.mjs
+}
+
+# Runs without a pause; the memory must be flat.
+run_soak() {
+	npm_install tests
+	OGENT_BIN="$root/build/ogent" tests/node_modules/.bin/node tests/soak/agent.mjs "${1:-30}"
 }

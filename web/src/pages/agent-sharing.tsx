@@ -47,7 +47,7 @@ export function Sharing({ agent, onDone }: { agent: Agent; onDone: () => void })
 		>
 			<h2>Share {agent.name}</h2>
 			<p className="muted">Without a right nobody but its owner and administrators knows of it.</p>
-			<div className="table-box">
+			<div className="table-box" role="region" aria-label="Rights by role (table)" tabIndex={0}>
 				<table>
 					<caption className="visually-hidden">Rights by role</caption>
 					<thead>

@@ -39,7 +39,7 @@ export function AgentVersionsPage(): ReactNode {
 			{versions.isPending && <Spinner label="Loading the versions…" />}
 			{versions.isError && <Failure what="The versions cannot be read" error={versions.error} retry={() => void versions.refetch()} />}
 			{restore.isError && <Notice tone="bad">{messageOf(restore.error)}</Notice>}
-			<div className="table-box">
+			<div className="table-box" role="region" aria-label="Versions, newest first; choose two to compare (table)" tabIndex={0}>
 				<table>
 					<caption className="visually-hidden">Versions, newest first; choose two to compare</caption>
 					<thead>
@@ -68,7 +68,7 @@ export function AgentVersionsPage(): ReactNode {
 								</td>
 								<td>
 									{mayRestore && v.version !== newest && (
-										<button type="button" className="button small" disabled={restore.isPending} aria-label={`Make version ${v.version} the newest`} onClick={() => restore.mutate(v.version)}>
+										<button type="button" className="button small" disabled={restore.isPending} aria-label={`Restore version ${v.version}`} onClick={() => restore.mutate(v.version)}>
 											Restore
 										</button>
 									)}
@@ -97,7 +97,7 @@ function Difference({ id, from, to }: { id: string; from: number; to: number }):
 			</h2>
 			{fields.length === 0 && !diff.data.instructions_diff && <p className="empty">They are the same.</p>}
 			{fields.length > 0 && (
-				<div className="table-box">
+				<div className="table-box" role="region" aria-label="Changed settings (table)" tabIndex={0}>
 					<table>
 						<caption className="visually-hidden">Changed settings</caption>
 						<thead>

@@ -33,8 +33,8 @@ export function ComparePage(): ReactNode {
 			<h1>Compare</h1>
 			<p className="muted">The first {common} messages are the same.</p>
 			<div className="side-by-side">
-				<Side id={a} messages={left.data.messages} common={common} />
-				<Side id={b} messages={right.data.messages} common={common} />
+				<Side place="Left" id={a} messages={left.data.messages} common={common} />
+				<Side place="Right" id={b} messages={right.data.messages} common={common} />
 			</div>
 			<Files a={a} b={b} />
 		</div>
@@ -54,10 +54,10 @@ function countCommon(a: readonly Message[], b: readonly Message[]): number {
 
 const roles = { user: 'You', assistant: 'Agent', tool: 'Result' };
 
-function Side({ id, messages, common }: { id: string; messages: readonly Message[]; common: number }): ReactNode {
+function Side({ place, id, messages, common }: { place: string; id: string; messages: readonly Message[]; common: number }): ReactNode {
 	const conversation = useQuery(conversationQuery(id));
 	return (
-		<section aria-label={conversation.data?.title ?? 'Conversation'}>
+		<section aria-label={`${place} conversation`}>
 			<h2>
 				<Link to={`/chat/${id}`}>{conversation.data?.title || 'Conversation'}</Link>
 			</h2>
@@ -89,7 +89,7 @@ function Files({ a, b }: { a: string; b: string }): ReactNode {
 			<h2 id="files">Files</h2>
 			{names.length === 0 && <p className="empty">Neither has a file.</p>}
 			{names.length > 0 && (
-				<div className="table-box">
+				<div className="table-box" role="region" aria-label="Files of both workspaces (table)" tabIndex={0}>
 					<table>
 						<caption className="visually-hidden">Files of both workspaces</caption>
 						<thead>

@@ -38,7 +38,7 @@ export function UsagePage(): ReactNode {
 	return (
 		<div className="page">
 			<h1>Usage</h1>
-			<div className="filters">
+			<div className="filters usage-filters">
 				<label htmlFor="group">By</label>
 				<select id="group" value={group} onChange={(e) => set('group', e.target.value)}>
 					{(Object.keys(groups) as Group[])
@@ -101,7 +101,7 @@ function nameOf(row: UsageRow, group: Group): string {
 function Sums({ rows, group }: { rows: UsageRow[]; group: Group }): ReactNode {
 	const total = rows.reduce((sum, r) => ({ calls: sum.calls + r.calls, input: sum.input + r.input_tokens, output: sum.output + r.output_tokens, cost: sum.cost + r.cost_usd }), { calls: 0, input: 0, output: 0, cost: 0 });
 	return (
-		<div className="table-box">
+		<div className="table-box" role="region" aria-label="Sums (table)" tabIndex={0}>
 			<table>
 				<caption className="visually-hidden">Tokens and money by {groups[group].toLowerCase()}</caption>
 				<thead>
