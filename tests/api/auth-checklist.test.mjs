@@ -435,9 +435,14 @@ describe('checklist: accounts', { timeout: 120000 }, () => {
     ['15', '6.3.7', 'auth-accounts', 'changes by the link sent to the new one, and both are told'],
     ['16', '6.3.5', 'auth-accounts', 'of a sign-in from a new device, and of one after failed attempts'],
     ['26', '7.2.3', '../../lib/service/personal_token_test.c', 'ten_thousand_are_ten_thousand'],
+    ['25', '6.8.1', 'sso', 'two providers that name one subject have two users'],
+    ['25', '6.8.1', 'sso', 'an account links a provider from its own session, freshly signed in, and unlinks it'],
     ['30', '7.4.2', 'revocation', 'by removing its user stops'],
     ['33', '8.2.1', 'rbac', 'every route of every service is 401 without a token, and 403 for exactly the roles that lack its permission'],
     ['36', '8.3.2', 'rbac', 'own is made, changed, given and removed, and felt at once with the same token'],
+    ['29', '7.4.1', 'act', '29: what acts for a user who is disabled ends'],
+    ['36', '8.3.2', 'act', "36: a permission that is taken from the user stops the agent's next command, and the run says so"],
+    ['37', '8.3.3', 'act', '37: a service for a user may what both may, and says who acts'],
     ['37', '8.3.3', 'oauth', 'a token may what its scope and its user may, and no more than either'],
     ['45', '10.4.1, O', 'oauth', 'an answer goes to no address but one of its own'],
     ['46', '10.4.2', 'oauth', 'a code is good once; a second use ends what the first began'],
@@ -459,8 +464,7 @@ describe('checklist: accounts', { timeout: 120000 }, () => {
       assert.ok(text.includes(name), `${number}: ${file} has no test "${name}"`);
     }
     const shown = new Set([...rows, ...elsewhere].flatMap(([number]) => number.split(', ')));
-    /* 25 is about signing in by other providers, of which there is none. */
-    const missing = [...Array.from({ length: 56 }, (_, i) => String(i + 1)), '+'].filter((n) => n !== '25' && !shown.has(n));
+    const missing = [...Array.from({ length: 56 }, (_, i) => String(i + 1)), '+'].filter((n) => !shown.has(n));
     assert.deepEqual(missing, []);
   });
 });
