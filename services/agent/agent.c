@@ -47,6 +47,7 @@ const struct migration agent_migrations[] = {
 	{"output_schema",
 	 "alter table executions add column output_schema text;alter table messages add column parsed text"},
 	{"webhooks", sql_071_webhooks},
+	{"child_runs", sql_053_child_runs},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

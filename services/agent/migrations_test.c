@@ -95,6 +95,9 @@ static const char *const samples[] = {
 	"update messages set citations = '[]' where id = 'm2'",
 
 	"update executions set output_schema = '{}' where id = 'e2'",
+
+	"update executions set parent_id = 'e1', root_id = 'e1', parent_call = 'e1:call_1:1', depth = 1 where id = "
+	"'e2'",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

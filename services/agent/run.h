@@ -156,6 +156,7 @@ struct run {
 	struct budgets budgets;
 	int64_t tokens_left;              /* by the budgets, for the call to come */
 	struct budget_amount budget_from; /* the run's own budget counts from there */
+	struct budget_amount children;    /* what the runs that it called have spent */
 	const struct model_target *target;
 	char draft_id[ID_SIZE]; /* the message being made */
 	const char *shown_state;

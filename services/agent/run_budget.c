@@ -49,8 +49,9 @@ bool run_check_budgets(struct run *run, int64_t *ret_tokens, enum run_state *ret
 	*ret_tokens = INT64_MAX;
 	if (!budgets_has_limits(b))
 		return true;
-	b->used[BUDGET_RUN].tokens = run->usage.input_tokens + run->usage.output_tokens - run->budget_from.tokens;
-	b->used[BUDGET_RUN].cost_nano = run->usage.cost_nano - run->budget_from.cost_nano;
+	b->used[BUDGET_RUN].tokens =
+		run->usage.input_tokens + run->usage.output_tokens + run->children.tokens - run->budget_from.tokens;
+	b->used[BUDGET_RUN].cost_nano = run->usage.cost_nano + run->children.cost_nano - run->budget_from.cost_nano;
 	while ((percent = budgets_warning(b, &v)))
 		emit_budget(run, EVENT_BUDGET_WARNING, percent, &v, 0);
 	v = budgets_check(b, estimate_input(run), ret_tokens);

@@ -30,13 +30,14 @@ struct load {
 	int64_t claim, seq_limit, message_seq, created_at, started_at, steps, commands, parked_us, calls_seq;
 	struct list approvals; /* struct run_approval */
 	struct budgets budgets;
-	struct budget_amount budget_from;
+	struct budget_amount budget_from, children;
+	int64_t token_limit; /* of a run that another has called: what that had left; 0 = none */
 	struct chat_usage usage;
 	char draft_id[ID_SIZE], conversation_id[ID_SIZE], user_id[65], traceparent[TRACEPARENT_SIZE];
 	const char *agent_id, *agent_name, *config, *variables, *user_name, *title;
 	const char *output_schema; /* of the message, or NULL */
-	const char *remembered; /* what the model is told of it; "" = nothing */
-	struct list messages;   /* struct loaded_message */
+	const char *remembered;    /* what the model is told of it; "" = nothing */
+	struct list messages;      /* struct loaded_message */
 	struct cite_sources sources;
 	struct run_call *calls; /* open ones and those of the same answer, if the last answer asks for any */
 	size_t n_calls;
@@ -55,20 +56,20 @@ static void copy(char *to, size_t size, struct str s)
 
 static int load_execution(struct db_conn *c, struct load *l)
 {
-	_cleanup_(db_done_p) struct db_stmt *st =
-		db_query(c,
-			 "select e.claim, e.seq_limit, c.last_seq, e.created_at, e.started_at, e.steps, e.commands, "
-			 "e.input_tokens, "
-			 "e.output_tokens, e.tokens_estimated, e.draft_id, e.conversation_id, e.user_id, e.agent_id, "
-			 "e.ended_at, "
-			 "v.config, e.cancel_at, e.traceparent, e.owner, e.cached_tokens, e.cost_nano, "
-			 "e.budget_from_tokens, e.budget_from_nano, e.parked_us, "
-			 "e.parked_at, e.agent_name, c.variables, c.user_name, c.title, e.output_schema from "
-			 "executions e join "
-			 "conversations c on c.id = "
-			 "e.conversation_id join "
-			 "agent_versions v on v.agent_id = e.agent_id and v.version = e.agent_version where e.id = ?",
-			 DB_TEXT(l->run->id));
+	_cleanup_(db_done_p) struct db_stmt *st = db_query(
+		c,
+		"select e.claim, e.seq_limit, c.last_seq, e.created_at, e.started_at, e.steps, e.commands, "
+		"e.input_tokens, "
+		"e.output_tokens, e.tokens_estimated, e.draft_id, e.conversation_id, e.user_id, e.agent_id, "
+		"e.ended_at, "
+		"v.config, e.cancel_at, e.traceparent, e.owner, e.cached_tokens, e.cost_nano, "
+		"e.budget_from_tokens, e.budget_from_nano, e.parked_us, "
+		"e.parked_at, e.agent_name, c.variables, c.user_name, c.title, e.output_schema, e.token_limit from "
+		"executions e join "
+		"conversations c on c.id = "
+		"e.conversation_id join "
+		"agent_versions v on v.agent_id = e.agent_id and v.version = e.agent_version where e.id = ?",
+		DB_TEXT(l->run->id));
 	int r = db_step(c, st);
 
 	if (r <= 0)
@@ -103,6 +104,7 @@ static int load_execution(struct db_conn *c, struct load *l)
 	l->user_name = db_col_dup(st, 27, l->arena);
 	l->title = db_col_dup(st, 28, l->arena);
 	l->output_schema = db_col_dup(st, 29, l->arena);
+	l->token_limit = db_col_int(st, 30);
 	return 0;
 }
 
@@ -301,10 +303,29 @@ static int load_budgets(struct db_conn *c, struct load *l)
 
 	l->budgets = (struct budgets){0};
 	budgets_take_config(&l->budgets, json_get_obj(root, "budget"));
+	int64_t *limit = &l->budgets.limit[BUDGET_RUN].tokens;
+	if (l->token_limit > 0 && (*limit == 0 || *limit > l->token_limit))
+		*limit = l->token_limit;
 	r = budgets_load_user(c, l->run->agent, l->user_id, &l->budgets);
 	if (r == 0)
 		r = budgets_load_used(c, l->user_id, l->agent_id, clock_now_us(), &l->budgets);
 	return r;
+}
+
+/* What the runs that it called have spent is part of its own budget; and it may spend what is left of its root's. */
+static int load_children(struct db_conn *c, struct load *l)
+{
+	_cleanup_(db_done_p) struct db_stmt *st =
+		db_query(c,
+			 "select coalesce(sum(input_tokens + output_tokens), 0), coalesce(sum(cost_nano), 0) from "
+			 "executions where root_id = ? or parent_id = ?",
+			 DB_TEXT(l->run->id), DB_TEXT(l->run->id));
+	int r = db_step(c, st);
+
+	if (r == 1) {
+		l->children = (struct budget_amount){db_col_int(st, 0), db_col_int(st, 1)};
+	}
+	return MIN(r, 0);
 }
 
 /* An agent with the tools of memory is told what there is. */
@@ -343,6 +364,8 @@ static int load(struct db_conn *c, struct db_job *job)
 	drop_headless(l);
 	find_calls(l);
 	r = load_budgets(c, l);
+	if (r == 0)
+		r = load_children(c, l);
 	if (r == 0)
 		r = load_memory(c, l);
 	if (r < 0)
@@ -493,6 +516,7 @@ static void take(struct run *run, struct load *l)
 	run->parked_us = l->parked_us;
 	run->budgets = l->budgets;
 	run->budget_from = l->budget_from;
+	run->children = l->children;
 	run->agent_name = l->agent_name;
 	list_splice(&run->approvals, &l->approvals);
 	run->steps = run->steps_stored = l->steps;

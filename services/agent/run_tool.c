@@ -294,6 +294,9 @@ static void on_done(struct tool_call *c, const struct tool_result *result)
 	}
 	bool asks = strcmp(r.status, TOOL_ASKS) == 0;
 
+	run->children.tokens = MAX(run->children.tokens, r.children_tokens);
+	run->children.cost_nano = MAX(run->children.cost_nano, r.children_nano);
+
 	if (asks && run->stop.status)
 		r.status = "cancelled";
 	if (asks && !run->stop.status)
@@ -362,6 +365,7 @@ static void start(struct run *run, struct run_call *call, const struct tool *too
 		.arguments = arguments,
 		.options = json_get_obj(run->tool_options, tool->spec.name),
 		.is_repeated = run->is_resumed,
+		.tokens_left = run->tokens_left,
 		/* Not what is left of it: a call that is begun again after a restart must be the same. */
 		.max_ms = (uint64_t)run->max_seconds * 1000,
 		.output_offset = call->output_offset,

@@ -31,7 +31,7 @@ describe('tools', { timeout: 300000 }, () => {
   async function told(body, calls, conversation) {
     const a = await agent(body);
     const c = conversation ?? (await w.conversation({ agent_id: a.id }));
-    const sent = await w.send(`go ${model.script(...calls.map((x) => call(x)), say('done'))}`, { conversation: c });
+    const sent = await w.send(`go ${model.script(...calls.map((x) => (typeof x === 'function' ? x : call(x))), say('done'))}`, { conversation: c });
     const e = await w.ended(sent.id, 60000);
     assert.equal(e.status, 'succeeded', JSON.stringify(e));
     return { e, texts: (await messages(e)).filter((m) => m.role === 'tool').map((m) => m.content).slice(-calls.length) };
@@ -217,6 +217,74 @@ describe('tools', { timeout: 300000 }, () => {
     assert.deepEqual((await w.ok('GET', '/api/memory')).items, []);
     assert.deepEqual((await w.ok('GET', '/api/memory?q=blue')).items, []);
     assert.equal((await w.api('GET', '/api/memory?q=z', undefined, other)).body.items.length, 1);
+  });
+
+  test('an agent calls another one, whose run is its own, linked, and found again after a crash', async () => {
+    const helper = await agent({ name: 'Adder', slug: 'adder', instructions: 'Add.' });
+    let inner; // behind the caller's own word, which its conversation has too
+    const { texts, e } = await told({ tools: ['agents'] }, [
+      () => call(['call_agent', { agent: 'adder', message: `2 and 3 ${(inner ??= model.script(say('the sum is 5')))}` }]),
+      ['call_agent', { agent: 'nobody', message: 'x' }],
+    ]);
+    assert.equal(texts[0], 'the sum is 5');
+    assert.match(texts[1], /There is no agent "nobody"[^]*adder/);
+    const child = (await w.ok('GET', '/api/executions')).items.find((x) => x.agent_id === helper.id);
+    assert.equal(child.status, 'succeeded');
+    assert.notEqual(child.conversation_id, e.conversation_id);
+    assert.match(e.calls[0].output, /the sum is 5/);
+    assert.ok((await w.events(e.id)).items.some((x) => x.type === 'call.output' && x.data.text.includes(child.id)));
+
+    // The caller's process dies while the called run is on: it is found, not begun again.
+    let release;
+    const gate = new Promise((done) => (release = done));
+    const slow = model.script(say('slow answer'));
+    const answer = model.answer;
+    model.answer = async (req, res, body) => {
+      if (JSON.stringify(body.messages).includes(slow) && body.messages[0].content === 'Add.') await gate;
+      return answer(req, res, body);
+    };
+    const a = await agent({ tools: ['agents'], instructions: 'Call.' });
+    const c = await w.conversation({ agent_id: a.id });
+    const sent = await w.send(`go ${model.script(call(['call_agent', { agent: 'adder', message: `wait ${slow}` }]), say('done'))}`, { conversation: c });
+    const runs = async () => (await w.ok('GET', '/api/executions')).items.filter((x) => x.agent_id === helper.id && x.input.includes(slow));
+    while ((await runs()).length === 0) await sleep(10);
+    await w.agent.kill();
+    await w.agent.start();
+    release();
+    assert.equal((await w.ended(sent.id)).status, 'succeeded');
+    assert.equal((await runs()).length, 1);
+    model.answer = answer;
+  });
+
+  test('a cancel goes down, and so do limits', async () => {
+    const helper = await agent({ name: 'Slow', slug: 'slow', tools: ['ask_human'] });
+    const a = await agent({ tools: ['agents'], tool_options: { call_agent: { agents: ['slow'] } } });
+    const c = await w.conversation({ agent_id: a.id });
+    const inner = model.script(call(['ask_human', { question: 'Really?' }]), say('yes'));
+    const sent = await w.send(`go ${model.script(call(['call_agent', { agent: 'adder', message: 'x' }], ['call_agent', { agent: 'slow', message: `x ${inner}` }]), say('ok'))}`, { conversation: c });
+    // What the called run asks is in the person's list.
+    let waiting;
+    while (!waiting) {
+      await sleep(20);
+      waiting = (await w.ok('GET', '/api/approvals?status=pending')).items.find((x) => x.summary === 'Really?');
+    }
+    const child = await w.ok('GET', `/api/executions/${waiting.execution_id}`);
+    assert.equal(child.agent_id, helper.id);
+    await w.ok('POST', `/api/executions/${sent.id}/cancel`, undefined, 202);
+    assert.equal((await w.ended(sent.id)).status, 'cancelled');
+    assert.equal((await w.ended(child.id)).status, 'cancelled');
+    const texts = (await messages(sent)).filter((m) => m.role === 'tool').map((m) => m.content);
+    assert.match(texts[0], /There is no agent "adder"[^]*slow/);
+  });
+
+  test('a conversation is handed over to another agent', async () => {
+    const other = await agent({ name: 'Other', slug: 'other', instructions: 'I am the other.' });
+    const { e, texts } = await told({ tools: ['agents'] }, [['hand_off', { agent: 'Other' }]]);
+    assert.match(texts[0], /handed over: the next message goes to "Other"/);
+    const word = model.script(say('hello from the other'));
+    const sent = await w.send(`hi ${word}`, { conversation: { id: e.conversation_id } });
+    const next = await w.ended(sent.id);
+    assert.equal(next.agent_id, other.id);
   });
 });
 

@@ -319,8 +319,8 @@ static void ask_exec(struct files_task *t)
 
 	arena_free(t->request);
 	t->request = arena_new();
-	struct http_headers *headers =
-		service_peer_headers_of(service, "exec", c->user_id, c->actor, c->request_id, c->traceparent, t->request);
+	struct http_headers *headers = service_peer_headers_of(service, "exec", c->user_id, c->actor, c->request_id,
+							       c->traceparent, t->request);
 	method = prepare(t, &target, headers, &body, &type);
 	t->fetch = http_fetch(service_peer(service, "exec"), method, target.p, headers, body.p ? type : NULL, body,
 			      t->state == FILES_READING ? MAX_READ : MAX_ANSWER, ANSWER_MS, on_answer, t);

@@ -46,6 +46,8 @@ static void report(struct tool_task *t, const char *status, struct str text)
 		.started_at = t->started_at,
 		.ended_at = clock_now_us(),
 		.content = text,
+		.children_tokens = t->children_tokens,
+		.children_nano = t->children_nano,
 	};
 
 	clip_init(&clip, SHOWN_HEAD, SHOWN_TAIL);

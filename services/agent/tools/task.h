@@ -11,7 +11,8 @@ struct tool_task {
 	struct agent *agent;
 	struct arena *arena;
 	int64_t started_at;
-	bool is_cancelled; /* what is under way is to end */
+	bool is_cancelled;                      /* what is under way is to end */
+	int64_t children_tokens, children_nano; /* see tool_result */
 	/* Cancels what is under way, whose end comes later and calls tool_task_end. May do nothing. */
 	void (*stop)(struct tool_task *t);
 };

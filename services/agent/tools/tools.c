@@ -1,5 +1,6 @@
 #include "agent/tools/tools.h"
 
+#include "agent/tools/agents.h"
 #include "agent/tools/files.h"
 #include "agent/tools/memory.h"
 
@@ -14,6 +15,7 @@ static const struct group {
 	{"files", {&tool_files_list, &tool_files_read, &tool_files_write, &tool_files_edit, &tool_files_search}},
 	{"http_fetch", {&tool_http_fetch}},
 	{"memory", {&tool_memory_save, &tool_memory_get, &tool_memory_search, &tool_memory_delete}},
+	{"agents", {&tool_call_agent, &tool_hand_off}},
 	{"ask_human", {&tool_ask_human}},
 	{"knowledge_search", {&tool_knowledge_search}},
 };

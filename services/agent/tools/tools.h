@@ -26,6 +26,7 @@ struct tool_result {
 	struct str content;           /* for the model */
 	const char *approval_hash;    /* with TOOL_ASKS: what must be approved there, and why */
 	const char *approval_reason;
+	int64_t children_tokens, children_nano; /* what all runs that this run has called have spent; 0 = not told */
 	const char *passages; /* of documents, which the answer may cite: a JSON array, or NULL */
 };
 
@@ -46,6 +47,7 @@ struct tool_call {
 	yyjson_val *arguments;  /* an object; lives until on_done */
 	yyjson_val *options;    /* what the agent's settings say of this tool: an object, or NULL; lives as long */
 	bool is_repeated;       /* a process before this one may have made the call */
+	int64_t tokens_left;    /* by the budgets; INT64_MAX = no limit */
 	uint64_t max_ms;        /* a run's longest time: a call need not go on longer */
 	uint64_t output_offset; /* output before it was shown already */
 	void *owner;

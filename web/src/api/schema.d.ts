@@ -4246,7 +4246,7 @@ export interface components {
             max_output_tokens?: number;
         };
         /** @enum {string} */
-        ToolName: "shell" | "files" | "http_fetch" | "memory" | "ask_human" | "knowledge_search";
+        ToolName: "shell" | "files" | "http_fetch" | "memory" | "agents" | "ask_human" | "knowledge_search";
         /**
          * @description user: known to all agents of a person; agent: to one agent about one person; shared: to everybody's agents.
          * @enum {string}
@@ -4270,6 +4270,13 @@ export interface components {
         };
         /** @description Settings of tools for this agent, by the tool's name. */
         ToolOptions: {
+            call_agent?: {
+                /** @description Short names of the only agents that may be called; empty: all that the user may use. */
+                agents?: string[];
+            };
+            hand_off?: {
+                agents?: string[];
+            };
             http_fetch?: {
                 /** @description The only hosts that may be asked, `example.org` or `*.example.org`; empty: all. */
                 hosts?: string[];

@@ -19,6 +19,7 @@ const tools = [
 	{ name: 'files' as const, label: 'Files', hint: 'Lists, reads, writes, changes and searches files of that folder.' },
 	{ name: 'http_fetch' as const, label: 'Web', hint: 'Asks web addresses on the Internet. Requests that change something are risky.' },
 	{ name: 'memory' as const, label: 'Memory', hint: 'Remembers things over conversations. Your account page shows what.' },
+	{ name: 'agents' as const, label: 'Other agents', hint: 'Lets other agents do a part, or hands the conversation over.' },
 	{ name: 'ask_human' as const, label: 'Ask', hint: 'Asks you a question and waits for the answer.' },
 ];
 const approvalModes = [
