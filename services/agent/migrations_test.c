@@ -96,6 +96,9 @@ static const char *const samples[] = {
 
 	"update executions set output_schema = '{}' where id = 'e2'",
 
+	"insert into webhooks (id, user_id, name, url, events, secret_sealed, status, version, created_at, updated_at) "
+	"values ('h1', 'u1', 'H', 'https://example.org/', '[]', 's1.x', 'active', 1, 1, 1)",
+
 	"update executions set parent_id = 'e1', root_id = 'e1', parent_call = 'e1:call_1:1', depth = 1 where id = "
 	"'e2'",
 };
