@@ -123,6 +123,39 @@ async function firstByte(where, token) {
   return at;
 }
 
+// From the moment that the command itself reads off the clock, just before it writes, to the event at this client.
+async function afterWrite(where, token) {
+  let seen, text = '';
+  await command(where, token, { argv: ['date', '+at-%s.%N.'] }, (d) => {
+    text += d;
+    if (text.includes('at-')) seen ??= performance.timeOrigin + performance.now();
+  });
+  return seen - Number(/at-(\d+\.\d+)\./.exec(text)[1]) * 1000;
+}
+
+async function p95OfStarts(where, token, n) {
+  const ms = [];
+  for (let i = 0; i < n; i++) {
+    const t = performance.now();
+    await command(where, token, { argv: ['/bin/true'] });
+    ms.push(performance.now() - t);
+  }
+  return ms.sort((a, b) => a - b)[Math.floor(n * 0.95)];
+}
+
+// One command forks without end: how much later others start, and how long it takes to be gone once it is cancelled.
+async function storm(where, token) {
+  const calm = await p95OfStarts(where, token, 60);
+  const made = await send(where, 'POST', '/api/commands', token, { script: 'f() { f | f & }; f; sleep 60', timeout_ms: 60000 });
+  const { id } = JSON.parse(made.text);
+  await new Promise((done) => setTimeout(done, 500));
+  const stormy = await p95OfStarts(where, token, 60);
+  const t = performance.now();
+  await send(where, 'POST', `/api/commands/${id}/cancel`, token);
+  await send(where, 'GET', `/api/commands/${id}/stream`, token);
+  return { calm, stormy, gone: performance.now() - t };
+}
+
 // The most that exec itself had in memory while ten commands wrote as fast as they could.
 async function floodMib(p, where, token) {
   const role = JSON.parse(execFileSync(ogent, ['status', '--json'], { env: { ...process.env, OGENT_DATA: p.data }, encoding: 'utf8' })).roles.find((r) => r.role === 'exec');
@@ -144,30 +177,38 @@ export async function figures() {
   const shell = await ssh(dir);
   const peers = [`bubblewrap=${bubblewrap(join(dir, 'w'))}`, `ssh=${shell.command}`, ...(oci ? [`crun=${oci.command}`] : [])];
   // The first figure of a round runs the helper, the others take from it.
-  let round, many;
+  let round, many, stormed;
   const starts = () => (round = below('starts', 30, ...peers));
   const figure = (name, unit, sample, more) => ({ name: `exec.${name}`, unit, sample, ...more });
   return {
     figures: [
-      figure('cold', 'ms', () => starts().cold.p50, { peer: { name: 'bubblewrap', sample: () => round.bubblewrap.p50 }, rounds: 3 }),
-      ...(oci ? [figure('cold_crun', 'ms', () => (round ?? starts()).cold.p50, { peer: { name: 'crun', sample: () => round.crun.p50 }, rounds: 3 })] : []),
+      figure('cold', 'ms', () => starts().cold.p50, { peer: { name: 'bubblewrap', sample: () => round.bubblewrap.p50 }, rounds: 3, bar: { most: 0.5, ratio: true } }),
+      ...(oci ? [figure('cold_crun', 'ms', () => (round ?? starts()).cold.p50, { peer: { name: 'crun', sample: () => round.crun.p50 }, rounds: 3, bar: { most: 0.3, ratio: true } })] : []),
       figure('cold_ssh', 'ms', () => (round ?? starts()).cold.p50, { peer: { name: 'ssh, kept connection', sample: () => round.ssh.p50 }, rounds: 3 }),
-      figure('warm', 'ms', () => (round ?? starts()).warm.p50, { peer: { name: 'posix_spawn', sample: () => round.posix_spawn.p50 }, rounds: 3 }),
-      figure('warm_p95', 'ms', () => (round ?? starts()).warm.p95, { rounds: 3 }),
+      figure('warm', 'ms', () => (round ?? starts()).warm.p50, { peer: { name: 'posix_spawn', sample: () => round.posix_spawn.p50 }, rounds: 3, bar: { most: 1.2, ratio: true } }),
+      figure('warm_p95', 'ms', () => (round ?? starts()).warm.p95, { rounds: 3, bar: { most: 3 } }),
       figure('warm_protected', 'ms', () => (round ?? starts()).warm_protected.p50, { rounds: 3 }),
-      figure('commands_per_second', '1/s', () => perSecond(where, token, 400, 8), { rounds: 3 }),
+      figure('commands_per_second', '1/s', () => perSecond(where, token, 400, 8), { rounds: 3, bar: { least: 500 } }),
       figure('spawner_per_second', '1/s', () => below('rate', 400, 4, 4).rate.per_second, { rounds: 3 }),
       figure('first_byte', 'ms', () => firstByte(where, token), { rounds: 20 }),
+      figure('after_write', 'ms', () => afterWrite(where, token), { rounds: 20, bar: { most: 2 } }),
+      figure('storm_start', 'ms', async () => (stormed = await storm(where, token)).stormy, {
+        peer: { name: 'without the storm', sample: () => stormed.calm },
+        rounds: 1,
+        bar: { most: 2, ratio: true },
+      }),
+      figure('storm_gone', 'ms', async () => (stormed ??= await storm(where, token)).gone, { rounds: 1, bar: { most: 1000 } }),
       figure('stdout_throughput', 'MB/s', () => throughput(where, token, 200, true), { rounds: 3 }),
       figure('stdout_base64', 'MB/s', () => throughput(where, token, 200, false), { rounds: 3 }),
-      figure('stdout_spool', 'MB/s', () => below('output', 1000).output.mb_per_second, { rounds: 3 }),
-      figure('kill_ms', 'ms', () => below('kill', 10).kill.p50, { rounds: 3 }),
+      figure('stdout_spool', 'MB/s', () => below('output', 1000).output.mb_per_second, { rounds: 3, bar: { least: 1000 } }),
+      figure('kill_ms', 'ms', () => below('kill', 10).kill.p50, { rounds: 3, bar: { most: 50 } }),
       figure('sandbox_kib', 'KiB', () => (many = below('live', 500)).live.kib, {
         peer: { name: 'the bare command', sample: () => many.bare.kib },
         rounds: 1,
+        bar: { most: 410 }, // 200 MiB for 500, with a network namespace each
       }),
-      figure('kill_500', 'ms', () => (many ?? below('live', 500)).kill_all.ms, { rounds: 1 }),
-      figure('flood_rss', 'MiB', () => floodMib(p, where, token), { rounds: 1 }),
+      figure('kill_500', 'ms', () => (many ?? below('live', 500)).kill_all.ms, { rounds: 1, bar: { most: 150 } }),
+      figure('flood_rss', 'MiB', () => floodMib(p, where, token), { rounds: 1, bar: { most: 64 } }),
     ],
     close: async () => {
       oci?.close();

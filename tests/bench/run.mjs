@@ -1,6 +1,7 @@
 // Runs benchmarks and their peers side by side: interleaved rounds, the median of each figure.
 // Usage: run.mjs [NAME…] [--json] [--rounds N]. A suite is a file beside this one that exports `figures`: it prepares what it
-// needs and returns {figures, close()}; a figure is {name, unit, sample(), peer?: {name, sample()}, rounds?}.
+// needs and returns {figures, close()}; a figure is {name, unit, sample(), peer?: {name, sample()}, rounds?, bar?}.
+// A bar is {most} or {least}, of the value, or with {ratio: true} of the ratio to the peer; the line says whether it is kept.
 import { readdirSync } from "node:fs";
 import { parseArgs } from "node:util";
 
@@ -27,6 +28,12 @@ const median = (list) => {
 };
 const round = (x) => Number(x.toPrecision(4));
 
+function judge(bar, line) {
+  const x = bar.ratio ? line.ratio : line.value;
+  const kept = bar.most === undefined ? x >= bar.least : x <= bar.most;
+  return { bar: `${bar.ratio ? "ratio " : ""}${bar.most === undefined ? ">=" : "<="} ${bar.most ?? bar.least}`, kept };
+}
+
 function report(figure, own, peers) {
   const line = { name: figure.name, value: round(median(own)), unit: figure.unit };
   if (figure.peer) {
@@ -34,9 +41,11 @@ function report(figure, own, peers) {
     line.peer_value = round(median(peers));
     line.ratio = round(median(own.map((v, i) => v / peers[i])));
   }
+  const bar = figure.bar && judge(figure.bar, line);
+  if (bar) Object.assign(line, bar);
   if (values.json) return console.log(JSON.stringify(line));
   const peer = figure.peer ? `   ${line.peer} ${line.peer_value}   ratio ${line.ratio}` : "";
-  console.log(`${line.name.padEnd(34)} ${String(line.value).padStart(10)} ${line.unit.padEnd(8)}${peer}`);
+  console.log(`${line.name.padEnd(34)} ${String(line.value).padStart(10)} ${line.unit.padEnd(8)}${peer}${bar ? `   bar ${bar.bar}: ${bar.kept ? "kept" : "NOT kept"}` : ""}`);
 }
 
 async function measure(chosen) {
