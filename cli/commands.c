@@ -84,6 +84,20 @@ const struct command commands[] = {
 	 "  --missed skip|once|all    times at which nothing ran; once unless told\n"
 	 "  --overlap skip|queue|cancel  while the last run is on; skip unless told\n" PLACE_HELP,
 	 cmd_schedules},
+	{"knowledge",
+	 "[list [COLLECTION] | create NAME | add COLLECTION FILE... | search TEXT | index|remove COLLECTION|DOCUMENT] "
+	 "[--json]",
+	 "keep documents that agents search",
+	 "A collection is named by its name or id, a document by its id. Text, Markdown, HTML and PDF can be added. "
+	 "index "
+	 "reads\nanew, after a change of the model; remove deletes for good.\n"
+	 "\n  --language NAME      of create: english, german, … (default: simple, which fits all)\n"
+	 "  --model NAME         of create: a model for embeddings\n"
+	 "  --shared             of create: for everybody\n"
+	 "  --wait               of add: until the documents are indexed; exits with 1 when one has failed\n"
+	 "  --collection NAME    of search: only there\n"
+	 "  --mode hybrid|words|vectors, --limit N   of search\n" PLACE_HELP,
+	 cmd_knowledge},
 	{"models", "[list | providers | add PROVIDER | test SLUG | remove SLUG] [--json]",
 	 "list the models, connect and test their providers",
 	 "add connects openai, responses, anthropic, ollama or compatible; the key is read from OGENT_MODEL_KEY or "

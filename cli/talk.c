@@ -110,13 +110,38 @@ static void show_call_end(struct run *run, struct arena *a, yyjson_val *data)
 	show(run, true, STYLE_RED, str_of(arena_printf(a, "[%s]\n", *message ? message : status)));
 }
 
+/* Where the answer has it from, below it. */
+static void show_citations(struct run *run, struct arena *a, yyjson_val *data)
+{
+	yyjson_val *c;
+	size_t i, n;
+
+	yyjson_arr_foreach(json_get_arr(data, "citations"), i, n, c)
+	{
+		const char *id = json_get_str(c, "id", ""), *title = json_get_str(c, "title", "");
+		int64_t page = json_get_int(c, "page", 0);
+		const char *where = *title ? title : json_get_str(c, "document", "");
+		if (!json_get_bool(c, "found", false)) {
+			show(run, true, STYLE_RED,
+			     str_of(arena_printf(a, "[%s] was not found by any search: the model made it up\n", id)));
+			continue;
+		}
+		if (page)
+			where = arena_printf(a, "%s, page %lld", where, (long long)page);
+		show(run, true, STYLE_DIM,
+		     str_of(arena_printf(a, "[%s] %s%s%s\n", id, where, *json_get_str(c, "heading", "") ? ": " : "",
+					 json_get_str(c, "heading", ""))));
+	}
+}
+
 static void show_stream(struct run *run, struct arena *a, const char *type, yyjson_val *data)
 {
 	if (strcmp(type, "text.delta") == 0)
 		show(run, false, STYLE_PLAIN, member(data, "text"));
-	else if (strcmp(type, "message.done") == 0)
+	else if (strcmp(type, "message.done") == 0) {
 		close_line(run, false);
-	else if (strcmp(type, "text.reset") == 0) {
+		show_citations(run, a, data);
+	} else if (strcmp(type, "text.reset") == 0) {
 		close_line(run, false);
 		show(run, true, STYLE_DIM, STR("[the answer starts again]\n"));
 	} else if (strcmp(type, "call.started") == 0)

@@ -37,6 +37,9 @@ const ProviderCallbackPage = lazy(() => import('./pages/provider-callback').then
 const AgentVersionsPage = lazy(() => import('./pages/agent-versions').then((m) => ({ default: m.AgentVersionsPage })));
 const UsagePage = lazy(() => import('./pages/usage').then((m) => ({ default: m.UsagePage })));
 const ComparePage = lazy(() => import('./pages/compare').then((m) => ({ default: m.ComparePage })));
+const KnowledgePage = lazy(() => import('./pages/knowledge').then((m) => ({ default: m.KnowledgePage })));
+const CollectionPage = lazy(() => import('./pages/knowledge-collection').then((m) => ({ default: m.CollectionPage })));
+const DocumentPage = lazy(() => import('./pages/knowledge-document').then((m) => ({ default: m.DocumentPage })));
 const RunPage = lazy(() => import('./pages/run').then((m) => ({ default: m.RunPage })));
 
 const newQueries = (_userId: string) =>
@@ -110,6 +113,9 @@ function Pages(): ReactNode {
 					<Route path="/files/:workspace" element={<FilesPage />} />
 					<Route path="/terminal/:workspace" element={<TerminalPage />} />
 					<Route path="/terminal/:workspace/:id" element={<TerminalPage />} />
+					<Route path="/knowledge" element={<KnowledgePage />} />
+					<Route path="/knowledge/:id" element={<CollectionPage />} />
+					<Route path="/knowledge/documents/:id" element={<DocumentPage />} />
 					<Route path="/history" element={<HistoryPage />} />
 					<Route path="/runs/:id" element={<RunPage />} />
 					<Route path="/users" element={<UsersPage />} />

@@ -8,6 +8,7 @@ import type { Conversation, ExecutionStatus, Message } from './types';
 
 const mostMessagePages = 50;
 const runningPollMs = 4_000;
+const workingPollMs = 1_000;
 
 function hasRunning(page: { items: Conversation[] }): boolean {
 	return page.items.some(({ last_execution: last }) => last && !isEnded(last.status));
@@ -156,6 +157,40 @@ export const threadQuery = (id: string) =>
 			return { messages: await allMessages(id, signal), executions: executions.items };
 		},
 		staleTime: 0,
+	});
+
+export const collectionsQuery = queryOptions({
+	queryKey: ['knowledge', 'collections'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/knowledge/collections', { signal, params: { query: { limit: 200 } } }))).items,
+	refetchInterval: ({ state }) => (state.data?.some((c) => c.documents.working > 0) ? workingPollMs : false),
+});
+
+export const collectionQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['knowledge', 'collections', id],
+		queryFn: ({ signal }) => unwrap(api.GET('/api/knowledge/collections/{id}', { signal, params: { path: { id } } })),
+		staleTime: 0,
+	});
+
+/** While documents are worked on their progress is read again. */
+export const documentsQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['knowledge', 'documents', id],
+		queryFn: async ({ signal }) => (await unwrap(api.GET('/api/knowledge/collections/{id}/documents', { signal, params: { path: { id }, query: { limit: 200 } } }))).items,
+		staleTime: 0,
+		refetchInterval: ({ state }) => (state.data?.some((d) => d.status !== 'ready' && d.status !== 'failed') ? workingPollMs : false),
+	});
+
+export const documentQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['knowledge', 'document', id],
+		queryFn: ({ signal }) => unwrap(api.GET('/api/knowledge/documents/{id}', { signal, params: { path: { id } } })),
+	});
+
+export const piecesQuery = (id: string, from: number) =>
+	queryOptions({
+		queryKey: ['knowledge', 'pieces', id, from],
+		queryFn: async ({ signal }) => (await unwrap(api.GET('/api/knowledge/documents/{id}/pieces', { signal, params: { path: { id }, query: { from, limit: 20 } } }))).items,
 	});
 
 export const executionsQuery = (filter: { status?: ExecutionStatus; q?: string }) =>

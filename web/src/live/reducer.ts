@@ -1,6 +1,6 @@
 /* An execution as the thread shows it, built from numbered events. Pure: the same events give the same view, however they were cut into
  * pieces, in whichever batches they came, and however often each was delivered. */
-import type { CallStatus, Execution, ExecutionEvent, ExecutionStatus, ToolCall, Usage } from '../api/types';
+import type { CallStatus, Citation, Execution, ExecutionEvent, ExecutionStatus, ToolCall, Usage } from '../api/types';
 import { isEnded } from './status';
 
 /** Output shown of one command: the longest end of it within both. */
@@ -21,6 +21,7 @@ export interface TextItem {
 	text: string;
 	bytes: number; // UTF-8 length of text
 	done: boolean;
+	citations?: readonly Citation[];
 }
 
 export interface CallItem {
@@ -232,7 +233,7 @@ function onMessageDone(view: RunView, data: Data<'message.done'>): RunView {
 	if (index < 0 && data.content === '') return view;
 	if (data.content === '') return { ...view, items: view.items.filter((_, i) => i !== index) };
 	const step = (view.items[index] ?? view).step;
-	return replaceItem(view, index, { kind: 'text', step, messageId: data.message_id, text: data.content, bytes: utf8Length(data.content), done: true });
+	return replaceItem(view, index, { kind: 'text', step, messageId: data.message_id, text: data.content, bytes: utf8Length(data.content), done: true, ...(data.citations ? { citations: data.citations } : {}) });
 }
 
 function onOutput(view: RunView, data: Data<'call.output'>, tolerant: boolean): RunView | null {

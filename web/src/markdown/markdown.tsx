@@ -2,6 +2,7 @@
 import type { Token, Tokens } from 'marked';
 import { createElement, memo, useRef, type ReactNode } from 'react';
 
+import { CitedText } from './citations';
 import { CodeBlock } from './code-block';
 import { decodeEntities, emptyLexed, lexBlocks, safeHref, type Block } from './blocks';
 
@@ -32,7 +33,7 @@ function Inline({ token }: { token: Token }): ReactNode {
 			return (token as Tokens.Text).text;
 		default:
 			if ('tokens' in token && token.tokens) return inline(token.tokens);
-			return 'text' in token ? decodeEntities(String(token.text)) : token.raw;
+			return 'text' in token ? <CitedText text={decodeEntities(String(token.text))} /> : token.raw;
 	}
 }
 

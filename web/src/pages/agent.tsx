@@ -10,6 +10,7 @@ import { agentQuery, modelsQuery, targetsQuery, templatesQuery } from '../api/qu
 import type { Agent, AgentInput } from '../api/types';
 import { Confirm, Dialog } from '../ui/dialog';
 import { Failure, Field, Notice, Spinner, useTitle } from '../ui/parts';
+import { KnowledgeChoice } from './agent-knowledge';
 import { MoreSettings, noBudget, type Settings } from './agent-settings';
 import { Sharing } from './agent-sharing';
 import { useMay } from './user';
@@ -20,6 +21,7 @@ const tools = [
 	{ name: 'http_fetch' as const, label: 'Web', hint: 'Asks web addresses on the Internet. Requests that change something are risky.' },
 	{ name: 'memory' as const, label: 'Memory', hint: 'Remembers things over conversations. Your account page shows what.' },
 	{ name: 'agents' as const, label: 'Other agents', hint: 'Lets other agents do a part, or hands the conversation over.' },
+	{ name: 'knowledge_search' as const, label: 'Knowledge', hint: 'Searches collections of documents and cites them.' },
 	{ name: 'ask_human' as const, label: 'Ask', hint: 'Asks you a question and waits for the answer.' },
 ];
 const approvalModes = [
@@ -349,6 +351,9 @@ function AgentForm({
 							change({ tool_options: { ...values.tool_options, http_fetch: { hosts: e.target.value.toLowerCase().split(/[\s,]+/).filter(Boolean) } } });
 						}}
 					/>
+				)}
+				{values.tools.includes('knowledge_search') && (
+					<KnowledgeChoice value={values.tool_options?.knowledge_search?.collections ?? []} onChange={(collections) => change({ tool_options: { ...values.tool_options, knowledge_search: { ...values.tool_options?.knowledge_search, collections } } })} />
 				)}
 				<div className="field">
 					<label htmlFor={`${id}-approval`}>Calls that need your approval</label>

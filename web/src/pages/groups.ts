@@ -45,7 +45,7 @@ function commandOf(argument: unknown): string | null {
 
 function addAssistant(items: Item[], message: Message, step: number): void {
 	if (message.content !== '')
-		items.push({ kind: 'text', step, messageId: message.id, text: message.content, bytes: utf8Length(message.content), done: true });
+		items.push({ kind: 'text', step, messageId: message.id, text: message.content, bytes: utf8Length(message.content), done: true, ...(message.citations ? { citations: message.citations } : {}) });
 	for (const call of message.tool_calls ?? [])
 		items.push({ ...newCall(call.id, step), name: call.name, arguments: call.arguments, command: commandOf(call.arguments), startedAt: message.created_at });
 }

@@ -7,6 +7,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { api, newKey, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
 import { isEnded } from '../live/status';
+import { CitationsContext, Sources } from '../markdown/citations';
 import { Markdown } from '../markdown/markdown';
 import { CommandCard } from '../ui/command-card';
 import { ApprovalCard } from './approval-card';
@@ -196,7 +197,10 @@ function Items({ group }: { group: Group }): ReactNode {
 			</div>
 		) : item.kind === 'text' ? (
 			<div key={item.messageId} className="answer">
-				<Markdown text={item.text} done={item.done} />
+				<CitationsContext value={item.citations ?? null}>
+					<Markdown text={item.text} done={item.done} />
+				</CitationsContext>
+				{item.citations && <Sources citations={item.citations} />}
 			</div>
 		) : (
 			<Fragment key={item.callId}>
