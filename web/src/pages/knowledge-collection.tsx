@@ -162,13 +162,13 @@ function Drop({ collectionId, onSent }: { collectionId: string; onSent: () => vo
 					e.target.value = '';
 				}}
 			/>
-			<ul role="status">
+			<div role="status">
 				{list.map((s) => (
-					<li key={s.name} className={s.state === 'failed' ? 'field-error' : 'muted'}>
+					<p key={s.name} className={s.state === 'failed' ? 'field-error' : 'muted'}>
 						{s.name}: {s.state === 'sending' ? 'sending…' : s.why}
-					</li>
+					</p>
 				))}
-			</ul>
+			</div>
 		</div>
 	);
 }
@@ -205,7 +205,7 @@ function DocumentRow({ document: d, mayChange, onChanged }: { document: Knowledg
 			</div>
 			{mayChange && (
 				<div className="row">
-					<button type="button" className="button small" disabled={index.isPending} onClick={() => index.mutate()} aria-label={`Index ${d.name} anew`}>
+					<button type="button" className="button small" disabled={index.isPending} onClick={() => index.mutate()} aria-label={`Index anew: ${d.name}`}>
 						Index anew
 					</button>
 					<button type="button" className="button small" onClick={() => setRemoving(true)} aria-label={`Delete ${d.name}`}>
