@@ -120,6 +120,14 @@ static void knowledge_call_free(struct knowledge_call *k)
 	free(k);
 }
 
+/* What was shown before a restart is left out. */
+static void show_output(struct tool_call *c, struct str output)
+{
+	size_t from = (size_t)c->output_offset;
+
+	c->on_output(c, "stdout", from, (struct str){output.p + from, output.n - from});
+}
+
 static void on_found(struct search *s, int err)
 {
 	struct knowledge_call *k = s->owner;
@@ -141,6 +149,8 @@ static void on_found(struct search *s, int err)
 		r.message = "The documents cannot be searched now: try again in a moment.";
 		r.content = str_of(r.message);
 	}
+	if (k->call && r.output.n > k->call->output_offset)
+		show_output(k->call, r.output);
 	if (k->call)
 		k->call->on_done(k->call, &r);
 	knowledge_call_free(k);

@@ -12,7 +12,8 @@ const previewChars = 300;
 
 /** "handbook.md, page 3, Leave" */
 export function placeOf(citation: Citation): string {
-	const parts = [citation.title || citation.document || '', citation.page ? `page ${citation.page}` : '', citation.heading ?? ''];
+	const name = citation.title || citation.document || '';
+	const parts = [name, citation.page ? `page ${citation.page}` : '', citation.heading === name ? '' : citation.heading ?? ''];
 	return parts.filter(Boolean).join(', ');
 }
 
@@ -72,7 +73,7 @@ export function Sources({ citations }: { citations: readonly Citation[] }): Reac
 				{found.map((c) => (
 					<li key={c.id} value={c.number ?? undefined}>
 						<button type="button" className="link-button" onClick={() => setShown(c)}>
-							{placeOf(c)}
+							{c.number}. {placeOf(c)}
 						</button>
 					</li>
 				))}
