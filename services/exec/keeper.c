@@ -366,6 +366,21 @@ static void say_farewell(struct keeper *k)
 	}
 }
 
+/* Its folder, unless somebody is about to start another one in it. */
+static void leave_folder(const struct keeper *k)
+{
+	int sessions = openat(k->dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int starting = openat(sessions, ".starting", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+
+	if (starting >= 0 && flock(starting, LOCK_EX | LOCK_NB) == 0) {
+		unlinkat(k->dir_fd, "lock", 0);
+		unlinkat(sessions, k->spec->session, AT_REMOVEDIR);
+	}
+	if (starting >= 0)
+		close(starting);
+	close(sessions);
+}
+
 static void finish(struct keeper *k)
 {
 	unlinkat(k->dir_fd, CONTROL_SOCKET, 0);
@@ -380,6 +395,7 @@ static void finish(struct keeper *k)
 		if (k->peers[i].fd >= 0)
 			drop_peer(k, i);
 	tidy_groups(k);
+	leave_folder(k);
 }
 
 /* ---- The start ---- */

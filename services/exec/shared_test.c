@@ -262,6 +262,11 @@ static void the_end_of_the_session_ends_everything_with_a_reason(void **state)
 	end(&a);
 }
 
+static bool has_folder(const struct trial *t)
+{
+	return faccessat(bench->dir_fd, arena_printf(bench->arena, SHARED_FOLDER "/%s", t->spec.session), F_OK, 0) == 0;
+}
+
 static void it_ends_when_nobody_uses_it(void **state)
 {
 	struct trial a = session_script(tagged("sleep %s & sleep 0.1"));
@@ -272,6 +277,9 @@ static void it_ends_when_nobody_uses_it(void **state)
 	for (int i = 0; i < 1000 && shared_count(bench->dir_fd, NULL, NULL) > 0; i++)
 		usleep(20000);
 	assert_int_equal(shared_count(bench->dir_fd, NULL, NULL), 0);
+	for (int i = 0; i < 1000 && has_folder(&a); i++)
+		usleep(10000);
+	assert_false(has_folder(&a));
 }
 
 static void no_more_live_than_allowed(void **state)

@@ -55,6 +55,17 @@ test('output, error output and exit code come as they are', async () => {
   assert.deepEqual([r.out.toString(), r.err, r.code], ['out\n', 'err\n', 7]);
 });
 
+test('with --session commands share what they leave', async () => {
+  const share = (script) => exec(['--session', '--workspace', 'shared', '--', 'sh', '-c', script]);
+  assert.equal((await share('echo kept > /tmp/x; sleep 3600 & echo $! > /tmp/pid')).code, 0);
+  const r = await share('cat /tmp/x; kill -0 $(cat /tmp/pid) && echo alive');
+  assert.deepEqual([r.out.toString(), r.err, r.code], ['kept\nalive\n', '', 0]);
+  const apart = await exec(['--workspace', 'shared', '--', 'ls', '/tmp']);
+  assert.equal(apart.out.toString(), '');
+  const end = await p.api('DELETE', '/api/workspaces/shared/session', undefined, token);
+  assert.equal(end.status, 204, end.text);
+});
+
 test('arguments arrive as they are', async () => {
   const r = await exec(['--', 'printf', '%s|', 'a b', '$(id)', '--tty', '--']);
   assert.equal(r.out.toString(), 'a b|$(id)|--tty|--|');
