@@ -58,7 +58,7 @@ test_qemu() {
 	(cd "$work/root" && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$work/initrd"
 	say "starting it"
 	timeout 1500 qemu-system-x86_64 -accel "${OGENT_TEST_ACCELERATOR:-tcg,thread=multi}" -cpu max -smp 2 -m 2048 -nographic -no-reboot -nic none \
-		-kernel "$work/vmlinuz" -initrd "$work/initrd" -append "console=ttyS0 panic=-1 loglevel=3 sysrq_always_enabled=1 rdinit=/init" </dev/null | sed -u 's/\r$//' | tee "$work/log"
+		-kernel "$work/vmlinuz" -initrd "$work/initrd" -append "console=ttyS0 panic=-1 loglevel=3 sysrq_always_enabled=1 rdinit=/init${1:+ only=$1}" </dev/null | sed -u 's/\r$//' | tee "$work/log"
 	passed=$(grep -c '^RESULT .* 0$' "$work/log" || true)
 	failed=$(grep -c '^RESULT .* [1-9][0-9]*$' "$work/log" || true)
 	echo "$passed suites passed, $failed failed"

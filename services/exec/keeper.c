@@ -319,9 +319,11 @@ static void turn(struct keeper *k)
 		end_for(k, "The sandbox of its session was killed from outside.");
 	if (p[FD_SEAT].revents)
 		on_seat(k);
-	for (int i = 0; i < PEERS_MAX; i++)
-		if (p[FD_PEERS + i].revents && is_heard(k, &k->peers[i]))
-			on_peer(k, i);
+	/* Who leaves is not counted any more in what others are told. */
+	for (int joined = 1; joined >= 0; joined--)
+		for (int i = 0; i < PEERS_MAX; i++)
+			if (p[FD_PEERS + i].revents && k->peers[i].is_joined == joined && is_heard(k, &k->peers[i]))
+				on_peer(k, i);
 	for (int i = 0; i < DRAINS_MAX; i++)
 		if (p[FD_DRAINS + i].revents)
 			drain(&k->drains[i]);

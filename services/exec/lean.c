@@ -15,6 +15,8 @@
 #endif
 #endif
 
+#ifndef HAS_SANITIZER
+
 struct mapping {
 	uintptr_t from, to;
 	char path[256]; /* "" = of no file */
@@ -68,6 +70,8 @@ static void add(struct lean *l, const struct mapping *m)
 		l->n++;
 	}
 }
+
+#endif
 
 void lean_find(struct lean *l)
 {

@@ -320,9 +320,11 @@ static void leave(struct supervisor *s)
 {
 	struct attendant *a = &s->attendant;
 
-	if (s->shared_fd >= 0 && (a->is_left || a->sandbox.has_strays))
+	if (s->shared_fd >= 0 && (a->is_left || a->sandbox.has_strays)) {
 		shared_leave(s->shared_fd, a->out, a->sandbox.has_strays);
-	s->shared_fd = -1; /* closed with the process: from then on the seat is free */
+		s->shared_fd = -1;
+	}
+	close_fd(&s->shared_fd); /* before its end is told */
 }
 
 /* ---- The pool ---- */
