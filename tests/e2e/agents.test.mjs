@@ -67,7 +67,7 @@ describe('agents that are made, compared and shared; runs that are forked', { co
 		await page.getByRole('textbox', { name: 'Message' }).press('Enter');
 		await page.locator('article.group[data-status="succeeded"]').waitFor();
 		await page.getByRole('link', { name: 'Run details' }).click();
-		await page.getByRole('button', { name: 'Fork after step 1' }).click();
+		await page.getByRole('button', { name: 'Fork from here, after step 1' }).click();
 		await page.getByRole('link', { name: 'Fork: compare' }).waitFor();
 		await page.getByRole('textbox', { name: 'Message' }).fill('run: echo second > note; echo new > other');
 		await page.getByRole('textbox', { name: 'Message' }).press('Enter');

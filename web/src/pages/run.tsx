@@ -98,7 +98,7 @@ function ForkButton({ execution, step }: { execution: ExecutionDetail; step: num
 	if (!mayChat) return null;
 	return (
 		<p>
-			<button type="button" className="button small ghost" aria-label={`Fork after step ${step}`} disabled={fork.isPending} onClick={() => fork.mutate()}>
+			<button type="button" className="button small ghost" aria-label={`Fork from here, after step ${step}`} disabled={fork.isPending} onClick={() => fork.mutate()}>
 				{fork.isPending ? 'Forking…' : 'Fork from here'}
 			</button>
 			{fork.isError && (
