@@ -166,7 +166,7 @@ static void a_cancel_ends_one_command_and_all_it_started_but_no_other(void **sta
 	struct trial a = session_script(tagged("sleep %s & sleep 0.1")), b;
 
 	run(&a);
-	b = same(&a, tagged("(setsid setsid sleep %s.1 &); (setsid sh -c 'sleep 3600' &) ; echo on; sleep 3600"));
+	b = same(&a, tagged("(setsid setsid sleep %s &); (setsid sh -c 'sleep 3600' &) ; echo on; sleep 3600"));
 	trial_start(&b);
 	assert_true(trial_until(&b, trial_has_output, 20000));
 	for (int i = 0; i < 1500 && count_tagged() < 2; i++) /* and, for a moment or longer, bash's own line */
