@@ -4,8 +4,7 @@
 #include "agent/handlers.h"
 
 struct execution_row {
-	const char *id, *conversation_id, *agent_id, *agent_name, *user_id, *status, *state, *input, *output,
-		*parsed;
+	const char *id, *conversation_id, *agent_id, *agent_name, *user_id, *status, *state, *input, *output, *parsed;
 	const char *error_code, *error_message, *model, *provider;
 	int64_t steps, commands, input_tokens, output_tokens, created_at, started_at, ended_at, last_seq;
 	bool tokens_estimated;

@@ -1,6 +1,6 @@
 /* POST /users/{id}/gone, from auth: a user was deleted. His agents are archived, so that nobody starts them any more,
- * his executions stop, and what agents remember of him is forgotten. What they did stays: who may see everybody's executions still does. Auth asks until it is
- * answered, so this may come twice. */
+ * his executions stop, and what agents remember of him is forgotten. What they did stays: who may see everybody's
+ * executions still does. Auth asks until it is answered, so this may come twice. */
 #include "agent/agent.h"
 #include "agent/bus.h"
 #include "agent/handlers.h"

@@ -27,7 +27,7 @@ struct tool_result {
 	const char *approval_hash;    /* with TOOL_ASKS: what must be approved there, and why */
 	const char *approval_reason;
 	int64_t children_tokens, children_nano; /* what all runs that this run has called have spent; 0 = not told */
-	const char *passages; /* of documents, which the answer may cite: a JSON array, or NULL */
+	const char *passages;                   /* of documents, which the answer may cite: a JSON array, or NULL */
 };
 
 /* The call was not made: the tool's service wants a person's approval first. */
