@@ -179,6 +179,8 @@ static const struct option_def defs[] = {
 	 "Tokens that a user may spend in a day (UTC), unless he has a budget of his own; 0 = no limit"},
 	{"user_day_cents", OPTION_INT, "0", NULL, 0, 1000000000, NULL,
 	 "US cents that a user may spend in a day (UTC), unless he has a budget of his own; 0 = no limit"},
+	{"conversation_days", OPTION_INT, "0", NULL, 0, 36500, NULL,
+	 "Conversations that nobody used for so many days are deleted with all of theirs; 0 = they stay"},
 	{"approval_seconds", OPTION_INT, "86400", NULL, 1, 30 * 86400, NULL,
 	 "How long a run waits for a person before it goes on without"},
 	{"gateway_threads", OPTION_INT, "0", NULL, 0, 64, NULL,

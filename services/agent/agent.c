@@ -12,6 +12,7 @@
 #include "agent/knowledge/knowledge.h"
 #include "agent/models/choice.h"
 #include "agent/publish.h"
+#include "agent/retention.h"
 #include "agent/run.h"
 #include "agent/runner.h"
 #include "agent_schema.h"
@@ -48,6 +49,7 @@ const struct migration agent_migrations[] = {
 	 "alter table executions add column output_schema text;alter table messages add column parsed text"},
 	{"webhooks", sql_071_webhooks},
 	{"child_runs", sql_053_child_runs},
+	{"retention", sql_083_retention},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 
@@ -154,6 +156,7 @@ static void add_health(void *arg, yyjson_mut_doc *doc, yyjson_mut_val *obj)
 static void on_models_ready(struct agent *a)
 {
 	runner_start(a->runner);
+	retention_start(a->retention);
 	automation_start(a->automation);
 	knowledge_start(a->knowledge);
 }
@@ -164,6 +167,7 @@ static void drain(void *arg)
 
 	automation_stop(a->automation);
 	runner_stop(a->runner);
+	retention_stop(a->retention);
 	knowledge_stop(a->knowledge);
 	models_stop(a->models);
 	publisher_stop(a->publisher);
@@ -202,6 +206,7 @@ static void stop(void *arg)
 	models_free(a->models);
 	publisher_free(a->publisher);
 	runner_free(a->runner);
+	retention_free(a->retention);
 	automation_free(a->automation);
 	bus_free(a->bus);
 	knowledge_free(a->knowledge);
@@ -224,6 +229,7 @@ int agent_main(const struct options *options)
 		fatal("%s", err.message);
 	a.publisher = publisher_new(&a);
 	a.runner = runner_new(&a);
+	a.retention = retention_new(&a);
 	if (runner_register(a.runner) < 0)
 		fatal("The database cannot be written.");
 	a.bus = bus_new(&a);

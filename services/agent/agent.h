@@ -14,6 +14,7 @@ struct agent {
 	struct networks outbound_allow;
 	struct models *models;
 	struct runner *runner;
+	struct retention *retention;
 	struct publisher *publisher;
 	struct automation *automation;
 	struct bus *bus;

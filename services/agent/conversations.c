@@ -6,6 +6,7 @@
 
 #include "agent/agent_shares.h"
 #include "agent/bus.h"
+#include "agent/retention.h"
 #include "agent/runner.h"
 #include "agent/variables.h"
 
@@ -386,26 +387,12 @@ struct delete
 /* A run of it finds its rows gone at its next write and ends. */
 static int delete_run(struct db_conn *c, struct exchange_job *job)
 {
-	static const char *const statements[] = {
-		/* First no more writes of its runs. */
-		"update executions set claim = claim + 1, owner = null where conversation_id = ?",
-		"delete from approvals where conversation_id = ?",
-		"delete from queued_messages where conversation_id = ?",
-		("delete from execution_events "
-		 "where execution_id in (select id from executions where conversation_id = ?)"),
-		"delete from tool_marks where execution_id in (select id from executions where conversation_id = ?)",
-		"delete from executions where conversation_id = ?",
-		"delete from context_marks where conversation_id = ?",
-		"delete from step_snapshots where conversation_id = ?",
-		"delete from messages where conversation_id = ?",
-		"delete from conversations where id = ?",
-	};
 	struct delete *d = (struct delete *)job;
 	struct conversation_row row = {0};
 	int r = find_to_change(c, &d->answer, &row);
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(statements); i++)
-		r = (int)MIN(db_exec(c, statements[i], DB_TEXT(row.id)), 0);
+	if (r == 0)
+		r = conversation_erase(c, row.id, row.user_id);
 	d->answer.status = r ? d->answer.status : 204;
 	d->active = row.active_execution_id;
 	if (r == 0 && d->active)
@@ -420,6 +407,8 @@ static void on_deleted(struct exchange_job *job, int result)
 
 	if (result == 0 && d->active)
 		runner_cancel(agent->runner, d->active);
+	if (result == 0)
+		retention_wake(agent->retention);
 	answer_send(job, result);
 }
 

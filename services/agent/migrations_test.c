@@ -101,6 +101,8 @@ static const char *const samples[] = {
 
 	"update executions set parent_id = 'e1', root_id = 'e1', parent_call = 'e1:call_1:1', depth = 1 where id = "
 	"'e2'",
+
+	"insert into workspace_removals (workspace, user_id, created_at) values ('c9', 'u1', 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)
