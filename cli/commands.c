@@ -164,6 +164,14 @@ const struct command commands[] = {
 	 "the\nprovider has verified an address of --domains. --method is client_secret_basic, client_secret_post or "
 	 "none.\ntest reads the provider's description and keys, and exits with 1 when they are not good.\n" PLACE_HELP,
 	 cmd_sso},
+	{"events",
+	 "[list|add URL|set ID|test ID|log ID|remove ID] [--events A,B] [--description TEXT] [--on yes|no] [--json]",
+	 "send security events to other systems by webhook",
+	 "Whatever is written into the audit log is sent, signed by the rules of Standard Webhooks; --events takes "
+	 "names "
+	 "or\npatterns such as 'factor.*'. add prints the secret, once. log says what was sent and what came of "
+	 "it.\n" PLACE_HELP,
+	 cmd_events},
 	{"audit",
 	 "[list|verify] [--event E] [--actor ID] [--target T] [--outcome O] [--since TIME] [--until TIME] "
 	 "[--limit N] [--json]",

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "audit/audit.h"
+#include "events/events.h"
 #include "feed.h"
 #include "handlers.h"
 #include "keys.h"
@@ -107,11 +108,13 @@ static void stop(void *arg)
 	struct auth *auth = arg;
 
 	hasher_free(auth->hasher);
+	events_close(auth);
 	oauth_close(auth);
 	sso_close(auth);
 	audit_close(auth);
 	outbox_close(auth);
 	db_close(auth->db);
+	events_free(auth);
 	audit_free(auth->audit);
 	outbox_free(auth->outbox);
 	keys_free(auth->keys);
@@ -144,7 +147,8 @@ int auth_main(const struct options *options)
 	keys_start(&auth);
 	service_watch_db(auth.service, auth.db);
 	make_metrics(&auth);
-	if (oauth_open(&auth, &err) < 0 || sso_open(&auth, &err) < 0 || open_hasher(&auth, &err) < 0)
+	if (oauth_open(&auth, &err) < 0 || sso_open(&auth, &err) < 0 || events_open(&auth, &err) < 0 ||
+	    open_hasher(&auth, &err) < 0)
 		fatal("%s", err.message);
 	open_throttles(&auth);
 	outbox_open(&auth);

@@ -49,9 +49,10 @@ struct auth {
 		int64_t invite_us, verify_us, reset_us; /* lives of links */
 	} mail;
 	bool is_seeded;
-	struct oauth *oauth; /* oauth/oauth.c; owned */
-	struct sso *sso;     /* sso/site.c; owned */
-	struct audit *audit; /* audit/audit.c; owned */
+	struct oauth *oauth;   /* oauth/oauth.c; owned */
+	struct sso *sso;       /* sso/site.c; owned */
+	struct events *events; /* events/events.c; owned */
+	struct audit *audit;   /* audit/audit.c; owned */
 	/* feed.c */
 	struct list followers;   /* struct follower, link: services that wait for something to be revoked */
 	uint64_t follower_wakes; /* how often they were woken */

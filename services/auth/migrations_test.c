@@ -66,6 +66,17 @@ static const char *const samples[] = {
 	"('s1', 'c1', 'u1', 'openid', 1, 1, 2);"
 	"insert into oauth_consents (id, user_id, client_id, client_name, scope, created_at, updated_at) values "
 	"('o1', 'u1', 'c1', 'Program', 'openid', 1, 1)",
+
+	"insert into identity_providers (id, name, label, issuer, client_id, auth_method, scopes, enabled, sign_up, "
+	"default_role, domains, trusts_second_factor, created_at, updated_at) values ('p1', 'acme', 'Acme', "
+	"'https://id.example', 'x', 'none', 'openid', 1, 0, 'member', '[]', 0, 1, 1);"
+	"insert into identities (id, user_id, provider_id, identity_hash, subject, created_at) values ('i1', 'u1', "
+	"'p1', '00', 's', 1)",
+
+	"insert into security_webhooks (id, url, description, secret, events, enabled, created_at, updated_at) values "
+	"('w1', 'https://a.example/', '', 's1.', '[]', 1, 1, 1);"
+	"insert into security_deliveries (id, webhook_id, event, body, created_at, state, tries, next_at, leased) "
+	"values ('d1', 'w1', 'user.created', '{}', 1, 'waiting', 0, 1, 0)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

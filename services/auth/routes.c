@@ -1,3 +1,4 @@
+#include "events/handlers.h"
 #include "handlers.h"
 #include "oauth/handlers.h"
 #include "sso/handlers.h"
@@ -88,6 +89,12 @@ const struct route auth_routes[] = {
 	{HTTP_GET_, "/api/auth/identities", NULL, 0, 0, identities_list},
 	{HTTP_POST_, "/api/auth/identities", NULL, ROUTE_BODY_JSON, SMALL_BODY, identities_link},
 	{HTTP_DELETE_, "/api/auth/identities/{id}", NULL, 0, SMALL_BODY, identities_unlink},
+	{HTTP_GET_, "/api/auth/webhooks", "settings.manage", 0, 0, webhooks_list},
+	{HTTP_POST_, "/api/auth/webhooks", "settings.manage", ROUTE_BODY_JSON, SMALL_BODY, webhooks_create},
+	{HTTP_PATCH_, "/api/auth/webhooks/{id}", "settings.manage", ROUTE_BODY_JSON, SMALL_BODY, webhooks_patch},
+	{HTTP_DELETE_, "/api/auth/webhooks/{id}", "settings.manage", 0, SMALL_BODY, webhooks_delete},
+	{HTTP_POST_, "/api/auth/webhooks/{id}/test", "settings.manage", 0, SMALL_BODY, webhooks_test},
+	{HTTP_GET_, "/api/auth/webhooks/{id}/deliveries", "settings.manage", 0, 0, webhooks_deliveries},
 	{HTTP_GET_, "/api/auth/providers", "settings.manage", 0, 0, providers_list},
 	{HTTP_POST_, "/api/auth/providers", "settings.manage", ROUTE_BODY_JSON, SMALL_BODY, providers_create},
 	{HTTP_GET_, "/api/auth/providers/{name}", "settings.manage", 0, 0, providers_get},

@@ -70,6 +70,10 @@ static void log_it(struct exchange *x, const struct sign_in *s)
 
 	audit_act(x, "session.started", AUDIT_SUCCESS, user, "session", s->grant.token.session_id);
 	if (s->is_new_device)
+		audit_act(x, "session.new_device", AUDIT_SUCCESS, user, "session", s->grant.token.session_id);
+	if (s->failures >= NOTICE_FAILURES)
+		audit_act(x, "session.after_failures", AUDIT_SUCCESS, user, "session", s->grant.token.session_id);
+	if (s->is_new_device)
 		log_event(LOG_WARN, "security event: sign-in from a new device", "event", "login_new_device", "user_id",
 			  user, "address", address, "request_id", x->request_id, NULL);
 	if (s->failures >= NOTICE_FAILURES)

@@ -30,6 +30,7 @@ const struct migration auth_migrations[] = {
 	{"access_tokens", sql_023_access_tokens},
 	{"oauth", sql_040_oauth},
 	{"sso", sql_050_sso},
+	{"events", sql_051_events},
 };
 const size_t auth_migrations_n = ARRAY_SIZE(auth_migrations);
 

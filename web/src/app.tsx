@@ -32,6 +32,7 @@ const ModelsPage = lazy(() => import('./pages/models').then((m) => ({ default: m
 const AccountPage = lazy(() => import('./pages/account').then((m) => ({ default: m.AccountPage })));
 const LinkPage = lazy(() => import('./pages/links').then((m) => ({ default: m.LinkPage })));
 const ConsentPage = lazy(() => import('./pages/consent').then((m) => ({ default: m.ConsentPage })));
+const WebhooksPage = lazy(() => import('./pages/webhooks').then((m) => ({ default: m.WebhooksPage })));
 const ProvidersPage = lazy(() => import('./pages/providers').then((m) => ({ default: m.ProvidersPage })));
 const ProviderCallbackPage = lazy(() => import('./pages/provider-callback').then((m) => ({ default: m.ProviderCallbackPage })));
 const AgentVersionsPage = lazy(() => import('./pages/agent-versions').then((m) => ({ default: m.AgentVersionsPage })));
@@ -124,6 +125,7 @@ function Pages(): ReactNode {
 					<Route path="/audit" element={<AuditPage />} />
 					<Route path="/keys" element={<KeysPage />} />
 					<Route path="/users/providers" element={<ProvidersPage />} />
+					<Route path="/users/webhooks" element={<WebhooksPage />} />
 					<Route path="/account" element={<AccountPage />} />
 					<Route path="/api-docs" element={<ContractPage signedIn />} />
 					<Route path="*" element={<NotFound />} />

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "client.h"
+#include "events/events.h"
 #include "service/secret_file.h"
 
 #define KEY_FILE "auth-audit.key"
@@ -92,7 +93,11 @@ static void log_note(const struct audit_event *e)
 
 int audit_add(struct db_conn *c, const struct auth *auth, const struct audit_event *e)
 {
-	int r = audit_append(c, &auth->audit->key, e, clock_now_us());
+	int64_t at = clock_now_us();
+	int r = events_add(c, auth, e, at);
+
+	if (r == 0)
+		r = audit_append(c, &auth->audit->key, e, at);
 
 	if (r == 0)
 		log_note(e);
@@ -147,7 +152,9 @@ static int write_list(struct db_conn *c, const struct audit *a, const struct lis
 	int r = 0;
 
 	list_foreach (n, list, struct noted, link) {
-		r = audit_append(c, &a->key, &n->event, n->at);
+		r = events_add(c, a->auth, &n->event, n->at);
+		if (r == 0)
+			r = audit_append(c, &a->key, &n->event, n->at);
 		if (r < 0)
 			break;
 	}

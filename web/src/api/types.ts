@@ -34,6 +34,7 @@ export type Permission = Schemas['Permission'];
 export type PersonalToken = Schemas['PersonalToken'];
 export type Problem = Schemas['Problem'];
 export type Role = Schemas['Role'];
+export type SecurityWebhook = Schemas['SecurityWebhook'];
 export type Session = Schemas['Session'];
 export type ToolCall = Schemas['ToolCall'];
 export type User = Schemas['User'];

@@ -41,6 +41,11 @@ export function UsersPage(): ReactNode {
 								Sign-in providers
 							</Link>
 						)}
+						{maySet && (
+							<Link to="/users/webhooks" className="button">
+								Security webhooks
+							</Link>
+						)}
 						<button type="button" className="button" onClick={() => setInviting(true)}>
 							<MailIcon aria-hidden size={17} /> Invite
 						</button>
