@@ -21,6 +21,7 @@ const ApprovalsPage = lazy(() => import('./pages/approvals').then((m) => ({ defa
 const FilesPage = lazy(() => import('./pages/files').then((m) => ({ default: m.FilesPage })));
 const WorkspacesPage = lazy(() => import('./pages/files').then((m) => ({ default: m.WorkspacesPage })));
 const TerminalPage = lazy(() => import('./pages/terminal').then((m) => ({ default: m.TerminalPage })));
+const AutomationPage = lazy(() => import('./pages/automation').then((m) => ({ default: m.AutomationPage })));
 const HistoryPage = lazy(() => import('./pages/history').then((m) => ({ default: m.HistoryPage })));
 const UsersPage = lazy(() => import('./pages/users').then((m) => ({ default: m.UsersPage })));
 const RolesPage = lazy(() => import('./pages/roles').then((m) => ({ default: m.RolesPage })));
@@ -109,6 +110,7 @@ function Pages(): ReactNode {
 					<Route path="/usage" element={<UsagePage />} />
 					<Route path="/compare" element={<ComparePage />} />
 					<Route path="/approvals" element={<ApprovalsPage />} />
+					<Route path="/automation" element={<AutomationPage />} />
 					<Route path="/models" element={<ModelsPage />} />
 					<Route path="/files" element={<WorkspacesPage />} />
 					<Route path="/files/:workspace" element={<FilesPage />} />

@@ -306,3 +306,35 @@ export async function fetchEvents(id: string, after: number): Promise<EventPage>
 	const params = { path: { id }, query: { after } };
 	return (await unwrap(api.GET('/api/executions/{id}/events', { params, headers: { Accept: 'application/json' } }))) as EventPage;
 }
+
+const automationPollMs = 5_000;
+
+export const schedulesQuery = queryOptions({
+	queryKey: ['schedules'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/schedules', { signal, params: { query: { limit: 200 } } }))).items,
+	refetchInterval: automationPollMs,
+});
+
+export const firingsQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['schedules', id, 'firings'],
+		queryFn: async ({ signal }) => (await unwrap(api.GET('/api/schedules/{id}/firings', { signal, params: { path: { id } } }))).items,
+		refetchInterval: automationPollMs,
+	});
+
+export const hooksQuery = queryOptions({
+	queryKey: ['webhooks'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/webhooks', { signal, params: { query: { limit: 200 } } }))).items,
+});
+
+export const triggersQuery = queryOptions({
+	queryKey: ['webhooks', 'triggers'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/webhooks/triggers', { signal, params: { query: { limit: 200 } } }))).items,
+});
+
+export const deliveriesQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['webhooks', id, 'deliveries'],
+		queryFn: async ({ signal }) => (await unwrap(api.GET('/api/webhooks/{id}/deliveries', { signal, params: { path: { id } } }))).items,
+		refetchInterval: automationPollMs,
+	});

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { BookOpen, Bot, Braces, ChartColumn, Cpu, Folder, Hand, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
+import { BookOpen, Bot, Braces, CalendarClock, ChartColumn, Cpu, Folder, Hand, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
 import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Link, NavLink, useLocation } from 'react-router';
 
@@ -65,6 +65,7 @@ const sections = [
 	{ to: '/agents', label: 'Agents', Icon: Bot, permission: 'agents.read' },
 	{ to: '/approvals', label: 'Approvals', Icon: Hand, permission: 'executions.approve' },
 	{ to: '/knowledge', label: 'Knowledge', Icon: BookOpen, permission: 'knowledge.read' },
+	{ to: '/automation', label: 'Automation', Icon: CalendarClock, permission: 'schedules.use' },
 	{ to: '/history', label: 'History', Icon: History, permission: 'executions.read' },
 	{ to: '/usage', label: 'Usage', Icon: ChartColumn, permission: 'executions.read' },
 	{ to: '/files', label: 'Files', Icon: Folder, permission: 'commands.read' },
