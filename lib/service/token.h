@@ -40,8 +40,8 @@ struct identity {
 	int64_t rights;                 /* pe, the user's permission epoch when the token was made; 0 = not told */
 	const char *client_id;          /* the OAuth client that acts for the user, otherwise "" */
 	const char *audience;           /* aud */
-	/* Of a service's token for a user: who acts for him (act, RFC 8693): "agent:ID" or "ogent:ROLE"; otherwise "". The
-	 * permissions are then what that service may do for somebody, until user_rights_apply has made them what
+	/* Of a service's token for a user: who acts for him (act, RFC 8693): "agent:ID" or "ogent:ROLE"; otherwise "".
+	 * The permissions are then what that service may do for somebody, until user_rights_apply has made them what
 	 * both may. */
 	const char *actor;
 	bool is_scoped; /* the permissions are less than the user's: when his change, the token is looked up anew */

@@ -320,7 +320,8 @@ static void a_service_is_known_by_its_own_token(void **state)
 
 static void a_service_for_a_user_says_who_acts(void **state)
 {
-	static const char *const all[] = {"!commands.read", "*", NULL}, *const own[] = {"commands.run", "commands.read", NULL};
+	static const char *const all[] = {"!commands.read", "*", NULL}, *const own[] = {"commands.run", "commands.read",
+											NULL};
 	_cleanup_(buf_deinit) struct buf token = BUF_INIT;
 	const char *const *both;
 	struct identity id;

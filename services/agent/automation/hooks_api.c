@@ -379,8 +379,8 @@ void hooks_patch(struct exchange *x)
 static int delete_run(struct db_conn *c, struct exchange_job *job)
 {
 	static const char *const statements[] = {
-		"delete from webhook_tries where delivery_id in (select id from webhook_deliveries where webhook_id = "
-		"?)",
+		("delete from webhook_tries where delivery_id in "
+		 "(select id from webhook_deliveries where webhook_id = ?)"),
 		"delete from webhook_deliveries where webhook_id = ?",
 		"delete from webhooks where id = ?",
 	};

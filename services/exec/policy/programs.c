@@ -704,71 +704,21 @@ bool env_value_is_hazard(struct str name, struct str value)
 	       (!str_is(name, "TZ") && memchr(value.p, '/', value.n));
 }
 
+/* Of other programs' settings, which name what they run, read or write. */
+/* clang-format off */
+static const char *const env_hazards[] = {
+	"PATH", "ENV", "IFS", "HOME", "SHELL", "PAGER", "EDITOR", "VISUAL", "BROWSER", "CDPATH", "GLOBIGNORE",
+	"PS4", "PROMPT_COMMAND", "CC", "CXX", "CPP", "LD", "AR", "AS", "RANLIB", "TERMINFO", "TERMCAP", "LESS",
+	"GZIP", "BZIP2", "XZ_OPT", "ZIPOPT", "POSIXLY_CORRECT", "LOCPATH", "GCONV_PATH", "NLSPATH", "MANPATH",
+	"ZDOTDIR", "INPUTRC", "HISTFILE", "KUBECONFIG", "DOCKER_HOST", "PS1", "PS2", "PS0", "SHELLOPTS",
+	"BASHOPTS", "FPATH", "TMUX", "STY", "RANDFILE", "WGETRC", "NETRC", "MORE", "MANROFFOPT", "MFLAGS",
+	"EXINIT", "VIMINIT", "PWD", "OLDPWD", "TZDIR", "TMPDIR", "TEMP", "TMP", "MAGIC", "FAKEROOTKEY",
+	"DEBUGINFOD_URLS", "OUTPUT_CHARSET",
+};
+/* clang-format on */
+
 bool env_is_hazard(struct str name)
 {
-	static const char *const exact[] = {"PATH",
-					    "ENV",
-					    "IFS",
-					    "HOME",
-					    "SHELL",
-					    "PAGER",
-					    "EDITOR",
-					    "VISUAL",
-					    "BROWSER",
-					    "CDPATH",
-					    "GLOBIGNORE",
-					    "PS4",
-					    "PROMPT_COMMAND",
-					    "CC",
-					    "CXX",
-					    "CPP",
-					    "LD",
-					    "AR",
-					    "AS",
-					    "RANLIB",
-					    "TERMINFO",
-					    "TERMCAP",
-					    "LESS",
-					    "GZIP",
-					    "BZIP2",
-					    "XZ_OPT",
-					    "ZIPOPT",
-					    "POSIXLY_CORRECT",
-					    "LOCPATH",
-					    "GCONV_PATH",
-					    "NLSPATH",
-					    "MANPATH",
-					    "ZDOTDIR",
-					    "INPUTRC",
-					    "HISTFILE",
-					    "KUBECONFIG",
-					    "DOCKER_HOST",
-					    "PS1",
-					    "PS2",
-					    "PS0",
-					    "SHELLOPTS",
-					    "BASHOPTS",
-					    "FPATH",
-					    "TMUX",
-					    "STY",
-					    "RANDFILE",
-					    "WGETRC",
-					    "NETRC",
-					    "MORE",
-					    "MANROFFOPT",
-					    "MFLAGS",
-					    "EXINIT",
-					    "VIMINIT",
-					    "PWD",
-					    "OLDPWD",
-					    "TZDIR",
-					    "TMPDIR",
-					    "TEMP",
-					    "TMP",
-					    "MAGIC",
-					    "FAKEROOTKEY",
-					    "DEBUGINFOD_URLS",
-					    "OUTPUT_CHARSET"};
 	static const char *const prefixes[] = {
 		"LD_",      "DYLD_",     "GIT_",     "BASH_",   "PYTHON",   "NODE_",  "NPM_",    "npm_",
 		"PERL",     "RUBY",      "GEM_",     "BUNDLE_", "LUA_",     "LESS",   "JAVA_",   "_JAVA",
@@ -784,8 +734,8 @@ bool env_is_hazard(struct str name)
 					    "COMMAND", "PLUGIN",  "HOOK",   "STARTUP", "INITRC",   "_EXEC",
 					    "_RC",     "MODULE",  "LOADER", "()"};
 
-	for (size_t i = 0; i < ARRAY_SIZE(exact); i++)
-		if (str_is(name, exact[i]))
+	for (size_t i = 0; i < ARRAY_SIZE(env_hazards); i++)
+		if (str_is(name, env_hazards[i]))
 			return true;
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
 		if (str_has_prefix(name, str_of(prefixes[i])))
