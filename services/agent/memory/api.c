@@ -97,6 +97,7 @@ static int put_run(struct db_conn *c, struct exchange_job *job)
 	struct exchange *x = job->x;
 	struct memory m;
 	yyjson_mut_doc *doc;
+	yyjson_mut_val *root;
 	int r = memory_put(c, &p->query.who, p->scope, json_get_str(x->body, "name", ""),
 			   json_get_str(x->body, "value", ""), NULL, x->arena, &m);
 
@@ -105,7 +106,8 @@ static int put_run(struct db_conn *c, struct exchange_job *job)
 				      "There is no room for more notes there: delete some first.");
 	if (r < 0)
 		return r;
-	add(doc, json_new_obj(x->arena, &doc), &m);
+	root = json_new_obj(x->arena, &doc);
+	add(doc, root, &m);
 	return answer_json(&p->answer, r ? 201 : 200, doc);
 }
 
