@@ -60,6 +60,8 @@ int userns_own(const struct sandbox_host *host)
 		return -errno;
 	helper = fork();
 	if (helper == 0) {
+		close(pipe_fds[1]); /* else its own end keeps it waiting when there is no namespace */
+
 		int r = read(pipe_fds[0], &c, 1) == 1 ? map_all(self, host) : -EPIPE;
 
 		_exit(r < 0 ? -r : 0);
