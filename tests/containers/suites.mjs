@@ -53,7 +53,7 @@ const SUITES = {
   'api/agent.test.mjs': {
     [PEER]: [
       'a message runs a command once and is answered from its output',
-      'several commands of one answer run one after the other, each once',
+      'several commands of one answer run side by side, each once, and their results stand in order',
       'a cancel while a command runs kills it and leaves a conversation that goes on',
       '… arguments are told to the model, and nothing is run',
       'deleting a conversation stops its run and takes everything with it',
