@@ -355,12 +355,17 @@ static char **moved_strings(char **items, const struct sandbox_order *from, cons
 	return items;
 }
 
-/* An own copy of what another process has written, at another place. */
-static struct sandbox_order *take_order(int memory)
+/* An own copy of what another process has written, at another place: behind the stack. A limit of data allows no
+ * mapping any more when there is one already. */
+static struct sandbox_order *take_order(int memory, char *stack)
 {
-	struct sandbox_order *o = mmap(NULL, ORDER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, memory, 0);
+	struct sandbox_order *o = (struct sandbox_order *)(stack + STACK_SIZE);
+	size_t n;
 
-	if (o == MAP_FAILED)
+	if (pread(memory, o, sizeof(*o), 0) != (ssize_t)sizeof(*o) || o->used > ORDER_SIZE - sizeof(*o))
+		return NULL;
+	n = o->used;
+	if (pread(memory, o->data, n, sizeof(*o)) != (ssize_t)n)
 		return NULL;
 	o->workspace = moved(o->workspace, o->place, o);
 	o->cwd = moved(o->cwd, o->place, o);
@@ -385,8 +390,8 @@ static NORETURN void seat_main(const struct init_args *a, int control, char *sta
 	say(&ready);
 	if (await_order(&memory) < 0)
 		_exit(1);
-	own.order = take_order(memory);
-	require(LAYER_PIDNS, own.order ? 0 : -ENOMEM, "the order");
+	own.order = take_order(memory, stack);
+	require(LAYER_PIDNS, own.order ? 0 : -EIO, "the order");
 	leader = start_leader(&own, stack);
 	require(LAYER_PIDNS, leader, "starting the leader");
 	syscall(SYS_close_range, 0, 2, 0);
@@ -457,7 +462,8 @@ void init_main(const struct init_args *a)
 	r = HAS(WITHOUT_UNDUMPABLE) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : 0;
 	require(LAYER_USERNS, r, "dumpable");
 	lock_down(a);
-	stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	stack = mmap(NULL, STACK_SIZE + ORDER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		     -1, 0);
 	require(LAYER_PIDNS, stack == MAP_FAILED ? -ENOMEM : 0, "a stack for the leader");
 	stack[STACK_SIZE - 1] = 0; /* so that its first page is there */
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
