@@ -146,7 +146,7 @@ describe('one installation', () => {
       assert.deepEqual(Object.keys(r.body).sort(), ['access_token', 'expires_in', 'refresh_token', 'token_type', 'user']);
       const claims = claimsOf(r.body.access_token);
       assert.deepEqual(
-        Object.keys(claims).sort(), ['aud', 'exp', 'iat', 'iss', 'jti', 'name', 'pe', 'permissions', 'sid', 'sub']);
+        Object.keys(claims).sort(), ['aud', 'exp', 'iat', 'iss', 'jti', 'name', 'pe', 'permissions', 'roles', 'sid', 'sub']);
       assert.equal(claims.iss, 'ogent');
       assert.equal(claims.aud, 'ogent-api');
       assert.equal(claims.sub, r.body.user.id);
