@@ -57,4 +57,8 @@ role agent 10003 libcurl.so.4 libpq.so.5 libxml2.so.2 $authorities
 role exec 10004 libcares.so.2 libssh.so.4 libarchive.so.13
 role socket 10005 libcrypto.so.3 libhiredis.so.0.14
 role demo-model 10006
+# The zones of schedules.
+mkdir -p /out/agent/usr/share
+cp -a /usr/share/zoneinfo /out/agent/usr/share/
+rm -rf /out/agent/usr/share/zoneinfo/right /out/agent/usr/share/zoneinfo/posix
 du -sh /out/*
