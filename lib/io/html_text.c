@@ -279,10 +279,24 @@ static void walk(struct writer *w, const xmlNode *root)
 	}
 }
 
+/* The parser lets bytes through that are no text in the charset it found. */
+static void keep_text(struct buf *b, size_t from)
+{
+	_cleanup_(buf_deinit) struct buf clean = BUF_INIT;
+	struct utf8_carry carry = {0};
+
+	if (!b || b->n == from || utf8_is_valid((struct str){b->p + from, b->n - from}))
+		return;
+	utf8_clean(&carry, b->p + from, b->n - from, true, &clean);
+	b->n = from;
+	buf_add(b, clean.p, clean.n);
+}
+
 int html_text(struct str html, const char *charset, unsigned flags, struct buf *out, struct buf *title)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct writer w = {.out = out, .title = title, .flags = flags, .from = out->n};
+	size_t title_from = title ? title->n : 0;
 	xmlDoc *doc;
 
 	pthread_once(&once, load);
@@ -301,5 +315,7 @@ int html_text(struct str html, const char *charset, unsigned flags, struct buf *
 	if (root)
 		walk(&w, root);
 	xml.xmlFreeDoc(doc);
+	keep_text(out, w.from);
+	keep_text(title, title_from);
 	return 0;
 }

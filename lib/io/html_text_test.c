@@ -52,6 +52,16 @@ static void the_charset_is_the_one_told_or_that_of_the_document(void **state)
 	expect("<p>\u4f60\u597d</p>", NULL, 0, "\u4f60\u597d", "");
 }
 
+static void what_is_no_text_is_marked(void **state)
+{
+	expect("a&\x9b"
+	       "b",
+	       NULL, 0,
+	       "a&\xef\xbf\xbd"
+	       "b",
+	       "");
+}
+
 static void nesting_without_end_ends(void **state)
 {
 	_cleanup_(buf_deinit) struct buf in = BUF_INIT, out = BUF_INIT;
@@ -69,6 +79,7 @@ int main(void)
 		cmocka_unit_test(structure_becomes_marks_and_what_nobody_reads_is_gone),
 		cmocka_unit_test(links_are_kept_where_they_are_wanted),
 		cmocka_unit_test(the_charset_is_the_one_told_or_that_of_the_document),
+		cmocka_unit_test(what_is_no_text_is_marked),
 		cmocka_unit_test(nesting_without_end_ends),
 	};
 
