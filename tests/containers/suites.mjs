@@ -23,6 +23,7 @@ const COOKIE = 'it is about the cookie without TLS, or makes TLS up by a header;
 const PATH = 'at the sandbox level landlock a command sees the path that its workspace has on the target';
 const DISK = 'it looks into the folder of a role';
 const BUFFERS = 'the buffers of the four connections between may hold all that it sends';
+const KEYS = "it signs a token with auth's own key, which nobody has from outside";
 const INSIDE = 'it asks a role past the gateway';
 
 const SUITES = {
@@ -44,10 +45,11 @@ const SUITES = {
       'framing that two readers may read differently is refused and the connection closed',
       'no token, and every bad one, is 401 with a challenge',
     ],
-    [FILES]: ['an asset may be kept for ever, comes packed, and is asked for once', 'an address of the app gives the page, to a browser alone'],
+    [FILES]: ['a part of an asset can be asked for, as long as it is the same asset', 'an asset may be kept for ever, comes packed, and is asked for once', 'an address of the app gives the page, to a browser alone'],
   },
   'api/socket.test.mjs': {
     [STOPS]: ['when the role dies the connection ends, and a new one takes the events up', 'a role that ends in order says 1001', 'a platform that ends says 1001 and does not wait for its connections'],
+    [KEYS]: ['the first message is a token; who has none, or a bad one, is closed with 4401', 'a token that ends closes with 4401, unless it is renewed by the same user'],
     [BUFFERS]: ['who does not read is let go with 1013 and holds up nobody'],
   },
   'api/agent.test.mjs': {
