@@ -83,7 +83,12 @@ class Deployment {
     const me = (await this.api('GET', '/api/auth/me', undefined, token)).body;
     const all = async (path) => (await this.api('GET', `${path}?limit=200`, undefined, token)).body.items;
     for (const user of await all('/api/users')) if (user.id !== me.id) assert.equal((await this.api('DELETE', `/api/users/${user.id}`, undefined, token)).status, 204);
-    for (const agent of await all('/api/agents')) if (agent.slug !== 'assistant') assert.equal((await this.api('DELETE', `/api/agents/${agent.id}`, undefined, token)).status, 204);
+    // Those of the removed users go by themselves, at this moment.
+    for (const agent of await all('/api/agents')) {
+      if (agent.slug === 'assistant') continue;
+      const { status } = await this.api('DELETE', `/api/agents/${agent.id}`, undefined, token);
+      assert.ok(status === 204 || status === 404, `${agent.slug}: ${status}`);
+    }
     assert.equal((await this.api('PATCH', '/api/auth/settings', { registration: 'closed' }, token)).status, 200);
   }
 
