@@ -125,6 +125,36 @@ static void bytes_of_the_workspace_have_a_quota(void **state)
 	}
 }
 
+#define OTHERS 8
+#define OTHERS_SIZE (64 << 20)
+
+/* What is written does not show by what is free when others delete as much. */
+static void what_others_delete_hides_nothing(void **state)
+{
+	struct trial t =
+		trial_script(bench, "sleep 0.5; for i in {1..20}; do head -c 4000000 /dev/zero > f$i; done; sleep 60");
+	char path[64];
+
+	for (int i = 0; i < OTHERS; i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/others-%d", bench->dir, i);
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		assert_true(fd >= 0);
+		assert_int_equal(posix_fallocate(fd, 0, OTHERS_SIZE), 0);
+		close(fd);
+	}
+	t.spec.quota_bytes = 40 << 20;
+	trial_start(&t);
+	for (int i = 0; i < OTHERS; i++) {
+		usleep(150000);
+		snprintf(path, sizeof(path), "%s/others-%d", bench->dir, i);
+		assert_int_equal(unlink(path), 0);
+	}
+	trial_wait(&t);
+	assert_int_equal(t.result.status, COMMAND_QUOTA);
+}
+
 static void files_of_the_workspace_have_a_quota(void **state)
 {
 	struct trial t = trial_script(bench, "i=0; while :; do i=$((i+1)); : > f$i; done");
@@ -208,6 +238,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(sleeping_costs_no_cpu_time),
 		cmocka_unit_test(a_quota_of_cpu_slows_it_down),
 		cmocka_unit_test(bytes_of_the_workspace_have_a_quota),
+		cmocka_unit_test(what_others_delete_hides_nothing),
 		cmocka_unit_test(files_of_the_workspace_have_a_quota),
 		cmocka_unit_test(folders_that_are_nested_too_deeply_count_as_too_many),
 		cmocka_unit_test(deleted_files_that_are_open_count_too),

@@ -22,7 +22,8 @@
 #define CPU_LEAST_MS 10 /* between looks at the CPU time */
 #define SLICE_US 2000   /* of a walk */
 #define REST 4          /* times as long as a slice: the pause after it */
-#define EVERY_MS 30000  /* a walk even if the free space says that nothing was written */
+#define EVERY_MS 3000   /* a walk even if the free space says that nothing was written: others may delete meanwhile */
+#define EVERY_WALKS 20  /* times as long as a walk takes, at least */
 #define DEPTH_MAX 200
 #define HIDDEN (16u << 20)      /* bytes that are gone without being found: deleted files may have them */
 #define SLACK(max) ((max) / 50) /* by which what was too much before may grow */
@@ -126,6 +127,7 @@ struct watch_walk {
 	uint64_t bytes;
 	uint64_t parts; /* of items, each 1/PARTS: one with several names counts once if all of them are here */
 	bool is_unreadable, is_too_deep;
+	bool is_due; /* whatever the free space says */
 	uint64_t cost_us;
 	uint64_t free_bytes, free_files; /* when it began */
 };
@@ -249,7 +251,7 @@ static uint64_t hidden_bytes(const struct watch *w, const struct sandbox *s, uin
 
 	if (w->walk->is_unreadable) /* then all of it may be there */
 		return w->is_measured && gone > grown ? gone - grown : 0;
-	if (!s || (w->is_measured && gone < grown + HIDDEN) || fstat(w->root_fd, &st) < 0)
+	if (!s || (w->is_measured && !w->walk->is_due && gone < grown + HIDDEN) || fstat(w->root_fd, &st) < 0)
 		return 0;
 	sum.dev = st.st_dev;
 	each_inside(s, add_deleted, &sum);
@@ -292,6 +294,7 @@ static void walk_ended(struct watch *w, const struct sandbox *s)
 	w->free_bytes = k->free_bytes;
 	w->free_files = k->free_files;
 	w->is_measured = true;
+	w->walked_us = clock_mono_us();
 	w->walk_ms = (unsigned)(k->cost_us / 1000);
 	walk_free(w);
 }
@@ -389,9 +392,12 @@ static enum watch_verdict look_at_space(struct watch *w, const struct sandbox *s
 	if (w->by_project)
 		return look_at_project(w);
 	if (!w->walk) {
-		if (w->is_measured && !may_be_full(w))
+		bool is_due = now >= w->walked_us + MAX(EVERY_MS, w->walk_ms * EVERY_WALKS) * 1000ull;
+
+		if (w->is_measured && !is_due && !may_be_full(w))
 			return WATCH_FINE;
 		walk_begin(w);
+		w->walk->is_due = is_due;
 	}
 	if (!walk_some(w->walk, now + SLICE_US)) {
 		uint64_t cost = clock_mono_us() - now;

@@ -43,6 +43,7 @@ struct watch {
 	bool is_measured;
 	uint64_t first_bytes, first_files; /* as measured first: what was too much before may stay, and not grow */
 	char full[PATH_MAX]; /* a file that is there while the workspace has far too much: "" = none is watched */
+	uint64_t walked_us;  /* monotonic */
 	unsigned walk_ms;
 	struct watch_walk *walk; /* one that is under way */
 };
