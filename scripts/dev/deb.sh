@@ -81,7 +81,7 @@ test_deb() {
 	say "making a machine with Debian $(. /etc/os-release && echo "$VERSION_ID")"
 	tests/deb/image.sh "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$(debian_mirror)" "$deb" "$OGENT_TEST_MACHINE" || die "the machine cannot be made"
 	mkdir -p build-asan
-	run_node deb
+	run_node deb 1
 	echo "$passed passed, $failed failed"
 	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
 }

@@ -44,6 +44,6 @@ run_mysql9_tests() {
 	run_unit_programs 'data server' 'auth migrations'
 	OGENT_TEST_AUTH_DB=mysql
 	export OGENT_TEST_AUTH_DB
-	run_files mysql9 servers/mysql.test.mjs api/auth.test.mjs api/auth-gateway.test.mjs
+	run_files mysql9 1 servers/mysql.test.mjs api/auth.test.mjs api/auth-gateway.test.mjs
 	finish_tests
 }

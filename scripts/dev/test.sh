@@ -28,34 +28,33 @@ run_unit_programs() {
 	count "$p" "$f" unit
 }
 
-# run_node SUITE [FILE…]: all of tests/SUITE, and files of other suites.
+# run_node SUITE JOBS [FILE…]: all of tests/SUITE, and files of other suites; JOBS at once.
 run_node() {
 	ls tests/"$1"/*.test.mjs >/dev/null 2>&1 || return 0
 	suite=$1
-	shift
-	run_files "$suite" $(cd tests && echo "$suite"/*.test.mjs) "$@"
+	jobs=$2
+	shift 2
+	run_files "$suite" "$jobs" $(cd tests && echo "$suite"/*.test.mjs) "$@"
 }
 
-# run_files NAME FILE…: Node's test runner over files of tests/, against the real processes.
+# run_files NAME JOBS FILE…: files of tests/, against the real processes; see tests/run.mjs.
 run_files() {
 	npm_install tests
 	suite=$1
-	shift
-	log=$root/build-asan/$suite.log
-	(cd tests && OGENT_BIN="${OGENT_BIN:-$root/build-asan/ogent}" ./node_modules/.bin/node --test --test-reporter=spec --test-timeout=1200000 \
-		--test-concurrency=1 "$@") >"$log" 2>&1 || true
-	p=$(sed -n 's/^ℹ pass \([0-9]*\)$/\1/p' "$log" | tail -n 1)
-	f=$(sed -n 's/^ℹ fail \([0-9]*\)$/\1/p' "$log" | tail -n 1)
-	c=$(sed -n 's/^ℹ cancelled \([0-9]*\)$/\1/p' "$log" | tail -n 1)
-	[ -n "$p" ] || { tail -n 60 "$log" >&2; die "the suite $suite did not finish"; }
-	[ "$((f + c))" = 0 ] || sed -n '/failing tests:/,$p' "$log" >&2
-	count "$p" "$((f + c))" "$suite"
+	jobs=$2
+	shift 2
+	outcome=$(cd tests && OGENT_BIN="${OGENT_BIN:-$root/build-asan/ogent}" ./node_modules/.bin/node run.mjs --jobs "$jobs" --log "$root/build-asan/$suite.log" "$@") || true
+	read -r p f <<X
+$outcome
+X
+	[ -n "$f" ] || die "the suite $suite did not finish"
+	count "$p" "$f" "$suite"
 }
 
 # What other suites run on SQLite, once more on a server, and what is true of servers only.
 run_servers() {
 	export OGENT_TEST_AUTH_DB=mysql OGENT_TEST_AGENT_DB=postgres
-	run_node servers api/auth.test.mjs api/auth-accounts.test.mjs api/auth-checklist.test.mjs api/auth-factors.test.mjs api/auth-gateway.test.mjs api/oauth.test.mjs api/sso.test.mjs api/agent.test.mjs api/agent_exec.test.mjs api/knowledge.test.mjs api/agent_fork.test.mjs api/agent_manage.test.mjs api/events.test.mjs api/automation_webhooks.test.mjs api/automation_schedules.test.mjs
+	run_node servers 2 api/auth.test.mjs api/auth-accounts.test.mjs api/auth-checklist.test.mjs api/auth-factors.test.mjs api/auth-gateway.test.mjs api/oauth.test.mjs api/sso.test.mjs api/agent.test.mjs api/agent_exec.test.mjs api/knowledge.test.mjs api/agent_fork.test.mjs api/agent_manage.test.mjs api/events.test.mjs api/automation_webhooks.test.mjs api/automation_schedules.test.mjs
 	unset OGENT_TEST_AUTH_DB OGENT_TEST_AGENT_DB
 }
 
@@ -78,7 +77,8 @@ run_tests() {
 		unit) run_unit ;;
 		web) run_web ;;
 		servers) run_servers ;;
-		*) [ -d "tests/$s" ] || die "there is no suite $s"; run_node "$s" ;;
+		api) run_node api 2 ;;
+		*) [ -d "tests/$s" ] || die "there is no suite $s"; run_node "$s" 1 ;;
 		esac
 	done
 	finish_tests
@@ -102,7 +102,7 @@ run_tsan() {
 	meson test -C build-tsan --no-rebuild --suite unit --print-errorlogs --num-processes 2 || count 0 1 "unit tests under ThreadSanitizer"
 	mkdir -p build-asan
 	OGENT_BIN=$root/build-tsan/ogent
-	run_files tsan api/gateway.test.mjs api/gateway-clients.test.mjs api/gateway-framing.test.mjs api/gateway-upstreams.test.mjs api/limits.test.mjs \
+	run_files tsan 1 api/gateway.test.mjs api/gateway-clients.test.mjs api/gateway-framing.test.mjs api/gateway-upstreams.test.mjs api/limits.test.mjs \
 		api/proxy_protocol.test.mjs api/revocation.test.mjs
 	finish_tests
 }
