@@ -25,7 +25,7 @@ let runs = 0;
 function endWhatItStarted(mark) {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
-      if (readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`OGENT_TEST_RUN=${mark}\0`)) process.kill(Number(pid), 'SIGKILL');
+      if (readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`TEST_FILE_RUN=${mark}\0`)) process.kill(Number(pid), 'SIGKILL');
     } catch {} // gone by itself, or another user's
   }
 }
@@ -39,12 +39,15 @@ function outcomeOf(log, seconds, timedOut) {
   return { passed, failed, seconds, timedOut, log };
 }
 
-async function runOnce(file) {
+// Files that run at once take ports of different spans, see lib/ports.mjs.
+const spanOf = (place) => `${10000 + place * 5000}-${14999 + place * 5000}`;
+
+async function runOnce(file, place) {
   const mark = `${process.pid}.${++runs}`;
   const logFile = join(logs, `${runs}.log`);
   const begun = Date.now();
   const args = ['--test-reporter=spec', `--test-reporter-destination=${logFile}`, '--test-force-exit', file];
-  const child = spawn(process.execPath, args, { env: { ...process.env, OGENT_TEST_RUN: mark }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, args, { env: { ...process.env, TEST_FILE_RUN: mark, OGENT_TEST_PORTS: spanOf(place) }, stdio: ['ignore', 'pipe', 'pipe'] });
   let said = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (said = (said + data).slice(-100_000)));
   let timedOut = false;
@@ -83,13 +86,13 @@ function count(outcome) {
   total.failed += outcome.failed;
 }
 
-async function run(file, { last }) {
+async function run(file, { last, place = 0 }) {
   if (Date.now() > deadline) {
     tell(file, { passed: 0, failed: 1, seconds: 0 }, ', not run: no time is left');
     total.failed++;
     return true;
   }
-  const outcome = await runOnce(file);
+  const outcome = await runOnce(file, place);
   keep(file, outcome);
   if (outcome.failed) explain(outcome);
   const again = outcome.failed && !last;
@@ -101,9 +104,9 @@ async function run(file, { last }) {
 if (options.log) writeFileSync(options.log, '');
 const beside = files.filter((file) => !alone(file));
 const after = [];
-const worker = async () => {
-  for (let file; (file = beside.shift()); ) if (!(await run(file, { last: false }))) after.push(file);
-}
+const worker = async (_, place) => {
+  for (let file; (file = beside.shift()); ) if (!(await run(file, { last: false, place }))) after.push(file);
+};
 await Promise.all(Array.from({ length: Number(options.jobs) }, worker));
 for (const file of files.filter(alone)) if (!(await run(file, { last: false }))) after.push(file);
 for (const file of after) await run(file, { last: true });

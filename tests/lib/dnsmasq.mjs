@@ -4,10 +4,10 @@
 import dgram from 'node:dgram';
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from './ports.mjs';
 
 const program = '/usr/sbin/dnsmasq';
 export const hasDnsmasq = existsSync(program);
@@ -17,20 +17,6 @@ const alive = new Set();
 process.on('exit', () => {
   for (const s of alive) s.remove();
 });
-
-// It takes the port for UDP and for TCP.
-async function freePort() {
-  for (;;) {
-    const socket = dgram.createSocket('udp4');
-    await new Promise((done) => socket.bind(0, '127.0.0.1', done));
-    const { port } = socket.address();
-    const server = net.createServer();
-    const isFree = await new Promise((done) => server.once('error', () => done(false)).listen(port, '127.0.0.1', () => done(true)));
-    await new Promise((done) => (isFree ? server.close(done) : done()));
-    await new Promise((done) => socket.close(done));
-    if (isFree) return port;
-  }
-}
 
 export class Dnsmasq {
   static async start(lines = []) {

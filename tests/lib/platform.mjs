@@ -14,29 +14,23 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { agentDatabase, authDatabase, authSql, authText } from './databases.mjs';
+import { freePort } from './ports.mjs';
+
+export { freePort };
 
 export const ogent = resolve(process.env.OGENT_BIN ?? join(import.meta.dirname ?? '.', '../../build/ogent'));
 
 const READY_MS = 20000;
 const STOP_MS = 15000;
 const SANITIZER = /AddressSanitizer|ThreadSanitizer|LeakSanitizer|UndefinedBehaviorSanitizer|runtime error:/;
-const INHERITED = ['PATH', 'HOME', 'LANG', 'ASAN_OPTIONS', 'UBSAN_OPTIONS', 'LSAN_OPTIONS', 'TSAN_OPTIONS', 'TMPDIR'];
+// TEST_FILE_RUN is how tests/run.mjs finds what a file left behind.
+const INHERITED = ['TEST_FILE_RUN', 'PATH', 'HOME', 'LANG', 'ASAN_OPTIONS', 'UBSAN_OPTIONS', 'LSAN_OPTIONS', 'TSAN_OPTIONS', 'TMPDIR'];
 // Hashes as cheap as they may be: the tests make many.
 const DEFAULTS = { OGENT_PASSWORD_MEMORY: '7', OGENT_PASSWORD_TIME: '5', OGENT_LOG_FORMAT: 'json' };
-
-// A port that was free a moment ago.
-export async function freePort() {
-  const server = net.createServer();
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
-}
 
 // One HTTP request. where: {socketPath} or {host, port}, with {ca} over TLS. body: an object goes as JSON, a string or Buffer as it is.
 // Returns {status, headers, text, body}: body is the parsed JSON, or the text when it is none.
