@@ -48,28 +48,6 @@ static bool add_arguments(yyjson_mut_doc *doc, yyjson_mut_val *body, yyjson_val 
 	return true;
 }
 
-int decision_send(struct session *s, struct arena *a, yyjson_val *approval, const char *id, const char *decision,
-		  const char *text)
-{
-	_cleanup_(buf_deinit) struct buf path = BUF_INIT;
-	yyjson_mut_doc *doc;
-	yyjson_mut_val *body = json_new_obj(a, &doc);
-	yyjson_val *answer;
-
-	json_add_str(doc, body, "decision", decision);
-	if (strcmp(decision, "approve") == 0)
-		json_add_str(doc, body, "hash", json_get_str(approval, "hash", ""));
-	if (strcmp(decision, "edit") == 0) {
-		if (!add_arguments(doc, body, approval, text ? text : "", a))
-			return EXIT_USAGE;
-	} else if (text) {
-		json_add_str(doc, body, "message", text);
-	}
-	buf_add_str(&path, "/api/approvals/");
-	percent_encode(str_of(id), &path);
-	return session_call(s, a, "POST", path.p, json_text(a, doc), &answer);
-}
-
 static void on_interrupt(int number)
 {
 	/* Nothing: it only ends the waiting for a line. */
@@ -92,6 +70,65 @@ static const char *read_line(struct arena *a, const char *prompt, int *err)
 	const char *ret = n > 0 ? arena_strndup(a, line, (size_t)n - (line[n - 1] == '\n')) : NULL;
 	free(line);
 	return ret;
+}
+
+/* A second factor for what the refusal names. A passkey needs a browser. */
+static int confirm(struct session *s, struct arena *a, yyjson_val *refusal, const char **ret)
+{
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *body = json_new_obj(a, &doc);
+	yyjson_val *answer;
+	const char *code;
+	int err;
+	int r;
+
+	code = read_line(
+		a,
+		"This is risky. Code of your app, or a recovery code (with a passkey, approve in the browser): ", &err);
+	if (!code || !*code)
+		return err ? err : EXIT_CANCELLED;
+	json_add_str(doc, body, "act", json_get_str(refusal, "act", ""));
+	json_add_str(doc, body, "code", code);
+	r = session_call(s, a, "POST", "/api/auth/confirmations", json_text(a, doc), &answer);
+	*ret = r == EXIT_OK ? json_get_str(answer, "confirmation", "") : NULL;
+	return r;
+}
+
+int decision_send(struct session *s, struct arena *a, yyjson_val *approval, const char *id, const char *decision,
+		  const char *text)
+{
+	_cleanup_(buf_deinit) struct buf path = BUF_INIT;
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *body = json_new_obj(a, &doc);
+	yyjson_val *answer;
+	struct error err = {0};
+	const char *confirmation;
+	int r, status;
+
+	json_add_str(doc, body, "decision", decision);
+	if (strcmp(decision, "approve") == 0)
+		json_add_str(doc, body, "hash", json_get_str(approval, "hash", ""));
+	if (strcmp(decision, "edit") == 0) {
+		if (!add_arguments(doc, body, approval, text ? text : "", a))
+			return EXIT_USAGE;
+	} else if (text) {
+		json_add_str(doc, body, "message", text);
+	}
+	buf_add_str(&path, "/api/approvals/");
+	percent_encode(str_of(id), &path);
+	r = session_refresh(s);
+	if (r != EXIT_OK)
+		return r;
+	status = client_call(s->client, a, "POST", path.p, json_text(a, doc), &answer, &err);
+	if (status >= 200 && status < 300)
+		return EXIT_OK;
+	if (status != 403 || strcmp(err.code, "confirmation_required") != 0)
+		return session_fail(status, &err);
+	r = confirm(s, a, answer, &confirmation);
+	if (r != EXIT_OK)
+		return r;
+	json_add_str(doc, body, "confirmation", confirmation);
+	return session_call(s, a, "POST", path.p, json_text(a, doc), &answer);
 }
 
 /* One letter, as the prompt names them; anything else is what the agent is told with a rejection. */

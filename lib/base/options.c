@@ -181,6 +181,9 @@ static const struct option_def defs[] = {
 	 "US cents that a user may spend in a day (UTC), unless he has a budget of his own; 0 = no limit"},
 	{"conversation_days", OPTION_INT, "0", NULL, 0, 36500, NULL,
 	 "Conversations that nobody used for so many days are deleted with all of theirs; 0 = they stay"},
+	{"approval_confirm", OPTION_STRING, "chosen", NULL, 0, 0, "chosen|factor|always",
+	 "Who confirms approvals of risky calls with a second factor: who has chosen so for himself, everybody who has "
+	 "one, or everybody, so that without one nothing risky is approved"},
 	{"approval_seconds", OPTION_INT, "86400", NULL, 1, 30 * 86400, NULL,
 	 "How long a run waits for a person before it goes on without"},
 	{"gateway_threads", OPTION_INT, "0", NULL, 0, 64, NULL,

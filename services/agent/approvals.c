@@ -1,15 +1,17 @@
 /* GET /api/approvals, GET and POST /api/approvals/{id}: what waits for a person, and his word on it.
  *
  * A row is decided once: whoever decides locks the execution, finds the row pending, and changes both it and the
- * execution's lease, so that some process goes on with the run. A command that exec's policy asks about is approved
- * there first, with the person's own token (exec believes no service); exec then runs exactly that command, once. What
- * is left there by a crash in between is used up when the person repeats his word, or lapses. */
+ * execution's lease, so that some process goes on with the run. What lets a risky call be made may need the person's
+ * second factor: his confirmation names the row, its hash and the decision. A command that exec's policy asks about is
+ * approved there first, with the person's own token (exec believes no service); exec then runs exactly that command,
+ * once. What is left there by a crash in between is used up when the person repeats his word, or lapses. */
 #include <errno.h>
 
 #include "agent/bus.h"
 #include "agent/handlers.h"
 #include "agent/runner.h"
 #include "agent/tools/tools.h"
+#include "service/confirmation.h"
 
 #define EXEC_ANSWER_MS 10000
 #define EXEC_ANSWER_MAX (256 * 1024)
@@ -208,13 +210,15 @@ static const struct json_field fields[] = {
 	{"hash", JSON_STRING, false, 64, 64},
 	{"arguments", JSON_OBJECT},
 	{"message", JSON_STRING, false, 0, 20000},
+	{"confirmation", JSON_STRING, false, 1, 1024},
 };
 
 static const struct {
 	const char *decision, *status;
 } decisions[] = {{"approve", "approved"}, {"edit", "edited"}, {"reject", "rejected"}, {"answer", "answered"}};
 
-/* What a decision waits for: first the row, then exec where it has a word, then the transaction. */
+/* What a decision waits for: first the row, then auth where it must be confirmed, then exec where it has a word, then
+ * the transaction. */
 struct decide {
 	struct answer answer;
 	struct exchange *x;
@@ -328,7 +332,11 @@ static void pass_on_refusal(struct exchange *x, int status, struct str body)
 {
 	yyjson_val *root = yyjson_doc_get_root(json_parse(x->arena, body.p, body.n, NULL));
 
-	if (status == 403)
+	const char *code = json_get_str(root, "code", "");
+
+	if (status == 403 && (!strcmp(code, "confirmation_required") || !strcmp(code, "second_factor_needed")))
+		confirmation_pass_on(x, root);
+	else if (status == 403)
 		reply_problem(x, 403, "forbidden",
 			      "The policy of commands asks about this one: approving it needs the permission "
 			      "commands.approve.");
@@ -364,6 +372,7 @@ static void ask_exec(struct decide *d)
 	struct http_headers *headers =
 		service_peer_headers(agent->service, "exec", "", x->request_id, x->traceparent, x->arena);
 	struct str token = http_header_get(&x->req->headers, "Authorization");
+	const char *confirmation = json_get_str(x->body, "confirmation", NULL);
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
 
@@ -371,6 +380,8 @@ static void ask_exec(struct decide *d)
 	json_add_str(doc, obj, "hash", d->row.command_hash);
 	yyjson_mut_obj_add_int(doc, obj, "uses", 1);
 	yyjson_mut_obj_add_int(doc, obj, "expires_in", EXEC_APPROVAL_S);
+	if (confirmation)
+		json_add_str(doc, obj, "confirmation", confirmation);
 	exchange_hold(x);
 	d->fetch = http_fetch(service_peer(agent->service, "exec"), "POST", "/api/policies/approvals", headers,
 			      "application/json", json_text(x->arena, doc), EXEC_ANSWER_MAX, EXEC_ANSWER_MS,
@@ -408,8 +419,29 @@ static bool check_arguments(struct decide *d)
 	return false;
 }
 
+/* A call is risky unless its tool knows that it is not. */
+static bool is_risky(const struct decide *d)
+{
+	const struct tool *tool = tool_find(d->row.tool);
+	const char *text = d->arguments ? d->arguments : d->row.arguments;
+
+	if (strcmp(d->status, "approved") != 0 && strcmp(d->status, "edited") != 0)
+		return false;
+	return !tool || !tool->is_risky ||
+	       tool->is_risky(tool, yyjson_doc_get_root(json_parse(d->x->arena, text, strlen(text), NULL)));
+}
+
+static void on_confirmed(void *arg)
+{
+	struct decide *d = arg;
+
+	if (d->x->req)
+		start_write(d);
+}
+
 static void on_looked(struct exchange_job *job, int result)
 {
+	char act[SHA256_HEX_SIZE];
 	struct decide *d = (struct decide *)job;
 
 	if (result || d->answer.body.p || !d->x->req) {
@@ -418,10 +450,16 @@ static void on_looked(struct exchange_job *job, int result)
 	}
 	if (!check_arguments(d))
 		return;
-	if (strcmp(d->status, "approved") == 0 && d->row.command_hash)
-		ask_exec(d);
-	else
+	if (strcmp(d->status, "approved") == 0 && d->row.command_hash) {
+		ask_exec(d); /* which asks auth itself */
+		return;
+	}
+	if (!is_risky(d)) {
 		start_write(d);
+		return;
+	}
+	confirmation_act(act, "approval", d->row.id, d->row.hash, d->status, d->arguments ? d->arguments : "", NULL);
+	confirmation_ask(d->x, act, json_get_str(d->x->body, "confirmation", NULL), on_confirmed, d);
 }
 
 void agent_approvals_decide(struct exchange *x)

@@ -43,6 +43,7 @@ static void configure(struct auth *auth)
 
 	snprintf(auth->secrets_dir, sizeof(auth->secrets_dir), "%s/secrets", service_data_dir(auth->service));
 	auth->password_min = option_int(o, "password_min");
+	auth->confirm_policy = confirm_policy_of(option_str(o, "approval_confirm"));
 	auth->access_s = option_int(o, "access_token_ttl") / 1000;
 	auth->session_idle_us = option_int(o, "refresh_ttl") * MS_US;
 	auth->session_max_us = option_int(o, "session_ttl") * MS_US;

@@ -3,6 +3,7 @@
 
 #include "base/seal.h"
 #include "hasher.h"
+#include "mfa/confirmations.h"
 #include "refresh_token.h"
 #include "service/service.h"
 #include "throttle.h"
@@ -36,6 +37,7 @@ struct auth {
 	int64_t refresh_grace_us;
 	struct link_key link_key;
 	struct seal_key factors_key; /* of second factors at rest and of tickets (mfa/ticket.h) */
+	enum confirm_policy confirm_policy;
 	struct outbox *outbox;
 	/* mail/configure.c */
 	struct {

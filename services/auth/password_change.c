@@ -1,5 +1,4 @@
-/* POST /api/auth/password: a new password for who is signed in and knows the current one. POST /api/auth/reauth: the
- * password again, for acts that need it given a short while ago; the session gets a new id. */
+/* POST /api/auth/password: a new password for who is signed in and knows the current one. */
 #include "audit/audit.h"
 #include "confirm.h"
 #include "feed.h"
@@ -101,56 +100,4 @@ void auth_password(struct exchange *x)
 		return;
 	p->ends_others = json_get_bool(x->body, "end_other_sessions", true);
 	confirm_password(x, &p->confirm, json_get_str(x->body, "current_password", ""), confirmed);
-}
-
-/* ---- Reauth ---- */
-
-struct reauth {
-	struct exchange_job job;
-	struct confirm confirm;
-	const char *old;
-	struct session_grant grant;
-};
-
-static int reauth_run(struct db_conn *c, struct exchange_job *job)
-{
-	struct reauth *r = container_of(job, struct reauth, job);
-	int err = session_create(c, job->x->self, job->x->arena, r->confirm.account.id, &r->confirm.guard.client,
-				 &r->grant);
-
-	return err < 0 || !*r->old ? err : session_revoke(c, r->old, "replaced");
-}
-
-static void reauth_done(struct exchange_job *job)
-{
-	struct reauth *r = container_of(job, struct reauth, job);
-
-	audit_act(job->x, "session.confirmed", AUDIT_SUCCESS, NULL, "session", r->grant.token.session_id);
-	feed_wake(job->x->self);
-	session_reply(job->x, 200, &r->confirm.guard.client, &r->grant);
-}
-
-static void reauth_confirmed(struct confirm *cf)
-{
-	struct reauth *r = container_of(cf, struct reauth, confirm);
-	const struct auth *auth = cf->x->self;
-
-	r->old = cf->x->who.session_id ? cf->x->who.session_id : "";
-	r->job = (struct exchange_job){.x = cf->x, .run = reauth_run, .done_ok = reauth_done};
-	exchange_write(auth->db, &r->job);
-}
-
-void auth_reauth(struct exchange *x)
-{
-	static const struct json_field fields[] = {{"password", JSON_STRING, .required = true, .max = 8192}};
-	struct reauth *r = arena_new_of(x->arena, struct reauth);
-	struct error err = {0};
-
-	if (json_check(x->body, fields, ARRAY_SIZE(fields), &err) < 0) {
-		reply_error(x, 422, &err);
-		return;
-	}
-	if (client_refuse_cross_site(x))
-		return;
-	confirm_password(x, &r->confirm, json_get_str(x->body, "password", ""), reauth_confirmed);
 }

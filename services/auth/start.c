@@ -31,6 +31,7 @@ const struct migration auth_migrations[] = {
 	{"oauth", sql_040_oauth},
 	{"sso", sql_050_sso},
 	{"events", sql_051_events},
+	{"confirm_approvals", sql_090_confirm_approvals},
 };
 const size_t auth_migrations_n = ARRAY_SIZE(auth_migrations);
 

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentWorld } from '../lib/agent_client.mjs';
+import { totp } from '../lib/authenticator.mjs';
 import { startRole } from '../lib/platform.mjs';
 import { ScriptModel, call, say } from '../lib/script_model.mjs';
 
@@ -120,6 +121,50 @@ describe('approvals', { timeout: 300000 }, () => {
     assert.equal(e.calls[0].status, 'exited', JSON.stringify(e.calls));
     assert.match(e.calls[0].output, /made/);
     assert.deepEqual((await w.exec.api('GET', '/api/policies/approvals', undefined, w.token)).body.items.filter((x) => x.approved_by), []);
+  });
+
+  test('who confirms his approvals needs his second factor for each that is risky, and it is good for no other', async () => {
+    const email = 'careful@example.org', password = 'correct horse battery staple';
+    assert.equal((await w.auth.api('POST', '/api/users', { name: 'Careful', email, password, roles: ['operator'] }, w.token)).status, 201);
+    const token = (await w.auth.login({ email, password })).access_token;
+    const begun = (await w.auth.api('POST', '/api/auth/factors/totp', {}, token)).body;
+    const on = await w.auth.api('POST', '/api/auth/factors/totp/confirm', { ticket: begun.ticket, code: totp(begun.secret, Date.now() - 30000) }, token);
+    assert.equal(on.status, 200, on.text);
+    const codes = on.body.recovery_codes;
+    const confirm = async (refused) => {
+      assert.deepEqual([refused.status, refused.body.code], [403, 'confirmation_required'], refused.text);
+      assert.deepEqual(refused.body.methods, ['totp', 'recovery_code']);
+      const r = await w.auth.api('POST', '/api/auth/confirmations', { act: refused.body.act, code: codes.pop() }, token);
+      assert.equal(r.status, 201, r.text);
+      return r.body.confirmation;
+    };
+    assert.equal((await w.auth.api('PATCH', '/api/auth/factors', { confirm_approvals: true }, token)).status, 204);
+
+    const asks = { approval: { default: 'always' } };
+    const sent = await begin(asks, call(['shell', { command: 'echo x >> seen; wc -l < seen' }]), say('done'));
+    const [a] = await waiting(sent.id);
+    const approve = (row, more = {}) => decide(row, { decision: 'approve', hash: row.hash, ...more }, token);
+    const given = await confirm(await approve(a));
+    const other = await begin(asks, call(['shell', { command: 'echo other' }]), say('done'));
+    const [b] = await waiting(other.id);
+    assert.equal((await approve(b, { confirmation: given })).body.code, 'confirmation_required');
+    assert.equal((await decide(a, { decision: 'edit', arguments: { command: 'id' }, confirmation: given }, token)).body.code, 'confirmation_required');
+    assert.equal((await approve(a, { confirmation: 'made up' })).body.code, 'confirmation_required');
+    await decided(a, { decision: 'approve', hash: a.hash, confirmation: given }, token);
+    assert.equal((await w.ended(sent.id)).calls[0].output.trim(), '1');
+    await decided(b, { decision: 'reject' }, token);
+    await w.ended(other.id);
+
+    const ruled = await begin({ policy: 'guarded' }, call(['shell', { command: "sh -c 'touch made; ls'" }]), say('ok'));
+    const [c] = await waiting(ruled.id);
+    const forExec = await confirm(await approve(c));
+    await decided(c, { decision: 'approve', hash: c.hash, confirmation: forExec }, token);
+    assert.match((await w.ended(ruled.id)).calls[0].output, /made/);
+
+    const question = await begin({}, call(['ask_human', { question: 'Now?' }]), say('fine'));
+    const [d] = await waiting(question.id);
+    await decided(d, { decision: 'answer', message: 'yes' }, token);
+    await w.ended(question.id);
   });
 
   test('risky means what the policy guarded asks about: reading runs by itself', async () => {

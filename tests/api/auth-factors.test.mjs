@@ -2,6 +2,7 @@
 // library takes too.
 
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -136,7 +137,7 @@ describe('second factors', { timeout: 180000 }, () => {
     is(await call('DELETE', '/api/auth/factors/totp', undefined, user.token), 204);
     is(await call('DELETE', '/api/auth/factors/totp', undefined, user.token), 404);
     is(await user.login(), 200);
-    assert.deepEqual(is(await call('GET', '/api/auth/factors', undefined, user.token), 200), { totp: false, recovery_codes_left: 0, passkeys: [] });
+    assert.deepEqual(is(await call('GET', '/api/auth/factors', undefined, user.token), 200), { totp: false, confirm_approvals: false, recovery_codes_left: 0, passkeys: [] });
   });
 
   for (const kind of ['ES256', 'EdDSA', 'RS256'])
@@ -243,6 +244,79 @@ describe('second factors', { timeout: 180000 }, () => {
     is(await call('POST', '/api/auth/login/passkey', { ticket: login.ticket, credential: { id: 'AA' } }), 422, 'invalid_field');
     const foreign = await auth.api('POST', '/api/auth/login/passkey/options', {}, undefined, { origin: 'https://evil.example' });
     is(foreign, 403, 'cross_site');
+  });
+
+  const ACT = 'ab'.repeat(32);
+  const sha256 = (text) => createHash('sha256').update(text).digest();
+
+  test('showing oneself again takes the password and a second factor, or a passkey that has seen its user', async () => {
+    const user = await withTotp();
+    const reauth = (body, token = user.token) => call('POST', '/api/auth/reauth', body, token);
+    const first = is(await reauth({ password: PASSWORD }), 401, 'second_factor_required');
+    assert.deepEqual(first.methods, ['totp', 'recovery_code']);
+    is(await reauth({ password: PASSWORD, code: '000000' }), 401, 'code_wrong');
+    is(await reauth({ password: 'another one', code: totp(user.secret) }), 401, 'invalid_credentials');
+    is(await reauth({ code: totp(user.secret) }), 422, 'invalid_field');
+    is(await reauth({ password: PASSWORD, code: '1', credential: {} }), 422, 'invalid_field');
+    const session = is(await reauth({ password: PASSWORD, code: totp(user.secret) }), 200);
+    is(await reauth({ password: PASSWORD, code: totp(user.secret) }, session.access_token), 401, 'code_wrong');
+    is(await reauth({ password: PASSWORD, code: user.codes[0] }, session.access_token), 200);
+
+    const holder = await withPasskey('ES256'), other = await withPasskey('ES256');
+    const asked = async () => is(await call('POST', '/api/auth/reauth/options', {}, holder.token), 200);
+    const a = await asked();
+    is(await reauth({ ticket: a.ticket, credential: other.key.get(a.public_key) }, holder.token), 401, 'passkey_refused');
+    is(await reauth({ ticket: a.ticket, credential: holder.key.get(a.public_key) }, other.token), 401, 'ticket_invalid');
+    holder.key.flags = 0x01;
+    is(await reauth({ ticket: a.ticket, credential: holder.key.get(a.public_key) }, holder.token), 401, 'passkey_refused');
+    is(await reauth({ password: PASSWORD, ticket: a.ticket, credential: holder.key.get(a.public_key) }, holder.token), 200);
+    const again = is(await call('POST', '/api/auth/login', { email: holder.email, password: PASSWORD }), 401);
+    const step = is(await call('POST', '/api/auth/login/passkey/options', { login_ticket: again.ticket }), 200);
+    holder.key.flags = 0x05;
+    const token = is(await call('POST', '/api/auth/login/passkey', { ticket: step.ticket, login_ticket: again.ticket, credential: holder.key.get(step.public_key) }), 200).access_token;
+    const b = is(await call('POST', '/api/auth/reauth/options', {}, token), 200);
+    const credential = holder.key.get(b.public_key);
+    const all = await Promise.all(Array.from({ length: 4 }, () => reauth({ ticket: b.ticket, credential }, token)));
+    assert.equal(all.filter((r) => r.status === 200).length, 1, all.map((r) => r.text).join());
+    is(await call('POST', '/api/auth/reauth/options', {}, (await someone()).token), 409, 'no_passkey');
+  });
+
+  test('an act is confirmed by a code or by a passkey that signs the act itself', async () => {
+    const user = await withTotp();
+    const confirm = (body, token) => call('POST', '/api/auth/confirmations', body, token);
+    is(await confirm({ act: ACT }, user.token), 422, 'invalid_field');
+    is(await confirm({ act: 'XYZ', code: '1' }, user.token), 422, 'invalid_field');
+    is(await confirm({ act: ACT, code: '000000' }, user.token), 401, 'code_wrong');
+    const code = totp(user.secret);
+    const all = await Promise.all(Array.from({ length: 6 }, () => confirm({ act: ACT, code }, user.token)));
+    assert.deepEqual(all.map((r) => r.status).sort(), [201, 401, 401, 401, 401, 401], 'a code is good once');
+    is(await call('POST', '/api/auth/confirmations/options', { act: ACT }, user.token), 409, 'no_passkey');
+
+    const [holder, other] = [await withPasskey('EdDSA'), await withPasskey('ES256')];
+    const asked = is(await call('POST', '/api/auth/confirmations/options', { act: ACT }, holder.token), 200);
+    const challenge = Buffer.from(asked.public_key.challenge, 'base64url');
+    assert.ok(challenge.subarray(16).equals(sha256(ACT).subarray(0, 16)), 'the challenge is made of the act');
+    const credential = holder.key.get(asked.public_key);
+    is(await confirm({ act: 'cd'.repeat(32), ticket: asked.ticket, credential }, holder.token), 401, 'ticket_invalid');
+    is(await confirm({ act: ACT, ticket: asked.ticket, credential: other.key.get(asked.public_key) }, holder.token), 401, 'passkey_refused');
+    is(await confirm({ act: ACT, ticket: asked.ticket, credential: other.key.get(asked.public_key) }, other.token), 401, 'ticket_invalid');
+    is(await confirm({ act: ACT, ticket: asked.ticket, credential }, holder.token), 201);
+    is(await confirm({ act: ACT, ticket: asked.ticket, credential }, holder.token), 401, 'passkey_refused');
+  });
+
+  test('who has a second factor may choose to confirm what he approves', async () => {
+    const [bare, user] = [await someone(), await withTotp()];
+    const choose = (on, token) => call('PATCH', '/api/auth/factors', { confirm_approvals: on }, token);
+    is(await choose(true, bare.token), 409, 'no_factor');
+    is(await choose('yes', user.token), 422, 'invalid_field');
+    is(await choose(true, user.token), 204);
+    assert.equal(is(await call('GET', '/api/auth/factors', undefined, user.token), 200).confirm_approvals, true);
+    is(await choose(false, user.token), 204);
+    assert.equal(is(await call('GET', '/api/auth/factors', undefined, user.token), 200).confirm_approvals, false);
+  });
+
+  test('only services ask whether an act is confirmed', async () => {
+    is(await call('POST', '/confirmations/check', { user_id: 'x', act: ACT }, admin), auth.isDeployed ? 404 : 403);
   });
 
   test('a user who goes takes factors along', async () => {

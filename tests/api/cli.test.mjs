@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { totp } from '../lib/authenticator.mjs';
 import { ADMIN, freePort, ogent, startPlatform } from '../lib/platform.mjs';
 
 const home = mkdtempSync(join(tmpdir(), 'ogent-cli-'));
@@ -70,6 +71,29 @@ describe('approvals', () => {
 		}
 		assert.equal((await cli(['approvals'], { data: p.data })).out, '');
 		assert.equal((await cli(['approvals', 'burn', 'x'], { data: p.data })).code, 2);
+		await p.stop();
+	});
+
+	test('who confirms what he approves is asked for a code', async (t) => {
+		const p = await start(t);
+		await p.setUp();
+		const token = (await p.login(ADMIN)).access_token;
+		const begun = (await p.api('POST', '/api/auth/factors/totp', {}, token)).body;
+		const on = await p.api('POST', '/api/auth/factors/totp/confirm', { ticket: begun.ticket, code: totp(begun.secret, Date.now() - 30000) }, token);
+		assert.equal((await p.api('PATCH', '/api/auth/factors', { confirm_approvals: true }, token)).status, 204);
+		assert.equal((await p.api('POST', '/api/agents', { name: 'Careful', tools: ['shell'], approval: { default: 'always' } }, token)).status, 201);
+		const as = { data: p.data, env: { OGENT_TOKEN: token } };
+		let running;
+		const chat = cli(['chat', '--agent', 'careful', 'run: echo right'], { ...as, onStarted: (child, result) => (running = result) });
+		const [, id] = await until(() => running.err.match(/waits for you: ogent approvals \S+ (\S+)\]/));
+		const none = await cli(['approvals', 'approve', id], as);
+		assert.notEqual(none.code, 0);
+		assert.match(none.err, /risky/);
+		const wrong = await cli(['approvals', 'approve', id], { ...as, input: '000000\n' });
+		assert.match(wrong.err, /code is wrong/);
+		const right = await cli(['approvals', 'approve', id], { ...as, input: `${on.body.recovery_codes[0]}\n` });
+		assert.equal(right.code, 0, right.err);
+		assert.equal((await chat).code, 0);
 		await p.stop();
 	});
 });

@@ -89,4 +89,25 @@ describe('second factors in the browser', { concurrency: 1 }, () => {
 		await button('Confirm with a passkey').click();
 		await button('Sign out').waitFor();
 	});
+
+	test('what is risky is approved with the passkey, for who has chosen so', async () => {
+		await page.getByRole('link', { name: ADMIN.name }).click();
+		const choice = page.getByRole('checkbox', { name: /when I approve something risky/ });
+		await choice.check();
+		const token = await platform.localToken();
+		const made = await platform.api('POST', '/api/agents', { name: 'Careful', tools: ['shell'], approval: { default: 'always' } }, token);
+		if (made.status !== 201) throw new Error(made.text);
+		await page.goto(`${base}/chat`);
+		await page.getByRole('combobox', { name: 'Agent' }).selectOption({ label: 'Careful' });
+		await page.getByRole('textbox', { name: 'Message' }).fill('run: echo confirmed by a key');
+		await button('Send').click();
+		await button('Approve').click();
+		await page.getByRole('dialog', { name: 'Confirm that it is you' }).waitFor();
+		await judge(page, 'confirm-approval', shots);
+		await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+		await page.getByText('Nothing was decided').waitFor();
+		await button('Approve').click();
+		await button('Confirm with a passkey').click();
+		await page.locator('.terminal, pre', { hasText: /^confirmed by a key/m }).first().waitFor();
+	});
 });

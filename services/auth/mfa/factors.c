@@ -43,6 +43,7 @@ static int load_totp(struct db_conn *c, const struct auth *auth, const char *use
 
 int factors_load(struct db_conn *c, const struct auth *auth, const char *user_id, struct factors *ret)
 {
+	int64_t confirms = 0;
 	int r;
 
 	*ret = (struct factors){0};
@@ -54,6 +55,9 @@ int factors_load(struct db_conn *c, const struct auth *auth, const char *user_id
 	if (r >= 0)
 		r = db_get_int(c, &ret->n_passkeys, "select count(*) from passkeys where user_id = ?",
 			       DB_TEXT(user_id));
+	if (r >= 0)
+		r = db_get_int(c, &confirms, "select confirm_approvals from users where id = ?", DB_TEXT(user_id));
+	ret->confirms_approvals = r == 1 && confirms;
 	return MIN(r, 0);
 }
 

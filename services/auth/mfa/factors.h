@@ -14,6 +14,7 @@ struct factors {
 	int64_t last_step;
 	int64_t n_recovery; /* codes that are left */
 	int64_t n_passkeys;
+	bool confirms_approvals; /* his choice */
 };
 
 /* Inside a job. Returns 0 or -errno (-EBADMSG: the key of the secrets is not the one they were sealed with). */

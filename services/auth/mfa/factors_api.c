@@ -58,6 +58,7 @@ static int get_run(struct db_conn *c, struct exchange_job *job)
 	sodium_memzero(g->factors.secret, sizeof(g->factors.secret));
 	g->root = json_new_obj(job->x->arena, &g->doc);
 	yyjson_mut_obj_add_bool(g->doc, g->root, "totp", g->factors.has_totp);
+	yyjson_mut_obj_add_bool(g->doc, g->root, "confirm_approvals", g->factors.confirms_approvals);
 	yyjson_mut_obj_add_int(g->doc, g->root, "recovery_codes_left", g->factors.n_recovery);
 	return add_passkeys(c, g, account.id);
 }
@@ -109,7 +110,7 @@ void factors_totp_new(struct exchange *x)
 
 /* ---- Changes: all need a sign-in of a short while ago ---- */
 
-enum change_kind { CHANGE_TOTP_ON, CHANGE_TOTP_OFF, CHANGE_CODES };
+enum change_kind { CHANGE_TOTP_ON, CHANGE_TOTP_OFF, CHANGE_CODES, CHANGE_CONFIRM };
 
 struct factor_change {
 	struct exchange_job job;
@@ -120,6 +121,7 @@ struct factor_change {
 	enum change_kind kind;
 	int actor;
 	enum { CHANGED, CODE_WRONG, NOT_THERE } outcome;
+	bool confirms; /* of CHANGE_CONFIRM */
 	bool has_codes;
 	const char *codes[RECOVERY_CODES];
 };
@@ -165,10 +167,27 @@ static int renew_codes(struct db_conn *c, struct factor_change *p, const char *u
 	return p->has_codes ? factors_new_codes(c, p->job.x->arena, user_id, p->codes) : r;
 }
 
+/* Without a factor there is nothing to confirm with. */
+static int choose(struct db_conn *c, struct factor_change *p, const char *user_id)
+{
+	struct factors f;
+	int64_t r = factors_load(c, p->job.x->self, user_id, &f);
+
+	sodium_memzero(f.secret, sizeof(f.secret));
+	p->outcome = r == 0 && p->confirms && !factors_are_on(&f) ? NOT_THERE : CHANGED;
+	if (r < 0 || p->outcome != CHANGED)
+		return (int)r;
+	r = db_exec(c, "update users set confirm_approvals = ? where id = ?", DB_INT(p->confirms), DB_TEXT(user_id));
+	return (int)MIN(r, 0);
+}
+
 static int change_run(struct db_conn *c, struct exchange_job *job)
 {
-	static int (*const changes[])(struct db_conn *, struct factor_change *, const char *) = {
-		[CHANGE_TOTP_ON] = switch_on, [CHANGE_TOTP_OFF] = switch_off, [CHANGE_CODES] = renew_codes};
+	static int (*const changes[])(struct db_conn *, struct factor_change *,
+				      const char *) = {[CHANGE_TOTP_ON] = switch_on,
+						       [CHANGE_TOTP_OFF] = switch_off,
+						       [CHANGE_CODES] = renew_codes,
+						       [CHANGE_CONFIRM] = choose};
 	struct factor_change *p = (struct factor_change *)job;
 	struct account account;
 	int r;
@@ -206,10 +225,13 @@ static void change_done(struct exchange_job *job)
 		reply_problem(x, 422, "code_wrong",
 			      "This is not the app's present code; look again, and at this machine's clock.");
 	} else if (p->outcome == NOT_THERE) {
-		reply_problem(x, 404, "not_found", "There is no such second factor.");
+		reply_problem(x, p->kind == CHANGE_CONFIRM ? 409 : 404,
+			      p->kind == CHANGE_CONFIRM ? "no_factor" : "not_found", "%s",
+			      p->kind == CHANGE_CONFIRM ? "Set up a second factor first."
+							: "There is no such second factor.");
 	} else {
 		outbox_wake(x->self);
-		if (p->kind == CHANGE_TOTP_OFF)
+		if (p->kind == CHANGE_TOTP_OFF || p->kind == CHANGE_CONFIRM)
 			reply_empty(x, 204);
 		else
 			reply_codes(x, p);
@@ -254,4 +276,21 @@ void factors_codes(struct exchange *x)
 {
 	if (!client_refuse_cross_site(x))
 		change(x, arena_new_of(x->arena, struct factor_change), CHANGE_CODES, "factor.recovery_codes_made");
+}
+
+/* PATCH /api/auth/factors: what the factors are asked for besides signing in. */
+void factors_patch(struct exchange *x)
+{
+	static const struct json_field fields[] = {{"confirm_approvals", JSON_BOOL, .required = true}};
+	struct factor_change *p = arena_new_of(x->arena, struct factor_change);
+	struct error err = {0};
+
+	if (json_check(x->body, fields, ARRAY_SIZE(fields), &err) < 0) {
+		reply_error(x, 422, &err);
+		return;
+	}
+	p->confirms = json_get_bool(x->body, "confirm_approvals", false);
+	if (!client_refuse_cross_site(x))
+		change(x, p, CHANGE_CONFIRM,
+		       p->confirms ? "factor.confirm_switched_on" : "factor.confirm_switched_off");
 }

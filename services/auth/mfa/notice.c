@@ -8,9 +8,11 @@ static const struct {
 	{"factor.totp_added", "codes of an authenticator app were switched on"},
 	{"factor.totp_removed", "codes of an authenticator app were switched off"},
 	{"factor.recovery_codes_made", "new recovery codes were made"},
-	{"factor.recovery_code_used", "a recovery code was used to sign in"},
+	{"factor.recovery_code_used", "a recovery code was used"},
 	{"factor.passkey_added", "a passkey was added"},
 	{"factor.passkey_removed", "a passkey was removed"},
+	{"factor.confirm_switched_on", "approvals of risky calls need a second factor from now on"},
+	{"factor.confirm_switched_off", "approvals of risky calls need no second factor any more"},
 	{"identity.linked", "an account at another provider was linked, and signs you in from now on"},
 	{"identity.unlinked", "an account at another provider was unlinked"},
 };

@@ -9,6 +9,8 @@
 #include "mail/outbox.h"
 #include "mfa/factors.h"
 #include "mfa/notice.h"
+#include "mfa/passkey.h"
+#include "mfa/proof.h"
 #include "mfa/second_step.h"
 #include "mfa/site.h"
 #include "mfa/ticket.h"
@@ -21,18 +23,12 @@ void second_step_ask(struct exchange *x, const char *user_id, const char *stored
 	const struct auth *auth = x->self;
 	uint8_t data[TICKET_DATA_SIZE];
 	yyjson_mut_doc *doc;
-	yyjson_mut_val *obj = json_new_obj(x->arena, &doc), *methods;
+	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
 
 	sha256(stored, strlen(stored), data);
 	json_add_str(doc, obj, "ticket", ticket_new(auth, x->arena, TICKET_LOGIN, user_id, data));
 	yyjson_mut_obj_add_int(doc, obj, "expires_in", TICKET_US / 1000000);
-	methods = yyjson_mut_obj_add_arr(doc, obj, "methods");
-	if (f->n_passkeys > 0)
-		yyjson_mut_arr_add_str(doc, methods, "passkey");
-	if (f->has_totp)
-		yyjson_mut_arr_add_str(doc, methods, "totp");
-	if (f->n_recovery > 0)
-		yyjson_mut_arr_add_str(doc, methods, "recovery_code");
+	proof_add_methods(doc, obj, f);
 	reply_header(x, "Cache-Control", "no-store");
 	reply_problem_with(x, 401, "second_factor_required", json_text(x->arena, doc),
 			   "The password is right; now the second factor: send the ticket with a code or a passkey.");
@@ -205,43 +201,29 @@ void login_code(struct exchange *x)
 struct passkey_ask {
 	struct exchange_job job;
 	struct ticket first;
-	const char *ids[PASSKEYS_MAX];
-	size_t n;
+	struct passkey_ids ids;
 };
 
-static void reply_options(struct exchange *x, const char *user_id, const char *const *ids, size_t n)
+static void reply_options(struct exchange *x, const char *user_id, const struct passkey_ids *ids)
 {
 	uint8_t challenge[WEBAUTHN_CHALLENGE_SIZE];
-	yyjson_mut_doc *doc;
-	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
-	struct site site;
 
-	site_of(x, &site);
 	randombytes_buf(challenge, sizeof(challenge));
-	json_add_str(doc, obj, "ticket", ticket_new(x->self, x->arena, TICKET_PASSKEY_LOGIN, user_id, challenge));
-	yyjson_mut_obj_add_val(doc, obj, "public_key", site_request_options(doc, &site, challenge, ids, n, !*user_id));
-	reply_header(x, "Cache-Control", "no-store");
-	reply_json(x, 200, doc);
+	passkey_reply_options(x, TICKET_PASSKEY_LOGIN, user_id, challenge, ids, !*user_id);
 }
 
 static int ask_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct passkey_ask *p = (struct passkey_ask *)job;
-	_cleanup_(db_done_p) struct db_stmt *st = db_query(
-		c, "select credential_id from passkeys where user_id = ? order by id", DB_TEXT(p->first.user_id));
-	int r;
 
-	p->n = 0;
-	while ((r = db_step(c, st)) == 1 && p->n < PASSKEYS_MAX)
-		p->ids[p->n++] = db_col_dup(st, 0, job->x->arena);
-	return MIN(r, 0);
+	return passkey_list(c, job->x->arena, p->first.user_id, &p->ids);
 }
 
 static void ask_done(struct exchange_job *job)
 {
 	struct passkey_ask *p = (struct passkey_ask *)job;
 
-	reply_options(job->x, p->first.user_id, p->ids, p->n);
+	reply_options(job->x, p->first.user_id, &p->ids);
 }
 
 void login_passkey_options(struct exchange *x)
@@ -258,7 +240,7 @@ void login_passkey_options(struct exchange *x)
 	if (client_refuse_cross_site(x))
 		return;
 	if (!x->body || !yyjson_obj_get(x->body, "login_ticket")) {
-		reply_options(x, "", NULL, 0);
+		reply_options(x, "", NULL);
 		return;
 	}
 	if (!ticket_read(x, "login_ticket", TICKET_LOGIN, &p->first))
@@ -269,56 +251,12 @@ void login_passkey_options(struct exchange *x)
 
 /* ---- POST /api/auth/login/passkey ---- */
 
-struct stored_passkey {
-	const char *id, *user_id;
-	struct str key; /* COSE */
-	int64_t counter;
-};
-
-/* 1, 0 or -errno. */
-static int find_passkey(struct db_conn *c, struct step *s, struct stored_passkey *ret)
-{
-	_cleanup_(db_done_p) struct db_stmt *st =
-		db_query(c, "select id, user_id, public_key, counter from passkeys where credential_hash = ?",
-			 DB_TEXT(s->assertion.credential_hash));
-	struct arena *a = s->job.x->arena;
-	int r = db_step(c, st);
-	struct str text;
-	void *key;
-
-	if (r != 1)
-		return r;
-	text = db_col_str(st, 2);
-	key = arena_alloc(a, text.n);
-	*ret = (struct stored_passkey){
-		.id = db_col_dup(st, 0, a),
-		.user_id = db_col_dup(st, 1, a),
-		.key = {key, (size_t)MAX(base64url_decode(text, key, text.n), 0)},
-		.counter = db_col_int(st, 3),
-	};
-	return 1;
-}
-
-/* Whether the assertion is good; the counter is moved by a compare. 1, 0 or -errno. */
-static int check_passkey(struct db_conn *c, struct step *s, const struct stored_passkey *k)
-{
-	struct webauthn_request q = {s->site.rp_id, s->site.origin, s->passkey.data, !s->has_first};
-	uint32_t counter;
-	int64_t r;
-
-	if (webauthn_check(&q, k->key, (uint32_t)k->counter, s->assertion.client_data, s->assertion.auth_data,
-			   s->assertion.signature, &counter, &s->err) < 0)
-		return 0;
-	r = db_exec(c, "update passkeys set counter = ?, last_used_at = ? where id = ? and counter = ?",
-		    DB_INT(counter), DB_INT(clock_now_us()), DB_TEXT(k->id), DB_INT(k->counter));
-	return r < 0 ? (int)r : r == 1;
-}
-
 static int passkey_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct step *s = (struct step *)job;
+	const struct webauthn_request q = {s->site.rp_id, s->site.origin, s->passkey.data, !s->has_first};
 	struct stored_passkey k;
-	int r = find_passkey(c, s, &k);
+	int r = passkey_find(c, job->x->arena, &s->assertion, &k);
 
 	s->outcome = STEP_REFUSED;
 	s->err = (struct error){0};
@@ -327,7 +265,7 @@ static int passkey_run(struct db_conn *c, struct exchange_job *job)
 	if (r == 1)
 		r = find_user(c, s, k.user_id);
 	if (r == 1)
-		r = check_passkey(c, s, &k);
+		r = passkey_check(c, &q, &k, &s->assertion, &s->err);
 	return r == 1 ? finish(c, s) : r;
 }
 

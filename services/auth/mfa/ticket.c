@@ -9,7 +9,8 @@
 static const char *const contexts[] = {
 	[TICKET_LOGIN] = "ticket login",     [TICKET_TOTP] = "ticket totp",
 	[TICKET_PASSKEY] = "ticket passkey", [TICKET_PASSKEY_LOGIN] = "ticket passkey login",
-	[TICKET_CONFIRM] = "ticket confirm",
+	[TICKET_CONFIRM] = "ticket confirm", [TICKET_CONFIRMED] = "ticket confirmed",
+	[TICKET_REAUTH] = "ticket reauth",
 };
 
 int ticket_key_load(struct auth *auth, struct error *err)
@@ -48,16 +49,18 @@ void ticket_refuse(struct exchange *x)
 	reply_problem(x, 401, "ticket_invalid", "This took too long, or was done before; begin again.");
 }
 
-bool ticket_read(struct exchange *x, const char *member, enum ticket_kind kind, struct ticket *ret)
+bool ticket_open(const struct auth *auth, struct arena *a, enum ticket_kind kind, struct str text, struct ticket *ret)
 {
-	const struct auth *auth = x->self;
-	struct str text = str_of(json_get_str(x->body, member, ""));
 	_cleanup_(buf_wipe) struct buf plain = BUF_INIT;
 
 	*ret = (struct ticket){.kind = kind};
 	sha256_hex(text.p, text.n, ret->hash);
-	if (unseal(&auth->factors_key, str_of(contexts[kind]), text, &plain) == 0 &&
-	    parse(buf_str(&plain), x->arena, ret))
+	return unseal(&auth->factors_key, str_of(contexts[kind]), text, &plain) == 0 && parse(buf_str(&plain), a, ret);
+}
+
+bool ticket_read(struct exchange *x, const char *member, enum ticket_kind kind, struct ticket *ret)
+{
+	if (ticket_open(x->self, x->arena, kind, str_of(json_get_str(x->body, member, "")), ret))
 		return true;
 	ticket_refuse(x);
 	return false;

@@ -16,6 +16,8 @@ enum ticket_kind {
 	TICKET_PASSKEY,       /* a new passkey is asked for; data: the challenge */
 	TICKET_PASSKEY_LOGIN, /* sign-in by passkey, user "" = whoever has it; data: the challenge */
 	TICKET_CONFIRM,       /* an act to be confirmed; data: the challenge, which is made of the act */
+	TICKET_CONFIRMED,     /* it was; data: SHA-256 of the act */
+	TICKET_REAUTH,        /* who is signed in shows himself again; data: the challenge */
 };
 
 struct ticket {
@@ -31,6 +33,8 @@ int ticket_key_load(struct auth *auth, struct error *err);
 /* In the arena. */
 const char *ticket_new(const struct auth *auth, struct arena *a, enum ticket_kind kind, const char *user_id,
 		       const uint8_t data[static TICKET_DATA_SIZE]);
+/* Whether the text is one of ours, of this kind, and not too old. */
+bool ticket_open(const struct auth *auth, struct arena *a, enum ticket_kind kind, struct str text, struct ticket *ret);
 /* From a member of the body. Returns false after answering 401 `ticket_invalid`: not ours, of another kind, or
  * older than TICKET_US. */
 bool ticket_read(struct exchange *x, const char *member, enum ticket_kind kind, struct ticket *ret);

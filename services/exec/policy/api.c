@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "egress/hosts.h"
 #include "policy/store.h"
+#include "service/confirmation.h"
 #include "target.h"
 
 #define CHECK_ITEMS_MAX 256
@@ -501,16 +502,53 @@ static const struct json_field approval_fields[] = {
 	{"hash", JSON_STRING, true, 64, 64},
 	{"uses", JSON_INT, false, 1, 100},
 	{"expires_in", JSON_INT, false, 1, APPROVAL_LASTS_MAX_S},
+	{"confirmation", JSON_STRING, false, 1, 1024},
 };
 
-/* A person's own token: no service decides, whoever it acts for. */
-void approvals_post(struct exchange *x)
+/* The approval that the body names, or NULL after answering. */
+static struct approval *approval_asked(struct exchange *x)
 {
 	struct exec *e = x->self;
 	struct approval *ap;
-	struct error err = {0};
+
+	approvals_prune(e);
+	ap = approval_find(e, json_get_str(x->body, "hash", ""));
+	if (!ap)
+		reply_problem(x, 404, "not_found", "Nothing of this hash waits for an approval.");
+	return ap;
+}
+
+/* It may have lapsed while auth was asked. */
+static void approve_confirmed(void *arg)
+{
+	struct exchange *x = arg;
+	struct exec *e = x->self;
+	struct approval *ap = x->req ? approval_asked(x) : NULL;
 	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj;
 	int r;
+
+	if (!ap)
+		return;
+	r = approval_give(e, ap, x->who.user_id, (unsigned)json_get_int(x->body, "uses", 1),
+			  json_get_int(x->body, "expires_in", 600));
+	if (r < 0) {
+		reply_problem(x, 500, "internal", "The approval could not be stored: %s.", strerror(-r));
+		return;
+	}
+	log_event(LOG_INFO, "command approved", "request_id", x->request_id, "approval", ap->hash, "user",
+		  x->who.user_id, NULL);
+	obj = json_new_obj(x->arena, &doc);
+	add_approval(doc, obj, ap);
+	reply_json(x, 201, doc);
+}
+
+/* A person's own token: no service decides, whoever it acts for. His second factor may be asked for. */
+void approvals_post(struct exchange *x)
+{
+	char act[SHA256_HEX_SIZE];
+	struct approval *ap;
+	struct error err = {0};
 
 	if (x->who.service[0]) {
 		reply_problem(x, 403, "forbidden", "Only a person approves a command.");
@@ -520,28 +558,15 @@ void approvals_post(struct exchange *x)
 		reply_error(x, 422, &err);
 		return;
 	}
-	approvals_prune(e);
-	ap = approval_find(e, json_get_str(x->body, "hash", ""));
-	if (!ap) {
-		reply_problem(x, 404, "not_found", "Nothing of this hash waits for an approval.");
+	ap = approval_asked(x);
+	if (!ap)
 		return;
-	}
 	if (strcmp(ap->profile, profile_name(PROFILE_NONE)) == 0) {
 		reply_problem(
 			x, 422, "profile_unavailable",
 			"Nothing runs outside of a sandbox here, whoever approves it. Ask for the profile network.");
 		return;
 	}
-	r = approval_give(e, ap, x->who.user_id, (unsigned)json_get_int(x->body, "uses", 1),
-			  json_get_int(x->body, "expires_in", 600));
-	if (r < 0) {
-		reply_problem(x, 500, "internal", "The approval could not be stored: %s.", strerror(-r));
-		return;
-	}
-	log_event(LOG_INFO, "command approved", "request_id", x->request_id, "approval", ap->hash, "user",
-		  x->who.user_id, NULL);
-	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
-
-	add_approval(doc, obj, ap);
-	reply_json(x, 201, doc);
+	confirmation_act(act, "command", ap->hash, NULL);
+	confirmation_ask(x, act, json_get_str(x->body, "confirmation", NULL), approve_confirmed, x);
 }

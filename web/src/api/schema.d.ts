@@ -372,8 +372,67 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Give the password again, for acts that need it given within five minutes; the session gets a new id and the old one ends */
+        /**
+         * Show oneself again, for acts that need it done within five minutes; the session gets a new id and the old one ends
+         * @description The password; who has a second factor sends with it `code`, or `ticket` and `credential` of a passkey. A passkey that verifies its user
+         *     (PIN, finger, face) is enough alone.
+         */
         post: operations["reauthenticate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/reauth/options": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What navigator.credentials.get() is to be asked to show oneself again */
+        post: operations["reauthOptions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/confirmations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Confirm an act with a second factor
+         * @description What a refusal `confirmation_required` names in `act`, such as the approval of a risky call. The answer's `confirmation` is good for that
+         *     act and this user, for five minutes. A passkey signs the act itself: its challenge is made of it.
+         */
+        post: operations["confirmAct"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/confirmations/options": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What navigator.credentials.get() is to be asked to confirm an act */
+        post: operations["confirmActOptions"];
         delete?: never;
         options?: never;
         head?: never;
@@ -465,7 +524,8 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        patch?: never;
+        /** Choose whether one's approvals of risky calls are confirmed with a second factor */
+        patch: operations["patchFactors"];
         trace?: never;
     };
     "/api/auth/factors/passkeys": {
@@ -1905,6 +1965,9 @@ export interface paths {
          * Decide it, once; the run goes on
          * @description The same word by the same person again gives the same answer. What exec's policy asks about (`kind` is `command`) needs the permission
          *     `commands.approve` to be approved. One that exec does not know any more becomes `lapsed` and is asked about again.
+         *
+         *     To approve what is risky may need one's second factor: the answer is then 403 `confirmation_required` with `act` and `methods`; POST
+         *     the act to /api/auth/confirmations and repeat the decision with what it gives as `confirmation`.
          */
         post: operations["decideRunApproval"];
         delete?: never;
@@ -4050,7 +4113,25 @@ export interface components {
             email: components["schemas"]["Email"];
         };
         ReauthInput: {
-            password: string;
+            password?: string;
+            /** @description Of the app, or a recovery code. */
+            code?: string;
+            ticket?: components["schemas"]["Ticket"];
+            credential?: components["schemas"]["Credential"];
+        };
+        /** @description The name of what is confirmed: SHA-256 of all that matters about it. */
+        Act: string;
+        ConfirmationInput: {
+            act: components["schemas"]["Act"];
+            /** @description Of the app, or a recovery code. */
+            code?: string;
+            ticket?: components["schemas"]["Ticket"];
+            credential?: components["schemas"]["Credential"];
+        };
+        Confirmation: {
+            confirmation: string;
+            /** @description Seconds. */
+            expires_in: number;
         };
         MePatch: {
             name: components["schemas"]["Name"];
@@ -4163,6 +4244,8 @@ export interface components {
             recovery_codes: string[];
         };
         Factors: {
+            /** @description Whether one has chosen to confirm approvals of risky calls; the option `approval_confirm` may ask for it of everybody. */
+            confirm_approvals: boolean;
             /** @description Whether codes of an authenticator app are on. */
             totp: boolean;
             recovery_codes_left: number;
@@ -5114,6 +5197,8 @@ export interface components {
             };
             /** @description The answer, or what the agent is told with a rejection. */
             message?: string;
+            /** @description From POST /api/auth/confirmations, where it is needed. */
+            confirmation?: string;
         };
         Call: {
             id: string;
@@ -6640,8 +6725,100 @@ export interface operations {
         };
         responses: {
             200: components["responses"]["Session"];
-            /** @description `invalid_credentials`. */
+            /** @description `invalid_credentials`; `second_factor_required` (the password is right; `methods` tells what may come with it); `code_wrong`, `passkey_refused`, `ticket_invalid`. */
             401: components["responses"]["Problem"];
+            /** @description Too many wrong codes. */
+            429: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    reauthOptions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The web app sends `web`: then the refresh token travels in the cookie alone. */
+                "X-Ogent-Client"?: components["parameters"]["WebClient"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The options. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeyOptions"];
+                };
+            };
+            /** @description `no_passkey`. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    confirmAct: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The web app sends `web`: then the refresh token travels in the cookie alone. */
+                "X-Ogent-Client"?: components["parameters"]["WebClient"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfirmationInput"];
+            };
+        };
+        responses: {
+            /** @description Confirmed. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Confirmation"];
+                };
+            };
+            /** @description `code_wrong`, `passkey_refused`, `ticket_invalid`. */
+            401: components["responses"]["Problem"];
+            /** @description Too many wrong codes. */
+            429: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    confirmActOptions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The web app sends `web`: then the refresh token travels in the cookie alone. */
+                "X-Ogent-Client"?: components["parameters"]["WebClient"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    act: components["schemas"]["Act"];
+                };
+            };
+        };
+        responses: {
+            /** @description The options. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeyOptions"];
+                };
+            };
+            /** @description `no_passkey`: confirm with a code. */
+            409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
@@ -6780,6 +6957,35 @@ export interface operations {
                     "application/json": components["schemas"]["Factors"];
                 };
             };
+            default: components["responses"]["Problem"];
+        };
+    };
+    patchFactors: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    confirm_approvals: boolean;
+                };
+            };
+        };
+        responses: {
+            /** @description Chosen. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `reauth_required`: POST /api/auth/reauth first. */
+            403: components["responses"]["Problem"];
+            /** @description `no_factor`: set up a second factor first. */
+            409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
@@ -9605,6 +9811,8 @@ export interface operations {
                     "application/json": components["schemas"]["RunApproval"];
                 };
             };
+            /** @description `confirmation_required`; `second_factor_needed` (there is none to confirm with). */
+            403: components["responses"]["Problem"];
             /** @description `approval_decided`, `approval_expired`, `approval_changed` (the hash is another one), `approval_refused`. */
             409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
@@ -11397,6 +11605,8 @@ export interface operations {
                      * @default 600
                      */
                     expires_in?: number;
+                    /** @description From POST /api/auth/confirmations, where it is needed. */
+                    confirmation?: string;
                 };
             };
         };
@@ -11410,6 +11620,8 @@ export interface operations {
                     "application/json": components["schemas"]["Approval"];
                 };
             };
+            /** @description `confirmation_required`: one's second factor is needed; POST `act` to /api/auth/confirmations. `second_factor_needed`: there is none. */
+            403: components["responses"]["Problem"];
             /** @description `invalid_field`, or `profile_unavailable`: nothing runs outside of a sandbox. */
             422: components["responses"]["Problem"];
             default: components["responses"]["Problem"];

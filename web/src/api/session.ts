@@ -144,8 +144,8 @@ async function signInWith(path: string, body: unknown): Promise<void> {
 export const signIn = (body: { email: string; password: string }) => signInWith('/api/auth/login', body);
 export const acceptInvitation = (body: { token: string; name: string; password: string }) => signInWith('/api/auth/accept', body);
 export const verifyAddress = (body: { token: string; password: string }) => signInWith('/api/auth/verify', body);
-/** The password again: the session gets a new id and is fresh. */
-export const reauthenticate = (body: { password: string }) => signInWith('/api/auth/reauth', body);
+/** Who is signed in shows himself again: the session gets a new id and is fresh. */
+export const reauthenticate = (body: components['schemas']['ReauthInput']) => signInWith('/api/auth/reauth', body);
 
 /** What needs no session and gives none; throws ApiError. */
 export async function postOpen(path: string, body: unknown): Promise<unknown> {

@@ -8,6 +8,7 @@ import type { ApprovalDecision } from '../api/types';
 import type { PendingApproval } from '../live/reducer';
 import { announce } from '../ui/announce';
 import { formatShort } from '../ui/format';
+import { useConfirmation } from './confirmation';
 import { useMay } from './user';
 
 type Mode = 'idle' | 'editing' | 'rejecting' | 'sending' | 'decided';
@@ -30,6 +31,7 @@ function editedArguments(approval: PendingApproval, text: string): Record<string
 /** Something that waits for a person, and what he can say. */
 export function ApprovalCard({ approval, tool }: { approval: PendingApproval; tool: string }): ReactNode {
 	const queries = useQueryClient();
+	const confirmation = useConfirmation();
 	const may = useMay('executions.approve');
 	const [mode, setMode] = useState<Mode>('idle');
 	const [text, setText] = useState('');
@@ -48,7 +50,8 @@ export function ApprovalCard({ approval, tool }: { approval: PendingApproval; to
 		}
 		setMode('sending');
 		setError('');
-		unwrap(api.POST('/api/approvals/{id}', { params: { path: { id: approval.id } }, body }))
+		confirmation
+			.run((given) => unwrap(api.POST('/api/approvals/{id}', { params: { path: { id: approval.id } }, body: given === undefined ? body : { ...body, confirmation: given } })))
 			.then(() => {
 				setMode('decided');
 				announce(done);
@@ -137,6 +140,7 @@ export function ApprovalCard({ approval, tool }: { approval: PendingApproval; to
 					{error}
 				</p>
 			)}
+			{confirmation.dialog}
 		</section>
 	);
 }

@@ -23,6 +23,7 @@ export function Factors(): ReactNode {
 	const [adding, setAdding] = useState<'app' | 'passkey' | null>(null);
 	const [removing, setRemoving] = useState<{ what: string; act: Act } | null>(null);
 	const [error, setError] = useState<unknown>(null);
+	const [choosing, setChoosing] = useState<boolean | null>(null); // until the server has it
 
 	async function run(act: Act): Promise<void> {
 		setError(null);
@@ -108,6 +109,21 @@ export function Factors(): ReactNode {
 						</div>
 					</li>
 				</ul>
+			)}
+			{f && (f.totp || f.passkeys.length > 0) && (
+				<label className="check">
+					<input
+						type="checkbox"
+						checked={choosing ?? f.confirm_approvals}
+						disabled={choosing !== null}
+						onChange={(event) => {
+							const confirm_approvals = event.target.checked;
+							setChoosing(confirm_approvals);
+							void run(() => unwrap(api.PATCH('/api/auth/factors', { body: { confirm_approvals } }))).finally(() => setChoosing(null));
+						}}
+					/>
+					Ask for a second factor when I approve something risky
+				</label>
 			)}
 			{hasPasskeys() ? (
 				<button type="button" className="button" onClick={() => setAdding('passkey')}>
