@@ -64,8 +64,9 @@ static int send_stdin(struct talk *t)
 
 int cmd_chat(const struct command *self, int argc, char **argv)
 {
-	const char *agent = NULL, *conversation = NULL, *url = NULL;
-	const struct flag flags[] = {{"agent", &agent}, {"conversation", &conversation}, {"url", &url}};
+	const char *agent = NULL, *conversation = NULL, *url = NULL, *attach = NULL;
+	const struct flag flags[] = {
+		{"agent", &agent}, {"conversation", &conversation}, {"url", &url}, {"attach", &attach}};
 	struct args args;
 	struct session session;
 	int r;
@@ -75,7 +76,7 @@ int cmd_chat(const struct command *self, int argc, char **argv)
 	if (args.n_rest > 1)
 		r = usage_error(self, "more than one TEXT: put it into quotes");
 	else if ((r = session_open(&session, args.options, url)) == EXIT_OK) {
-		struct talk t = {.session = &session, .mode = TALK_STREAM};
+		struct talk t = {.session = &session, .mode = TALK_STREAM, .attach = attach};
 		r = talk_open(&t, agent, conversation);
 		if (r == EXIT_OK && args.n_rest)
 			r = talk_send(&t, str_of(args.rest[0]));

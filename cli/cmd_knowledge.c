@@ -10,10 +10,10 @@
 
 #include "args.h"
 #include "base/encode.h"
+#include "local_file.h"
 #include "output.h"
 #include "session.h"
 
-#define FILE_MAX_BYTES (512ll << 20)
 #define WAIT_MS 300
 
 struct wish {
@@ -90,34 +90,6 @@ static int create(struct session *s, struct arena *a, const char *name, const st
 	return r;
 }
 
-static int read_file(const char *path, struct buf *ret)
-{
-	_cleanup_(buf_deinit) struct buf bytes = BUF_INIT;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	ssize_t n = -1;
-
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > FILE_MAX_BYTES) {
-		fprintf(stderr, "ogent: %s: %s\n", path, fd < 0 ? strerror(errno) : "is no file that can be sent");
-		if (fd >= 0)
-			close(fd);
-		return EXIT_FAILED;
-	}
-	do {
-		buf_reserve(&bytes, 1 << 16);
-		n = read(fd, bytes.p + bytes.n, 1 << 16);
-		bytes.n += n > 0 ? (size_t)n : 0;
-	} while (n > 0);
-	close(fd);
-	if (n < 0) {
-		fprintf(stderr, "ogent: %s: %s\n", path, strerror(errno));
-		return EXIT_FAILED;
-	}
-	*ret = bytes;
-	bytes = BUF_INIT;
-	return EXIT_OK;
-}
-
 static bool is_working(const char *status)
 {
 	return strcmp(status, "ready") != 0 && strcmp(status, "failed") != 0;
@@ -156,7 +128,7 @@ static int add_file(struct session *s, struct arena *a, const char *id, const ch
 {
 	_cleanup_(buf_deinit) struct buf bytes = BUF_INIT, name = BUF_INIT;
 	yyjson_val *document;
-	int r = read_file(path, &bytes);
+	int r = local_file_read(path, &bytes);
 
 	if (r != EXIT_OK)
 		return r;

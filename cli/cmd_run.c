@@ -33,13 +33,11 @@ static bool read_schema(const char *path, struct buf *ret)
 
 int cmd_run(const struct command *self, int argc, char **argv)
 {
-	const char *agent = NULL, *conversation = NULL, *url = NULL, *schema = NULL;
+	const char *agent = NULL, *conversation = NULL, *url = NULL, *schema = NULL, *attach = NULL;
 	bool is_json = false;
-	const struct flag flags[] = {{"agent", &agent},
-				     {"conversation", &conversation},
-				     {"url", &url},
-				     {"schema", &schema},
-				     {"json", NULL, &is_json}};
+	const struct flag flags[] = {{"agent", &agent},   {"conversation", &conversation},
+				     {"url", &url},       {"schema", &schema},
+				     {"attach", &attach}, {"json", NULL, &is_json}};
 	struct args args;
 	struct session session;
 	struct buf message = BUF_INIT, schema_text = BUF_INIT;
@@ -61,7 +59,10 @@ int cmd_run(const struct command *self, int argc, char **argv)
 	}
 	if ((r = session_open(&session, args.options, url)) != EXIT_OK)
 		goto out;
-	struct talk t = {.session = &session, .mode = is_json ? TALK_EVENTS : TALK_FINAL, .schema = schema_text.p};
+	struct talk t = {.session = &session,
+			 .mode = is_json ? TALK_EVENTS : TALK_FINAL,
+			 .schema = schema_text.p,
+			 .attach = attach};
 	r = talk_open(&t, agent, conversation);
 	if (r == EXIT_OK)
 		r = talk_send(&t, buf_str(&message));

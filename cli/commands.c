@@ -18,13 +18,13 @@ const struct command commands[] = {
 	 "Ctrl-C or SIGTERM stops it in order; a second Ctrl-C at once. Every option of `ogent help config` can be "
 	 "given.\n",
 	 cmd_up},
-	{"chat", "[--agent NAME] [--conversation ID] [TEXT]", "talk to an agent",
+	{"chat", "[--agent NAME] [--conversation ID] [--attach FILE] [TEXT]", "talk to an agent",
 	 "Streams the answer to stdout; the commands it runs and their output go to stderr. Without TEXT it reads "
 	 "stdin:\n"
 	 "a terminal becomes a conversation line by line, anything else is one message. Ctrl-C cancels the "
-	 "run.\n" PLACE_HELP,
+	 "run. --attach sends an image or a text along with the first message.\n" PLACE_HELP,
 	 cmd_chat},
-	{"run", "[--agent NAME] [--conversation ID] [--schema FILE] [--json] [TEXT]",
+	{"run", "[--agent NAME] [--conversation ID] [--attach FILE] [--schema FILE] [--json] [TEXT]",
 	 "give an agent one task, for scripts",
 	 "Prints only the final answer, or with --json every event as one line of JSON. The exit code tells how the "
 	 "run\n"

@@ -1,6 +1,7 @@
 #include "talk.h"
 
 #include <errno.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "base/id.h"
 #include "command.h"
 #include "decision.h"
+#include "local_file.h"
 #include "output.h"
 
 #define MAX_MESSAGE (1u << 20)
@@ -337,6 +339,26 @@ static int follow(struct run *run)
 	return run->exit_code;
 }
 
+/* The file is there before the message that names it. */
+static int send_file(struct talk *t, struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *message)
+{
+	_cleanup_(buf_deinit) struct buf bytes = BUF_INIT, name = BUF_INIT;
+	yyjson_val *answer = NULL;
+	int r = local_file_read(t->attach, &bytes);
+
+	if (r != EXIT_OK)
+		return r;
+	percent_encode(str_of(basename(arena_strdup(a, t->attach))), &name);
+	r = session_call(t->session, a, "POST",
+			 arena_printf(a, "/api/conversations/%s/attachments?name=%s", t->conversation, name.p),
+			 buf_str(&bytes), &answer);
+	t->attach = NULL;
+	if (r == EXIT_OK)
+		yyjson_mut_arr_add_strcpy(doc, yyjson_mut_obj_add_arr(doc, message, "attachments"),
+					  json_get_str(answer, "id", ""));
+	return r;
+}
+
 /* Returns with the run that the message starts. */
 static int post_message(struct talk *t, struct run *run, struct str message)
 {
@@ -349,7 +371,9 @@ static int post_message(struct talk *t, struct run *run, struct str message)
 	if (t->schema)
 		json_add_raw(doc, obj, "output_schema", t->schema);
 	char *path = arena_printf(a, "/api/conversations/%s/messages", t->conversation);
-	int r = session_call(t->session, a, "POST", path, json_text(a, doc), &answer);
+	int r = t->attach ? send_file(t, a, doc, obj) : EXIT_OK;
+	if (r == EXIT_OK)
+		r = session_call(t->session, a, "POST", path, json_text(a, doc), &answer);
 	if (r == EXIT_OK)
 		snprintf(run->id, sizeof(run->id), "%s", json_get_str(answer, "id", ""));
 	arena_free(a);

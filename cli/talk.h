@@ -13,6 +13,7 @@ struct talk {
 	struct session *session;
 	enum talk_mode mode;
 	char conversation[64]; /* its id, empty until there is one */
+	const char *attach;    /* a file that goes with the next message; NULL = none */
 	const char *schema;    /* JSON Schema that the answer must fit, which is printed as JSON then; NULL = none */
 };
 

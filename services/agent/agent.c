@@ -50,6 +50,8 @@ const struct migration agent_migrations[] = {
 	{"webhooks", sql_071_webhooks},
 	{"child_runs", sql_053_child_runs},
 	{"retention", sql_083_retention},
+	{"attachments", sql_090_attachments},
+	{"attachment_parts", sql_091_attachment_parts_sqlite, sql_091_attachment_parts_postgres},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

@@ -13,6 +13,13 @@ struct chat_call {
 	struct str arguments; /* as the model wrote them; meant to be a JSON object */
 };
 
+/* An image that came with a message of the user. */
+struct chat_image {
+	const char *media_type, *name;
+	struct str base64;
+	uint32_t width, height; /* pixels */
+};
+
 struct chat_message {
 	struct list link; /* in chat_request.messages */
 	enum chat_role role;
@@ -24,6 +31,8 @@ struct chat_message {
 	/* What the provider that made this answer wants to see again with it (thoughts, signatures, encrypted items): a
 	 * JSON object {dialect, …} that only the provider's own file understands; NULL = nothing. */
 	const char *opaque;
+	struct chat_image *images; /* of the user */
+	size_t n_images;
 };
 
 /* A tool as the model is told about it. */

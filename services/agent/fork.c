@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "agent/agent_shares.h"
+#include "agent/attachments/store.h"
 #include "agent/conversation.h"
 #include "agent/execution.h"
 
@@ -226,6 +227,8 @@ static int copy_messages(struct db_conn *c, const struct fork *f)
 			"and seq <= ?",
 			DB_TEXT(f->id), DB_TEXT(f->source.id), DB_INT(f->cut));
 
+	if (n >= 0)
+		n = attachments_fork(c, f->source.id, f->id);
 	if (n >= 0)
 		n = db_exec(
 			c,

@@ -83,6 +83,7 @@ void executions_events(struct exchange *x);
 /* Streams of this execution (NULL: of all) that another process works on look into the database now. */
 void events_wake(struct agent *agent, const char *execution_id);
 /* automation/ */
+route_handler attachments_create, attachments_content, attachments_delete; /* attachments/api.c */
 route_handler triggers_list, triggers_create, triggers_patch, triggers_delete, triggers_incoming;
 route_handler hooks_list, hooks_create, hooks_get, hooks_patch, hooks_delete, hooks_rotate, hooks_ping,
 	hooks_deliveries, hooks_delivery, hooks_redeliver;

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "agent/agent_shares.h"
+#include "agent/attachments/store.h"
 #include "agent/conversation.h"
 #include "agent/execution.h"
 #include "agent/post.h"
@@ -14,6 +15,7 @@ static const struct json_field send_fields[] = {
 	{"content", JSON_STRING, true, 1, POST_CONTENT_MAX},
 	{"when_busy", JSON_STRING, false, 1, 16},
 	{"output_schema", JSON_OBJECT},
+	{"attachments", JSON_ARRAY},
 };
 
 static const char *const when_busy_names[] = {
@@ -99,6 +101,11 @@ static int refuse(struct send *s, enum post_result why)
 			&s->answer, 409, "run_active",
 			"The agent is still at work here: wait for its answer, cancel the execution, or say "
 			"when_busy: queue, interrupt, rollback or steer.");
+	case POST_NO_FILE:
+		return answer_problem(
+			&s->answer, 422, "attachment_not_found",
+			"One of \"attachments\" is no file of this conversation: POST it to its /attachments "
+			"first.");
 	default:
 		return answer_problem(
 			&s->answer, 409, "queue_full",
@@ -133,6 +140,29 @@ static void on_sent(struct exchange_job *job, int result)
 		post_begin_unsure(agent, &s->post);
 	if (result == 0 && s->is_new && !s->answer.code)
 		post_begin(agent, &s->post);
+}
+
+/* Ids of files that were sent before. Returns false after answering. */
+static bool read_attachments(struct exchange *x, struct post *p)
+{
+	yyjson_val *list = json_get_arr(x->body, "attachments"), *item;
+	size_t n = yyjson_arr_size(list), i, max;
+	const char **ids = arena_alloc(x->arena, (n + 1) * sizeof(*ids));
+
+	p->attachments = ids;
+	yyjson_arr_foreach(list, i, max, item)
+	{
+		if (n > ATTACHMENTS_PER_MESSAGE || !yyjson_is_str(item)) {
+			reply_problem(x, 422, "invalid_field", "\"attachments\" has at most %d ids of files.",
+				      ATTACHMENTS_PER_MESSAGE);
+			return false;
+		}
+		ids[p->n_attachments++] = arena_strdup(x->arena, yyjson_get_str(item));
+	}
+	if (n > 0 && p->when_busy == BUSY_STEER)
+		reply_problem(x, 422, "invalid_field",
+			      "A run is not steered with files: send them with when_busy queue or interrupt.");
+	return n == 0 || p->when_busy != BUSY_STEER;
 }
 
 void messages_send(struct exchange *x)
@@ -170,6 +200,8 @@ void messages_send(struct exchange *x)
 		}
 		s->post.output_schema = text.p;
 	}
+	if (!read_attachments(x, &s->post))
+		return;
 	s->post.arena = x->arena;
 	s->post.content = json_get_str(x->body, "content", "");
 	s->post.traceparent = x->traceparent;
@@ -203,6 +235,16 @@ static void add_message(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *co
 	add_time(doc, obj, "created_at", db_col_int(st, 8));
 }
 
+static void add_attachments(yyjson_mut_doc *doc, yyjson_mut_val *obj, int64_t seq, const struct attachment_of *files,
+			    int n)
+{
+	yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, obj, "attachments");
+
+	for (int i = 0; i < n; i++)
+		if (files[i].message_seq == seq)
+			attachment_add_json(doc, yyjson_mut_arr_add_obj(doc, list), &files[i].file);
+}
+
 static int list_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct list_answer *l = (struct list_answer *)job;
@@ -210,9 +252,10 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	struct conversation_row row;
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(a, &doc), *items = yyjson_mut_obj_add_arr(doc, obj, "items");
+	struct attachment_of *files = NULL;
 	uint64_t after = 0;
 	int64_t n = 0, seq = 0;
-	int r = conversation_find(c, job->x, path_id(job->x), &row);
+	int n_files, r = conversation_find(c, job->x, path_id(job->x), &row);
 
 	if (r == 0)
 		return answer_not_found(&l->answer, "conversation");
@@ -221,14 +264,20 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	if (l->page.after && str_to_u64(str_of(l->page.after), INT64_MAX, &after) < 0)
 		return answer_problem(&l->answer, 400, "bad_request",
 				      "after is not a cursor: take it from \"next\" of the page before.");
+	n_files = attachments_list(c, a, row.id, (int64_t)after, (int64_t)after + l->page.limit,
+				   (int)l->page.limit * ATTACHMENTS_PER_MESSAGE, &files);
+	if (n_files < 0)
+		return n_files;
 	struct db_stmt *st = db_query(c,
 				      "select id, execution_id, seq, role, content, tool_calls, tool_call_id, result, "
 				      "created_at, citations, parsed from messages where conversation_id = ? and seq > "
 				      "? order by seq limit ?",
 				      DB_TEXT(row.id), DB_INT((int64_t)after), DB_INT(l->page.limit + 1));
 	while ((r = db_step(c, st)) == 1 && n++ < l->page.limit) {
-		add_message(doc, yyjson_mut_arr_add_obj(doc, items), row.id, st, a);
+		yyjson_mut_val *item = yyjson_mut_arr_add_obj(doc, items);
 		seq = db_col_int(st, 2);
+		add_message(doc, item, row.id, st, a);
+		add_attachments(doc, item, seq, files, n_files);
 	}
 	db_done(st);
 	json_add_str(doc, obj, "next",

@@ -103,6 +103,14 @@ static const char *const samples[] = {
 	"'e2'",
 
 	"insert into workspace_removals (workspace, user_id, created_at) values ('c9', 'u1', 1)",
+
+	"insert into attachments (conversation_id, id, hash, name, media_type, is_image, size, width, height, "
+	"created_at) "
+	"values ('c1', 'f1', '00', 'a.png', 'image/png', 1, 1, 1, 1, 1); insert into message_attachments "
+	"(conversation_id, message_id, position, attachment_id) values ('c1', 'm1', 0, 'f1'); insert into "
+	"attachment_blobs (hash, size, refs) values ('00', 1, 1)",
+
+	"insert into attachment_parts (hash, part, data) values ('00', 0, 'x')",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

@@ -1,5 +1,6 @@
 #include "agent/post.h"
 
+#include "agent/attachments/store.h"
 #include "agent/bus.h"
 #include "agent/event.h"
 #include "agent/publish.h"
@@ -146,6 +147,26 @@ static int wait_for_active(struct db_conn *c, struct post *p)
 	return r ? r : stop_active(c, p);
 }
 
+/* Whether all that the message names is there. POST_OK, POST_NO_FILE or -errno. */
+static int check_files(struct db_conn *c, const struct post *p)
+{
+	struct attachment file;
+	int r = 1;
+
+	for (size_t i = 0; r == 1 && i < p->n_attachments; i++)
+		r = attachment_find(c, p->arena, p->conversation.id, p->attachments[i], &file);
+	return r < 0 ? r : r == 1 ? POST_OK : POST_NO_FILE;
+}
+
+static int link_files(struct db_conn *c, const struct post *p)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < p->n_attachments; i++)
+		r = attachment_link(c, p->conversation.id, p->message_id, (int)i, p->attachments[i]);
+	return MIN(r, 0);
+}
+
 void post_prepare(struct post *p, struct agent *agent)
 {
 	id_new(p->message_id);
@@ -166,10 +187,15 @@ int post_store(struct db_conn *c, struct post *p)
 		return POST_ARCHIVED;
 	if (v->active_execution_id && p->when_busy == BUSY_REJECT)
 		return POST_BUSY;
+	r = check_files(c, p);
+	if (r)
+		return r;
 	p->active = v->active_execution_id;
-	if (p->active)
+	r = link_files(c, p);
+	if (r == 0 && p->active)
 		return wait_for_active(c, p);
-	r = insert_message(c, p, seq);
+	if (r == 0)
+		r = insert_message(c, p, seq);
 	if (r == 0)
 		r = insert_execution(c, p, seq);
 	if (r == 0)

@@ -22,6 +22,7 @@ enum post_result {
 	POST_BUSY = 1,   /* BUSY_REJECT, and an execution is on */
 	POST_ARCHIVED,   /* the agent */
 	POST_QUEUE_FULL, /* too many messages wait there */
+	POST_NO_FILE,    /* one of the attachments is not there */
 };
 
 struct post {
@@ -30,6 +31,8 @@ struct post {
 	const char *content;
 	const char *traceparent, *request_id; /* may be NULL */
 	const char *output_schema;            /* JSON Schema that the answer must fit; NULL = the agent's, if any */
+	const char *const *attachments;       /* ids of files of the conversation */
+	size_t n_attachments;
 	enum when_busy when_busy;
 	struct conversation_row conversation; /* found in the same transaction, to be changed */
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "agent/attachments/store.h"
 #include "agent/chat.h"
 #include "agent/event.h"
 #include "agent/run.h"
@@ -151,8 +152,15 @@ int queue_take_back(struct db_conn *c, struct arena *a, const char *execution_id
 {
 	struct event_row row = {.seq = 1, .last_seq = 1, .at = clock_now_us(), .type = EVENT_ENDED};
 	struct chat_usage usage = {0};
-	int64_t n = db_exec(c, "delete from queued_messages where execution_id = ?", DB_TEXT(execution_id));
+	int64_t n =
+		db_exec(c,
+			"delete from message_attachments where message_id in (select id from queued_messages where "
+			"execution_id = ?) and conversation_id in (select conversation_id from queued_messages where "
+			"execution_id = ?)",
+			DB_TEXT(execution_id), DB_TEXT(execution_id));
 
+	if (n >= 0)
+		n = db_exec(c, "delete from queued_messages where execution_id = ?", DB_TEXT(execution_id));
 	if (n <= 0)
 		return (int)n;
 	row.data = str_of(arena_printf(a,
@@ -179,8 +187,10 @@ int queue_roll_back(struct db_conn *c, const char *conversation_id, const char *
 
 	if (r <= 0 || !wanted)
 		return MIN(r, 0);
-	n = db_exec(c, "delete from messages where conversation_id = ? and execution_id = ?", DB_TEXT(conversation_id),
-		    DB_TEXT(execution_id));
+	n = attachments_unlink_execution(c, conversation_id, execution_id);
+	if (n >= 0)
+		n = db_exec(c, "delete from messages where conversation_id = ? and execution_id = ?",
+			    DB_TEXT(conversation_id), DB_TEXT(execution_id));
 	for (size_t i = 0; n >= 0 && i < ARRAY_SIZE(statements); i++)
 		n = db_exec(c, statements[i], DB_TEXT(execution_id));
 	return n < 0 ? (int)n : 1;

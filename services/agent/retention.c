@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
+#include "agent/attachments/store.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/id.h"
@@ -51,7 +52,7 @@ int conversation_erase(struct db_conn *c, const char *id, const char *user_id)
 		"delete from messages where conversation_id = ?",
 		"delete from conversations where id = ?",
 	};
-	int64_t r = 0;
+	int64_t r = attachments_erase(c, id);
 
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(statements); i++)
 		r = db_exec(c, statements[i], DB_TEXT(id));

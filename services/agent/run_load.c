@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
+#include "agent/attachments/store.h"
 #include "agent/compact.h"
 #include "agent/memory/store.h"
 #include "agent/run.h"
@@ -363,7 +364,9 @@ static int load(struct db_conn *c, struct db_job *job)
 		return r;
 	drop_headless(l);
 	find_calls(l);
-	r = load_budgets(c, l);
+	r = attachments_load(c, l->arena, l->conversation_id, &l->messages);
+	if (r == 0)
+		r = load_budgets(c, l);
 	if (r == 0)
 		r = load_children(c, l);
 	if (r == 0)

@@ -77,6 +77,8 @@ static const char *const samples[] = {
 	"('w1', 'https://a.example/', '', 's1.', '[]', 1, 1, 1);"
 	"insert into security_deliveries (id, webhook_id, event, body, created_at, state, tries, next_at, leased) "
 	"values ('d1', 'w1', 'user.created', '{}', 1, 'waiting', 0, 1, 0)",
+
+	"update users set confirm_approvals = 1 where id = 'u1'",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

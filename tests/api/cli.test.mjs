@@ -74,6 +74,21 @@ describe('approvals', () => {
 		await p.stop();
 	});
 
+	test('a file goes along with a message', async (t) => {
+		const p = await start(t);
+		const file = join(home, 'notes.txt');
+		writeFileSync(file, 'the word is plum');
+		const r = await cli(['run', '--attach', file, 'What does it say?', '--json'], { data: p.data });
+		assert.equal(r.code, 0, r.err);
+		const id = /"conversation_id":"([^"]+)"/.exec(r.out)[1];
+		const [m] = (await p.api('GET', `/api/conversations/${id}/messages`, undefined, await p.localToken())).body.items;
+		assert.deepEqual(m.attachments.map((f) => [f.name, f.size]), [['notes.txt', 16]]);
+		const none = await cli(['run', '--attach', join(home, 'none'), 'x'], { data: p.data });
+		assert.equal(none.code, 1);
+		assert.match(none.err, /No such file/);
+		await p.stop();
+	});
+
 	test('who confirms what he approves is asked for a code', async (t) => {
 		const p = await start(t);
 		await p.setUp();

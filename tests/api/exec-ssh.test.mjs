@@ -97,8 +97,10 @@ execSuite(
       await shows(c.id, '33 77');
       await shows(c.id, '/dev/tty\r');
       assert.equal((await tell(c.id, 'resize', { rows: 40, cols: 100 })).status, 202);
-      await tell(c.id, 'stdin', 'stty size; sleep 300; echo code $?\n', octets);
+      /* The foreground is its own once it says something. */
+      await tell(c.id, 'stdin', "stty size; sh -c 'echo in the foreground; exec sleep 300'; echo code $?\n", octets);
       await shows(c.id, '40 100');
+      await shows(c.id, 'in the foreground\r\n');
       await tell(c.id, 'stdin', '\x03', octets);
       await tell(c.id, 'stdin', 'echo after-$((1+1))\n', octets);
       await shows(c.id, 'after-2');

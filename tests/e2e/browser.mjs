@@ -63,8 +63,8 @@ export async function judge(page, name, shots) {
 		await page.emulateMedia({ colorScheme: look.colorScheme });
 		await page.setViewportSize({ width: look.width, height: look.height });
 		await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
-		/* Colours fade for a moment. */
-		await page.evaluate(() => Promise.all(document.getAnimations().map((a) => (a.effect?.getTiming().iterations === Infinity ? null : a.finished))));
+		/* Colours fade for a moment; what is taken off the page meanwhile fades no more. */
+		await page.evaluate(() => Promise.all(document.getAnimations().map((a) => (a.effect?.getTiming().iterations === Infinity ? null : a.finished.catch(() => null)))));
 		if (shots) await page.screenshot({ path: join(shots, `${where.replaceAll(' ', '-')}.png`) });
 		found.push(...(await page.evaluate(tooWide)).map((what) => `${where}: sideways scroll: ${what}`));
 		if (!look.judged) continue;

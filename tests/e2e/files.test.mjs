@@ -92,4 +92,23 @@ describe('files and terminals in the browser', { concurrency: 1 }, () => {
 		await page.getByRole('link', { name: 'answer' }).waitFor();
 		assert.deepEqual(browser.problems, []);
 	});
+
+	test('an image and a text go along with a message', async () => {
+		await page.goto(`${base}/chat`);
+		const png = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAIAAAACUFjqAAAAEklEQVR4nGP4z8CAB+GTG8HSALfKY52fTcuYAAAAAElFTkSuQmCC', 'base64');
+		await page.locator('input[type=file]').setInputFiles([{ name: 'red.png', mimeType: 'image/png', buffer: png }, { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('plum') }]);
+		await page.getByRole('button', { name: 'Remove notes.txt' }).waitFor();
+		await page.getByRole('textbox', { name: 'Message' }).fill('What is this?');
+		await judge(page, 'attach', shots);
+		await page.getByRole('button', { name: 'Send', exact: true }).click();
+		await page.getByRole('img', { name: 'Attached image: red.png' }).waitFor();
+		await page.getByRole('list', { name: 'Files of this message' }).getByText('notes.txt').waitFor();
+		await judge(page, 'attached', shots);
+		await page.reload();
+		await page.getByRole('img', { name: 'Attached image: red.png' }).waitFor();
+		await page.locator('input[type=file]').setInputFiles([{ name: 'a.pdf', mimeType: 'application/pdf', buffer: Buffer.from([37, 80, 0, 1]) }]);
+		await page.getByRole('textbox', { name: 'Message' }).fill('And this?');
+		await page.getByRole('button', { name: 'Send', exact: true }).click();
+		await page.getByText(/Images \(PNG, JPEG, GIF, WebP\) and texts/).waitFor();
+	});
 });

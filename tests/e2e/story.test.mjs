@@ -312,7 +312,7 @@ describe('the story', { concurrency: 1 }, () => {
 	test('an agent is made, changed, found in conflict and archived', async () => {
 		await page.getByRole('link', { name: 'Agents' }).click();
 		await page.getByRole('link', { name: 'New agent' }).click();
-		await page.getByLabel('Name').fill('Reviewer');
+		await page.getByRole('textbox', { name: 'Name', exact: true }).fill('Reviewer');
 		await page.getByLabel('Description').fill('Reads a diff.');
 		await page.getByLabel('Instructions').fill('You review code.');
 		await judge(page, 'agent-new', shots);

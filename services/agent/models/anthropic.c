@@ -121,6 +121,22 @@ static void write_assistant(struct writer *w, const struct chat_message *m)
 	}
 }
 
+/* Images stand best in front of what is asked about them. */
+static void write_user(struct writer *w, const struct chat_message *m, bool is_last)
+{
+	_cleanup_(arena_free_p) struct arena *a = m->n_images ? arena_new() : NULL;
+
+	for (size_t i = 0; i < wire_n_images(w->target, m); i++) {
+		begin_block(w, "user");
+		buf_printf(w->out,
+			   "{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"%s\",\"data\":\"",
+			   m->images[i].media_type);
+		buf_add(w->out, m->images[i].base64.p, m->images[i].base64.n);
+		buf_add_str(w->out, "\"}}");
+	}
+	write_text(w, "user", wire_user_text(a, w->target, m), is_last);
+}
+
 static void write_messages(struct writer *w)
 {
 	const struct list *last = w->request->messages->prev;
@@ -133,7 +149,7 @@ static void write_messages(struct writer *w)
 		else if (m->role == CHAT_TOOL)
 			write_result(w, m, &m->link == last);
 		else
-			write_text(w, "user", m->content, &m->link == last);
+			write_user(w, m, &m->link == last);
 	}
 	buf_add_str(w->out, w->role ? "]}]" : "]");
 }

@@ -31,10 +31,21 @@ int64_t estimate_text(struct str text)
 	return (sum + 99) / 100;
 }
 
+/* Anthropic counts width x height / 750, after it made the image as small as 1,568 pixels on its longer side; OpenAI's
+ * and Google's tiles come to less. */
+static int64_t estimate_image(const struct chat_image *i)
+{
+	double side = MAX(i->width, i->height), scale = side > 1568 ? 1568 / side : 1;
+
+	return 100 + (int64_t)(i->width * scale * i->height * scale / 750);
+}
+
 int64_t estimate_message(const struct chat_message *m)
 {
 	int64_t n = FRAME + estimate_text(m->content);
 
+	for (size_t i = 0; i < m->n_images; i++)
+		n += FRAME + estimate_image(&m->images[i]);
 	for (size_t i = 0; i < m->n_calls; i++)
 		n += FRAME + estimate_text(str_of(m->calls[i].name)) + estimate_text(m->calls[i].arguments);
 	return m->opaque ? n + (int64_t)strlen(m->opaque) / 4 : n;

@@ -36,13 +36,28 @@ static void write_thoughts(const struct model_target *t, const struct chat_reque
 		wire_member(out, "thinking", str_of(text));
 }
 
+static void write_images(struct buf *out, const struct chat_message *m)
+{
+	buf_add_str(out, ",\"images\":[");
+	for (size_t i = 0; i < m->n_images; i++) {
+		buf_add_str(out, i ? ",\"" : "\"");
+		buf_add(out, m->images[i].base64.p, m->images[i].base64.n);
+		buf_add_char(out, '"');
+	}
+	buf_add_char(out, ']');
+}
+
 static void write_message(const struct model_target *t, const struct chat_request *r, const struct chat_message *m,
 			  struct buf *out)
 {
 	static const char *const roles[] = {[CHAT_USER] = "user", [CHAT_ASSISTANT] = "assistant", [CHAT_TOOL] = "tool"};
 
+	_cleanup_(arena_free_p) struct arena *a = m->n_images ? arena_new() : NULL;
+
 	buf_printf(out, ",{\"role\":\"%s\"", roles[m->role]);
-	wire_member(out, "content", m->content);
+	wire_member(out, "content", wire_user_text(a, t, m));
+	if (wire_n_images(t, m) > 0)
+		write_images(out, m);
 	if (m->role == CHAT_TOOL) {
 		buf_add_str(out, ",\"tool_name\":");
 		wire_name(out, wire_called_name(r, m));

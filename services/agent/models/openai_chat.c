@@ -52,17 +52,33 @@ static void write_thoughts(const struct model_target *t, const struct chat_reque
 	wire_member(out, json_get_str(opaque, "member", "reasoning_content"), str_of(text));
 }
 
+static void write_parts(const struct model_target *t, const struct chat_message *m, struct buf *out)
+{
+	buf_add_str(out, "[{\"type\":\"text\",\"text\":");
+	json_quote(out, m->content);
+	buf_add_char(out, '}');
+	for (size_t i = 0; i < wire_n_images(t, m); i++) {
+		buf_printf(out, ",{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:%s;base64,",
+			   m->images[i].media_type);
+		buf_add(out, m->images[i].base64.p, m->images[i].base64.n);
+		buf_add_str(out, "\"}}");
+	}
+	buf_add_char(out, ']');
+}
+
 static void write_message(const struct model_target *t, const struct chat_request *r, const struct chat_message *m,
 			  struct buf *out)
 {
-	_cleanup_(arena_free_p) struct arena *a = m->opaque ? arena_new() : NULL;
+	_cleanup_(arena_free_p) struct arena *a = m->opaque || m->n_images ? arena_new() : NULL;
 	yyjson_val *opaque = wire_opaque(a, t, m);
 
 	buf_printf(out, ",{\"role\":\"%s\",\"content\":", roles[m->role]);
 	if (m->role == CHAT_ASSISTANT && m->n_calls > 0 && m->content.n == 0)
 		buf_add_str(out, "null");
+	else if (wire_n_images(t, m) > 0)
+		write_parts(t, m, out);
 	else
-		json_quote(out, m->content);
+		json_quote(out, wire_user_text(a, t, m));
 	if (m->role == CHAT_TOOL) {
 		buf_add_str(out, ",\"tool_call_id\":");
 		wire_id(out, m->call_id);

@@ -21,6 +21,21 @@ static void write_text(struct buf *out, const struct chat_message *m)
 	buf_add_char(out, '}');
 }
 
+static void write_user(const struct model_target *t, struct buf *out, const struct chat_message *m)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+
+	buf_add_str(out, "{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":");
+	json_quote(out, wire_user_text(a, t, m));
+	buf_add_char(out, '}');
+	for (size_t i = 0; i < wire_n_images(t, m); i++) {
+		buf_printf(out, ",{\"type\":\"input_image\",\"image_url\":\"data:%s;base64,", m->images[i].media_type);
+		buf_add(out, m->images[i].base64.p, m->images[i].base64.n);
+		buf_add_str(out, "\"}");
+	}
+	buf_add_str(out, "]}");
+}
+
 static void write_call(struct buf *out, const struct chat_call *call)
 {
 	buf_add_str(out, "{\"type\":\"function_call\",\"call_id\":");
@@ -121,6 +136,8 @@ static void write_request(const struct model_target *t, const struct chat_reques
 		next_item(out, &is_first);
 		if (m->role == CHAT_TOOL)
 			write_result(out, m);
+		else if (m->n_images > 0)
+			write_user(t, out, m);
 		else
 			write_text(out, m);
 	}

@@ -106,3 +106,21 @@ void wire_tools(struct buf *out, const struct chat_request *r)
 	}
 	buf_add_char(out, ']');
 }
+
+size_t wire_n_images(const struct model_target *t, const struct chat_message *m)
+{
+	return t->images ? m->n_images : 0;
+}
+
+struct str wire_user_text(struct arena *a, const struct model_target *t, const struct chat_message *m)
+{
+	_cleanup_(buf_deinit) struct buf out = BUF_INIT;
+
+	if (t->images || m->n_images == 0)
+		return m->content;
+	buf_add(&out, m->content.p, m->content.n);
+	for (size_t i = 0; i < m->n_images; i++)
+		buf_printf(&out, "\n\n[The image \"%s\" was attached, which this model cannot see.]",
+			   m->images[i].name);
+	return arena_str(a, buf_str(&out));
+}

@@ -1888,6 +1888,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/conversations/{id}/attachments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a file that a message of this conversation is going to have
+         * @description An image (PNG, JPEG, GIF, WebP) or a text in UTF-8, as the body itself or as the one file of a multipart form. What it is, its bytes say. Images
+         *     go to models that take them as they are, of other models the name; texts stand at the end of the message. The same file under the same name is
+         *     stored once. One that no message has is removed after a day.
+         */
+        post: operations["addAttachment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/conversations/{id}/attachments/{attachment_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                attachment_id: string;
+            };
+            cookie?: never;
+        };
+        /** The file as it was sent */
+        get: operations["getAttachment"];
+        put?: never;
+        post?: never;
+        /** Take back a file that no message has */
+        delete: operations["removeAttachment"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/memory": {
         parameters: {
             query?: never;
@@ -5036,6 +5081,23 @@ export interface components {
             citations: null | components["schemas"]["Citation"][];
             /** @description Of an answer by `output_schema`: its value, of any type; otherwise null. */
             parsed: unknown;
+            created_at: components["schemas"]["Time"];
+            attachments: components["schemas"]["Attachment"][];
+        };
+        Attachment: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            media_type: string;
+            /** @enum {string} */
+            kind: "image" | "text";
+            /** @description Bytes. */
+            size: number;
+            /** @description Of an image, pixels. */
+            width: number | null;
+            height: number | null;
+            /** @description SHA-256, 64 hex digits. */
+            hash: string;
             created_at: components["schemas"]["Time"];
         };
         UsageList: {
@@ -9596,6 +9658,8 @@ export interface operations {
                     content: string;
                     when_busy?: components["schemas"]["WhenBusy"];
                     output_schema?: components["schemas"]["OutputSchema"];
+                    /** @description Files of this conversation, sent before; not with `steer`. */
+                    attachments?: string[];
                 };
             };
         };
@@ -9611,6 +9675,112 @@ export interface operations {
                 };
             };
             /** @description `run_active`: wait for the running execution, cancel it, or say `when_busy`; `queue_full`. */
+            409: components["responses"]["Problem"];
+            /** @description `invalid_field`; `attachment_not_found`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    addAttachment: {
+        parameters: {
+            query?: {
+                /** @description Of the file. */
+                name?: string;
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+                "multipart/form-data": {
+                    /** Format: binary */
+                    file?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The conversation has it already. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Attachment"];
+                };
+            };
+            /** @description Stored. */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Attachment"];
+                };
+            };
+            /** @description `attachments_full`: the option `attachments_total`. */
+            409: components["responses"]["Problem"];
+            /** @description `body_too_large`: the option `attachment_max`. */
+            413: components["responses"]["Problem"];
+            /** @description `attachment_type`. */
+            415: components["responses"]["Problem"];
+            /** @description `attachment_empty`, `image_damaged`, `image_too_large`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getAttachment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                attachment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its bytes, as a download. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/png": string;
+                    "image/jpeg": string;
+                    "image/gif": string;
+                    "image/webp": string;
+                    "text/plain": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeAttachment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                attachment_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `attachment_sent`. */
             409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };

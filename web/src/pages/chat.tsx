@@ -7,7 +7,7 @@ import { useNavigate, useParams, useSearchParams } from 'react-router';
 import { api, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
 import { agentsQuery, conversationQuery, threadQuery } from '../api/queries';
-import type { Agent, Execution, ExecutionEvent } from '../api/types';
+import type { Agent, Execution, ExecutionEvent, WhenBusy } from '../api/types';
 import { isEnded } from '../live/status';
 import { plainText } from '../markdown/blocks';
 import { announce } from '../ui/announce';
@@ -78,7 +78,7 @@ function NewChatPage({ agentId }: { agentId: string }): ReactNode {
 				<Notice tone="info">Your role may look at runs, not start conversations. An administrator can give you another role.</Notice>
 			</div>
 		);
-	const send = (text: string) => sendMessage(null, agent?.id, text, delivery);
+	const send = (text: string, whenBusy?: WhenBusy, files?: File[]) => sendMessage(null, agent?.id, text, delivery, whenBusy, files);
 	const takeOver = (entry: Outgoing) => {
 		takeDraft('new', entry.text);
 		takeBack(entry.key);
@@ -191,6 +191,7 @@ function ConversationPage({ id }: { id: string }): ReactNode {
 			{conversation.data && <ConversationHead conversation={conversation.data} />}
 			<Thread
 				scrolls
+				conversation={id}
 				loading={thread.isPending}
 				groups={groups}
 				onSeen={watch}
@@ -208,7 +209,7 @@ function ConversationPage({ id }: { id: string }): ReactNode {
 					draftKey={id}
 					busy={outgoing.some((o) => o.state === 'sending')}
 					disabled={thread.isPending}
-					onSend={(text, whenBusy) => sendMessage(id, undefined, text, delivery, whenBusy)}
+					onSend={(text, whenBusy, files) => sendMessage(id, undefined, text, delivery, whenBusy, files)}
 					agent={agent}
 					stop={active?.executionId ? <StopButton key={active.executionId} executionId={active.executionId} /> : undefined}
 					onStop={active?.executionId ? () => void cancel(active.executionId as string).catch((e: unknown) => announce(messageOf(e))) : undefined}

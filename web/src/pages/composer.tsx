@@ -1,7 +1,9 @@
-import { ArrowUp } from 'lucide-react';
+import { ArrowUp, Paperclip } from 'lucide-react';
 import { useEffect, useRef, useState, type KeyboardEvent, type ReactNode } from 'react';
 
+import { mostAttachments } from '../api/attachments';
 import type { Agent, WhenBusy } from '../api/types';
+import { PickedFiles } from './attachments';
 
 const mostRows = 10;
 const draftKeyPrefix = 'ogent-draft-';
@@ -44,11 +46,14 @@ export function Composer({
 	disabled: boolean;
 	agent: Agent | undefined;
 	stop?: ReactNode;
-	onSend: (text: string, whenBusy?: WhenBusy) => void;
+	onSend: (text: string, whenBusy?: WhenBusy, files?: File[]) => void;
 	onStop?: () => void;
 	foot?: ReactNode;
 }): ReactNode {
 	const [text, setText] = useState(() => readDraft(draftKey));
+	const [files, setFiles] = useState<File[]>([]);
+	const [fileError, setFileError] = useState('');
+	const picker = useRef<HTMLInputElement>(null);
 	const area = useRef<HTMLTextAreaElement>(null);
 	const blank = text.trim() === '';
 	const held = disabled || busy;
@@ -70,9 +75,17 @@ export function Composer({
 
 	function send(whenBusy?: WhenBusy): void {
 		if (blank || held) return;
-		onSend(text.trim(), whenBusy);
+		onSend(text.trim(), whenBusy, files);
 		change('');
+		setFiles([]);
+		setFileError('');
 		area.current?.focus({ preventScroll: true });
+	}
+
+	function attach(more: Iterable<File>): void {
+		const all = [...files, ...more];
+		setFiles(all.slice(0, mostAttachments));
+		setFileError(all.length > mostAttachments ? `A message takes ${mostAttachments} files; the rest was left out.` : '');
 	}
 
 	function onKeyDown(event: KeyboardEvent): void {
@@ -95,7 +108,23 @@ export function Composer({
 				send();
 			}}
 		>
-			<div className="composer-box">
+			<div
+				className="composer-box"
+				onDragOver={(event) => {
+					if (event.dataTransfer.types.includes('Files')) event.preventDefault();
+				}}
+				onDrop={(event) => {
+					if (event.dataTransfer.files.length === 0) return;
+					event.preventDefault();
+					attach(event.dataTransfer.files);
+				}}
+			>
+				<PickedFiles files={files} onRemove={(file) => setFiles(files.filter((f) => f !== file))} />
+				{fileError && (
+					<p role="alert" className="field-error">
+						{fileError}
+					</p>
+				)}
 				<label htmlFor="composer-text" className="visually-hidden">
 					Message
 				</label>
@@ -108,15 +137,34 @@ export function Composer({
 					placeholder={agent ? `Ask ${agent.name}…` : 'Write a message…'}
 					onChange={(event) => change(event.target.value)}
 					onKeyDown={onKeyDown}
+					onPaste={(event) => {
+						if (event.clipboardData.files.length === 0) return;
+						event.preventDefault();
+						attach(event.clipboardData.files);
+					}}
 					aria-describedby="composer-hint"
 				/>
 				<div className="composer-bar">
+					<input
+						ref={picker}
+						type="file"
+						multiple
+						hidden
+						aria-label="Files to attach"
+						onChange={(event) => {
+							attach(event.target.files ?? []);
+							event.target.value = '';
+						}}
+					/>
+					<button type="button" className="icon-button" aria-label="Attach images or texts" title="Attach images or texts" disabled={disabled} onClick={() => picker.current?.click()}>
+						<Paperclip aria-hidden size={18} />
+					</button>
 					<span className="muted small" id="composer-hint">
 						{agent && <span className="composer-agent">{agent.name}</span>}
 						<span className="keys">{stop ? 'Enter sends it after this run, Esc stops the run' : 'Enter sends, Shift+Enter makes a new line'}</span>
 					</span>
 					{stop}
-					{stop !== undefined && !blank && (
+					{stop !== undefined && !blank && files.length === 0 && (
 						<button type="button" className="button" disabled={held} title="Tell the agent at its next step" onClick={() => send('steer')}>
 							Tell it now
 						</button>

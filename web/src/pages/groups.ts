@@ -1,4 +1,5 @@
 /* The thread of a conversation: one group per message of the user, with what its execution made of it. */
+import type { Attachment } from '../api/attachments';
 import type { Execution, ExecutionStatus, Message } from '../api/types';
 import { appendOutput, newCall, utf8Length, type CallItem, type Item, type RunView } from '../live/reducer';
 import { isEnded } from '../live/status';
@@ -7,6 +8,7 @@ export interface Group {
 	key: string;
 	executionId: string | null;
 	input: string;
+	attachments: Attachment[];
 	items: Item[];
 	status: ExecutionStatus;
 	state: RunView['state'] | null;
@@ -61,12 +63,12 @@ function fromMessages(messages: readonly Message[]): Map<string, Group> {
 		const key = message.execution_id ?? message.id;
 		let group = groups.get(key);
 		if (!group) {
-			group = { key, executionId: message.execution_id, input: '', items: [], status: 'succeeded', state: null, error: null, retry: null, waiting: false, notices: [], durationMs: null, lastSeq: 0 };
+			group = { key, executionId: message.execution_id, input: '', attachments: [], items: [], status: 'succeeded', state: null, error: null, retry: null, waiting: false, notices: [], durationMs: null, lastSeq: 0 };
 			groups.set(key, group);
 		}
 		if (message.role === 'user' && group.items.length > 0)
 			group.items.push({ kind: 'said', step: group.items.at(-1)?.step ?? 1, messageId: message.id, text: message.content });
-		else if (message.role === 'user') group.input = message.content;
+		else if (message.role === 'user') Object.assign(group, { input: message.content, attachments: message.attachments });
 		else if (message.role === 'assistant') addAssistant(group.items, message, (group.items.at(-1)?.step ?? 0) + 1);
 		else addTool(group.items, message);
 	}
@@ -97,11 +99,11 @@ export function buildGroups(messages: readonly Message[], executions: readonly E
 		const group = groups.get(execution.id);
 		const { id, input, status, state, error, duration_ms } = execution;
 		if (group) Object.assign(group, { status, state, error, durationMs: duration_ms });
-		else groups.set(id, { key: id, executionId: id, input, items: [], status, state, error, retry: null, waiting: false, notices: [], durationMs: duration_ms, lastSeq: 0 });
+		else groups.set(id, { key: id, executionId: id, input, attachments: [], items: [], status, state, error, retry: null, waiting: false, notices: [], durationMs: duration_ms, lastSeq: 0 });
 	}
 	for (const [id, view] of views) {
 		if (view.lastSeq === 0) continue;
-		const group = groups.get(id) ?? { key: id, executionId: id, input: '', items: [], status: 'queued', state: null, error: null, retry: null, waiting: false, notices: [], durationMs: null, lastSeq: 0 };
+		const group = groups.get(id) ?? { key: id, executionId: id, input: '', attachments: [], items: [], status: 'queued', state: null, error: null, retry: null, waiting: false, notices: [], durationMs: null, lastSeq: 0 };
 		groups.set(id, withView(group as Group, view));
 	}
 	return [...groups.values()];

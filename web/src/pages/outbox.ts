@@ -2,6 +2,7 @@
  * the same key, so it never counts twice. */
 import { useSyncExternalStore } from 'react';
 
+import { uploadAttachment } from '../api/attachments';
 import { api, newKey, unwrap } from '../api/client';
 import type { Execution, WhenBusy } from '../api/types';
 
@@ -10,6 +11,7 @@ export interface Outgoing {
 	conversationId: string | null; // null until the conversation is made
 	agentId: string | undefined;
 	text: string;
+	files: File[];
 	whenBusy: WhenBusy;
 	state: 'sending' | 'failed';
 	error: unknown;
@@ -56,10 +58,12 @@ async function deliver(entry: Outgoing, delivery: Delivery): Promise<void> {
 			change(entry.key, { conversationId: id });
 			delivery.onConversation(id);
 		}
+		const attachments: string[] = [];
+		for (const file of entry.files) attachments.push((await uploadAttachment(id, file)).id);
 		const execution = await unwrap(
 			api.POST('/api/conversations/{id}/messages', {
 				params: { path: { id }, header: { 'Idempotency-Key': `${entry.key}-message` } },
-				body: { content: entry.text, when_busy: entry.whenBusy },
+				body: { content: entry.text, when_busy: entry.whenBusy, ...(attachments.length > 0 ? { attachments } : {}) },
 			}),
 		);
 		delivery.onSent(execution);
@@ -69,8 +73,8 @@ async function deliver(entry: Outgoing, delivery: Delivery): Promise<void> {
 	}
 }
 
-export function sendMessage(conversationId: string | null, agentId: string | undefined, text: string, delivery: Delivery, whenBusy: WhenBusy = 'queue'): void {
-	const entry: Outgoing = { key: newKey(), conversationId, agentId, text, whenBusy, state: 'sending', error: null };
+export function sendMessage(conversationId: string | null, agentId: string | undefined, text: string, delivery: Delivery, whenBusy: WhenBusy = 'queue', files: File[] = []): void {
+	const entry: Outgoing = { key: newKey(), conversationId, agentId, text, files, whenBusy, state: 'sending', error: null };
 	set([...outbox, entry]);
 	void deliver(entry, delivery);
 }

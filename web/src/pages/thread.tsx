@@ -14,6 +14,7 @@ import { ApprovalCard } from './approval-card';
 import { CopyButton } from '../ui/copy-button';
 import { formatDuration } from '../ui/format';
 import { Notice, Spinner } from '../ui/parts';
+import { SentFiles } from './attachments';
 import { takeDraft } from './composer';
 import type { Group } from './groups';
 import type { Outgoing } from './outbox';
@@ -21,6 +22,8 @@ import { useMay } from './user';
 
 interface ThreadProps {
 	groups: Group[];
+	/** Whose messages these are; without it there are none yet. */
+	conversation?: string;
 	outgoing: Outgoing[];
 	onRetry: (entry: Outgoing) => void;
 	onEdit: (entry: Outgoing) => void;
@@ -94,15 +97,16 @@ function Scroller({ children }: { children: ReactNode }): ReactNode {
 	);
 }
 
-function Entries({ groups, outgoing, onRetry, onEdit, onSeen }: ThreadProps): ReactNode {
+function Entries({ groups, conversation = '', outgoing, onRetry, onEdit, onSeen }: ThreadProps): ReactNode {
 	return (
 		<>
 			{groups.map((group) => (
-				<GroupView key={group.key} group={group} onSeen={onSeen} />
+				<GroupView key={group.key} group={group} conversation={conversation} onSeen={onSeen} />
 			))}
 			{outgoing.map((entry) => (
 				<div key={entry.key} className="group">
 					<div className={`bubble ${entry.state}`}>{entry.text}</div>
+					{entry.files.length > 0 && <p className="muted small outgoing-files">{entry.files.map((file) => file.name).join(', ')}</p>}
 					{entry.state === 'sending' ? (
 						<p className="activity">
 							<LoaderCircle aria-hidden size={15} className="spin" /> Sending…
@@ -131,6 +135,7 @@ function sameGroup(a: Group, b: Group): boolean {
 		a.items.length === b.items.length &&
 		a.items.every((item, i) => item === b.items[i]) &&
 		a.input === b.input &&
+		a.attachments.length === b.attachments.length &&
 		a.status === b.status &&
 		a.state === b.state &&
 		a.retry === b.retry &&
@@ -163,7 +168,7 @@ function useSeen(executionId: string | null, onSeen: ((executionId: string) => v
 }
 
 const GroupView = memo(
-	function GroupView({ group, onSeen }: { group: Group; onSeen: ThreadProps['onSeen'] }): ReactNode {
+	function GroupView({ group, conversation, onSeen }: { group: Group; conversation: string; onSeen: ThreadProps['onSeen'] }): ReactNode {
 		const hasCalls = group.items.some((item) => item.kind === 'call');
 		const element = useSeen(hasCalls ? group.executionId : null, onSeen);
 		return (
@@ -176,6 +181,7 @@ const GroupView = memo(
 				data-last-event={group.lastSeq}
 			>
 				<div className="bubble">{group.input}</div>
+				<SentFiles conversation={conversation} files={group.attachments} />
 				<Items group={group} />
 				{group.notices.map((notice, i) => (
 					<p key={i} className="activity" data-notice>

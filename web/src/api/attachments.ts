@@ -1,0 +1,34 @@
+import { authorizedFetch } from './client';
+import { apiErrorFrom } from './error';
+import type { components } from './schema';
+
+export type Attachment = components['schemas']['Attachment'];
+export const mostAttachments = 10;
+
+async function call(method: string, url: string, body?: Blob): Promise<Response> {
+	const headers: Record<string, string> = body ? { 'Content-Type': 'application/octet-stream' } : {};
+	const answer = await authorizedFetch(new Request(url, { method, headers, body: body ?? null }));
+	if (answer.ok) return answer;
+	throw apiErrorFrom(answer.status, await answer.json().catch(() => undefined));
+}
+
+const place = (conversation: string) => `/api/conversations/${encodeURIComponent(conversation)}/attachments`;
+
+/** The same file under the same name is stored once, so a repetition does no harm. */
+export async function uploadAttachment(conversation: string, file: File): Promise<Attachment> {
+	return (await (await call('POST', `${place(conversation)}?name=${encodeURIComponent(file.name)}`, file)).json()) as Attachment;
+}
+
+export async function readAttachment(conversation: string, id: string): Promise<Blob> {
+	return (await call('GET', `${place(conversation)}/${encodeURIComponent(id)}`)).blob();
+}
+
+/** As a data: URL, which is what the page may show. */
+export function dataUrl(blob: Blob): Promise<string> {
+	return new Promise((resolve, reject) => {
+		const reader = new FileReader();
+		reader.onload = () => resolve(reader.result as string);
+		reader.onerror = () => reject(reader.error ?? new Error('The file cannot be read.'));
+		reader.readAsDataURL(blob);
+	});
+}
