@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent_find.h"
 #include "args.h"
 #include "base/encode.h"
 #include "output.h"
@@ -71,27 +72,6 @@ static int list(struct asked *q)
 	return EXIT_OK;
 }
 
-static int find_agent(struct asked *q, const char **ret)
-{
-	const char *wanted = q->when->agent;
-	yyjson_val *answer, *item;
-	size_t i, n;
-	int r = session_call(q->session, q->a, "GET", "/api/agents?limit=200", (struct str){0}, &answer);
-
-	*ret = NULL;
-	if (r != EXIT_OK)
-		return r;
-	yyjson_arr_foreach(json_get_arr(answer, "items"), i, n, item)
-	{
-		const char *id = json_get_str(item, "id", "");
-
-		if (!wanted || !strcmp(wanted, id) || !strcmp(wanted, json_get_str(item, "slug", "")) ||
-		    !strcmp(wanted, json_get_str(item, "name", "")))
-			*ret = *ret && wanted ? *ret : id;
-	}
-	return *ret ? EXIT_OK : usage_error(q->self, "there is no agent \"%s\"", wanted ? wanted : "");
-}
-
 static void add_when(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct when *w)
 {
 	if (w->cron)
@@ -119,7 +99,7 @@ static int add(struct asked *q)
 	yyjson_mut_val *obj = json_new_obj(q->a, &doc);
 	yyjson_val *answer = NULL;
 	const char *agent;
-	int r = find_agent(q, &agent);
+	int r = find_agent_named(q->session, q->a, q->when->agent, &agent);
 
 	if (r != EXIT_OK)
 		return r;

@@ -84,6 +84,18 @@ const struct command commands[] = {
 	 "  --missed skip|once|all    times at which nothing ran; once unless told\n"
 	 "  --overlap skip|queue|cancel  while the last run is on; skip unless told\n" PLACE_HELP,
 	 cmd_schedules},
+	{"batches",
+	 "[--json] | add NAME TEXT FILE | show ID | results ID | pause ID | resume ID | cancel ID | retry ID | remove "
+	 "ID",
+	 "run an agent once for each row of a file",
+	 "FILE is a table as CSV, whose first line names the columns, or JSONL; TEXT has a place for each column, such "
+	 "as "
+	 "{{name}}.\nresults prints what became of each row, with --json as JSONL; retry runs again what failed.\n"
+	 "\n  --agent NAME              the agent, by name or id; the first unless told\n"
+	 "  --concurrency N           runs at the same time, at most 50; 4 unless told\n"
+	 "  --max-failures N          stop after so many\n"
+	 "  --format csv|jsonl        by the ending of FILE unless told\n" PLACE_HELP,
+	 cmd_batches},
 	{"knowledge",
 	 "[list [COLLECTION] | create NAME | add COLLECTION FILE... | search TEXT | index|remove COLLECTION|DOCUMENT] "
 	 "[--json]",

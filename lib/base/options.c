@@ -169,6 +169,7 @@ static const struct option_def defs[] = {
 	 "Longest run in seconds, unless the agent says less"},
 	{"run_parallel_calls", OPTION_INT, "8", NULL, 1, 16, NULL,
 	 "Calls of tools that one run makes at the same time"},
+	{"batch_max_rows", OPTION_INT, "10000", NULL, 1, 1000000, NULL, "Rows of one batch"},
 	{"attachment_max", OPTION_BYTES, "5M", NULL, 1024, 64 << 20, NULL,
 	 "Largest file that is attached to a message"},
 	{"attachments_total", OPTION_BYTES, "200M", NULL, 1024, 1ll << 40, NULL, "All files of one conversation"},

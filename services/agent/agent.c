@@ -52,6 +52,7 @@ const struct migration agent_migrations[] = {
 	{"retention", sql_083_retention},
 	{"attachments", sql_090_attachments},
 	{"attachment_parts", sql_091_attachment_parts_sqlite, sql_091_attachment_parts_postgres},
+	{"batches", sql_095_batches},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

@@ -83,6 +83,9 @@ void executions_events(struct exchange *x);
 /* Streams of this execution (NULL: of all) that another process works on look into the database now. */
 void events_wake(struct agent *agent, const char *execution_id);
 /* automation/ */
+route_handler batches_list, batches_create, batches_get, batches_patch, batches_retry,
+	batches_delete;                                                    /* batches/api.c */
+route_handler batches_rows, batches_results;                               /* batches/results.c */
 route_handler attachments_create, attachments_content, attachments_delete; /* attachments/api.c */
 route_handler triggers_list, triggers_create, triggers_patch, triggers_delete, triggers_incoming;
 route_handler hooks_list, hooks_create, hooks_get, hooks_patch, hooks_delete, hooks_rotate, hooks_ping,

@@ -111,6 +111,12 @@ static const char *const samples[] = {
 	"attachment_blobs (hash, size, refs) values ('00', 1, 1)",
 
 	"insert into attachment_parts (hash, part, data) values ('00', 0, 'x')",
+
+	"insert into batches (id, user_id, agent_id, agent_name, name, message, columns, n_rows, concurrency, "
+	"max_failures, "
+	"failures, status, created_at, updated_at) values ('b1', 'u1', 'a1', 'Assistant', 'B', 'x', '[]', 1, 1, 0, 0, "
+	"'running', 1, 1); insert into batch_rows (batch_id, number, data, status, attempt) values ('b1', 1, '{}', "
+	"'waiting', 0)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

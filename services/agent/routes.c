@@ -3,6 +3,7 @@
 
 #define AGENT_BODY (512 * 1024)
 #define MESSAGE_BODY (1024 * 1024)
+#define BATCH_BODY (20 * 1024 * 1024)
 
 /* Reading a conversation is open to those who may read or use them: the handlers check. */
 const struct route agent_routes[] = {
@@ -67,6 +68,14 @@ const struct route agent_routes[] = {
 	{HTTP_DELETE_, "/api/schedules/{id}", "schedules.use", 0, 0, schedules_delete},
 	{HTTP_GET_, "/api/schedules/{id}/firings", "schedules.use", 0, 0, schedules_firings},
 	{HTTP_POST_, "/api/schedules/{id}/run", "schedules.use", 0, 0, schedules_run},
+	{HTTP_GET_, "/api/batches", "schedules.use", 0, 0, batches_list},
+	{HTTP_POST_, "/api/batches", "schedules.use", ROUTE_BODY_JSON, BATCH_BODY, batches_create},
+	{HTTP_GET_, "/api/batches/{id}", "schedules.use", 0, 0, batches_get},
+	{HTTP_PATCH_, "/api/batches/{id}", "schedules.use", ROUTE_BODY_JSON, 4096, batches_patch},
+	{HTTP_DELETE_, "/api/batches/{id}", "schedules.use", 0, 0, batches_delete},
+	{HTTP_POST_, "/api/batches/{id}/retry", "schedules.use", 0, 0, batches_retry},
+	{HTTP_GET_, "/api/batches/{id}/rows", "schedules.use", 0, 0, batches_rows},
+	{HTTP_GET_, "/api/batches/{id}/results", "schedules.use", 0, 0, batches_results},
 	{HTTP_GET_, "/api/webhooks", "webhooks.use", 0, 0, hooks_list},
 	{HTTP_POST_, "/api/webhooks", "webhooks.use", ROUTE_BODY_JSON, 16 * 1024, hooks_create},
 	{HTTP_POST_, "/api/webhooks/incoming/{id}", NULL, ROUTE_PUBLIC | ROUTE_STREAM, 256 * 1024, triggers_incoming},

@@ -37,6 +37,11 @@ describe('tools', { timeout: 300000 }, () => {
     return { e, texts: (await messages(e)).filter((m) => m.role === 'tool').map((m) => m.content).slice(-calls.length) };
   }
 
+  test('files of another machine are not mistaken for those of this one', async () => {
+    const { texts } = await told({ tools: ['files'], target: 'elsewhere' }, [['files_write', { path: 'a', content: 'x' }], ['files_read', { path: 'a' }]]);
+    for (const text of texts) assert.match(text, /another machine.*shell/s);
+  });
+
   test('files are written, read in parts, changed by exact replacing, searched and listed', async () => {
     const { texts, e } = await told({ tools: ['files', 'shell'] }, [
       ['files_list', {}],

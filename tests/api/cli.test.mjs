@@ -74,6 +74,25 @@ describe('approvals', () => {
 		await p.stop();
 	});
 
+	test('a batch from a file', async (t) => {
+		const p = await start(t);
+		const file = join(home, 'people.csv');
+		writeFileSync(file, 'name\nAda\nBob\n');
+		assert.match((await cli(['batches'], { data: p.data })).err, /There is no batch/);
+		const made = await cli(['batches', 'add', 'Greetings', 'Greet {{name}}', file, '--concurrency', '2'], { data: p.data });
+		assert.equal(made.code, 0, made.err);
+		const [id] = made.out.split(' ');
+		await until(async () => /ended/.test((await cli(['batches', 'show', id], { data: p.data })).out));
+		assert.match((await cli(['batches', 'results', id], { data: p.data })).out, /^ +1  succeeded .*\n +2  succeeded /);
+		const rows = (await cli(['batches', 'results', id, '--json'], { data: p.data })).out.trim().split('\n').map((l) => JSON.parse(l));
+		assert.deepEqual(rows.map((r) => r.data.name), ['Ada', 'Bob']);
+		const wrong = await cli(['batches', 'add', 'X', '{{surname}}', file], { data: p.data });
+		assert.match(wrong.err, /Row 1.*surname/);
+		assert.equal((await cli(['batches', 'add', 'X', 'y', file, '--agent', 'nobody'], { data: p.data })).code, 2);
+		assert.equal((await cli(['batches', 'remove', id], { data: p.data })).code, 0);
+		await p.stop();
+	});
+
 	test('a file goes along with a message', async (t) => {
 		const p = await start(t);
 		const file = join(home, 'notes.txt');

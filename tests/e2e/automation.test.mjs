@@ -59,4 +59,25 @@ describe('automation in the browser', { concurrency: 1 }, () => {
 		assert.ok(!(await page.locator('body').innerText()).includes(secret));
 		await judge(page, 'automation', shots);
 	});
+
+	test('a batch from a table, its rows and its end', async () => {
+		await page.reload();
+		await page.getByRole('button', { name: 'New batch' }).click();
+		await page.getByLabel('Name', { exact: true }).fill('Greetings');
+		await page.getByLabel(/^File: CSV/).setInputFiles({ name: 'people.csv', mimeType: 'text/csv', buffer: Buffer.from('name\nAda\nBob\nCleo\n') });
+		await page.getByLabel(/^Message, with a place/).fill('Greet {{nobody}}');
+		await judge(page, 'batch-new', shots);
+		await page.getByRole('button', { name: 'Begin' }).click();
+		await page.getByText(/Row 1.*nobody/).waitFor();
+		await page.getByLabel(/^Message, with a place/).fill('Greet {{name}}');
+		await page.getByRole('button', { name: 'Begin' }).click();
+		await page.getByText('3 of 3 done').waitFor({ timeout: 60000 });
+		await page.getByRole('button', { name: 'Rows and answers of Greetings' }).click();
+		await page.getByRole('list', { name: 'Rows' }).getByText('succeeded').nth(2).waitFor();
+		await judge(page, 'batch-rows', shots);
+		await page.keyboard.press('Escape');
+		const file = page.waitForEvent('download');
+		await page.getByRole('button', { name: 'Download Greetings as CSV' }).click();
+		await (await file).cancel();
+	});
 });

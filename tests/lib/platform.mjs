@@ -53,7 +53,7 @@ export function request(where, method, path, { body, token, headers = {}, timeou
       res.on('end', () => {
         const text = Buffer.concat(chunks).toString('utf8');
         let parsed = text;
-        if (text && /json/.test(res.headers['content-type'] ?? '')) parsed = JSON.parse(text);
+        if (text && /json(?!l)/.test(res.headers['content-type'] ?? '')) parsed = JSON.parse(text);
         done({ status: res.statusCode, headers: res.headers, text, body: parsed });
       });
     });

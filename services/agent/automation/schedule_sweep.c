@@ -4,11 +4,13 @@
 #include <stdlib.h>
 
 #include "agent/automation/schedule.h"
+#include "agent/batches/batch.h"
 #include "agent/runner.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 
 #define EACH_MS 1000
+#define EACH_BATCH_MS 100 /* while one has runs */
 #define AT_ONCE 200
 
 /* What it waits for. */
@@ -16,13 +18,14 @@ enum state { SWEEP_IDLE, SWEEP_FINDING, SWEEP_ASKING, SWEEP_VISITING };
 
 struct found {
 	const char *id, *user_id;
+	bool is_batch;
 };
 
 struct schedule_sweep {
 	struct agent *agent;
 	struct deadline again;
 	enum state state;
-	bool is_stopped, is_woken;
+	bool is_stopped, is_woken, has_batches;
 	struct arena *arena;
 	struct db_job db;
 	struct found found[AT_ONCE];
@@ -32,6 +35,7 @@ struct schedule_sweep {
 	enum rights rights;
 	const struct identity *who;
 	struct schedule_visit visit;
+	struct batch_visit batch;
 };
 
 static void next(struct schedule_sweep *s);
@@ -43,8 +47,11 @@ static int find(struct db_conn *c, struct db_job *job)
 	struct schedule_sweep *s = container_of(job, struct schedule_sweep, db);
 	struct db_stmt *st =
 		db_query(c,
-			 "select s.id, s.user_id from schedules s where s.status = 'active' and s.next_at <= ? "
-			 "union select s.id, s.user_id from schedule_firings f join schedules s on s.id = "
+			 "select s.id, s.user_id, 0 from schedules s where s.status = 'active' and s.next_at <= ? "
+			 "union select b.id, b.user_id, 1 from batches b where b.status = 'running' or (b.status <> "
+			 "'ended' and exists (select 1 from batch_rows r where r.batch_id = b.id and r.status = "
+			 "'running')) "
+			 "union select s.id, s.user_id, 0 from schedule_firings f join schedules s on s.id = "
 			 "f.schedule_id left join executions e on e.id = s.active_execution_id where f.status in "
 			 "('waiting', 'started') and (e.id is null or e.ended_at is not null or (f.status = 'waiting' "
 			 "and ((s.overlap = 'cancel' and e.cancel_at is null) or (s.overlap = 'skip' and (f.is_late = "
@@ -53,8 +60,13 @@ static int find(struct db_conn *c, struct db_job *job)
 	int r;
 
 	s->n_found = 0;
-	while ((r = db_step(c, st)) == 1 && s->n_found < AT_ONCE)
-		s->found[s->n_found++] = (struct found){db_col_dup(st, 0, s->arena), db_col_dup(st, 1, s->arena)};
+	s->has_batches = false;
+	while ((r = db_step(c, st)) == 1 && s->n_found < AT_ONCE) {
+		bool is_batch = db_col_int(st, 2) != 0;
+		s->found[s->n_found++] =
+			(struct found){db_col_dup(st, 0, s->arena), db_col_dup(st, 1, s->arena), is_batch};
+		s->has_batches = s->has_batches || is_batch;
+	}
 	db_done(st);
 	return MIN(r, 0);
 }
@@ -100,8 +112,54 @@ static void on_visited(struct db_job *job, int result)
 	next(s);
 }
 
+/* ---- One batch ---- */
+
+static int visit_batch(struct db_conn *c, struct db_job *job)
+{
+	return batch_visit(c, &container_of(job, struct schedule_sweep, db)->batch);
+}
+
+static void on_batch_visited(struct db_job *job, int result)
+{
+	struct schedule_sweep *s = container_of(job, struct schedule_sweep, db);
+	struct batch_visit *v = &s->batch;
+
+	for (size_t i = 0; result == 0 && i < v->n_posts; i++)
+		post_begin(s->agent, &v->posts[i]);
+	/* Also when it is not known whether they were stored. */
+	runner_wake(s->agent->runner);
+	if (result == 0 && v->stopped)
+		log_event(LOG_WARN, "a batch has stopped", "batch_id", v->id, "reason", v->stopped, NULL);
+	if (result == 0 && v->has_ended)
+		log_event(LOG_INFO, "a batch has ended", "batch_id", v->id, NULL);
+	if (result < 0)
+		log_warn("batch %s waits: %s", v->id, strerror(-result));
+	s->at++;
+	next(s);
+}
+
+/* Its runs wait in the queue, from which every process takes as many as it has room for. */
+static void start_batch(struct schedule_sweep *s)
+{
+	s->state = SWEEP_VISITING;
+	s->batch = (struct batch_visit){
+		.agent = s->agent, .arena = s->arena, .id = s->found[s->at].id, .rights = s->rights, .who = s->who};
+	for (size_t i = 0; i < BATCH_STARTS_MAX; i++) {
+		s->batch.posts[i].arena = s->arena;
+		post_prepare(&s->batch.posts[i], s->agent);
+		s->batch.posts[i].lease_until = 0;
+	}
+	s->db.run = visit_batch;
+	s->db.done = on_batch_visited;
+	db_write(s->agent->db, &s->db);
+}
+
 static void start_visit(struct schedule_sweep *s)
 {
+	if (s->found[s->at].is_batch) {
+		start_batch(s);
+		return;
+	}
 	s->state = SWEEP_VISITING;
 	s->visit = (struct schedule_visit){.agent = s->agent,
 					   .arena = s->arena,
@@ -130,7 +188,10 @@ static void end(struct schedule_sweep *s)
 	s->state = SWEEP_IDLE;
 	arena_reset(s->arena);
 	if (!s->is_stopped)
-		deadline_set(service_wheel(s->agent->service), &s->again, s->is_woken ? 1 : EACH_MS);
+		deadline_set(service_wheel(s->agent->service), &s->again,
+			     s->is_woken      ? 1
+			     : s->has_batches ? EACH_BATCH_MS
+					      : EACH_MS);
 	s->is_woken = false;
 }
 

@@ -236,12 +236,23 @@ static void on_answer(void *arg, int err, int status, struct str body)
 	}
 }
 
+/* exec gives out files of its own machine alone; only the search is a command, which runs where the others do. */
+static bool is_out_of_reach(const struct files_task *t)
+{
+	return t->tool != &tool_files_search && strcmp(t->task.call->target, "local") != 0;
+}
+
 static void on_again(struct deadline *d)
 {
 	struct files_task *t = container_of(d, struct files_task, again);
 
 	if (t->task.is_cancelled)
 		fail(t, "cancelled");
+	else if (is_out_of_reach(t))
+		finish(t, "error",
+		       STR("Commands of this agent run on another machine, whose files this tool does not reach. Use "
+			   "the "
+			   "shell: cat, ls, tee."));
 	else
 		ask_exec(t);
 }
@@ -348,6 +359,11 @@ static void start(struct tool_call *c)
 	deadline_init(&t->again, on_again);
 	if (t->tool == &tool_files_write)
 		buf_add_str(&t->content, arg(t, "content"));
+	if (is_out_of_reach(t)) {
+		t->state = FILES_READING;
+		deadline_set(service_wheel(c->agent->service), &t->again, 0);
+		return;
+	}
 	go(t, t->tool == &tool_files_list     ? FILES_LISTING
 	      : t->tool == &tool_files_write  ? FILES_WRITING
 	      : t->tool == &tool_files_search ? FILES_SEARCHING

@@ -315,6 +315,19 @@ export const schedulesQuery = queryOptions({
 	refetchInterval: automationPollMs,
 });
 
+export const batchesQuery = queryOptions({
+	queryKey: ['batches'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/batches', { signal, params: { query: { limit: 200 } } }))).items,
+	refetchInterval: (query) => (query.state.data?.some((b) => b.rows.running > 0 || b.status === 'running') ? 2_000 : automationPollMs),
+});
+
+export const batchRowsQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['batches', id, 'rows'],
+		queryFn: async ({ signal }) => (await unwrap(api.GET('/api/batches/{id}/rows', { signal, params: { path: { id }, query: { limit: 200 } } }))).items,
+		refetchInterval: 5_000,
+	});
+
 export const firingsQuery = (id: string) =>
 	queryOptions({
 		queryKey: ['schedules', id, 'firings'],

@@ -2224,6 +2224,109 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/batches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Batches, newest first
+         * @description One's own; with `schedules.use_any` everybody's.
+         */
+        get: operations["listBatches"];
+        put?: never;
+        /**
+         * Run an agent once for each row of a file
+         * @description `data` is a table as CSV (RFC 4180; the first line names the columns) or JSONL (an object a line). `message` is a template with a place for each column, such as
+         *     `{{name}}`. Every row is checked before anything begins; it becomes one conversation with one run.
+         */
+        post: operations["createBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/batches/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** A batch and how far it is */
+        get: operations["getBatch"];
+        put?: never;
+        post?: never;
+        /** Remove it; its conversations stay */
+        delete: operations["removeBatch"];
+        options?: never;
+        head?: never;
+        /** Pause it, let it go on, cancel it, or change how it runs */
+        patch: operations["patchBatch"];
+        trace?: never;
+    };
+    "/api/batches/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run again the rows that failed or were cancelled */
+        post: operations["retryBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/batches/{id}/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** Its rows with their answers, in order */
+        get: operations["listBatchRows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/batches/{id}/results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** All rows with their answers as one file */
+        get: operations["getBatchResults"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/webhooks": {
         parameters: {
             query?: never;
@@ -5083,6 +5186,82 @@ export interface components {
             parsed: unknown;
             created_at: components["schemas"]["Time"];
             attachments: components["schemas"]["Attachment"][];
+        };
+        BatchInput: {
+            name: string;
+            /** Format: uuid */
+            agent_id: string;
+            /** @description A template with places such as `{{column}}`. */
+            message: string;
+            /** @enum {string} */
+            format: "csv" | "jsonl";
+            /**
+             * @description Of CSV.
+             * @default ,
+             * @enum {string}
+             */
+            separator?: "," | ";" | "\t";
+            data: string;
+            /**
+             * @description Runs at the same time.
+             * @default 4
+             */
+            concurrency?: number;
+            /**
+             * @description It stops after so many; 0 = never.
+             * @default 0
+             */
+            max_failures?: number;
+        };
+        Batch: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+            user_id: string;
+            agent_id: string;
+            agent_name: string;
+            message: string;
+            columns: string[];
+            /** @enum {string} */
+            status: "running" | "paused" | "stopped" | "cancelled" | "ended";
+            /** @description Why it stopped: failures, user_disabled, right_lost, agent_archived. */
+            reason: string | null;
+            concurrency: number;
+            max_failures: number;
+            rows: {
+                total: number;
+                waiting: number;
+                running: number;
+                succeeded: number;
+                failed: number;
+                cancelled: number;
+            };
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+            ended_at: null | components["schemas"]["Time"];
+        };
+        /** @enum {string} */
+        BatchRowStatus: "waiting" | "running" | "succeeded" | "failed" | "cancelled";
+        BatchRow: {
+            /** @description From 1. */
+            number: number;
+            data: {
+                [key: string]: unknown;
+            };
+            status: components["schemas"]["BatchRowStatus"];
+            attempt: number;
+            execution_id: string | null;
+            conversation_id: string | null;
+            output: string | null;
+            /** @description Of an answer by `output_schema`: its value. */
+            parsed: unknown;
+            error: null | {
+                code: string;
+                message: string;
+            };
+            input_tokens: number;
+            output_tokens: number;
+            cost_usd: number;
         };
         Attachment: {
             /** Format: uuid */
@@ -10361,6 +10540,230 @@ export interface operations {
                     "application/json": components["schemas"]["Firing"];
                 };
             };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listBatches: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Batch"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createBatch: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BatchInput"];
+            };
+        };
+        responses: {
+            /** @description It runs. */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            /** @description `agent_not_found`. */
+            404: components["responses"]["Problem"];
+            /** @description `csv_invalid`, `jsonl_invalid`, `table_empty`, `table_too_large`, `table_not_utf8`, `template_invalid`, `template_too_long`, `invalid_field`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The batch. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `batch_running`: cancel it first. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    patchBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    name?: string;
+                    concurrency?: number;
+                    max_failures?: number;
+                    /** @enum {string} */
+                    status?: "running" | "paused" | "cancelled";
+                };
+            };
+        };
+        responses: {
+            /** @description Changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            /** @description `batch_over`. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    retryBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It runs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listBatchRows: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+                status?: components["schemas"]["BatchRowStatus"];
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["BatchRow"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getBatchResults: {
+        parameters: {
+            query?: {
+                format?: "csv" | "jsonl";
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. In CSV, what a spreadsheet would take for a formula has an apostrophe in front. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                    "application/jsonl": string;
+                };
+            };
+            /** @description `results_too_large`: read them in pages. */
+            413: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };

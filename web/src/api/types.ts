@@ -48,6 +48,7 @@ export type SessionInfo = Schemas['Sessions']['items'][number];
 export type Invitation = Schemas['Invitation'];
 export type Mail = Schemas['Mail'];
 export type Schedule = Schemas['Schedule'];
+export type Batch = Schemas['Batch'];
 export type ScheduleInput = Schemas['ScheduleInput'];
 export type Hook = Schemas['Webhook'];
 export type Trigger = Schemas['Trigger'];

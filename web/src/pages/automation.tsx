@@ -3,6 +3,7 @@ import './../styles/pages.css';
 import type { ReactNode } from 'react';
 
 import { useTitle } from '../ui/parts';
+import { Batches } from './batches';
 import { Hooks } from './hooks';
 import { Schedules } from './schedules';
 import { useMay } from './user';
@@ -16,6 +17,7 @@ export function AutomationPage(): ReactNode {
 		<div className="page">
 			<h1>Automation</h1>
 			{maySchedule && <Schedules />}
+			{maySchedule && <Batches />}
 			{mayHook && <Hooks />}
 		</div>
 	);
