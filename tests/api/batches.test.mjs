@@ -66,6 +66,9 @@ describe('batches', { timeout: 240000 }, () => {
     const all = await rows(b);
     assert.deepEqual(all.map((r) => [r.number, r.data.n, r.status, r.output, r.attempt]), [[1, '1', 'succeeded', '=Name a "red" fox', 1], [2, '2', 'succeeded', '=Name two\nlines', 1]]);
     assert.ok(all.every((r) => r.input_tokens === 11 && r.conversation_id));
+    const listed = (await w.ok('GET', '/api/conversations?limit=200')).items.map((c) => c.id);
+    assert.ok(!all.some((r) => listed.includes(r.conversation_id)), 'they do not stand among the conversations');
+    assert.match((await w.ok('GET', `/api/conversations/${all[0].conversation_id}`)).title, /^B 1$/);
     const csv = await w.api('GET', `/api/batches/${b.id}/results?format=csv`);
     assert.match(csv.headers['content-type'], /^text\/csv/);
     assert.match(csv.text, /^what,n,ogent_status,ogent_output,/);

@@ -182,6 +182,9 @@ static int begin_row(struct visit *w, const struct waiting *row)
 	id_new(id);
 	r = conversation_insert(w->c, &made);
 	if (r == 0)
+		r = failed(db_exec(w->c, "update conversations set batch_id = ? where id = ?", DB_TEXT(w->b.id),
+				   DB_TEXT(id)));
+	if (r == 0)
 		r = conversation_load_to_change(w->c, w->v->arena, id, &p->conversation);
 	if (r < 0)
 		return r;

@@ -33,3 +33,6 @@ create table batch_rows (
   primary key (batch_id, number)
 );
 create index batch_rows_status on batch_rows (batch_id, status, number);
+
+-- Of a conversation of a batch's row: the list of conversations leaves it out.
+alter table conversations add column batch_id varchar(36);
