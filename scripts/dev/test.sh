@@ -13,19 +13,42 @@ export UBSAN_OPTIONS="${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}"
 
 run_unit() { run_unit_programs --suite unit; }
 
-# run_unit_programs ARGS…: the programs that `meson test` takes by these.
+# run_unit_programs ARGS…: the programs that `meson test` takes by these. One that fails is run once more by itself; both are told.
 run_unit_programs() {
-	bad=0
-	meson test -C build-asan --no-rebuild "$@" --print-errorlogs --num-processes 2 >build-asan/unit.log 2>&1 || {
-		grep -vE '^ *[0-9]+/[0-9]+ .* OK ' build-asan/unit.log >&2
-		# A program that crashed or left something out counts as one failure, whatever it reported before.
-		bad=$(sed -n 's/^\(Fail\|Timeout\|Unexpected Pass\): *\([0-9]*\) *$/\2/p' build-asan/unit.log | awk '{ n += $1 } END { print n + 0 }')
-		[ "${bad:-0}" -gt 0 ] || bad=1
-	}
-	python3 scripts/count_junit.py build-asan/meson-logs/testlog.junit.xml >build-asan/unit.count || true
-	read -r p f <build-asan/unit.count || die "the unit tests left no result"
+	first=build-asan/unit.first.xml
+	bad=$(unit_bad build-asan/unit.log "$@")
+	cp build-asan/meson-logs/testlog.junit.xml "$first" || die "the unit tests left no result"
+	if [ "$bad" -gt 0 ]; then
+		say "unit: by themselves again: $(unit_failed | tr '\n' ',')"
+		unit_failed >build-asan/unit.again
+		set --
+		while read -r name; do set -- "$@" "$name"; done <build-asan/unit.again
+		bad=$(unit_bad build-asan/unit.second.log "$@")
+		set -- "$first"
+	else
+		set --
+	fi
+	read -r p f <<X
+$(python3 scripts/count_junit.py "$@" build-asan/meson-logs/testlog.junit.xml)
+X
+	[ -n "$f" ] || die "the unit tests left no result"
 	[ "$f" -gt "$bad" ] || f=$bad
 	count "$p" "$f" unit
+}
+
+# unit_bad LOG ARGS…: runs them, and prints how many failed. One that crashed or left something out counts as one, whatever it reported.
+unit_bad() {
+	log=$1
+	shift
+	meson test -C build-asan --no-rebuild "$@" --print-errorlogs --num-processes 2 >"$log" 2>&1 && { echo 0; return 0; }
+	grep -vE '^ *[0-9]+/[0-9]+ .* OK ' "$log" >&2
+	n=$(sed -n 's/^\(Fail\|Timeout\|Unexpected Pass\): *\([0-9]*\) *$/\2/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
+	[ "$n" -gt 0 ] || n=1
+	echo "$n"
+}
+
+unit_failed() {
+	sed -n '/^Summary of Failures:/,/^Ok:/s/^ *[0-9]*\/[0-9]* \(.*[^ ]\)  *\(ERROR\|FAIL\|TIMEOUT\|UNEXPECTEDPASS\) .*/\1/p' build-asan/unit.log
 }
 
 # run_node SUITE JOBS [FILE…]: all of tests/SUITE, and files of other suites; JOBS at once.
