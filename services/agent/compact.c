@@ -88,6 +88,8 @@ struct str compact_transcript(struct arena *a, struct list *messages, const stru
 		const struct chat_message *m = message(it);
 		struct str text = m->content.n > each ? shorten(a, m->content, each * 2 / 3, each / 3) : m->content;
 		buf_printf(&out, "%s: %.*s\n", names[m->role], STR_ARG(text));
+		for (size_t i = 0; i < m->n_images; i++)
+			buf_printf(&out, "(with the image %s)\n", m->images[i].name);
 		for (size_t i = 0; i < m->n_calls; i++) {
 			struct str arguments = m->calls[i].arguments;
 			buf_printf(&out, "(calls %s with %.*s)\n", m->calls[i].name,

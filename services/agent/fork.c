@@ -228,7 +228,7 @@ static int copy_messages(struct db_conn *c, const struct fork *f)
 			DB_TEXT(f->id), DB_TEXT(f->source.id), DB_INT(f->cut));
 
 	if (n >= 0)
-		n = attachments_fork(c, f->source.id, f->id);
+		n = attachments_fork(c, f->source.id, f->id, f->execution.id);
 	if (n >= 0)
 		n = db_exec(
 			c,

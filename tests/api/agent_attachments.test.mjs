@@ -245,6 +245,26 @@ describe('attachments', { timeout: 240000 }, () => {
     assert.match(JSON.stringify(peer.requests.at(-1).body), /plum/);
   });
 
+  test('what began a run can be sent again from a branch before it', async () => {
+    const c = await start();
+    const f = await add(c, Buffer.from('the secret word is fig'), 'w.txt');
+    const e = await run(c, [f]);
+    const fork = await w.ok('POST', `/api/executions/${e.id}/fork`, { step: 0 }, 201);
+    assert.equal((await w.ok('GET', `/api/conversations/${fork.id}/messages`)).items.length, 0);
+    await run(fork, [f]);
+    assert.match(JSON.stringify(peer.requests.at(-1).body), /fig/);
+  });
+
+  test('an image that is too large for Anthropic does not block the conversation', async () => {
+    peer.answer = (req, res) => res.end(DIALECTS.anthropic.text());
+    const c = await start(await agent('anthropic/gpt-5-mini'));
+    await run(c, [await add(c, png(9000, 10, Buffer.alloc(1)), 'wide.png'), await add(c, IMAGE, 'a.png')]);
+    const { content } = peer.requests.at(-1).body.messages.at(-1);
+    assert.deepEqual(content.map((p) => p.type), ['image', 'text']);
+    assert.match(content[1].text, /"wide\.png" was attached, which is too large/);
+    peer.answer = (req, res) => res.end(DIALECTS.compatible.text());
+  });
+
   test('what is too much is told by name', async () => {
     const c = await start(await agent('compatible/gpt-5-mini'));
     for (let i = 0; i < 3; i++) await run(c, [await add(c, Buffer.concat([png(10, 10), Buffer.alloc(60 * 1024, String(i))]), `${i}.png`)]);

@@ -258,7 +258,7 @@ int attachments_erase(struct db_conn *c, const char *conversation_id)
 
 /* ---- Forks ---- */
 
-static int copy_rows(struct db_conn *c, const char *from, const char *to)
+static int copy_rows(struct db_conn *c, const char *from, const char *to, const char *execution_id)
 {
 	int64_t n = db_exec(c,
 			    "insert into message_attachments (conversation_id, message_id, position, attachment_id) "
@@ -266,25 +266,28 @@ static int copy_rows(struct db_conn *c, const char *from, const char *to)
 			    "messages x on x.conversation_id = ? and x.id = m.message_id where m.conversation_id = ?",
 			    DB_TEXT(to), DB_TEXT(to), DB_TEXT(from));
 
-	if (n > 0)
+	if (n >= 0)
 		n = db_exec(
 			c,
 			"insert into attachments (conversation_id, id, hash, name, media_type, is_image, size, width, "
 			"height, created_at) select ?, id, hash, name, media_type, is_image, size, width, height, "
 			"created_at from attachments where conversation_id = ? and id in (select attachment_id from "
-			"message_attachments where conversation_id = ?)",
-			DB_TEXT(to), DB_TEXT(from), DB_TEXT(to));
+			"message_attachments where conversation_id = ?) or (conversation_id = ? and id in (select "
+			"m.attachment_id from message_attachments m join messages x on x.conversation_id = "
+			"m.conversation_id and x.id = m.message_id where m.conversation_id = ? and x.execution_id = "
+			"?))",
+			DB_TEXT(to), DB_TEXT(from), DB_TEXT(to), DB_TEXT(from), DB_TEXT(from), DB_TEXT(execution_id));
 	return (int)MIN(n, 0);
 }
 
-int attachments_fork(struct db_conn *c, const char *from, const char *to)
+int attachments_fork(struct db_conn *c, const char *from, const char *to, const char *execution_id)
 {
 	int64_t has, n, counted;
 	int r = db_get_int(c, &has, "select attachments from conversations where id = ?", DB_TEXT(from));
 
 	if (r <= 0 || has == 0)
 		return MIN(r, 0);
-	r = copy_rows(c, from, to);
+	r = copy_rows(c, from, to, execution_id);
 	if (r < 0)
 		return r;
 	counted = db_exec(c,

@@ -50,8 +50,9 @@ int attachment_link(struct db_conn *c, const char *conversation_id, const char *
 int attachments_unlink_execution(struct db_conn *c, const char *conversation_id, const char *execution_id);
 /* All of a conversation. Returns 0 or -errno. */
 int attachments_erase(struct db_conn *c, const char *conversation_id);
-/* The new conversation `to`, whose messages are there, gets their files from `from`. Returns 0 or -errno. */
-int attachments_fork(struct db_conn *c, const char *from, const char *to);
+/* The new conversation `to`, whose messages are there, gets their files from `from`, and those of the message that
+ * began the execution, for who sends that again. Returns 0 or -errno. */
+int attachments_fork(struct db_conn *c, const char *from, const char *to, const char *execution_id);
 
 /* A file and the message that has it. */
 struct attachment_of {

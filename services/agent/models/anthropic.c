@@ -126,7 +126,9 @@ static void write_user(struct writer *w, const struct chat_message *m, bool is_l
 {
 	_cleanup_(arena_free_p) struct arena *a = m->n_images ? arena_new() : NULL;
 
-	for (size_t i = 0; i < wire_n_images(w->target, m); i++) {
+	for (size_t i = 0; i < m->n_images; i++) {
+		if (!wire_takes_image(w->target, &m->images[i]))
+			continue;
 		begin_block(w, "user");
 		buf_printf(w->out,
 			   "{\"type\":\"image\",\"source\":{\"type\":\"base64\",\"media_type\":\"%s\",\"data\":\"",

@@ -4,6 +4,7 @@
 #include "agent/agent.h"
 #include "agent/models/estimate.h"
 #include "agent/models/stream.h"
+#include "agent/models/wire.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -233,9 +234,14 @@ int64_t model_cost(const struct model_prices *p, const struct chat_usage *u)
 static bool may_be_cut(const struct model_call *c)
 {
 	int64_t n = c->answer.usage.input_tokens;
+	size_t text = c->body.n;
+	struct chat_message *m;
 
-	return !c->answer.usage.estimated && n >= SUSPICIOUS_TOKENS && (n & (n - 1)) == 0 &&
-	       (int64_t)(c->body.n / 6) > n;
+	list_foreach (m, c->request.messages, struct chat_message, link)
+		for (size_t i = 0; i < m->n_images; i++)
+			text -= MIN(wire_takes_image(c->target, &m->images[i]) ? m->images[i].base64.n : 0, text);
+
+	return !c->answer.usage.estimated && n >= SUSPICIOUS_TOKENS && (n & (n - 1)) == 0 && (int64_t)(text / 6) > n;
 }
 
 static void warn(struct model_call *c)

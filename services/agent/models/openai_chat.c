@@ -54,10 +54,14 @@ static void write_thoughts(const struct model_target *t, const struct chat_reque
 
 static void write_parts(const struct model_target *t, const struct chat_message *m, struct buf *out)
 {
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+
 	buf_add_str(out, "[{\"type\":\"text\",\"text\":");
-	json_quote(out, m->content);
+	json_quote(out, wire_user_text(a, t, m));
 	buf_add_char(out, '}');
-	for (size_t i = 0; i < wire_n_images(t, m); i++) {
+	for (size_t i = 0; i < m->n_images; i++) {
+		if (!wire_takes_image(t, &m->images[i]))
+			continue;
 		buf_printf(out, ",{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:%s;base64,",
 			   m->images[i].media_type);
 		buf_add(out, m->images[i].base64.p, m->images[i].base64.n);

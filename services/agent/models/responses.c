@@ -28,7 +28,9 @@ static void write_user(const struct model_target *t, struct buf *out, const stru
 	buf_add_str(out, "{\"role\":\"user\",\"content\":[{\"type\":\"input_text\",\"text\":");
 	json_quote(out, wire_user_text(a, t, m));
 	buf_add_char(out, '}');
-	for (size_t i = 0; i < wire_n_images(t, m); i++) {
+	for (size_t i = 0; i < m->n_images; i++) {
+		if (!wire_takes_image(t, &m->images[i]))
+			continue;
 		buf_printf(out, ",{\"type\":\"input_image\",\"image_url\":\"data:%s;base64,", m->images[i].media_type);
 		buf_add(out, m->images[i].base64.p, m->images[i].base64.n);
 		buf_add_str(out, "\"}");

@@ -107,20 +107,36 @@ void wire_tools(struct buf *out, const struct chat_request *r)
 	buf_add_char(out, ']');
 }
 
+/* What Anthropic takes of one image; the others take more than can be attached. */
+#define ANTHROPIC_IMAGE_BYTES (5 << 20) /* as base64 */
+#define ANTHROPIC_IMAGE_SIDE 8000
+
+bool wire_takes_image(const struct model_target *t, const struct chat_image *i)
+{
+	return t->images && (t->provider != &provider_anthropic ||
+			     (i->base64.n <= ANTHROPIC_IMAGE_BYTES && i->width <= ANTHROPIC_IMAGE_SIDE &&
+			      i->height <= ANTHROPIC_IMAGE_SIDE));
+}
+
 size_t wire_n_images(const struct model_target *t, const struct chat_message *m)
 {
-	return t->images ? m->n_images : 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_images; i++)
+		n += wire_takes_image(t, &m->images[i]);
+	return n;
 }
 
 struct str wire_user_text(struct arena *a, const struct model_target *t, const struct chat_message *m)
 {
 	_cleanup_(buf_deinit) struct buf out = BUF_INIT;
 
-	if (t->images || m->n_images == 0)
+	if (wire_n_images(t, m) == m->n_images)
 		return m->content;
 	buf_add(&out, m->content.p, m->content.n);
 	for (size_t i = 0; i < m->n_images; i++)
-		buf_printf(&out, "\n\n[The image \"%s\" was attached, which this model cannot see.]",
-			   m->images[i].name);
+		if (!wire_takes_image(t, &m->images[i]))
+			buf_printf(&out, "\n\n[The image \"%s\" was attached, which %s.]", m->images[i].name,
+				   t->images ? "is too large for this model's provider" : "this model cannot see");
 	return arena_str(a, buf_str(&out));
 }

@@ -11,8 +11,10 @@ void wire_id(struct buf *out, const char *id);
 void wire_name(struct buf *out, const char *name);
 /* `,"name":` and the string. */
 void wire_member(struct buf *out, const char *name, struct str value);
-/* What the user wrote; a model that takes no images is told that there were some. In the arena. */
+/* What the user wrote; of images that do not go along the model is told that there were some. In the arena. */
 struct str wire_user_text(struct arena *a, const struct model_target *t, const struct chat_message *m);
+/* Whether the model takes images, and its provider one of this size. */
+bool wire_takes_image(const struct model_target *t, const struct chat_image *i);
 /* How many images go along. */
 size_t wire_n_images(const struct model_target *t, const struct chat_message *m);
 /* The message's opaque part, if this dialect made it with this model; else NULL. In the arena. */

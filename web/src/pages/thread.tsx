@@ -251,7 +251,7 @@ function RunAction({ executionId, path, label }: { executionId: string; path: '/
 }
 
 /* A branch from before this message: with the same message again, or with it in the composer. This conversation stays. */
-function Branch({ executionId, input }: { executionId: string; input: string }): ReactNode {
+function Branch({ executionId, input, files }: { executionId: string; input: string; files: string[] }): ReactNode {
 	const navigate = useNavigate();
 	const queries = useQueryClient();
 	const [state, setState] = useState<{ busy: boolean; error: string }>({ busy: false, error: '' });
@@ -260,7 +260,7 @@ function Branch({ executionId, input }: { executionId: string; input: string }):
 		setState({ busy: true, error: '' });
 		try {
 			const { id } = await unwrap(api.POST('/api/executions/{id}/fork', { params: { path: { id: executionId }, header: { 'Idempotency-Key': newKey() } }, body: { step: 0 } }));
-			if (again) await unwrap(api.POST('/api/conversations/{id}/messages', { params: { path: { id }, header: { 'Idempotency-Key': newKey() } }, body: { content: input } }));
+			if (again) await unwrap(api.POST('/api/conversations/{id}/messages', { params: { path: { id }, header: { 'Idempotency-Key': newKey() } }, body: { content: input, ...(files.length > 0 ? { attachments: files } : {}) } }));
 			else takeDraft(id, input);
 			void queries.invalidateQueries({ queryKey: ['conversations'] });
 			void navigate(`/chat/${id}`);
@@ -303,7 +303,7 @@ function GroupEnd({ group }: { group: Group }): ReactNode {
 			<div className="group-foot">
 				{answer && <CopyButton text={answer.text} what="answer" />}
 				{group.executionId && <Link to={`/runs/${group.executionId}`}>Run details</Link>}
-				{group.executionId && <Branch executionId={group.executionId} input={group.input} />}
+				{group.executionId && <Branch executionId={group.executionId} input={group.input} files={group.attachments.map((f) => f.id)} />}
 				{group.durationMs !== null && <span>{formatDuration(group.durationMs)}</span>}
 			</div>
 		</>
