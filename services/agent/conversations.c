@@ -289,7 +289,7 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	struct db_stmt *st =
 		db_query(c,
 			 "select " COLUMNS TABLES "where c.user_id = ? and c.batch_id is null and c.updated_at <= ? "
-						  "and (c.updated_at < ? or c.id < ?) order "
+			 "and (c.updated_at < ? or c.id < ?) order "
 			 "by c.updated_at desc, c.id desc limit ?",
 			 DB_TEXT(job->x->who.user_id), DB_INT(at), DB_INT(at), DB_TEXT(*id == ' ' ? id + 1 : id),
 			 DB_INT(l->page.limit + 1));

@@ -235,10 +235,10 @@ static void add_message(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *co
 	add_time(doc, obj, "created_at", db_col_int(st, 8));
 }
 
-static void add_attachments(yyjson_mut_doc *doc, yyjson_mut_val *obj, int64_t seq, const struct attachment_of *files,
-			    int n)
+static void add_attachments(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct attachment_of *files, int n)
 {
 	yyjson_mut_val *list = yyjson_mut_obj_add_arr(doc, obj, "attachments");
+	int64_t seq = yyjson_mut_get_sint(yyjson_mut_obj_get(obj, "seq"));
 
 	for (int i = 0; i < n; i++)
 		if (files[i].message_seq == seq)
@@ -253,6 +253,8 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(a, &doc), *items = yyjson_mut_obj_add_arr(doc, obj, "items");
 	struct attachment_of *files = NULL;
+	yyjson_mut_val *item;
+	size_t i, max;
 	uint64_t after = 0;
 	int64_t n = 0, seq = 0;
 	int n_files, r = conversation_find(c, job->x, path_id(job->x), &row);
@@ -264,22 +266,25 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	if (l->page.after && str_to_u64(str_of(l->page.after), INT64_MAX, &after) < 0)
 		return answer_problem(&l->answer, 400, "bad_request",
 				      "after is not a cursor: take it from \"next\" of the page before.");
-	n_files = attachments_list(c, a, row.id, (int64_t)after, (int64_t)after + l->page.limit,
-				   (int)l->page.limit * ATTACHMENTS_PER_MESSAGE, &files);
-	if (n_files < 0)
-		return n_files;
 	struct db_stmt *st = db_query(c,
 				      "select id, execution_id, seq, role, content, tool_calls, tool_call_id, result, "
 				      "created_at, citations, parsed from messages where conversation_id = ? and seq > "
 				      "? order by seq limit ?",
 				      DB_TEXT(row.id), DB_INT((int64_t)after), DB_INT(l->page.limit + 1));
 	while ((r = db_step(c, st)) == 1 && n++ < l->page.limit) {
-		yyjson_mut_val *item = yyjson_mut_arr_add_obj(doc, items);
+		item = yyjson_mut_arr_add_obj(doc, items);
 		seq = db_col_int(st, 2);
 		add_message(doc, item, row.id, st, a);
-		add_attachments(doc, item, seq, files, n_files);
 	}
 	db_done(st);
+	n_files = r < 0 ? r
+			: attachments_list(c, a, row.id, (int64_t)after, seq,
+					   (int)l->page.limit * ATTACHMENTS_PER_MESSAGE, &files);
+	yyjson_mut_arr_foreach(items, i, max, item)
+	{
+		add_attachments(doc, item, files, n_files);
+	}
+	r = MIN(n_files, r);
 	json_add_str(doc, obj, "next",
 		     n > l->page.limit ? page_cursor(a, arena_printf(a, "%lld", (long long)seq)) : NULL);
 	return r < 0 ? r : answer_json(&l->answer, 200, doc);

@@ -91,11 +91,13 @@ describe('batches', { timeout: 240000 }, () => {
       ['who\nx\n', {}, 'template_invalid', /Row 1.*what/],
       ['{"what":1}\n[]\n', { format: 'jsonl' }, 'jsonl_invalid', /Line 2/],
       [`what\n${'x\n'.repeat(301)}`, {}, 'table_too_large', /300/],
+      [`what\n${'x\n'.repeat(300)}`, { message: 'y'.repeat(199_999) + '{{what}}' }, 'invalid_field', /message/],
+      [`what,${Array.from({ length: 150 }, (_, i) => `${i}`.padEnd(190, 'c')).join()}\n${`x${','.repeat(150)}\n`.repeat(300)}`, { message: 'z'.repeat(199_000) + '{{what}}'.repeat(100) }, 'table_too_large', /messages/],
       ['what\nx\n', { format: 'xls' }, 'invalid_field', /format/],
       ['what\nx\n', { concurrency: 51 }, 'invalid_field', /concurrency/],
     ]) {
       const r = await make(data, more);
-      assert.deepEqual([r.status, r.body.code], [422, code], r.text);
+      assert.deepEqual([r.status, r.body.code], [422, code], r.text.slice(0, 300));
       assert.match(r.body.detail, what);
     }
     assert.equal((await make('what\nx\n', { agent_id: '00000000-0000-7000-8000-000000000000' })).body.code, 'agent_not_found');
@@ -130,12 +132,14 @@ describe('batches', { timeout: 240000 }, () => {
     const b = await made(`what\n${Array.from({ length: 10 }, (_, i) => `fail ${i}`).join('\n')}\n`, { concurrency: 1, max_failures: 3 });
     const end = await over(b);
     assert.deepEqual([end.status, end.reason, end.rows.failed], ['stopped', 'failures', 3]);
+    assert.equal((await w.ok('PATCH', `/api/batches/${b.id}`, { name: 'Renamed' })).status, 'stopped');
     const [row] = await rows(b, '&status=failed');
     assert.equal(row.error.code, 'model_refused', JSON.stringify(row));
     seen.set('mended', 1);
     await w.ok('POST', `/api/batches/${b.id}/retry`);
     const again = await over(b);
     assert.deepEqual([again.status, again.rows.succeeded, (await rows(b))[0].attempt], ['ended', 10, 2]);
+    assert.equal((await w.ok('PATCH', `/api/batches/${b.id}`, { name: 'Again' })).ended_at, again.ended_at);
     seen.delete('mended');
   });
 

@@ -48,26 +48,30 @@ static int find(struct db_conn *c, struct db_job *job)
 	struct db_stmt *st =
 		db_query(c,
 			 "select s.id, s.user_id, 0 from schedules s where s.status = 'active' and s.next_at <= ? "
-			 "union select b.id, b.user_id, 1 from batches b where b.status = 'running' or (b.status <> "
-			 "'ended' and exists (select 1 from batch_rows r where r.batch_id = b.id and r.status = "
-			 "'running')) "
+			 "union select b.id, b.user_id, 1 from batches b where (b.status = 'running' and ((exists "
+			 "(select 1 from batch_rows r where r.batch_id = b.id and r.status = 'waiting') and (select "
+			 "count(*) from batch_rows r where r.batch_id = b.id and r.status = 'running') < "
+			 "b.concurrency) or not exists (select 1 from batch_rows r where r.batch_id = b.id and "
+			 "r.status in ('waiting', 'running')))) or (b.status <> 'ended' and exists (select 1 from "
+			 "batch_rows r left join executions e on e.id = r.execution_id where r.batch_id = b.id and "
+			 "r.status = 'running' and (e.id is null or e.ended_at is not null))) "
 			 "union select s.id, s.user_id, 0 from schedule_firings f join schedules s on s.id = "
 			 "f.schedule_id left join executions e on e.id = s.active_execution_id where f.status in "
 			 "('waiting', 'started') and (e.id is null or e.ended_at is not null or (f.status = 'waiting' "
 			 "and ((s.overlap = 'cancel' and e.cancel_at is null) or (s.overlap = 'skip' and (f.is_late = "
 			 "0 or e.status = 'paused'))))) order by 2 limit ?",
 			 DB_INT(clock_now_us()), DB_INT(AT_ONCE));
+	int64_t one;
 	int r;
 
 	s->n_found = 0;
-	s->has_batches = false;
-	while ((r = db_step(c, st)) == 1 && s->n_found < AT_ONCE) {
-		bool is_batch = db_col_int(st, 2) != 0;
-		s->found[s->n_found++] =
-			(struct found){db_col_dup(st, 0, s->arena), db_col_dup(st, 1, s->arena), is_batch};
-		s->has_batches = s->has_batches || is_batch;
-	}
+	while ((r = db_step(c, st)) == 1 && s->n_found < AT_ONCE)
+		s->found[s->n_found++] = (struct found){db_col_dup(st, 0, s->arena), db_col_dup(st, 1, s->arena),
+							db_col_int(st, 2) != 0};
 	db_done(st);
+	if (r >= 0)
+		r = db_get_int(c, &one, "select 1 from batches where status = 'running' limit 1");
+	s->has_batches = r == 1;
 	return MIN(r, 0);
 }
 

@@ -70,6 +70,18 @@ int batches_find(struct db_conn *c, struct answer *a, bool to_change, struct bat
 	return 0;
 }
 
+int batches_find_to_read(struct db_conn *c, struct answer *a, struct batch *ret)
+{
+	struct exchange *x = a->job.x;
+	int r = batches_find(c, a, false, ret);
+
+	if (r == 0 && strcmp(ret->user_id, x->who.user_id) != 0 && !sees_all_conversations(x))
+		return answer_problem(
+			a, 403, "forbidden",
+			"The answers of another user's batch need the permission conversations.read_any.");
+	return r;
+}
+
 /* ---- Making one ---- */
 
 static const struct json_field create_fields[] = {
@@ -89,6 +101,14 @@ static int refuse(struct answer *a, const struct error *err)
 
 	return answer_problem(a, 422, arena_strdup(arena, err->code), arena_strdup(arena, err->message));
 }
+
+#define MESSAGES_MAX_BYTES (32 << 20)
+
+/* What a person sends; the table is read before anything is locked. */
+struct create {
+	struct answer answer;
+	struct table table;
+};
 
 static int read_table(struct answer *a, struct table *ret)
 {
@@ -116,15 +136,28 @@ static int check_rows(struct answer *a, const struct table *t)
 	_cleanup_(arena_free_p) struct arena *each = arena_new();
 	const char *template = json_get_str(a->job.x->body, "message", ""), *message;
 	struct error err = {0};
+	size_t total = 0;
 
 	for (size_t i = 0; i < t->n_rows; i++) {
 		if (batch_message(each, template, t->rows[i], &message, &err) < 0) {
 			error_prefix(&err, "Row %zu", i + 1);
 			return refuse(a, &err);
 		}
+		total += strlen(message);
+		if (total > MESSAGES_MAX_BYTES)
+			return answer_problem(a, 422, "table_too_large",
+					      "The messages of all rows are more than 32 MiB: divide the file.");
 		arena_reset(each);
 	}
 	return 0;
+}
+
+static int read_run(struct db_conn *c, struct exchange_job *job)
+{
+	struct create *p = (struct create *)job;
+	int r = read_table(&p->answer, &p->table);
+
+	return r ? r : check_rows(&p->answer, &p->table);
 }
 
 static int find_agent(struct db_conn *c, struct answer *a, struct batch *b)
@@ -179,7 +212,8 @@ static int insert(struct db_conn *c, const struct batch *b, const struct table *
 
 static int create_run(struct db_conn *c, struct exchange_job *job)
 {
-	struct answer *a = (struct answer *)job;
+	struct create *p = (struct create *)job;
+	struct answer *a = &p->answer;
 	struct exchange *x = job->x;
 	char *id = arena_alloc(x->arena, ID_SIZE);
 	struct batch b = {.id = id,
@@ -190,7 +224,6 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 			  .concurrency = json_get_int(x->body, "concurrency", 4),
 			  .max_failures = json_get_int(x->body, "max_failures", 0),
 			  .created_at = clock_now_us()};
-	struct table t;
 	int64_t n = 0;
 	int r = answer_known(c, a);
 
@@ -201,15 +234,11 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	if (r == 0 && n >= PER_USER_MAX)
 		return answer_problem(a, 409, "too_many_batches",
 				      "There are too many batches already: remove some that are not needed.");
-	if (r == 0)
-		r = read_table(a, &t);
-	if (r == 0)
-		r = check_rows(a, &t);
 	if (r)
 		return r;
 	id_new(id);
-	b.columns = columns_json(x->arena, &t);
-	r = insert(c, &b, &t);
+	b.columns = columns_json(x->arena, &p->table);
+	r = insert(c, &b, &p->table);
 	if (r == 0)
 		r = answer_batch(c, a, 201, id);
 	a->location = arena_printf(x->arena, "/api/batches/%s", id);
@@ -222,17 +251,31 @@ static void wake_done(struct exchange_job *job, int result)
 	automation_wake(((struct agent *)job->x->self)->automation);
 }
 
+static void on_read(struct exchange_job *job, int result)
+{
+	struct create *p = (struct create *)job;
+	struct exchange *x = job->x;
+
+	if (result || p->answer.code || !x->req) {
+		answer_send(job, result);
+		return;
+	}
+	p->answer = (struct answer){0};
+	p->answer.job.done = wake_done;
+	answer_write(x, &p->answer, create_run);
+}
+
 void batches_create(struct exchange *x)
 {
-	struct answer *a = arena_new_of(x->arena, struct answer);
+	struct create *p = arena_new_of(x->arena, struct create);
 	struct error err = {0};
 
 	if (json_check(x->body, create_fields, ARRAY_SIZE(create_fields), &err) < 0) {
 		reply_error(x, 422, &err);
 		return;
 	}
-	a->job.done = wake_done;
-	answer_write(x, a, create_run);
+	p->answer.job.done = on_read;
+	answer_read(x, &p->answer, read_run);
 }
 
 /* ---- Reading ---- */
@@ -293,6 +336,11 @@ void batches_list(struct exchange *x)
 
 /* ---- Steering ---- */
 
+static struct db_value time_or_null(int64_t us)
+{
+	return us ? DB_INT(us) : DB_NULL();
+}
+
 struct patch {
 	struct answer answer;
 	const char **cancelled; /* executions */
@@ -335,7 +383,9 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 				DB_INT(json_get_int(x->body, "max_failures", b.max_failures)),
 				DB_TEXT(status ? status : b.status), DB_TEXT(status ? NULL : b.reason),
 				DB_INT(status ? 0 : b.failures), DB_INT(clock_now_us()),
-				status && strcmp(status, "cancelled") == 0 ? DB_INT(clock_now_us()) : DB_NULL(),
+				!status || strcmp(status, b.status) == 0 ? time_or_null(b.ended_at)
+				: strcmp(status, "cancelled") == 0       ? DB_INT(clock_now_us())
+									 : DB_NULL(),
 				DB_TEXT(b.id)),
 			0);
 	return r < 0 ? r : answer_batch(c, &p->answer, 200, b.id);
@@ -376,12 +426,18 @@ void batches_patch(struct exchange *x)
 static int retry_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct answer *a = (struct answer *)job;
+	struct batch_counts counts = {0};
 	struct batch b;
 	int64_t n;
 	int r = batches_find(c, a, true, &b);
 
+	if (r == 0)
+		r = MIN(batch_count(c, b.id, &counts), 0);
 	if (r)
 		return r;
+	if (counts.running > 0 && strcmp(b.status, "cancelled") == 0)
+		return answer_problem(a, 409, "batch_running",
+				      "Runs of it are being cancelled: try again when they have ended.");
 	n = db_exec(c,
 		    "update batch_rows set status = 'waiting' where batch_id = ? and status in ('failed', 'cancelled')",
 		    DB_TEXT(b.id));

@@ -57,7 +57,7 @@ static int rows_run(struct db_conn *c, struct exchange_job *job)
 	int64_t n = 0, last = 0;
 	struct batch b;
 	struct db_stmt *st;
-	int r = batches_find(c, &l->answer, false, &b);
+	int r = batches_find_to_read(c, &l->answer, &b);
 
 	if (r)
 		return r;
@@ -154,7 +154,7 @@ static int results_run(struct db_conn *c, struct exchange_job *job)
 	_cleanup_(arena_free_p) struct arena *each = arena_new();
 	struct batch b;
 	struct db_stmt *st;
-	int r = batches_find(c, &d->answer, false, &b);
+	int r = batches_find_to_read(c, &d->answer, &b);
 
 	if (r)
 		return r;

@@ -13,6 +13,13 @@ static int add_row(struct arena *a, struct table *t, size_t max_rows, struct str
 	if (row.n > TABLE_ROW_MAX)
 		return error_set(err, "table_too_large", "Line %zu: a row has at most %d KiB.", line,
 				 TABLE_ROW_MAX >> 10);
+	t->n_bytes += row.n;
+	if (t->n_bytes > TABLE_BYTES_MAX)
+		return error_set(
+			err, "table_too_large",
+			"The rows with the names of their columns are more than %d MiB: divide the file, or give the "
+			"columns shorter names.",
+			TABLE_BYTES_MAX >> 20);
 	if (t->n_rows == max_rows)
 		return error_set(err, "table_too_large", "There are more than %zu rows (option batch_max_rows).",
 				 max_rows);
@@ -35,12 +42,22 @@ static bool has_column(const struct table *t, struct str name)
 	return false;
 }
 
+static bool has_control(struct str name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		if ((unsigned char)name.p[i] < 0x20)
+			return true;
+	return false;
+}
+
 static int add_column(struct arena *a, struct table *t, struct str name, size_t line, struct error *err)
 {
 	const char *code = "csv_invalid";
 
-	if (name.n == 0 || name.n > TABLE_COLUMN_NAME_MAX || memmem(name.p, name.n, "}}", 2))
-		return error_set(err, code, "Line %zu: column %zu needs a name of 1 to %d bytes without \"}}\" in it.",
+	if (name.n == 0 || name.n > TABLE_COLUMN_NAME_MAX || memmem(name.p, name.n, "}}", 2) || has_control(name))
+		return error_set(err, code,
+				 "Line %zu: column %zu needs a name of 1 to %d bytes without \"}}\" and control "
+				 "characters in it.",
 				 line, t->n_columns + 1, TABLE_COLUMN_NAME_MAX);
 	if (t->n_columns == TABLE_COLUMNS_MAX)
 		return error_set(err, "table_too_large", "Line %zu: there are more than %d columns.", line,

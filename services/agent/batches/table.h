@@ -7,13 +7,14 @@
 
 #define TABLE_COLUMNS_MAX 200
 #define TABLE_COLUMN_NAME_MAX 200
-#define TABLE_ROW_MAX (256 * 1024) /* bytes of a row as JSON */
+#define TABLE_ROW_MAX (256 * 1024)         /* bytes of a row as JSON */
+#define TABLE_BYTES_MAX (64 * 1024 * 1024) /* of all rows, each of which has the names of the columns */
 
 struct table {
 	const char **columns;
 	size_t n_columns;
 	struct str *rows;
-	size_t n_rows;
+	size_t n_rows, n_bytes;
 };
 
 /* In the arena. separator: of CSV. Returns 0 or -EINVAL with err (code "csv_invalid", "jsonl_invalid", "table_empty",

@@ -42,6 +42,7 @@ static void what_is_no_table_is_told_by_line(void **state)
 		{true, "a,a\n1,2\n", "csv_invalid"},
 		{true, "a,\n1,2\n", "csv_invalid"},
 		{true, "a\n\"1\n", "csv_invalid"},
+		{true, "a\x01\n1\n", "csv_invalid"},
 		{true, "a\n1\n2\n3\n4\n", "table_too_large"},
 		{true, "a\n\xff\n", "table_not_utf8"},
 		{false, "[1]\n", "jsonl_invalid"},

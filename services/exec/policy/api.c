@@ -546,7 +546,7 @@ static void approve_confirmed(void *arg)
 /* A person's own token: no service decides, whoever it acts for. His second factor may be asked for. */
 void approvals_post(struct exchange *x)
 {
-	char act[SHA256_HEX_SIZE];
+	char act[SHA256_HEX_SIZE], facts[96];
 	struct approval *ap;
 	struct error err = {0};
 
@@ -567,6 +567,9 @@ void approvals_post(struct exchange *x)
 			"Nothing runs outside of a sandbox here, whoever approves it. Ask for the profile network.");
 		return;
 	}
-	confirmation_act(act, "command", ap->hash, NULL);
+	/* Not for more uses, nor when the same is asked about anew. */
+	snprintf(facts, sizeof(facts), "%lld %lld %lld", (long long)json_get_int(x->body, "uses", 1),
+		 (long long)json_get_int(x->body, "expires_in", 600), (long long)ap->created_us);
+	confirmation_act(act, "command", ap->hash, facts, NULL);
 	confirmation_ask(x, act, json_get_str(x->body, "confirmation", NULL), approve_confirmed, x);
 }
