@@ -124,7 +124,9 @@ describe('batches', { timeout: 240000 }, () => {
     assert.equal((await w.api('PATCH', `/api/batches/${b.id}`, { status: 'running' })).body.code, 'batch_over');
     await w.ok('POST', `/api/batches/${b.id}/retry`);
     assert.equal((await over(b)).rows.succeeded, 12);
+    const [first] = await rows(b);
     await w.ok('DELETE', `/api/batches/${b.id}`, undefined, 204);
+    assert.ok((await w.ok('GET', '/api/conversations?limit=200')).items.some((c) => c.id === first.conversation_id), 'its conversations are found then');
     assert.equal((await w.api('GET', `/api/batches/${b.id}`)).status, 404);
   });
 

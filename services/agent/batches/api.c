@@ -458,7 +458,7 @@ void batches_retry(struct exchange *x)
 	answer_write(x, a, retry_run);
 }
 
-/* Its conversations stay. */
+/* Its conversations stay, and stand among the others from now on. */
 static int delete_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct answer *a = (struct answer *)job;
@@ -476,7 +476,9 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 		return answer_problem(
 			a, 409, "batch_running",
 			"Runs of it are on: set its status to cancelled, and remove it when they have ended.");
-	n = db_exec(c, "delete from batch_rows where batch_id = ?", DB_TEXT(b.id));
+	n = db_exec(c, "update conversations set batch_id = null where batch_id = ?", DB_TEXT(b.id));
+	if (n >= 0)
+		n = db_exec(c, "delete from batch_rows where batch_id = ?", DB_TEXT(b.id));
 	if (n >= 0)
 		n = db_exec(c, "delete from batches where id = ?", DB_TEXT(b.id));
 	a->status = 204;

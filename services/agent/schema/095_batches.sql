@@ -36,3 +36,4 @@ create index batch_rows_status on batch_rows (batch_id, status, number);
 
 -- Of a conversation of a batch's row: the list of conversations leaves it out.
 alter table conversations add column batch_id varchar(36);
+create index conversations_batch on conversations (batch_id);
