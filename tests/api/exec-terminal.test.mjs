@@ -224,7 +224,10 @@ test('a viewer that reads nothing holds neither the command nor memory', async (
   assert.equal(command.exit_code, 0);
   assert.ok(t.output.subarray(-4).equals(Buffer.from('end\n')));
   assert.equal(t.bytes + t.messages.filter((m) => m.type === 'skipped').reduce((n, m) => n + m.bytes, 0), 60000004);
-  assert.ok((await exec.api('GET', '/healthz')).body.rss_kib < 96 * 1024);
+  /* The sanitizer keeps freed memory aside for a while. */
+  const most = process.env.ASAN_OPTIONS ? 160 : 96;
+  const { rss_kib } = (await exec.api('GET', '/healthz')).body;
+  assert.ok(rss_kib < most * 1024, `${rss_kib} KiB`);
   raw.destroy();
 });
 
