@@ -61,8 +61,8 @@ describe('knowledge in the browser', { concurrency: 1 }, () => {
 		});
 		await at(`/chat/${conversation.body.id}`);
 		await page.getByRole('textbox', { name: 'Message' }).fill(`how much leave ${word}`);
-		/* Enter would be too early while the conversation is read. */
-		await page.getByRole('button', { name: 'Send', exact: true }).click();
+		/* Also while the conversation is still being read. */
+		await page.keyboard.press('Enter');
 		const source = page.getByRole('button', { name: /^Source 1: Leave/ });
 		await source.waitFor();
 		await page.getByText('(source k-aaaaaaaa was not found)').waitFor({ state: 'attached' });

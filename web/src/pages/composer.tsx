@@ -55,6 +55,7 @@ export function Composer({
 	const [fileError, setFileError] = useState('');
 	const picker = useRef<HTMLInputElement>(null);
 	const area = useRef<HTMLTextAreaElement>(null);
+	const [waits, setWaits] = useState(false); // what was said by Enter while nothing can be sent
 	const blank = text.trim() === '';
 	const held = disabled || busy;
 
@@ -69,12 +70,15 @@ export function Composer({
 	}, [stops]);
 
 	function change(next: string): void {
+		setWaits(false);
 		setText(next);
 		writeDraft(draftKey, next);
 	}
 
 	function send(whenBusy?: WhenBusy): void {
-		if (blank || held) return;
+		if (blank) return;
+		setWaits(held);
+		if (held) return;
 		onSend(text.trim(), whenBusy, files);
 		change('');
 		setFiles([]);
@@ -87,6 +91,11 @@ export function Composer({
 		setFiles(all.slice(0, mostAttachments));
 		setFileError(all.length > mostAttachments ? `A message takes ${mostAttachments} files; the rest was left out.` : '');
 	}
+
+	/* Its turn has come. */
+	useEffect(() => {
+		if (waits && !held) send();
+	});
 
 	function onKeyDown(event: KeyboardEvent): void {
 		if (event.nativeEvent.isComposing) return;
