@@ -1,5 +1,8 @@
 #include "agent/handlers.h"
 
+#include "agent/agent_shares.h"
+#include "base/encode.h"
+
 int answer_problem(struct answer *a, int status, const char *code, const char *detail)
 {
 	a->status = status;
@@ -12,6 +15,34 @@ int answer_not_found(struct answer *a, const char *what)
 {
 	return answer_problem(a, 404, "not_found",
 			      arena_printf(a->job.x->arena, "There is no such %s, or it is not yours.", what));
+}
+
+int answer_find_agent(struct db_conn *c, struct answer *a, const char *id, const char **ret_name)
+{
+	struct exchange *x = a->job.x;
+	_cleanup_(db_done_p) struct db_stmt *st = db_query(
+		c, "select name, owner_id, shares from agents where id = ? and archived_at is null", DB_TEXT(id));
+	int r = db_step(c, st);
+
+	if (r < 0)
+		return r;
+	if (r == 0 || !agent_rights(&x->who, db_col_dup(st, 1, x->arena), db_col_dup(st, 2, x->arena)))
+		return answer_problem(a, 404, "agent_not_found", "There is no such agent: GET /api/agents lists them.");
+	*ret_name = db_col_dup(st, 0, x->arena);
+	return 0;
+}
+
+void reply_download(struct exchange *x, const char *type, const char *name, struct str bytes)
+{
+	_cleanup_(buf_deinit) struct buf disposition = BUF_INIT;
+	struct http_headers headers = {.arena = x->arena};
+
+	buf_add_str(&disposition, "attachment; filename*=UTF-8''");
+	percent_encode(str_of(name), &disposition);
+	http_header_set(&headers, "Content-Disposition", disposition.p);
+	http_header_set(&headers, "Content-Security-Policy", "sandbox");
+	http_header_set(&headers, "X-Content-Type-Options", "nosniff");
+	http_reply(x->req, 200, type, &headers, bytes.p, bytes.n);
 }
 
 int answer_json(struct answer *a, int status, yyjson_mut_doc *doc)

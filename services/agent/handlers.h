@@ -18,6 +18,11 @@ struct answer {
 int answer_problem(struct answer *a, int status, const char *code, const char *detail);
 int answer_not_found(struct answer *a, const char *what);
 int answer_json(struct answer *a, int status, yyjson_mut_doc *doc);
+/* An agent that the exchange's user may use: 0 and its name in the arena, 1 after setting 404 `agent_not_found`, or
+ * -errno. */
+int answer_find_agent(struct db_conn *c, struct answer *a, const char *id, const char **ret_name);
+/* 200 with a file that a browser downloads and never opens in our name. name: of the file, in UTF-8. */
+void reply_download(struct exchange *x, const char *type, const char *name, struct str bytes);
 /* For creating POSTs: 0 = go on; anything else is to be returned from run: the answer is known, or it failed. */
 int answer_known(struct db_conn *c, struct answer *a);
 /* Keeps a creation's answer for its Idempotency-Key. Returns 0 or -errno. */

@@ -122,26 +122,17 @@ static int content_run(struct db_conn *c, struct exchange_job *job)
 	return attachment_read_bytes(c, d->file.hash, &d->bytes);
 }
 
-/* Nothing that a browser opens in our name: it is a download, and as an image one of four kinds that run nothing. */
+/* Also an image is a download: the page shows it from the bytes. */
 static void content_done(struct exchange_job *job, int result)
 {
 	struct content_answer *d = (struct content_answer *)job;
 	struct exchange *x = job->x;
-	_cleanup_(buf_deinit) struct buf disposition = BUF_INIT;
 
-	if (result < 0 || d->answer.code) {
+	if (result < 0 || d->answer.code)
 		answer_send(job, result);
-	} else if (x->req) {
-		struct http_headers headers = {.arena = x->arena};
-		buf_add_str(&disposition, "attachment; filename*=UTF-8''");
-		percent_encode(str_of(d->file.name), &disposition);
-		http_header_set(&headers, "Content-Disposition", disposition.p);
-		http_header_set(&headers, "Content-Security-Policy", "sandbox; default-src 'none'");
-		http_header_set(&headers, "X-Content-Type-Options", "nosniff");
-		http_header_set(&headers, "Cache-Control", "private, max-age=86400, immutable");
-		http_reply(x->req, 200, d->file.type.is_image ? d->file.type.media_type : "text/plain; charset=utf-8",
-			   &headers, d->bytes.p, d->bytes.n);
-	}
+	else if (x->req)
+		reply_download(x, d->file.type.is_image ? d->file.type.media_type : "text/plain; charset=utf-8",
+			       d->file.name, buf_str(&d->bytes));
 	buf_deinit(&d->bytes);
 }
 

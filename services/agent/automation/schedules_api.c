@@ -200,24 +200,6 @@ static int find_own(struct db_conn *c, struct answer *a, bool to_change, struct 
 	return 0;
 }
 
-static int find_agent(struct db_conn *c, struct answer *a, struct schedule *s)
-{
-	struct arena *arena = a->job.x->arena;
-	struct db_stmt *st =
-		db_query(c, "select name, owner_id, shares from agents where id = ? and archived_at is null",
-			 DB_TEXT(s->agent_id));
-	int r = db_step(c, st);
-
-	if (r == 1 && !agent_rights(&a->job.x->who, db_col_dup(st, 1, arena), db_col_dup(st, 2, arena)))
-		r = 0;
-	if (r == 1)
-		s->agent_name = db_col_dup(st, 0, arena);
-	db_done(st);
-	if (r == 0)
-		return answer_problem(a, 404, "agent_not_found", "There is no such agent: GET /api/agents lists them.");
-	return MIN(r, 0);
-}
-
 static int check(struct answer *a, int r, const struct error *err)
 {
 	struct arena *arena = a->job.x->arena;
@@ -271,7 +253,7 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	if (r == 0)
 		r = check(a, find_next(&s, now, &err), &err);
 	if (r == 0)
-		r = find_agent(c, a, &s);
+		r = answer_find_agent(c, a, s.agent_id, &s.agent_name);
 	if (r == 0)
 		r = MIN(db_get_int(c, &n, "select count(*) from schedules where user_id = ?", DB_TEXT(s.user_id)), 0);
 	if (r == 0 && n >= PER_USER_MAX)
@@ -471,7 +453,7 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 	if (r == -EINVAL)
 		r = check(a, r, &err);
 	if (r == 0 && strcmp(agent_id, s.agent_id) != 0)
-		r = find_agent(c, a, &s);
+		r = answer_find_agent(c, a, s.agent_id, &s.agent_name);
 	s.version++;
 	s.updated_at = now;
 	if (r == 0)

@@ -1,5 +1,4 @@
 /* Batches as people make and steer them. */
-#include "agent/agent_shares.h"
 #include "agent/automation/automation.h"
 #include "agent/batches/batches.h"
 #include "agent/batches/table.h"
@@ -160,24 +159,6 @@ static int read_run(struct db_conn *c, struct exchange_job *job)
 	return r ? r : check_rows(&p->answer, &p->table);
 }
 
-static int find_agent(struct db_conn *c, struct answer *a, struct batch *b)
-{
-	struct arena *arena = a->job.x->arena;
-	struct db_stmt *st =
-		db_query(c, "select name, owner_id, shares from agents where id = ? and archived_at is null",
-			 DB_TEXT(b->agent_id));
-	int r = db_step(c, st);
-
-	if (r == 1 && !agent_rights(&a->job.x->who, db_col_dup(st, 1, arena), db_col_dup(st, 2, arena)))
-		r = 0;
-	if (r == 1)
-		b->agent_name = db_col_dup(st, 0, arena);
-	db_done(st);
-	if (r == 0)
-		return answer_problem(a, 404, "agent_not_found", "There is no such agent: GET /api/agents lists them.");
-	return MIN(r, 0);
-}
-
 static const char *columns_json(struct arena *a, const struct table *t)
 {
 	_cleanup_(buf_deinit) struct buf out = BUF_INIT;
@@ -228,7 +209,7 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	int r = answer_known(c, a);
 
 	if (r == 0)
-		r = find_agent(c, a, &b);
+		r = answer_find_agent(c, a, b.agent_id, &b.agent_name);
 	if (r == 0)
 		r = MIN(db_get_int(c, &n, "select count(*) from batches where user_id = ?", DB_TEXT(b.user_id)), 0);
 	if (r == 0 && n >= PER_USER_MAX)

@@ -184,13 +184,8 @@ static void results_done(struct exchange_job *job, int result)
 	if (result < 0 || d->answer.code) {
 		answer_send(job, result);
 	} else if (x->req) {
-		struct http_headers headers = {.arena = x->arena};
-		http_header_set(&headers, "Content-Disposition",
-				d->is_csv ? "attachment; filename=\"results.csv\""
-					  : "attachment; filename=\"results.jsonl\"");
-		http_header_set(&headers, "X-Content-Type-Options", "nosniff");
-		http_reply(x->req, 200, d->is_csv ? "text/csv; charset=utf-8" : "application/jsonl", &headers, d->out.p,
-			   d->out.n);
+		reply_download(x, d->is_csv ? "text/csv; charset=utf-8" : "application/jsonl",
+			       d->is_csv ? "results.csv" : "results.jsonl", buf_str(&d->out));
 	}
 	buf_deinit(&d->out);
 }

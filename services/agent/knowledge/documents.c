@@ -370,24 +370,14 @@ static int content_run(struct db_conn *c, struct exchange_job *job)
 	return r;
 }
 
-/* It is a download and nothing that a browser opens in our name. */
 static void content_done(struct exchange_job *job, int result)
 {
 	struct content_answer *d = (struct content_answer *)job;
-	struct exchange *x = job->x;
-	_cleanup_(buf_deinit) struct buf disposition = BUF_INIT;
 
-	if (result < 0 || d->answer.code) {
+	if (result < 0 || d->answer.code)
 		answer_send(job, result);
-	} else if (x->req) {
-		struct http_headers headers = {.arena = x->arena};
-		buf_add_str(&disposition, "attachment; filename*=UTF-8''");
-		percent_encode(str_of(d->name), &disposition);
-		http_header_set(&headers, "Content-Disposition", disposition.p);
-		http_header_set(&headers, "Content-Security-Policy", "sandbox");
-		http_header_set(&headers, "X-Content-Type-Options", "nosniff");
-		http_reply(x->req, 200, d->type, &headers, d->bytes.p, d->bytes.n);
-	}
+	else if (job->x->req)
+		reply_download(job->x, d->type, d->name, buf_str(&d->bytes));
 	buf_deinit(&d->bytes);
 }
 

@@ -1,7 +1,8 @@
 /* Acts that are confirmed by a second factor, such as the approval of a risky call. The service that does the act gives
  * it a name (64 hex digits, SHA-256 of all that matters about it) and asks here (POST /confirmations/check) whether its
  * user must confirm; he does at POST /api/auth/confirmations and takes what he gets back to that service. It is good
- * for this act and this user, for as long as a ticket is; the act itself can be done once, so it need not be used up.
+ * for this act and this user, for as long as a ticket is. It is not used up: the act's name has all that makes it one
+ * act.
  */
 #include <sodium.h>
 

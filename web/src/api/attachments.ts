@@ -1,16 +1,8 @@
-import { authorizedFetch } from './client';
-import { apiErrorFrom } from './error';
+import { call } from './files';
 import type { components } from './schema';
 
 export type Attachment = components['schemas']['Attachment'];
 export const mostAttachments = 10;
-
-async function call(method: string, url: string, body?: Blob): Promise<Response> {
-	const headers: Record<string, string> = body ? { 'Content-Type': 'application/octet-stream' } : {};
-	const answer = await authorizedFetch(new Request(url, { method, headers, body: body ?? null }));
-	if (answer.ok) return answer;
-	throw apiErrorFrom(answer.status, await answer.json().catch(() => undefined));
-}
 
 const place = (conversation: string) => `/api/conversations/${encodeURIComponent(conversation)}/attachments`;
 

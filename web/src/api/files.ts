@@ -20,7 +20,8 @@ export function fileUrl(workspace: string, path: string): string {
 	return path ? `${base}/${path.split('/').map(encodeURIComponent).join('/')}` : base;
 }
 
-async function call(method: string, url: string, body?: Blob): Promise<Response> {
+/** A request whose body or answer is a file; throws ApiError. */
+export async function call(method: string, url: string, body?: Blob): Promise<Response> {
 	const headers: Record<string, string> = body ? { 'Content-Type': 'application/octet-stream' } : {};
 	const answer = await authorizedFetch(new Request(url, { method, headers, body: body ?? null }));
 	if (answer.ok) return answer;

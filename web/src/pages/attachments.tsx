@@ -3,6 +3,7 @@ import { FileText, X } from 'lucide-react';
 import { useEffect, useState, type ReactNode } from 'react';
 
 import { dataUrl, readAttachment, type Attachment } from '../api/attachments';
+import { saveAs } from '../api/files';
 import { formatBytes } from '../ui/format';
 
 const previewTypes = /^image\/(png|jpeg|gif|webp)$/;
@@ -56,11 +57,7 @@ function Sent({ conversation, file }: { conversation: string; file: Attachment }
 		staleTime: Infinity,
 	});
 	async function open(): Promise<void> {
-		const link = document.createElement('a');
-		link.href = URL.createObjectURL(await readAttachment(conversation, file.id));
-		link.download = file.name;
-		link.click();
-		setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+		saveAs(await readAttachment(conversation, file.id), file.name);
 	}
 	return (
 		<li className="attachment">

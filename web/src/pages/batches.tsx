@@ -3,8 +3,9 @@ import { Plus } from 'lucide-react';
 import { useState, type FormEvent, type ReactNode } from 'react';
 import { Link } from 'react-router';
 
-import { api, authorizedFetch, newKey, unwrap } from '../api/client';
-import { apiErrorFrom, messageOf } from '../api/error';
+import { api, newKey, unwrap } from '../api/client';
+import { messageOf } from '../api/error';
+import { call, saveAs } from '../api/files';
 import { agentsQuery, batchesQuery, batchRowsQuery } from '../api/queries';
 import type { Batch } from '../api/types';
 import { Confirm, Dialog } from '../ui/dialog';
@@ -53,13 +54,8 @@ export function Batches(): ReactNode {
 }
 
 async function download(batch: Batch, format: 'csv' | 'jsonl'): Promise<void> {
-	const answer = await authorizedFetch(new Request(`/api/batches/${batch.id}/results?format=${format}`));
-	if (!answer.ok) throw apiErrorFrom(answer.status, await answer.json().catch(() => undefined));
-	const link = document.createElement('a');
-	link.href = URL.createObjectURL(await answer.blob());
-	link.download = `${batch.name.replaceAll(/[^\p{L}\p{N} ._-]/gu, '_')}.${format}`;
-	link.click();
-	setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+	const answer = await call('GET', `/api/batches/${batch.id}/results?format=${format}`);
+	saveAs(await answer.blob(), `${batch.name.replaceAll(/[^\p{L}\p{N} ._-]/gu, '_')}.${format}`);
 }
 
 function Row({ batch: b, onShow, onRemove }: { batch: Batch; onShow: () => void; onRemove: () => void }): ReactNode {
