@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createPrivateKey } from 'node:crypto';
-import { mkdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
@@ -199,6 +199,36 @@ describe('policies', { timeout: 180000 }, () => {
     }
     const fine = await run({ script: 'echo x > d/y; cat d/y', workspace: 'links', policy: 'guard' });
     assert.equal(fine.output, 'x\n');
+  });
+
+  test('a redirection under another name writes no file that is protected', async () => {
+    await run({ script: 'mkdir .secret; echo old > .secret/file; echo old > .hidden', workspace: 'names' });
+    symlinkSync('.bashrc', place('names', 'rc'));
+    symlinkSync('.hidden', place('names', 'soft'));
+    symlinkSync('.secret', place('names', 'folder'));
+    symlinkSync('/workspace/.hidden', place('names', 'whole'));
+    linkSync(place('names', '.hidden'), place('names', 'hard'));
+    for (const script of ['echo x > rc', 'echo x > soft', 'echo x >> soft', 'echo x > folder/file', 'cd folder && echo x > file', 'echo x > whole', 'echo x > hard', 'echo x >> hard', 'ls 2> soft']) {
+      const r = await run({ script, workspace: 'names', policy: 'guard' });
+      assert.notEqual(r.command?.exit_code, 0, `${script}: ${JSON.stringify(r)}`);
+    }
+    const { output } = await run({ script: 'cat .hidden .secret/file .bashrc', workspace: 'names' });
+    assert.equal(output, 'old\nold\n');
+    assert.equal((await post({ script: 'echo x > .hidden', workspace: 'names', policy: 'guard' })).status, 403);
+  });
+
+  test('git status is asked about where a repository\'s settings could run something', async () => {
+    const made = await run({ script: 'git init -q . && git init -q sub/repo && mkdir plain && echo "* filter=x" > sub/repo/.gitattributes && echo a > sub/repo/a', workspace: 'filters' });
+    assert.equal(made.command.exit_code, 0, made.output);
+    const status = (more) => run({ argv: ['git', 'status', '--porcelain'], workspace: 'filters', policy: 'guarded', ...more });
+    for (const more of [{}, { cwd: 'sub/repo' }, { cwd: 'plain' }, { argv: undefined, script: 'cd sub/repo && git status' }])
+      assert.equal((await status(more)).status, 201, JSON.stringify(more));
+    const filter = 'cd sub/repo && git add . && git commit -q -m first && git config filter.x.clean "touch /workspace/helped; cat" && touch a';
+    assert.equal((await run({ script: filter, workspace: 'filters' })).command.exit_code, 0);
+    for (const more of [{ cwd: 'sub/repo' }, { cwd: '/workspace/sub/repo' }, { argv: undefined, script: 'cd sub/repo && git status' }, { argv: undefined, script: 'ls; cd sub && cd repo; timeout 5 git status' }])
+      assert.equal((await status(more)).body?.code, 'approval_required', JSON.stringify(more));
+    assert.equal((await status({})).status, 201, 'the repository around it is another one');
+    assert.ok(!(await run({ argv: ['ls'], workspace: 'filters' })).output.includes('helped'));
   });
 
   test('git that a rule allows runs no helper of the repository', async () => {

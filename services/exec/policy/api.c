@@ -295,7 +295,7 @@ static int check_one(struct exec *e, struct arena *a, yyjson_val *body, yyjson_m
 
 	if (r < 0)
 		return r;
-	policy_judge(a, (const struct policy *const *)set.policies, set.n, &req, &v);
+	policy_judge_in(e, a, &set, &req, json_get_str(body, "workspace", ""), &v);
 	verdict_add_json(doc, obj, &v, true);
 	return 0;
 }

@@ -96,11 +96,45 @@ static bool add_file(struct buf *b, struct arena *a, const struct exec *e, const
 }
 
 /* What programs read without being told. */
-static const char *const implicit[][2] = {
-	{"make", "Makefile"},    {"make", "makefile"},     {"make", "GNUmakefile"},    {"npm", "package.json"},
-	{"npx", "package.json"}, {"yarn", "package.json"}, {"pnpm", "package.json"},   {"cargo", "Cargo.toml"},
-	{"cargo", "build.rs"},   {"git", ".git/config"},   {"pytest", "conftest.py"},  {"tox", "tox.ini"},
-	{"just", "justfile"},    {"meson", "meson.build"}, {"cmake", "CMakeLists.txt"}};
+static const char *const implicit[][2] = {{"make", "Makefile"},
+					  {"make", "makefile"},
+					  {"make", "GNUmakefile"},
+					  {"npm", "package.json"},
+					  {"npx", "package.json"},
+					  {"yarn", "package.json"},
+					  {"pnpm", "package.json"},
+					  {"cargo", "Cargo.toml"},
+					  {"cargo", "build.rs"},
+					  {"git", ".git/config"},
+					  {"pytest", "conftest.py"},
+					  {"tox", "tox.ini"},
+					  {"just", "justfile"},
+					  {"meson", "meson.build"},
+					  {"cmake", "CMakeLists.txt"},
+					  {"npm", ".npmrc"},
+					  {"yarn", ".yarnrc.yml"},
+					  {"bun", "package.json"},
+					  {"deno", "deno.json"},
+					  {"pip", "setup.py"},
+					  {"pip", "pyproject.toml"},
+					  {"pip3", "setup.py"},
+					  {"pip3", "pyproject.toml"},
+					  {"pytest", "pyproject.toml"},
+					  {"pytest", "pytest.ini"},
+					  {"ninja", "build.ninja"},
+					  {"rake", "Rakefile"},
+					  {"bundle", "Gemfile"},
+					  {"composer", "composer.json"},
+					  {"docker", "Dockerfile"},
+					  {"gradle", "build.gradle"},
+					  {"mvn", "pom.xml"},
+					  {"go", "go.mod"},
+					  {"cargo", ".cargo/config.toml"},
+					  {"nox", "noxfile.py"},
+					  {"scons", "SConstruct"},
+					  {"task", "Taskfile.yml"},
+					  {"vagrant", "Vagrantfile"},
+					  {"ansible-playbook", "ansible.cfg"}};
 
 /* Every word that may name a file: itself, what follows its '=', what follows a short option's letter. */
 static void add_files(struct buf *b, struct arena *a, const struct exec *e, const struct spec *s,
@@ -253,11 +287,12 @@ static void ask(struct exec *e, struct exchange *x, const struct verdict *v, con
 
 /* git's helpers, which a repository's settings can name, for a git that a rule allowed. */
 static const char *const git_settings[][2] = {
-	{"core.fsmonitor", "false"},       {"core.hooksPath", "/dev/null"},  {"core.pager", "cat"},
-	{"core.sshCommand", "false"},      {"log.showSignature", "false"},   {"gpg.program", "false"},
-	{"gpg.ssh.program", "false"},      {"gpg.x509.program", "false"},    {"core.alternateRefsCommand", "false"},
-	{"credential.helper", ""},         {"diff.ignoreSubmodules", "all"}, {"submodule.recurse", "false"},
-	{"uploadpack.packObjectsHook", ""}};
+	{"core.fsmonitor", "false"},        {"core.hooksPath", "/dev/null"},     {"core.pager", "cat"},
+	{"core.sshCommand", "false"},       {"log.showSignature", "false"},      {"gpg.program", "false"},
+	{"gpg.ssh.program", "false"},       {"gpg.x509.program", "false"},       {"core.alternateRefsCommand", "false"},
+	{"credential.helper", ""},          {"diff.ignoreSubmodules", "all"},    {"submodule.recurse", "false"},
+	{"uploadpack.packObjectsHook", ""}, {"safe.bareRepository", "explicit"}, {"status.submoduleSummary", "false"},
+	{"core.gitProxy", "false"},         {"core.askPass", "false"},           {"core.editor", "false"}};
 
 static void quiet_git(struct arena *a, struct spec *s)
 {
@@ -266,7 +301,7 @@ static void quiet_git(struct arena *a, struct spec *s)
 
 	while (s->env[n])
 		n++;
-	env = arena_alloc(a, (n + 2 * k + 6) * sizeof(*env));
+	env = arena_alloc(a, (n + 2 * k + 9) * sizeof(*env));
 	memcpy(env, s->env, n * sizeof(*env));
 	env[n++] = arena_printf(a, "GIT_CONFIG_COUNT=%zu", k);
 	for (size_t i = 0; i < k; i++) {
@@ -277,6 +312,9 @@ static void quiet_git(struct arena *a, struct spec *s)
 	env[n++] = arena_strdup(a, "GIT_NO_LAZY_FETCH=1");
 	env[n++] = arena_strdup(a, "GIT_OPTIONAL_LOCKS=0");
 	env[n++] = arena_strdup(a, "GIT_TERMINAL_PROMPT=0");
+	/* On a terminal pager.log of the settings would go before core.pager. */
+	env[n++] = arena_strdup(a, "GIT_PAGER=cat");
+	env[n++] = arena_strdup(a, "GIT_CONFIG_GLOBAL=/dev/null");
 	s->env = env;
 }
 
@@ -446,6 +484,20 @@ static bool is_approved(struct exec *e, struct exchange *x, struct spec *s, cons
 	return false;
 }
 
+void policy_judge_in(struct exec *e, struct arena *a, const struct applied *set, struct policy_request *req,
+		     const char *workspace, struct verdict *ret)
+{
+	const struct policy *const *policies = (const struct policy *const *)set->policies;
+
+	policy_judge(a, policies, set->n, req, ret);
+	if (!ret->reads_tree)
+		return;
+	req->distrusts_git = req->is_remote || !repositories_are_harmless(e, a, workspace, req->cwd,
+									  ret->is_script ? &ret->script : NULL);
+	if (req->distrusts_git)
+		policy_judge(a, policies, set->n, req, ret);
+}
+
 bool policy_gate(struct exec *e, struct exchange *x, struct arena *a, struct spec *s)
 {
 	struct policy_request req = {.argv = s->argv, .cwd = s->cwd, .env = s->env, .is_remote = s->target[0]};
@@ -458,7 +510,7 @@ bool policy_gate(struct exec *e, struct exchange *x, struct arena *a, struct spe
 	req.hosts = s->hosts;
 	if (s->script)
 		req.script = str_of(s->script);
-	policy_judge(x->arena, (const struct policy *const *)set.policies, set.n, &req, &v);
+	policy_judge_in(e, x->arena, &set, &req, s->workspace, &v);
 	/* The key of a command that was accepted before leads to it, whatever is allowed today. */
 	if (v.decision != DECISION_ALLOW && !journal_has_key(&e->journal, s->key)) {
 		if (v.decision == DECISION_DENY)

@@ -20,6 +20,7 @@ struct judging {
 	bool cwd_is_outside, cwd_is_hidden;
 	int command; /* that is being judged */
 	unsigned depth;
+	unsigned guesses; /* that were judged */
 };
 
 /* What one policy says of one thing. */
@@ -222,9 +223,16 @@ static bool stays_below(const struct judging *j, const struct rule *r, const str
 	return true;
 }
 
+static bool reads_tree(const struct program *p)
+{
+	return p->is_git && str_is(program_subcommand(p->args, p->n), "status");
+}
+
 static bool allows(const struct judging *j, const struct rule *r, const struct program *p)
 {
 	if (!p->is_proven || (p->class != PROGRAM_PLAIN && !(p->is_git && r->subcommands)))
+		return false;
+	if (reads_tree(p) && j->req->distrusts_git)
 		return false;
 	if (r->args_max >= 0 && p->n - 1 > (unsigned)r->args_max)
 		return false;
@@ -264,21 +272,31 @@ static struct opinion without_rule(const struct policy *policy, const struct pro
 	return (struct opinion){policy->standard, "default", "No rule speaks of this program."};
 }
 
-static struct opinion ask_policy(struct judging *j, const struct policy *policy, const struct program *p)
+/* The strictest rule that speaks of it. */
+static bool ask_rules(struct judging *j, const struct policy *policy, const struct program *p, struct opinion *ret)
 {
-	struct opinion o = {0};
 	bool has = false;
 
 	for (size_t i = 0; i < policy->n_rules; i++) {
 		const struct rule *r = &policy->rules[i];
 
-		if ((has && r->decision <= o.decision) || !rule_matches(j, r, p))
+		if ((has && r->decision <= ret->decision) || !rule_matches(j, r, p))
 			continue;
 		has = true;
-		o = (struct opinion){r->decision, r->id, r->reason ? r->reason : "The rule says so."};
-		j->out->reads_git |= p->is_git && r->decision == DECISION_ALLOW;
+		*ret = (struct opinion){r->decision, r->id, r->reason ? r->reason : "The rule says so."};
+		if (p->is_git && r->decision == DECISION_ALLOW) {
+			j->out->reads_git = true;
+			j->out->reads_tree |= reads_tree(p);
+		}
 	}
-	return has ? o : without_rule(policy, p);
+	return has;
+}
+
+static struct opinion ask_policy(struct judging *j, const struct policy *policy, const struct program *p)
+{
+	struct opinion o;
+
+	return ask_rules(j, policy, p, &o) ? o : without_rule(policy, p);
 }
 
 static struct str join(struct judging *j, const struct arg *args, unsigned n)
@@ -309,6 +327,32 @@ static void judge_env(struct judging *j, struct str assignment)
 		JUDGE(j, "environment", name, environment, "This variable can change what runs.");
 }
 
+#define GUESSES_MAX 128 /* are looked into: each may hold others */
+
+static void judge_inside(struct judging *j, const struct program *p);
+
+/* What may be a program, or only an argument of one, can make the verdict stricter by a rule that forbids it. */
+static void judge_guess(struct judging *j, const struct arg *args, unsigned n)
+{
+	struct program p = {.args = args, .n = n, .class = program_class_of(args[0].text)};
+	struct part part = {.kind = "command", .text = shown(j, join(j, args, n))};
+	bool has = false;
+
+	program_resolve(j->arena, args[0].text, j->req->is_remote, &p.at);
+	for (size_t i = 0; i < j->n_policies; i++) {
+		struct opinion o;
+
+		if (ask_rules(j, j->policies[i], &p, &o) && o.decision != DECISION_ALLOW)
+			take(j->policies[i], o, &part, &has);
+	}
+	if (has)
+		add_part(j, part);
+	if (p.class == PROGRAM_PLAIN || j->guesses++ > GUESSES_MAX)
+		return;
+	program_look_inside(args, n, 0, &p.inside);
+	judge_inside(j, &p);
+}
+
 /* What is in its arguments. */
 static void judge_inside(struct judging *j, const struct program *p)
 {
@@ -325,7 +369,9 @@ static void judge_inside(struct judging *j, const struct program *p)
 			JUDGE(j, "option", in.hazard_arg, hazard, "It can run or write something.");
 		for (unsigned i = 0; i < in.n_env; i++)
 			judge_env(j, in.env[i].text);
-		if (in.n_inner)
+		if (in.n_inner && in.is_guess)
+			judge_guess(j, in.inner, in.n_inner);
+		else if (in.n_inner)
 			judge_command(j, in.inner, in.n_inner);
 		if (in.inner_script.p)
 			judge_script(j, in.inner_script, &script);

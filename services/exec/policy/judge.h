@@ -23,6 +23,7 @@ struct policy_request {
 	enum profile profile;
 	const struct egress_rules *hosts; /* that it wants to reach; NULL = none */
 	bool is_remote;                   /* on another host: its folders cannot be looked at */
+	bool distrusts_git;               /* settings of a repository may name filters */
 };
 
 /* One thing that was looked at. */
@@ -45,6 +46,7 @@ struct verdict {
 	bool is_script, is_provable;
 	bool is_confined;  /* redirections must stay in the workspace at the run too */
 	bool reads_git;    /* a rule allowed git: its helpers are switched off */
+	bool reads_tree;   /* … which compares files, and passes them through filters */
 	struct arg *words; /* all words, of wrapped programs too: for those who look for files among them */
 	unsigned n_words;
 };

@@ -3,122 +3,230 @@
 #include <ctype.h>
 #include <stdlib.h>
 
+#include "policy/options.h"
+
 /* ---- Classes ---- */
 
 /* Sorted. */
 /* clang-format off */
 static const char *const code[] = {
-	"7z", "7za", "R", "Rscript", "alien", "anacron", "ansible", "ansible-playbook", "ant", "apk", "apropos",
-	"apt", "apt-get", "aptitude", "ar", "aria2c", "as", "ash", "at", "awk", "axel", "bash", "batch", "bazel",
-	"bpython", "brew", "bun", "bundle", "busctl", "busybox", "bwrap", "byebug", "byobu", "bzdiff", "bzgrep",
-	"bzmore", "c++", "c89", "c99", "capsh", "cargo", "catchsegv", "cc", "ccache", "cgexec", "chpst", "chroot",
-	"chsh", "clang", "clang++", "clisp", "cmake", "composer", "conda", "corepack", "cpan", "cpp", "crontab",
-	"crun", "csh", "ctags", "cu", "cvs", "dash", "dbus-run-session", "dc", "debconf", "debugfs", "deno",
-	"dhclient", "dialog", "dmenu", "dnf", "doas", "docker", "dotnet", "dpkg", "dpkg-deb", "dpkg-reconfigure",
-	"dumb-init", "dwm", "easy_install", "ed", "eject", "elinks", "elixir", "emacs", "emacsclient", "enscript",
-	"entr", "envdir", "erl", "esh", "evince", "ex", "exim", "expect", "fakechroot", "fakeroot", "faketime",
-	"find2perl", "firejail", "fish", "flatpak", "flex", "forever", "fsck", "fswatch", "ftp", "fzf", "g++", "gawk",
-	"gcc", "gcov", "gdb", "gem", "ghc", "ghci", "gimp", "ginsh", "git", "git-receive-pack", "git-shell",
-	"git-upload-pack", "gnuplot", "go", "gosu", "gpg", "gpg2", "gpgconf", "gpgv", "gradle", "groff", "groovy",
-	"grunt", "gs", "guile", "gulp", "hexedit", "hg", "hping3", "hyperfine", "iex", "incrond", "inetd", "info",
-	"inotifywait", "insmod", "ip", "iptables", "ipython", "irb", "java", "javac", "jconsole", "jjs", "joe",
-	"jrunscript", "jshell", "julia", "just", "jython", "kmod", "kotlin", "ksh", "kubectl", "latex", "ld", "ldd",
-	"less", "lesspipe", "lftp", "links", "linux32", "linux64", "lldb", "locate", "loginctl", "logrotate",
-	"logsave", "losetup", "lp", "lpr", "ltrace", "lttng", "lua", "luajit", "lualatex", "luatex", "lynx", "m4",
-	"mail", "mailx", "make", "man", "masscan", "mawk", "mc", "mcedit", "meson", "micro", "mkfs", "mksh",
-	"modprobe", "mono", "more", "mosh", "most", "mount", "msfconsole", "mutt", "mvn", "mysql", "nano", "nasm",
-	"nawk", "nc", "ncat", "neovim", "newgrp", "nft", "ninja", "nix", "nix-shell", "nmap", "node", "nodejs",
-	"nodemon", "npm", "npx", "nroff", "nsenter", "nvim", "ocaml", "octave", "openssl", "openvpn", "parallel",
-	"passwd", "pdb", "pdflatex", "perf", "perl", "pg", "php", "pic", "pico", "pip", "pip3", "pipenv", "pipx",
-	"pkexec", "pkg", "pm2", "pnpm", "podman", "poetry", "posh", "postfix", "pry", "psftp", "psql", "ptpython",
-	"puppet", "pwsh", "pypy", "pytest", "python", "qemu", "racket", "rake", "raku", "rbash", "rc", "rclone",
-	"rebar3", "redis-cli", "restic", "rexec", "rksh", "rlogin", "rlwrap", "rpm", "rsh", "rsync", "ruby",
-	"run-mailcap", "run-parts", "runc", "runcon", "runghc", "runit", "runsv", "runuser", "rust-gdb", "rustc",
-	"rustup", "rview", "rvim", "s6-svscan", "sash", "sbcl", "scala", "scheme", "schroot", "scp", "screen",
-	"script", "sdiff", "see", "sendmail", "service", "setuidgid", "sftp", "sg", "sh", "slapd", "slsh",
-	"smbclient", "snap", "socat", "softlimit", "sqlite", "sqlite3", "ssh", "ssh-add", "ssh-agent", "ssh-copy-id",
-	"ssh-keygen", "sshpass", "start-stop-daemon", "strace", "su", "sudo", "sudoedit", "supervisorctl",
-	"supervisord", "sv", "svn", "swift", "systemctl", "systemd-run", "tailscale", "tar", "task", "tbl", "tcc",
-	"tclsh", "tcpdump", "tcpserver", "tcsh", "telnet", "terraform", "tex", "tini", "tmux", "torify", "torsocks",
-	"tox", "toybox", "troff", "ts-node", "tsh", "tshark", "tsx", "umount", "unbuffer", "unshare", "unzip",
-	"updatedb", "useradd", "usermod", "uudecode", "uv", "uvx", "vagrant", "valgrind", "vi", "view", "vigr", "vim",
-	"vimdiff", "vipw", "visudo", "w3m", "wall", "watch", "whatis", "whiptail", "wine", "wish", "write", "xargs",
-	"xclip", "xdg-open", "xdotool", "xelatex", "xetex", "xinetd", "xonsh", "xterm", "xzgrep", "xzless", "yarn",
-	"yash", "ydotool", "yum", "zcat", "zgrep", "zip", "zless", "zmore", "zsh", "zypper",
+	"7z", "7za", "R", "Rscript", "aa-exec", "ab", "ack", "act", "agetty", "airflow", "alien", "alpine",
+	"ammonite", "anacron", "ansible", "ansible-playbook", "ant", "apk", "apropos", "apt", "apt-get",
+	"aptitude", "ar", "aria2c", "as", "ascii-xfr", "ash", "aspell", "at", "autoconf", "autoheader",
+	"autom4te", "automake", "autoreconf", "awk", "axel", "bandit", "bash", "bashdb", "bat", "batcat",
+	"batch", "bazel", "bazelisk", "behave", "bison", "black", "bmake", "bpftrace", "bpython", "brew",
+	"broot", "buildah", "bun", "bundle", "bundler", "busctl", "busybox", "bwrap", "byacc", "byebug",
+	"byobu", "bzdiff", "bzgrep", "bzmore", "c++", "c89", "c99", "cabal", "capsh", "cargo", "cargo-clippy",
+	"catatonit", "catchsegv", "cc", "ccache", "ccmake", "celery", "certbot", "cgcreate", "cgexec", "chez",
+	"chezscheme", "chpst", "chronic", "chroot", "chsh", "clang", "clang++", "clisp", "clj", "clojure",
+	"cmake", "cmus", "cobc", "code", "codium", "coffee", "colormake", "composer", "conda", "convert",
+	"coqtop", "corepack", "cowsay", "cowthink", "cpack", "cpan", "cpio", "cpp", "cppcheck", "cpulimit",
+	"cqlsh", "crash", "crontab", "crun", "crystal", "cscope", "csh", "csvsql", "csvtool", "ctags", "ctest",
+	"ctr", "cu", "cupsfilter", "curlftpfs", "cvs", "daemon", "daemonize", "darcs", "dart", "dash",
+	"dbus-run-session", "dc", "debconf", "debugfs", "delta", "deno", "dhclient", "dialog", "direnv",
+	"distcc", "django-admin", "dmenu", "dmsetup", "dnf", "dnsmasq", "doas", "docker", "dosbox", "dotnet",
+	"dpkg", "dpkg-buildpackage", "dpkg-deb", "dpkg-reconfigure", "duckdb", "dumb-init", "dune", "dvips",
+	"dwarfdump", "dwm", "easy_install", "easyrsa", "ecl", "ed", "editor", "efibootmgr", "eject", "elinks",
+	"elixir", "elvish", "emacs", "emacsclient", "enscript", "entr", "envdir", "eqn", "erl", "erlc",
+	"esbuild", "escript", "esh", "eslint", "espeak", "ettercap", "evince", "ex", "exim", "expect", "fab",
+	"facter", "fakechroot", "fakeroot", "faketime", "fastboot", "fennel", "ffmpeg", "ffplay", "ffprobe",
+	"find2perl", "firejail", "fish", "flatpak", "flex", "forever", "fossil", "fpc", "fping", "frawk",
+	"fsck", "fswatch", "ftp", "fusermount", "fzf", "g++", "gauche", "gawk", "gcc", "gcloud", "gcov", "gdb",
+	"gdbserver", "gdbtui", "gem", "genie", "genisoimage", "gforth", "gfortran", "gh", "ghc", "ghci",
+	"ghostscript", "gimp", "ginsh", "git", "git-lfs", "git-receive-pack", "git-shell", "git-upload-pack",
+	"glab", "gmake", "gnat", "gnatmake", "gnuplot", "go", "goawk", "goreleaser", "gosh", "gosu", "gpg",
+	"gpg2", "gpgconf", "gpgv", "gprolog", "gradle", "groff", "groovy", "grunt", "gs", "gsi", "gtester",
+	"guile", "gulp", "gunicorn", "hadoop", "hatch", "helm", "hexchat", "hexedit", "hg", "hledger",
+	"hping3", "http", "httpie", "httpx", "hugo", "hx", "hyperfine", "identify", "iex", "ifconfig",
+	"ifdown", "ifne", "ifup", "igawk", "incrond", "incus", "inetd", "info", "inkscape", "inotifywait",
+	"insmod", "install-info", "invoke", "ip", "iptables", "ipython", "irb", "irssi", "isort", "ispell",
+	"janet", "java", "javac", "jbang", "jconsole", "jekyll", "jest", "jj", "jjs", "joe", "jrunscript",
+	"jshell", "julia", "jupyter", "just", "jython", "k3s", "k9s", "kak", "kate", "kcov", "kind", "kmod",
+	"knife", "kotlin", "kotlinc", "ksh", "ksu", "kubectl", "kustomize", "latex", "latexmk", "ld",
+	"ldconfig", "ldd", "lein", "lerna", "less", "lessecho", "lesspipe", "lf", "lftp", "lftpget",
+	"libreoffice", "libtool", "lima", "limactl", "links", "linux32", "linux64", "lldb", "locate", "locust",
+	"loginctl", "logrotate", "logsave", "losetup", "lp", "lpr", "ltrace", "lttng", "lua", "luajit",
+	"lualatex", "lualatexmk", "luatex", "lwp-download", "lwp-request", "lxc", "lxc-attach", "lxc-exec",
+	"lxd", "lynx", "m4", "machinectl", "magick", "mail", "mailx", "make", "mamba", "man", "masscan",
+	"matlab", "mawk", "mc", "mcedit", "mdadm", "mdbook", "meson", "micro", "micropython", "mill", "miller",
+	"minijail0", "minikube", "mise", "mkfs", "mksh", "mlr", "mocha", "modprobe", "mogrify", "mongo",
+	"mongod", "mongosh", "mono", "more", "mosh", "mosquitto_rr", "most", "mount", "mpg123", "mplayer",
+	"mpv", "msbuild", "msfconsole", "msgexec", "msgfilter", "mtr", "mujs", "multipass", "multitime",
+	"murex", "mutool", "mutt", "mvn", "mycli", "mypy", "mysql", "mysqldump", "nano", "nasm", "nawk", "nc",
+	"ncat", "ncdu", "ncftp", "neofetch", "neovim", "nerdctl", "newgrp", "newuidmap", "nft", "nginx",
+	"ngrep", "ngrok", "nim", "nimble", "ninja", "nix", "nix-shell", "nmap", "nnn", "node", "node-gyp",
+	"nodejs", "nodemon", "nomad", "nox", "npm", "npm-check", "npx", "nq", "nroff", "nsenter", "nsjail",
+	"nspawn", "nu", "nuget", "nvidia-smi", "nvim", "ocaml", "ocamlc", "ocamlopt", "ocamlrun", "octave",
+	"oil", "opam", "open", "openssl", "openvpn", "opkg", "osascript", "osh", "pacman", "pandoc",
+	"parallel", "parcel", "paru", "passwd", "patch", "pcmanfm", "pdb", "pdbpp", "pdflatex", "pdm", "pee",
+	"perf", "perl", "perlbug", "perldoc", "pexec", "pg", "pgcli", "php", "phpunit", "pic", "pico",
+	"pidstat", "pinentry", "pip", "pip3", "pipe-viewer", "pipenv", "pipx", "pixi", "pkcon", "pkexec",
+	"pkg", "plenv", "pm2", "pnpm", "podman", "poetry", "polkit", "posh", "postfix", "pre-commit",
+	"prettier", "procmail", "proot", "pry", "psad", "psftp", "psql", "psysh", "ptargrep", "ptksh",
+	"ptpython", "pulumi", "puppet", "pv", "pwsh", "pydoc", "pyenv", "pyinstaller", "pylint", "pypy",
+	"pyright", "pytest", "python", "qemu", "qjs", "qmake", "quickjs", "racket", "rake", "raku", "ranger",
+	"rbash", "rc", "rclone", "rdmd", "rdoc", "rebar3", "red", "redis-cli", "redo", "remake", "rename",
+	"restic", "rexec", "ri", "rksh", "rlogin", "rlwrap", "rofi", "rollup", "rpm", "rpmbuild", "rr", "rsh",
+	"rspec", "rsync", "rubocop", "ruby", "ruff", "run-mailcap", "run-one", "run-parts", "runas", "runc",
+	"runcon", "runghc", "runhaskell", "runit", "runsv", "runuser", "rust-gdb", "rust-lldb", "rustc",
+	"rustup", "rview", "rvim", "rye", "s6-setuidgid", "s6-svc", "s6-svscan", "sage", "salt", "samu",
+	"sash", "sbcl", "sbt", "scala", "scheme", "schroot", "scons", "scp", "screen", "script", "scrot",
+	"sdiff", "sdkman", "see", "semgrep", "sendmail", "service", "setarch", "setfacl", "setlock",
+	"setuidgid", "sftp", "sftp-server", "sg", "sh", "sk", "skopeo", "slapcat", "slapd", "slsh",
+	"smbclient", "snap", "socat", "soffice", "softlimit", "spawn-fcgi", "sphinx-build", "sqlite",
+	"sqlite3", "sqlplus", "ssh", "ssh-add", "ssh-agent", "ssh-copy-id", "ssh-keygen", "ssh-keyscan",
+	"sshfs", "sshpass", "stack", "starship", "start-stop-daemon", "stow", "strace", "strace-graph", "su",
+	"su-exec", "sudo", "sudoedit", "supervisorctl", "supervisord", "sux", "sv", "svn", "swc", "swift",
+	"swiftc", "swipl", "syncthing", "sysctl", "systemctl", "systemd-run", "tailscale", "tar", "task",
+	"tasksh", "tbl", "tcc", "tclkit", "tclsh", "tcpdump", "tcpserver", "tcsh", "tectonic", "telepresence",
+	"telnet", "terraform", "tesseract", "tex", "tftp", "tic", "tig", "tilix", "tini", "tldr", "tmate",
+	"tmux", "tnftp", "toolbox", "top", "tor", "torify", "torsocks", "tox", "toybox", "trickle", "trivy",
+	"troff", "ts", "ts-node", "tsc", "tsh", "tshark", "tsx", "turbo", "twine", "ugrep", "umount",
+	"unbuffer", "unshare", "unsquashfs", "unzip", "updatedb", "upx", "useradd", "usermod", "usql",
+	"uudecode", "uv", "uvicorn", "uvx", "vagrant", "valgrind", "varnishd", "vault", "vbox", "vboxmanage",
+	"vi", "vidir", "view", "vigr", "vim", "vimdiff", "vipe", "vipw", "virsh", "virtualenv", "visudo",
+	"vite", "vitest", "vlc", "volta", "w3m", "waf", "wall", "wasmer", "wasmtime", "watch", "watchexec",
+	"watchman", "webpack", "websocat", "wg-quick", "wget2", "whatis", "whiptail", "whois", "wine",
+	"wireshark", "wish", "wkhtmltopdf", "wp", "wrangler", "write", "xargs", "xbuild", "xclip", "xdg-email",
+	"xdg-mime", "xdg-open", "xdg-settings", "xdotool", "xelatex", "xetex", "xinetd", "xmake", "xmllint",
+	"xonsh", "xpdf", "xsltproc", "xstata", "xterm", "xvfb-run", "xzgrep", "xzless", "yacc", "yap", "yarn",
+	"yarnpkg", "yash", "ydotool", "yelp", "yosys", "youtube-dl", "yt-dlp", "yum", "zathura", "zcat",
+	"zcmp", "zdiff", "zeek", "zegrep", "zellij", "zfgrep", "zgrep", "zig", "zip", "zipdetails", "zless",
+	"zmore", "zrun", "zsh", "zsoelim", "zstdgrep", "zstdless", "zypper",
 };
 /* clang-format on */
 
-/* What may stand in front of the program that they run: options that take a value, and plain arguments. */
+/* What may stand in front of the program that they run: options, and plain arguments. */
 struct wrapper {
-	const char *name;
-	const char *letters;  /* short options with a value */
-	const char *longs[8]; /* long options with a value of their own argument */
-	unsigned positional;  /* arguments before the program */
-	bool has_env;         /* NAME=VALUE before the program */
-	const char *bad[5];   /* options that do something else */
+	struct option_set set;
+	unsigned positional; /* arguments before the program */
+	const char *shape;   /* … of which they are made; NULL = anything */
+	bool has_env;        /* NAME=VALUE before the program */
+	bool is_vague;       /* where the program stands is not known: any argument may be it */
+	const char *bad[5];  /* options that do something else */
 };
 
-/* Sorted. */
+#define DIGITS "0123456789"
+
+/* Whose options are known to change nothing about which program runs. Sorted. */
 static const struct wrapper wrappers[] = {
-	{.name = "chrt",
-	 .letters = "DPT",
-	 .longs = {"--sched-runtime", "--sched-period", "--sched-deadline"},
+	{.set = {"choom", "n:", " adjust= "}, .bad = {"-p", "--pid"}},
+	{.set = {"chrt", "abdfiomrRvT:P:D:",
+		 " all-tasks batch deadline fifo idle max other rr reset-on-fork verbose sched-runtime= sched-period= "
+		 "sched-deadline= "},
 	 .positional = 1,
+	 .shape = DIGITS,
 	 .bad = {"-p", "--pid"}},
-	{.name = "choom", .letters = "n", .longs = {"--adjust"}, .bad = {"-p", "--pid"}},
-	{.name = "command", .bad = {"-v", "-V"}},
-	{.name = "env",
-	 .letters = "uCa",
-	 .longs = {"--unset", "--chdir", "--argv0"},
+	{.set = {"command", "pvV", " "}, .bad = {"-v", "-V"}},
+	{.set = {"env", "i0vu:C:a:S:",
+		 " ignore-environment null debug unset= chdir= argv0= split-string= default-signal? block-signal? "
+		 "ignore-signal? list-signal-handling "},
 	 .has_env = true,
 	 .bad = {"-S", "--split-string", "-C", "--chdir"}}, /* -a: coreutils 9.5 */
-	{.name = "exec", .letters = "a"},
-	{.name = "ionice", .letters = "cn", .longs = {"--class", "--classdata"}, .bad = {"-p", "--pid"}},
-	{.name = "nice", .letters = "n", .longs = {"--adjustment"}},
-	{.name = "nohup"},
-	{.name = "numactl", .letters = "CNmpil", .longs = {"--physcpubind", "--cpunodebind", "--membind"}},
-	{.name = "setsid"},
-	{.name = "stdbuf", .letters = "ioe", .longs = {"--input", "--output", "--error"}},
-	{.name = "taskset", .positional = 1, .bad = {"-p", "--pid"}},
-	{.name = "time", .letters = "fo", .longs = {"--format", "--output"}, .bad = {"-o", "--output"}},
-	{.name = "timeout", .letters = "ks", .longs = {"--kill-after", "--signal"}, .positional = 1},
+	{.set = {"exec", "cla:", " "}},
+	{.set = {"ionice", "tc:n:", " class= classdata= ignore "}, .bad = {"-p", "--pid"}},
+	{.set = {"nice", "n:" DIGITS, " adjustment= "}},
+	{.set = {"nohup", "", " "}},
+	{.set = {"numactl", "aN:C:m:p:P:i:w:ltb",
+		 " all interleave= weighted-interleave= preferred= preferred-many= membind= cpunodebind= physcpubind= "
+		 "localalloc balancing "}},
+	{.set = {"setsid", "cfw", " ctty fork wait "}},
+	{.set = {"stdbuf", "i:o:e:", " input= output= error= "}},
+	{.set = {"taskset", "ac", " all-tasks cpu-list "},
+	 .positional = 1,
+	 .shape = DIGITS "abcdefABCDEFxX,:-",
+	 .bad = {"-p", "--pid"}},
+	{.set = {"time", "apqvf:o:", " append portability quiet verbose format= output= "}, .bad = {"-o", "--output"}},
+	{.set = {"timeout", "fpvk:s:", " foreground preserve-status verbose kill-after= signal= "},
+	 .positional = 1,
+	 .shape = DIGITS ".smhd"},
 };
+
+#define VAGUE(program)                              \
+	{                                           \
+		.set = {program}, .is_vague = true, \
+	}
 
 /* Programs of class code that run the one in their arguments all the same: it is judged too. */
 static const struct wrapper runners[] = {
-	{.name = "bwrap"},
-	{.name = "busybox"},
-	{.name = "chroot", .longs = {"--userspec", "--groups"}, .positional = 1},
-	{.name = "dbus-run-session"},
-	{.name = "doas", .letters = "aCu", .has_env = true},
-	{.name = "fakeroot"},
-	{.name = "flock", .letters = "wE", .longs = {"--timeout", "--conflict-exit-code"}, .positional = 1},
-	{.name = "gosu", .positional = 1},
-	{.name = "ltrace", .letters = "aAeDFlnopsuw"},
-	{.name = "nsenter", .letters = "tSG"},
-	{.name = "pkexec", .letters = "u", .longs = {"--user"}},
-	{.name = "prlimit"},
-	{.name = "runuser", .letters = "ugG", .longs = {"--user", "--group"}},
-	{.name = "setarch"},
-	{.name = "setpriv"},
-	{.name = "ssh", .letters = "BbcDEeFIiJLlmOopQRSWw", .positional = 1},
-	{.name = "sshpass", .letters = "pfdP"},
-	{.name = "strace", .letters = "aebIoOpPsSuUEX"},
-	{.name = "sudo",
-	 .letters = "CDghpRrTtUu",
-	 .longs = {"--user", "--group", "--host", "--prompt", "--chdir"},
+	VAGUE("aa-exec"),
+	VAGUE("bwrap"),
+	VAGUE("busybox"),
+	VAGUE("catatonit"),
+	VAGUE("cgexec"),
+	{.set = {"chroot", "", " userspec= groups= skip-chdir "}, .positional = 1},
+	VAGUE("chpst"),
+	VAGUE("chronic"),
+	VAGUE("cpulimit"),
+	VAGUE("daemonize"),
+	{.set = {"dbus-run-session", "", " config-file= dbus-daemon= "}},
+	{.set = {"doas", "nsLa:C:u:", " "}, .has_env = true},
+	VAGUE("dumb-init"),
+	VAGUE("entr"),
+	{.set = {"fakeroot", "i:s:l:b:f:u", " lib= faked= unknown-is-real "}},
+	VAGUE("faketime"),
+	VAGUE("firejail"),
+	{.set = {"flock", "sxenouFvw:E:",
+		 " shared exclusive unlock nonblock nb timeout= conflict-exit-code= close no-fork verbose fcntl "},
+	 .positional = 1},
+	VAGUE("gdbserver"),
+	VAGUE("gosu"),
+	VAGUE("hyperfine"),
+	VAGUE("ifne"),
+	VAGUE("linux32"),
+	VAGUE("linux64"),
+	{.set = {"ltrace", "bcCfhiLrStTVa:A:e:D:F:l:n:o:p:s:u:w:x:", " "}},
+	VAGUE("multitime"),
+	{.set = {"nsenter", "m;u;i;n;p;C;U;T;r;w;W;t:S:G:aFeZ", " all target= setuid= setgid= no-fork "}},
+	VAGUE("parallel"),
+	{.set = {"pkexec", "u:", " user= disable-internal-agent keep-cwd "}},
+	VAGUE("prlimit"),
+	VAGUE("proot"),
+	VAGUE("rlwrap"),
+	VAGUE("run-one"),
+	{.set = {"runuser", "mplPu:g:G:w:s:", " user= group= supp-group= login preserve-environment shell= pty "}},
+	VAGUE("setarch"),
+	VAGUE("setlock"),
+	{.set = {"setpriv", "d",
+		 " reuid= regid= ruid= euid= rgid= egid= groups= inh-caps= ambient-caps= bounding-set= securebits= "
+		 "pdeathsig= selinux-label= apparmor-profile= clear-groups keep-groups init-groups no-new-privs nnp "
+		 "reset-env "}},
+	VAGUE("setuidgid"),
+	VAGUE("softlimit"),
+	{.set = {"ssh", "46AaCfGgKkMNnqsTtVvXxYyB:b:c:D:E:e:F:I:i:J:L:l:m:O:o:p:Q:R:S:W:w:", " "}, .positional = 1},
+	VAGUE("ssh-agent"),
+	{.set = {"sshpass", "ep:f:d:P:", " "}},
+	VAGUE("start-stop-daemon"),
+	{.set = {"strace", "a:b:e:I:o:O:p:P:s:S:u:U:E:X:AcCdDfFikNnqrtTvwxyYzZ", " "}},
+	VAGUE("su-exec"),
+	{.set = {"sudo", "AbBEHiKklNnPSsVvC:D:g:h:p:R:r:T:t:U:u:",
+		 " user= group= host= prompt= chdir= non-interactive login shell preserve-env? set-home stdin "},
 	 .has_env = true},
-	{.name = "systemd-run", .letters = "pEuHM", .longs = {"--unit", "--property"}},
-	{.name = "torify"},
-	{.name = "torsocks"},
-	{.name = "toybox"},
-	{.name = "unshare", .letters = "SGRw"},
-	{.name = "valgrind"},
-	{.name = "watch", .letters = "nq", .longs = {"--interval"}},
-	{.name = "xargs",
-	 .letters = "adEILnPs",
-	 .longs = {"--arg-file", "--delimiter", "--max-lines", "--max-args", "--max-procs", "--max-chars",
-		   "--process-slot-var"}},
+	VAGUE("systemd-inhibit"),
+	{.set = {"systemd-run", "p:E:u:H:M:tPqGrdS",
+		 " unit= property= setenv= uid= gid= nice= working-directory= slice= description= user system scope "
+		 "pty "
+		 "pipe quiet wait collect no-block remain-after-exit same-dir service-type= "}},
+	VAGUE("tini"),
+	{.set = {"torify", "", " "}},
+	{.set = {"torsocks", "", " "}},
+	VAGUE("toybox"),
+	VAGUE("trickle"),
+	VAGUE("unbuffer"),
+	{.set = {"unshare", "m;u;i;n;p;U;C;T;rcfS:G:R:w:",
+		 " mount? uts? ipc? net? pid? user? cgroup? time? fork map-root-user map-current-user root= wd= "
+		 "setuid= "
+		 "setgid= mount-proc? kill-child? "}},
+	VAGUE("valgrind"),
+	{.set = {"watch", "n:q:bcdegprtxw",
+		 " interval= beep color differences? errexit exec no-title precise no-wrap chgexit equexit= "}},
+	{.set = {"xargs", "0a:d:E:e;I:i;L:l;n:P:prs:txo",
+		 " null arg-file= delimiter= eof? replace? max-lines? max-args= max-procs= interactive "
+		 "process-slot-var= max-chars= no-run-if-empty verbose show-limits exit open-tty "}},
+	/* What the dynamic linker is called as; it runs the program in its arguments. */
+	{.set = {"ld.so", "",
+		 " library-path= preload= argv0= audit= inhibit-cache inhibit-rpath= glibc-hwcaps-prepend= "
+		 "glibc-hwcaps-mask= "}},
 };
 
 static const char *const shells[] = {"ash",   "bash", "dash", "ksh",  "mksh", "posh",
@@ -137,7 +245,7 @@ static bool is_in(const char *name, const char *const *list, size_t n)
 static const struct wrapper *wrapper_find(const struct wrapper *list, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (strcmp(list[i].name, name) == 0)
+		if (strcmp(list[i].set.name, name) == 0)
 			return &list[i];
 	return NULL;
 }
@@ -289,6 +397,18 @@ static const struct hazard hazards[] = {
 	{"yq", {"-i", "--inplace", "--in-place", "-s", "--split-exp"}, 0},
 };
 
+/* Of a program whose options are known. */
+static void look_for_unknown(const struct option_set *set, const struct arg *args, unsigned n,
+			     struct program_inside *ret)
+{
+	unsigned end, at = set ? options_find_unknown(set, args, n, true, &end) : 0;
+
+	if (!at)
+		return;
+	ret->hazard = "an option that is not known";
+	ret->hazard_arg = args[at].text;
+}
+
 static void look_at_options(const char *name, const struct arg *args, unsigned n, struct program_inside *ret)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(hazards); i++) {
@@ -301,6 +421,8 @@ static void look_at_options(const char *name, const struct arg *args, unsigned n
 			ret->hazard_arg = args[n - 1].text;
 		}
 	}
+	if (!ret->hazard)
+		look_for_unknown(options_of(name), args, n, ret);
 }
 
 /* An argument that is no format sets the clock. */
@@ -331,6 +453,45 @@ static unsigned find_end(const struct arg *args, unsigned n, unsigned i)
 	return i;
 }
 
+/* Behind an option of find: how many arguments it takes; -1 = it is not known. */
+static int find_takes(struct str a)
+{
+	static const char *const alone =
+		" -H -L -P -O0 -O1 -O2 -O3 -a -and -o -or -not -true -false -print -print0 -ls -prune -quit -depth -d "
+		"-daystart -follow -ignore_readdir_race -noignore_readdir_race -mount -xdev -noleaf -nowarn -warn "
+		"-empty "
+		"-executable -readable -writable -nogroup -nouser -help --help -version --version ";
+	static const char *const with_value =
+		" -D -printf -maxdepth -mindepth -regextype -amin -anewer -atime -cmin -cnewer -ctime -fstype -gid "
+		"-group "
+		"-ilname -iname -inum -ipath -iwholename -iregex -links -lname -mmin -mtime -name -newer -path "
+		"-wholename -perm -regex -samefile -size -type -uid -used -user -xtype -context -files0-from ";
+	char word[32];
+
+	if (a.n + 3 > sizeof(word) || memchr(a.p, ' ', a.n))
+		return -1;
+	word[0] = ' ';
+	memcpy(word + 1, a.p, a.n);
+	memcpy(word + 1 + a.n, " ", 2);
+	if (strstr(alone, word))
+		return 0;
+	return strstr(with_value, word) || (str_has_prefix(a, STR("-newer")) && a.n == 8) ? 1 : -1;
+}
+
+static void look_for_unknown_of_find(const struct arg *args, unsigned n, struct program_inside *ret)
+{
+	for (unsigned i = 1; i < n && !ret->hazard; i++) {
+		struct str a = args[i].text;
+		int takes = a.n < 2 || a.p[0] != '-' || str_is(a, "--") ? 0 : find_takes(a);
+
+		if (takes < 0) {
+			ret->hazard = "an expression that is not known";
+			ret->hazard_arg = a;
+		}
+		i += takes > 0;
+	}
+}
+
 static void look_into_find(const struct arg *args, unsigned n, unsigned from, struct program_inside *ret)
 {
 	static const char *const runs[] = {"-exec", "-execdir", "-ok", "-okdir"};
@@ -353,6 +514,8 @@ static void look_into_find(const struct arg *args, unsigned n, unsigned from, st
 			return;
 		}
 	}
+	if (from == 0)
+		look_for_unknown_of_find(args, n, ret);
 }
 
 /* ---- sed ---- */
@@ -500,7 +663,9 @@ static void look_into_git(const struct arg *args, unsigned n, struct program_ins
 					  "--receive-pack", "--exec", "--open-files-in-pager", "--parseopt", "--help",
 					  "--submodule", "--no-index",
 					  /* A submodule's own settings are not quietened. */
-					  "--recurse-submodules", "--ignore-submodules", NULL};
+					  "--recurse-submodules", "--ignore-submodules",
+					  /* What compares files with the index reads them through filters. */
+					  "--dirty", "--broken", "--modified", "--alternate-refs", NULL};
 	/* Patches are made by programs that the repository's settings name. */
 	static const char *const patches[] = {"-p",
 					      "-u",
@@ -543,7 +708,7 @@ static void look_into_git(const struct arg *args, unsigned n, struct program_ins
 	if (!ret->hazard && at < n && str_is(args[at].text, "status"))
 		ret->hazard = find_option(args + at, n - at, of_status, &ret->hazard_arg);
 	for (unsigned i = at + 1; i < n && !ret->hazard; i++)
-		if (str_is(args[i].text, "-O") || str_has_prefix(args[i].text, STR("--format=%G")) ||
+		if (str_has_prefix(args[i].text, STR("-O")) || str_has_prefix(args[i].text, STR("--format=%G")) ||
 		    memmem(args[i].text.p, args[i].text.n, "%G", 2)) {
 			ret->hazard = "an option that runs a helper";
 			ret->hazard_arg = args[i].text;
@@ -552,58 +717,71 @@ static void look_into_git(const struct arg *args, unsigned n, struct program_ins
 
 /* ---- Wrappers ---- */
 
-static bool is_long_with_value(const struct wrapper *w, struct str arg)
+/* From `at` on any argument may be the program; they are given one by one. */
+static void guess(const struct arg *args, unsigned n, unsigned at, struct program_inside *ret)
 {
-	for (const char *const *l = w->longs; *l; l++)
-		if (arg.n > 2 && !memchr(arg.p, '=', arg.n) && str_has_prefix(str_of(*l), arg))
-			return true;
-	return false;
-}
-
-/* A cluster whose last letter takes the next argument as its value. */
-static bool is_short_with_value(const struct wrapper *w, struct str arg)
-{
-	for (size_t i = 1; w->letters && i < arg.n; i++)
-		if (strchr(w->letters, arg.p[i]))
-			return i + 1 == arg.n;
-	return false;
-}
-
-static unsigned skip_options(const struct wrapper *w, const struct arg *args, unsigned n)
-{
-	unsigned i = 1;
-
-	while (i < n && args[i].text.n > 1 && args[i].text.p[0] == '-') {
-		struct str a = args[i++].text;
-
-		if (str_is(a, "--"))
-			break;
-		if (a.p[1] == '-' ? is_long_with_value(w, a) : is_short_with_value(w, a))
-			i++;
-	}
-	return i;
-}
-
-static void look_into_wrapper(const struct wrapper *w, const struct arg *args, unsigned n, struct program_inside *ret)
-{
-	unsigned i = skip_options(w, args, n), first;
-
-	while (w->has_env && i < n && str_is(args[i].text, "-"))
-		i++;
-	ret->hazard = find_option(args, MIN(i, n), w->bad, &ret->hazard_arg);
-	first = i;
-	while (w->has_env && i < n && memchr(args[i].text.p, '=', args[i].text.n))
-		i++;
-	ret->env = args + MIN(first, n);
-	ret->n_env = MIN(i, n) - MIN(first, n);
-	i += w->positional;
-	if (i >= n)
+	while (at < n && args[at].text.n && args[at].text.p[0] == '-')
+		at++;
+	if (at >= n)
 		return;
-	ret->inner = args + i;
-	ret->n_inner = n - i;
+	ret->inner = args + at;
+	ret->n_inner = n - at;
+	ret->is_guess = true;
+	ret->at = at + 1 < n ? at + 1 : 0;
+}
+
+static void doubt(struct program_inside *ret, struct str arg, const char *why)
+{
+	if (ret->hazard)
+		return;
+	ret->hazard = why;
+	ret->hazard_arg = arg;
+}
+
+static bool has_shape(const struct wrapper *w, struct str arg)
+{
+	for (size_t i = 0; w->shape && i < arg.n; i++)
+		if (!strchr(w->shape, arg.p[i]))
+			return false;
+	return arg.n > 0;
+}
+
+static void look_into_wrapper(const struct wrapper *w, const struct arg *args, unsigned n, unsigned from,
+			      struct program_inside *ret)
+{
+	unsigned end = 1, unknown = 0, first;
+
+	if (from || w->is_vague) {
+		guess(args, n, MAX(from, 1u), ret);
+		return;
+	}
+	unknown = options_find_unknown(&w->set, args, n, false, &end);
+	ret->hazard = find_option(args, unknown ? n : end, w->bad, &ret->hazard_arg);
+	if (unknown) {
+		doubt(ret, args[unknown].text, "an option that is not known");
+		guess(args, n, unknown + 1, ret);
+		return;
+	}
+	while (w->has_env && end < n && str_is(args[end].text, "-"))
+		end++;
+	first = end;
+	while (w->has_env && end < n && memchr(args[end].text.p, '=', args[end].text.n))
+		end++;
+	ret->env = args + MIN(first, n);
+	ret->n_env = end - first;
+	for (unsigned i = 0; i < w->positional && end < n; i++, end++)
+		if (!has_shape(w, args[end].text)) {
+			doubt(ret, args[end].text, "an argument that is not understood");
+			guess(args, n, end, ret);
+			return;
+		}
+	if (end >= n)
+		return;
+	ret->inner = args + end;
+	ret->n_inner = n - end;
 	/* watch and ssh hand it to a shell. */
-	if (memchr(args[i].text.p, ' ', args[i].text.n))
-		ret->inner_script = args[i].text;
+	if (memchr(args[end].text.p, ' ', args[end].text.n))
+		ret->inner_script = args[end].text;
 }
 
 /* env -S TEXT, with the text in the same argument or the next one. */
@@ -624,16 +802,59 @@ static void look_into_split(const struct arg *args, unsigned n, struct program_i
 	}
 }
 
-/* sh -c TEXT: the first argument behind the options. Of su and the like -c may stand anywhere. */
-static void look_into_shell(const struct arg *args, unsigned n, bool anywhere, struct program_inside *ret)
+/* How many of the following arguments a shell's option takes: -o and -O a name each. */
+static unsigned shell_option_takes(struct str a)
+{
+	unsigned n = 0;
+
+	if (a.p[1] == '-')
+		return arg_is_option(a, "--rcfile") || arg_is_option(a, "--init-file") ? 1 : 0;
+	for (size_t i = 1; i < a.n; i++)
+		n += a.p[i] == 'o' || a.p[i] == 'O';
+	return n;
+}
+
+/* sh -c TEXT: the first argument behind the options. */
+static void look_into_shell(const struct arg *args, unsigned n, struct program_inside *ret)
+{
+	unsigned values = 0;
+	bool is_text = false;
+
+	for (unsigned i = 1; i < n; i++) {
+		struct str a = args[i].text;
+
+		if (str_is(a, "--") || str_is(a, "-")) {
+			values = 0;
+		} else if (a.n > 1 && (a.p[0] == '-' || a.p[0] == '+')) {
+			is_text |= arg_is_option(a, "-c") || arg_is_option(a, "--command");
+			values += shell_option_takes(a);
+		} else if (values > 0) {
+			values--;
+		} else {
+			if (is_text)
+				ret->inner_script = a;
+			return;
+		}
+	}
+}
+
+/* Of su and the like -c TEXT may stand anywhere. */
+static void look_for_text(const struct arg *args, unsigned n, struct program_inside *ret)
 {
 	for (unsigned i = 1; i < n; i++) {
-		bool is_option = args[i].text.n > 1 && (args[i].text.p[0] == '-' || args[i].text.p[0] == '+');
+		struct str a = args[i].text;
 
-		if (!is_option && !anywhere)
+		if (str_has_prefix(a, STR("--command="))) {
+			str_cut(&a, '=');
+			ret->inner_script = a;
 			return;
-		if (!arg_is_option(args[i].text, "-c") && !arg_is_option(args[i].text, "--command"))
+		}
+		if (!arg_is_option(a, "-c") && !arg_is_option(a, "--command"))
 			continue;
+		if (a.p[1] != '-' && a.p[1] == 'c' && a.n > 2) { /* -cTEXT */
+			ret->inner_script = (struct str){a.p + 2, a.n - 2};
+			return;
+		}
 		for (i++; i < n && args[i].text.n > 1 && args[i].text.p[0] == '-'; i++)
 			;
 		if (i < n)
@@ -665,7 +886,7 @@ void program_look_inside(const struct arg *args, unsigned n, unsigned from, stru
 	else if (strcmp(name, "git") == 0)
 		look_into_git(args, n, ret);
 	else if (is_in(name, shells, ARRAY_SIZE(shells)))
-		look_into_shell(args, n, false, ret);
+		look_into_shell(args, n, ret);
 	else
 		look_at_options(name, args, n, ret);
 	if (strcmp(name, "date") == 0)
@@ -673,75 +894,18 @@ void program_look_inside(const struct arg *args, unsigned n, unsigned from, stru
 	w = wrapper_find(wrappers, ARRAY_SIZE(wrappers), name);
 	if (!w)
 		w = wrapper_find(runners, ARRAY_SIZE(runners), name);
-	/* The loader runs the program in its arguments. */
 	if (!w && (str_has_prefix(str_of(name), STR("ld-")) || str_has_prefix(str_of(name), STR("ld.so"))))
-		w = wrapper_find(runners, ARRAY_SIZE(runners), "setarch");
+		w = wrapper_find(runners, ARRAY_SIZE(runners), "ld.so");
 	if (w)
-		look_into_wrapper(w, args, n, ret);
+		look_into_wrapper(w, args, n, from, ret);
+	if (from)
+		return;
 	if (strcmp(name, "eval") == 0 || strcmp(name, "builtin") == 0) {
 		ret->inner = args + 1;
 		ret->n_inner = n - 1;
 	}
 	if (takes_option_script(name) && !ret->inner_script.p)
-		look_into_shell(args, n, true, ret);
+		look_for_text(args, n, ret);
 	if (strcmp(name, "env") == 0)
 		look_into_split(args, n, ret);
-}
-
-/* ---- Environment ---- */
-
-/* A file somewhere else, of what takes the name of one below a folder of the system's. */
-bool env_value_is_hazard(struct str name, struct str value)
-{
-	static const char *const places[] = {"LANG", "LANGUAGE", "TZ"};
-	bool is_place = str_has_prefix(name, STR("LC_"));
-
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
-		is_place |= str_is(name, places[i]);
-	if (!is_place || value.n == 0)
-		return false;
-	return value.p[0] == '/' || value.p[0] == ':' || memmem(value.p, value.n, "..", 2) ||
-	       (!str_is(name, "TZ") && memchr(value.p, '/', value.n));
-}
-
-/* Of other programs' settings, which name what they run, read or write. */
-/* clang-format off */
-static const char *const env_hazards[] = {
-	"PATH", "ENV", "IFS", "HOME", "SHELL", "PAGER", "EDITOR", "VISUAL", "BROWSER", "CDPATH", "GLOBIGNORE",
-	"PS4", "PROMPT_COMMAND", "CC", "CXX", "CPP", "LD", "AR", "AS", "RANLIB", "TERMINFO", "TERMCAP", "LESS",
-	"GZIP", "BZIP2", "XZ_OPT", "ZIPOPT", "POSIXLY_CORRECT", "LOCPATH", "GCONV_PATH", "NLSPATH", "MANPATH",
-	"ZDOTDIR", "INPUTRC", "HISTFILE", "KUBECONFIG", "DOCKER_HOST", "PS1", "PS2", "PS0", "SHELLOPTS",
-	"BASHOPTS", "FPATH", "TMUX", "STY", "RANDFILE", "WGETRC", "NETRC", "MORE", "MANROFFOPT", "MFLAGS",
-	"EXINIT", "VIMINIT", "PWD", "OLDPWD", "TZDIR", "TMPDIR", "TEMP", "TMP", "MAGIC", "FAKEROOTKEY",
-	"DEBUGINFOD_URLS", "OUTPUT_CHARSET",
-};
-/* clang-format on */
-
-bool env_is_hazard(struct str name)
-{
-	static const char *const prefixes[] = {
-		"LD_",      "DYLD_",     "GIT_",     "BASH_",   "PYTHON",   "NODE_",  "NPM_",    "npm_",
-		"PERL",     "RUBY",      "GEM_",     "BUNDLE_", "LUA_",     "LESS",   "JAVA_",   "_JAVA",
-		"JDK_",     "MAVEN_",    "GRADLE_",  "CARGO_",  "RUST",     "GO",     "PHP",     "MAKE",
-		"AWK",      "GAWK",      "OPENSSL_", "SSL_",    "CURL_",    "SSH_",   "SUDO_",   "GREP_",
-		"TAR_",     "RSYNC_",    "RIPGREP_", "FZF_",    "MALLOC_",  "GLIBC_", "XDG_",    "DBUS_",
-		"SYSTEMD_", "DENO_",     "BUN_",     "PIP_",    "UV_",      "CMAKE_", "QT_",     "GTK_",
-		"GIO_",     "G_",        "TCL",      "ERL_",    "ELIXIR_",  "R_",     "JULIA_",  "VIRTUAL_ENV",
-		"CONDA",    "HOMEBREW_", "ASDF_",    "NVM_",    "PYENV_",   "RBENV_", "CCACHE_", "DISTCC_",
-		"SVN_",     "HG",        "CVS",      "P4",      "ANSIBLE_", "TF_",    "AWS_",    "KUBE"};
-	static const char *const parts[] = {"PATH",    "PRELOAD", "PAGER",  "EDITOR",  "_OPTIONS", "OPTS",
-					    "FLAGS",   "SHELL",   "PROXY",  "proxy",   "CONFIG",   "ASKPASS",
-					    "COMMAND", "PLUGIN",  "HOOK",   "STARTUP", "INITRC",   "_EXEC",
-					    "_RC",     "MODULE",  "LOADER", "()"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(env_hazards); i++)
-		if (str_is(name, env_hazards[i]))
-			return true;
-	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
-		if (str_has_prefix(name, str_of(prefixes[i])))
-			return true;
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-		if (memmem(name.p, name.n, parts[i], strlen(parts[i])))
-			return true;
-	return false;
 }

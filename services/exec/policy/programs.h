@@ -29,10 +29,11 @@ struct program_inside {
 	struct str hazard_arg;
 	const struct arg *inner; /* a program with its arguments that it runs; NULL = none */
 	unsigned n_inner;
+	bool is_guess;           /* … or perhaps not: it is not known which argument is the program */
 	struct str inner_script; /* or a text for a shell; p NULL = none */
 	const struct arg *env;   /* NAME=VALUE in front of the inner one */
 	unsigned n_env;
-	unsigned at; /* of the next inner one (find has several); 0 = there is no more */
+	unsigned at; /* of the next inner one (find has several, and each guess is one); 0 = there is no more */
 };
 /* args[0] is the program's name. `from`: 0, or ret->at of the time before. */
 void program_look_inside(const struct arg *args, unsigned n, unsigned from, struct program_inside *ret);

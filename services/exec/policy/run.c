@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,11 +63,26 @@ static const char *beneath(const struct run *r, const char *path, char ret[stati
 	return ret;
 }
 
-static int open_beneath(const struct run *r, const char *path, int flags)
+/* A file with several names may be one that was not to be written. It is emptied only once that is known. */
+static int sole_file(int fd, bool is_emptied)
 {
-	struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC),
-			       .mode = 0666,
-			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+	struct stat st;
+	int err = fstat(fd, &st) < 0 ? errno : S_ISREG(st.st_mode) && st.st_nlink > 1 ? EMLINK : 0;
+
+	if (!err && is_emptied && S_ISREG(st.st_mode) && ftruncate(fd, 0) < 0)
+		err = errno;
+	if (!err)
+		return fd;
+	close(fd);
+	errno = err;
+	return -1;
+}
+
+/* The name was judged; so no link leads to another one. */
+static int open_beneath(const struct run *r, const char *path, int flags, bool is_emptied)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(flags | O_CLOEXEC), .mode = 0666, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
 	char room[PATH_SIZE];
 	const char *rel = beneath(r, path, room);
 	int home, fd, err;
@@ -82,7 +98,7 @@ static int open_beneath(const struct run *r, const char *path, int flags)
 	err = errno;
 	close(home);
 	errno = err;
-	return fd;
+	return fd < 0 ? fd : sole_file(fd, is_emptied);
 }
 
 /* "R", descriptor, kind, path. Returns false after telling why. */
@@ -95,8 +111,8 @@ static bool redirect(const struct run *r, const char *text)
 	case '<': fd = open(path, O_RDONLY | O_CLOEXEC); break;
 	case '>': fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666); break;
 	case 'a': fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666); break;
-	case '}': fd = open_beneath(r, path, O_WRONLY | O_CREAT | O_TRUNC); break;
-	case 'A': fd = open_beneath(r, path, O_WRONLY | O_CREAT | O_APPEND); break;
+	case '}': fd = open_beneath(r, path, O_WRONLY | O_CREAT, true); break;
+	case 'A': fd = open_beneath(r, path, O_WRONLY | O_CREAT | O_APPEND, false); break;
 	default:
 		fd = path[0] - '0';
 		if (fd != to && dup2(fd, to) < 0) {

@@ -84,6 +84,14 @@ void approvals_list(struct exchange *x);
 void approvals_post(struct exchange *x);
 void verdict_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct verdict *v, bool with_parts);
 
+/* repository.c: whether the settings of the repositories that git would find in cwd, and in the folders that the script
+ * goes to, name no program. script NULL: an argv. */
+bool repositories_are_harmless(struct exec *e, struct arena *a, const char *workspace, const char *cwd,
+			       const struct script *script);
+
+/* gate.c: policy_judge, with a look at the workspace ("" = none) where that matters. */
+void policy_judge_in(struct exec *e, struct arena *a, const struct applied *set, struct policy_request *req,
+		     const char *workspace, struct verdict *ret);
 /* gate.c: the one call of POST /api/commands. May it run? Then what it needs is in the spec; otherwise it has answered.
  */
 bool policy_gate(struct exec *e, struct exchange *x, struct arena *a, struct spec *s);

@@ -1,0 +1,399 @@
+/* Ways around a policy, program by program, under the profile of the reference: ls cat echo grep find wc head and git
+ * log are allowed, rm curl wget ssh sudo denied, everything else is asked; and under one that allows more programs by
+ * name, whose options then matter. Machines need not have the programs. */
+#include "policy/judge.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "policy/options.h"
+
+#define REDIRECT \
+	"\"redirect\":{\"workspace\":\"allow\",\"hidden\":\"deny\",\"outside\":\"deny\"},\"invisible\":\"deny\","
+#define NEVER "{\"id\":\"never\",\"verdict\":\"deny\",\"programs\":[\"rm\",\"curl\",\"wget\",\"ssh\",\"sudo\"]}"
+#define LOG "{\"id\":\"log\",\"verdict\":\"allow\",\"programs\":[\"git\"],\"subcommands\":[\"log\"]},"
+
+static const char example[] = "{\"default\":\"ask\"," REDIRECT
+			      "\"rules\":[{\"id\":\"read\",\"verdict\":\"allow\",\"programs\":[\"ls\",\"cat\","
+			      "\"echo\",\"grep\",\"find\",\"wc\",\"head\"]}," LOG NEVER "]}";
+static const char wide[] =
+	"{\"default\":\"ask\"," REDIRECT
+	"\"rules\":[{\"id\":\"read\",\"verdict\":\"allow\",\"programs\":[\"ls\",\"cat\","
+	"\"echo\",\"grep\",\"find\",\"wc\",\"head\",\"tail\",\"sort\",\"uniq\",\"cut\",\"diff\",\"file\",\"stat\","
+	"\"sed\","
+	"\"jq\",\"rg\",\"fd\",\"tree\",\"date\",\"split\",\"shuf\",\"xxd\",\"cp\",\"install\",\"yq\",\"hostname\","
+	"\"od\","
+	"\"du\",\"df\",\"csplit\",\"tac\",\"column\",\"cmp\",\"comm\"]},"
+	"{\"id\":\"git\",\"verdict\":\"allow\",\"programs\":[\"git\"],\"subcommands\":[\"log\",\"status\",\"ls-files\","
+	"\"describe\",\"rev-parse\",\"rev-list\",\"shortlog\"]}," NEVER "]}";
+/* Everything but what is forbidden: only what is found in the arguments stands in the way. */
+static const char open_one[] = "{\"default\":\"allow\",\"rules\":[" NEVER "]}";
+
+static struct policy *load(const char *json)
+{
+	struct error err = {0};
+	struct policy *p = policy_load("example", str_of(json), &err);
+
+	if (!p)
+		fail_msg("%s", err.message);
+	return p;
+}
+
+static unsigned n_cases;
+
+static void expect_all(const char *json, enum decision wanted, bool or_stricter, const char *const *scripts, size_t n)
+{
+	struct policy *p = load(json);
+	const struct policy *list[] = {p};
+	unsigned n_wrong = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct policy_request req = {.script = str_of(scripts[i]), .cwd = "", .is_remote = true};
+		struct arena *a = arena_new();
+		struct verdict v;
+
+		policy_judge(a, list, 1, &req, &v);
+		if (or_stricter ? v.decision >= wanted : v.decision == wanted) {
+			arena_free(a);
+			continue;
+		}
+		n_wrong++;
+		print_error("\"%s\" is %s by %s (%s), not %s\n", scripts[i], decision_name(v.decision), v.decider->rule,
+			    v.decider->text, decision_name(wanted));
+		arena_free(a);
+	}
+	n_cases += (unsigned)n;
+	policy_free(p);
+	assert_int_equal(n_wrong, 0);
+}
+
+#define EXPECT(json, wanted, ...)                                            \
+	do {                                                                 \
+		static const char *const list[] = {__VA_ARGS__};             \
+		expect_all((json), (wanted), false, list, ARRAY_SIZE(list)); \
+	} while (0)
+#define REFUSED(json, ...)                                                      \
+	do {                                                                    \
+		static const char *const list[] = {__VA_ARGS__};                \
+		expect_all((json), DECISION_ASK, true, list, ARRAY_SIZE(list)); \
+	} while (0)
+
+static void work_that_reads_is_allowed(void **state)
+{
+	EXPECT(example, DECISION_ALLOW, "ls -lAhtr --color=never src", "ls --group-directories-first -1 -I '*.o'",
+	       "cat -An a", "head -n -5 a b", "head -20 a", "head -c 1k a", "wc -lwc a", "wc --max-line-length a",
+	       "grep -rnIE --include='*.c' -e 'a|b' -A3 -B 2 src", "grep -e -x -f words a", "grep -- -exec a",
+	       "grep -P '(?<=a)b' a", "grep -c --exclude-dir=.git x -r .", "grep --colour=always x y",
+	       "find src -type f -newermt 2024-01-01 -size +1k -printf '%p\\n'", "find . -maxdepth 2 -name '-delete*'",
+	       "find . '(' -name a -o -iname b ')' -prune -o -print0", "find -L . -perm -u+x -not -path './x/*'",
+	       "find . -regextype posix-extended -regex '.*[.]c' -ls", "git log --since=1.week --author=x -n5",
+	       "git log --oneline --graph --decorate --all -- src/a.c", "git log --format='%h %an %s' --no-merges",
+	       "git log --stat --summary --follow a", "timeout -s KILL --preserve-status 5m ls", "nice -n 19 cat a",
+	       "nice -19 ls", "ionice -c2 -n 7 -t ls", "taskset -c 0-3,5 ls", "taskset 0xff ls", "chrt -b 0 ls",
+	       "numactl -N 0 -m 0 ls", "numactl -l ls", "env -u HOME LANG=C ls", "env -i ls", "setsid -w ls",
+	       "stdbuf -o0 --input=L cat a", "nohup -- ls", "choom -n 500 -- ls", "/usr/bin/time -p ls");
+	EXPECT(wide, DECISION_ALLOW, "sort -t: -k2,2n -k1 a", "sort -nru --parallel=2 a", "uniq -cf2 a", "tail -n +5 a",
+	       "tail -fn0 --pid=7 a", "cut -d: -f1,3- a", "diff -U5 -rN -x '*.o' a b", "stat -c '%s %n' a",
+	       "file -bi --mime-type a", "jq -rc --arg a b '.x[]|select(.y)' a", "jq --slurpfile z y . x",
+	       "rg -tc --no-heading -g '!x' 'a b' src", "rg --files --hidden", "tree -aL 2 -I node_modules",
+	       "date -u -d @0 +%s", "du -sh --exclude=x .", "df -hT .", "od -An -tx1 -N16 a", "git status -sb",
+	       "git describe --tags --always", "git ls-files -o --exclude-standard", "column -t -s, a",
+	       "sed -n '5,10p' a", "comm -12 a b", "cmp -s a b");
+}
+
+static void programs_that_run_others_are_not_allowed(void **state)
+{
+	REFUSED(example, "git -c core.pager='id;' -p log", "git -ccore.editor=id log",
+		"git --config-env=core.pager=X log", "git -c protocol.ext.allow=always fetch 'ext::sh -c id'",
+		"git fetch ext::id", "git ls-remote --upload-pack=id .", "git clone -u id . x",
+		"git -c core.hooksPath=. commit", "git diff --ext-diff", "git grep -Oid x", "git bisect run id",
+		"git rebase -x id HEAD", "git rebase --exec=id", "git submodule foreach id",
+		"git filter-branch --tree-filter id", "git difftool -x id", "git mergetool", "git archive --exec=id .",
+		"git config alias.log '!id'", "git log --alternate-refs", "git log --alt", "git log --output=/tmp/x",
+		"git log --outpu=x", "git log -p", "git log -u", "git log -p1", "git log --patch-with-stat",
+		"git log -cc", "git log --color-words=x", "git log --word-diff=plain", "git log --ext-d",
+		"git log --textc", "git log --pretty='%GG'", "git log --format=%h%G?", "git log --show-sig",
+		"git log -Ox", "git log -L :f:a.c", "git log --diff-merges=1 -m", "git --paginate log",
+		"git --exec-path=/tmp log", "git --work-tree=/ log", "git --bare log", "git --attr-source=x log",
+		"git -C sub log", "git --namespace=x log", "git help log", "git var -l", "git maintenance start",
+		"git send-email x", "git svn log", "git gui", "git web--browse x", "tar -xf a --to-command=id",
+		"tar cf - --use-compress-program=id .", "tar -cF id -f x .", "tar --info-script=id",
+		"tar xf a -I 'sh -c id'", "tar --rsh-command=id -xf h:a", "tar c --checkpoint-action exec=id .",
+		"rsync -e 'sh -c id' a b:", "rsync --rsync-path=id a b:", "scp -S id a b:",
+		"scp -oProxyCommand=id a b:", "sftp -D id", "make -f x", "make SHELL=/tmp/x",
+		"make --eval='$(shell id)'", "gmake", "ninja -t x", "just x", "python3 -c 'import os'",
+		"python3.12 -m http.server", "pypy3 x", "node -e 1", "node --require ./x", "deno run x", "bun x",
+		"perl -ne 'system 1'", "ruby -e 1", "php -r 1", "lua5.4 -e 1", "tclsh8.6 x", "Rscript -e 1",
+		"awk 'BEGIN{system(1)}'", "gawk -f x", "mawk -f x", "busybox awk x", "goawk x", "mlr -n put x",
+		"sqlite3 x .shell", "duckdb x", "psql -c '\\! id'", "mysql -e '\\! id'", "vim -c ':!id'",
+		"nvim --headless +x", "ex -s x", "view x", "emacs --batch --eval x", "ed x", "nano -s id x",
+		"less +!id x", "more x", "most x", "man -P id ls", "man -H id x", "info --exec x", "pg x",
+		"bat --pager=id x", "zip -TT id x y", "zip --unzip-command=id -T x y", "7z a x y", "unzip -p x",
+		"gzip x", "zcat x", "xzless x", "ffmpeg -i x y", "convert x y", "gs -sDEVICE=x", "pandoc -F id x",
+		"gdb -ex '!id'", "gdb -batch -x a", "lldb -o x", "strace -o '|id' ls", "strace ls", "ltrace ls",
+		"perf stat ls", "docker run x", "podman run x", "kubectl exec x", "nsenter -a id", "unshare -r id",
+		"systemd-run id", "systemd-nspawn x", "machinectl shell", "at now -f x", "batch", "crontab x",
+		"openssl engine x", "openssl s_client", "busybox nc h 1", "toybox id", "ld.so /bin/id",
+		"/lib64/ld-linux-x86-64.so.2 ./x", "ip netns exec x id", "ip -b x", "script -qc id",
+		"expect -c 'spawn id'", "unbuffer id", "socat - EXEC:id", "nc -e id h 1", "ncat -c id h 1",
+		"tcpdump -z id", "tmux new id", "screen -dm id", "watch id", "entr id", "xargs -a x id", "parallel id",
+		"fzf --preview id", "find . -execdir id {} +", "env -S 'id x'", "env --split-string 'id x'", "nice id",
+		"timeout 5 make", "setsid python3 x", "stdbuf -oL awk x", "time make", "nohup sh x", "npm install",
+		"npm run x", "yarn add x", "pnpm dlx x", "npx -y x", "pip install .", "pipx run x", "uvx x",
+		"cargo install x", "go generate", "gem install x", "composer install", "mvn x", "gradle x",
+		"bundle exec x", "gcc -wrapper id x.c", "cc @x", "as x", "ld -plugin x", "cmake -P x", "meson setup x",
+		"ctest", "bazel run x", "xmllint --shell x", "xsltproc x y", "patch -i x", "logrotate -f x",
+		"run-parts x", "start-stop-daemon -S id", "sshpass -p x id", "sysctl -w x=y", "dmesg -H", "mount x",
+		"capsh -- -c id", "setpriv id", "prlimit id", "cpulimit -l 5 id", "firejail id", "mail -s x y",
+		"sendmail -C x", "msgfilter -i x id", "ispell x", "aspell x", "pidstat -e id", "hyperfine id",
+		"cowsay -f x y", "watchexec id", "direnv exec . id", "ssh-keygen -D ./x.so", "ssh-agent id",
+		"ssh-add -s x", "gpg --photo-viewer id", "w3m x", "lynx x", "elinks x", "lftp -c '!id'",
+		"aria2c --on-download-complete=id x", "yt-dlp --exec id x", "tic x", "pv x", "sponge x", "chronic id",
+		"ifne id", "vipe", "ugrep --filter='*:id' x", "ack --pager=id x", "zgrep x y", "bzgrep x y",
+		"xzgrep x y", "pdfgrep x y", "agrep x y");
+}
+
+static void what_is_forbidden_is_found_in_arguments(void **state)
+{
+	EXPECT(example, DECISION_DENY, "xargs -n1 -P4 -I{} rm {}", "xargs -rt0 rm", "xargs -i rm {}",
+	       "xargs --no-such rm x", "timeout --no-such 5 rm x", "nice --no-such rm", "env --no-such rm x",
+	       "numactl -l rm ls", "numactl --no-such x rm ls", "chrt --no-such rm ls", "chrt -o rm ls",
+	       "taskset rm ls", "timeout x rm ls", "prlimit --nofile=1 --pid 5 rm x", "prlimit -n5 rm",
+	       "cpulimit -l 50 rm x", "setpriv --reuid 1000 rm x", "setpriv --reuid=1000 --clear-groups rm x",
+	       "setarch x86_64 -R rm x", "setarch -R rm x", "linux64 rm x", "sudo -nu root rm", "doas -u x rm y",
+	       "unshare -Urm rm x", "unshare --map-root-user --no-such x rm", "nsenter -t 1 -m rm x",
+	       "nsenter --target 1 --all rm x", "chroot --userspec=x:y / rm z", "flock -n f rm x", "flock -w 5 f rm x",
+	       "flock f sh -c 'rm x'", "strace -f -e trace=file -o f rm x", "strace --no-such f rm x", "ltrace -S rm x",
+	       "valgrind --tool=x rm y", "systemd-run --user --scope rm x", "systemd-run -p A=b --unit x rm y",
+	       "systemd-inhibit --what=x rm y", "torsocks rm x", "proot -r / rm x", "bwrap --bind / / rm x",
+	       "firejail --quiet rm x", "chpst -u x rm y", "setuidgid x rm y", "softlimit -m 5 rm x", "su-exec x rm y",
+	       "gosu x rm y", "tini -- rm x", "dumb-init rm x", "dbus-run-session -- rm x", "fakeroot -- rm x",
+	       "ssh-agent rm x", "faketime now rm x", "rlwrap -a rm x", "hyperfine rm", "chronic rm x", "ifne rm x",
+	       "entr -r rm /_", "parallel rm ::: x", "watch -n 1 -d rm x", "start-stop-daemon -S -x /bin/rm -- x",
+	       "start-stop-daemon -S --exec rm", "run-one rm x", "trickle -s rm x", "aa-exec -p x rm y",
+	       "gdbserver :1 rm x", "multitime -n 2 rm x", "busybox timeout 5 rm x", "busybox sh -c 'rm x'",
+	       "toybox nice rm x", "ld.so --library-path /x /bin/rm y",
+	       "ld-linux-x86-64.so.2 --preload ./x.so --argv0 ls /bin/rm y", "find . -type f -ok rm {} ';'",
+	       "find . -name a -exec nice -n 5 rm {} +", "find . -exec sh -c 'x && rm y' ';'",
+	       "bash -euxo pipefail -c 'rm x'", "sh -c -- 'rm x'", "sh +e -c 'rm x'", "ksh -c 'rm x'",
+	       "busybox ash -c 'rm x'", "env -iS 'rm x'", "env -vS'rm x'", "env -u A B=c nice -n1 timeout -k1 5 rm x",
+	       "sg x -c 'rm y'", "runuser -u x -- rm y", "runuser -c 'rm y' x", "script -qec 'rm x' /dev/null",
+	       "su - x -c 'rm y'", "exec -c rm x", "command -p rm x", "/usr/bin/time -f %e rm x",
+	       "bash -oc pipefail 'rm x'", "bash --rcfile x -c 'rm x'", "su -c'rm y' x", "su --command='rm y'");
+	/* Also where everything else is allowed. */
+	EXPECT(open_one, DECISION_DENY, "numactl -l rm x", "prlimit --nofile 5 rm x", "setpriv --reuid 1000 rm x",
+	       "cpulimit -l 50 sh -c 'rm x'", "timeout --no-such x rm y", "systemd-run --no-such x rm y",
+	       "valgrind --log-file x rm y", "xargs --process-slot-var X rm", "unshare --no-such x rm y",
+	       "bwrap --bind / / rm x", "strace --no-such x timeout 5 rm y", "busybox xargs rm", "sudo --no-such x rm",
+	       "env --no-such x rm y", "cat a | xargs -L 1 rm", "(cd x; exec rm y)", "if true; then setsid rm x; fi",
+	       "x=$(rm y)", "cat <(rm y)");
+	EXPECT(open_one, DECISION_ALLOW, "prlimit --nofile 5 ls", "valgrind ls", "xargs ls", "busybox ls",
+	       "env --no-such ls");
+}
+
+static void options_that_are_not_known_are_asked(void **state)
+{
+	REFUSED(example, "ls --no-such", "ls -!", "cat --no-such a", "cat -lx a", "head --no-such a", "wc -x a",
+		"grep -K x y", "grep --filter=id x", "grep --decompress x", "grep --pager=id x",
+		"grep --hidden --exec x y", "find . -rm", "find . -exclude x", "find . -no-such", "find . --delete",
+		"find . -x", "find . -fprint0 x", "find . -fls /x", "find . -newerx", "find -E .",
+		"find . -name a -fprintf x y", "timeout --no-such 5 ls", "timeout ls 5", "timeout 5x ls", "nice --5 ls",
+		"nice -x ls", "env --no-such ls", "env -P /x ls", "env -L x ls", "setsid -x ls", "stdbuf --no-such ls",
+		"ionice -p 1", "ionice -P 1 ls", "taskset -p 1 ls", "taskset ls x", "chrt ls", "chrt -x 1 ls",
+		"numactl --file=x ls", "numactl --touch ls", "choom -p 1 -n 2", "time -o x ls", "time --out x ls",
+		"time -ao x ls");
+	REFUSED(wide, "sort -T /tmp a", "sort --temp=/x a", "sort --compress-prog=id a", "sort -mo a b",
+		"sort --files a --out b", "uniq a b", "uniq -c -- a b", "uniq -f 1 a b", "tail --no-such a",
+		"diff --paginate a b", "diff -rl a b", "diff -lU3 a b", "file -C -m x", "file -p a", "file -S a",
+		"file --no-sandbox a", "file -m x a", "file -zb a", "stat --no-such a", "jq -i . a",
+		"jq --in-place . a", "jq --run-tests x", "rg --pre=id x", "rg --pre id x", "rg --pre-glob x --pre id y",
+		"rg -z x", "rg -iz x", "rg --search-zip x", "rg --hostname-bin id x", "rg --generate x", "fd -x id",
+		"fd -tf -X id", "fd --exec id", "fd --exec-batch id", "fd --exec=id x", "tree -o x", "tree -aRo x",
+		"tree --output x", "date -s x", "date --set=x", "date 0101", "date -us x", "split --filter=id a",
+		"split --filt=id a", "shuf -o x a", "shuf --output=x", "xxd -r a b", "xxd a b", "install -s a b",
+		"install --strip-program=id a b", "csplit -f /x a 1", "yq -i x y", "hostname -F x", "od --no-such a",
+		"du --no-such", "df --no-such", "sed 's/x/id/e' a", "sed -n 'w /x' a", "sed --in-place=x p a",
+		"sed -s -i p a", "sed 'R x' a", "sed --posix -f x a", "column --no-such a", "comm --no-such a b",
+		"cmp --no-such a b", "tac --no-such a", "git status -vv", "git status --no-such=%G",
+		"git describe --dirty", "git describe --dirty=x", "git describe --broken", "git ls-files -m",
+		"git ls-files --modified", "git ls-files --recurse-sub", "git rev-parse --parseopt",
+		"git rev-list --ext-diff x", "git shortlog --format=%G?", "git status --ignore-subm=x");
+	/* One that a later version may have stands in the way of nothing where everything is allowed. */
+	EXPECT(open_one, DECISION_ALLOW, "ls --no-such", "find . -no-such", "timeout --no-such 5 ls");
+}
+
+static void a_distrusted_repository_is_not_compared(void **state)
+{
+	static const struct {
+		const char *script;
+		enum decision trusted, distrusted;
+	} cases[] = {{"git status", DECISION_ALLOW, DECISION_ASK},
+		     {"git --no-pager status -s", DECISION_ALLOW, DECISION_ASK},
+		     {"ls && git status", DECISION_ALLOW, DECISION_ASK},
+		     {"git log", DECISION_ALLOW, DECISION_ALLOW}};
+	struct policy *p = load(wide);
+	const struct policy *list[] = {p};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		for (int distrusts = 0; distrusts < 2; distrusts++) {
+			struct policy_request req = {.script = str_of(cases[i].script),
+						     .cwd = "",
+						     .is_remote = true,
+						     .distrusts_git = distrusts};
+			struct arena *a = arena_new();
+			struct verdict v;
+
+			policy_judge(a, list, 1, &req, &v);
+			assert_int_equal(v.decision, distrusts ? cases[i].distrusted : cases[i].trusted);
+			if (!distrusts)
+				assert_int_equal(v.reads_tree, cases[i].distrusted == DECISION_ASK);
+			arena_free(a);
+		}
+	policy_free(p);
+}
+
+static void settings_of_programs_are_not_set(void **state)
+{
+	static const char *const names[] = {"SSLKEYLOGFILE",
+					    "HOSTALIASES",
+					    "LOCALDOMAIN",
+					    "TERMINFO_DIRS",
+					    "TEXTDOMAINDIR",
+					    "LLVM_PROFILE_FILE",
+					    "GCOV_PREFIX",
+					    "GMON_OUT_PREFIX",
+					    "PCPROFILE_OUTPUT",
+					    "SEGFAULT_SIGNALS",
+					    "MEMUSAGE_OUTPUT",
+					    "GNUPGHOME",
+					    "PSQLRC",
+					    "PGSERVICEFILE",
+					    "SCREENRC",
+					    "TMUX_TMPDIR",
+					    "YARN_RC_FILENAME",
+					    "DOTNET_STARTUP_HOOKS",
+					    "COREPACK_HOME",
+					    "ELECTRON_RUN_AS_NODE",
+					    "TS_NODE_PROJECT",
+					    "GUILE_LOAD_PATH",
+					    "OCAMLRUNPARAM",
+					    "OCTAVE_SITE_INITFILE",
+					    "GST_PLUGIN_SCANNER",
+					    "VK_ICD_FILENAMES",
+					    "MAGICK_CODER",
+					    "FONTCONFIG_FILE",
+					    "MYSQL_HOME",
+					    "LDAPRC",
+					    "KRB5CCNAME",
+					    "NSS_WRAPPER_PASSWD",
+					    "P11_KIT_STRICT",
+					    "LYNX_CFG",
+					    "NVIM_LOG_FILE",
+					    "EMACSLOADPATH",
+					    "QUILT_PC",
+					    "TAPE",
+					    "RSH",
+					    "ZIP",
+					    "UNZIP",
+					    "ACKRC",
+					    "M4",
+					    "YACC",
+					    "NOTIFY_SOCKET",
+					    "LISTEN_FDS",
+					    "XAUTHORITY",
+					    "FCEDIT",
+					    "EXECIGNORE",
+					    "PERL5DB",
+					    "PYTHONINSPECT",
+					    "NODE_REPL_EXTERNAL_MODULE",
+					    "JDK_JAVA_OPTIONS",
+					    "HTTPS_PROXY",
+					    "all_proxy",
+					    "npm_config_script_shell",
+					    "CARGO_BUILD_RUSTC_WRAPPER",
+					    "RUSTC_WRAPPER",
+					    "GOFLAGS",
+					    "CGO_CFLAGS",
+					    "LD_BIND_NOW",
+					    "MAKEFLAGS",
+					    "GIT_EXEC_PATH",
+					    "GIT_PROXY_COMMAND",
+					    "GIT_ASKPASS",
+					    "PSModulePath_CONFIG",
+					    "LESSKEYIN",
+					    "LESSEDIT",
+					    "MANROFFOPT",
+					    "BAT_PAGER",
+					    "DELTA_PAGER",
+					    "SYSTEMD_EDITOR"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!env_is_hazard(str_of(names[i])))
+			fail_msg("%s", names[i]);
+	n_cases += ARRAY_SIZE(names);
+}
+
+static void tables_of_options_are_sorted(void **state)
+{
+	static const char *const names[] = {"basename", "cat",  "cksum", "column", "date",   "diff", "du",
+					    "grep",     "head", "jq",    "ls",     "md5sum", "od",   "rg",
+					    "sort",     "stat", "tail",  "tree",   "uniq",   "wc",   "which"};
+	const struct arg args[] = {
+		{STR("ls"), true}, {STR("-I"), true}, {STR("--no-such"), true}, {STR("--"), true}, {STR("--no"), true}};
+	unsigned end;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!options_of(names[i]))
+			fail_msg("%s", names[i]);
+	assert_null(options_of("no-such"));
+	/* A value is none, nor what stands behind "--". */
+	assert_int_equal(options_find_unknown(options_of("ls"), args, ARRAY_SIZE(args), true, &end), 0);
+	assert_int_equal(end, 4);
+	assert_int_equal(options_find_unknown(options_of("cat"), args, ARRAY_SIZE(args), true, &end), 1);
+}
+
+/* A text of many programs that run others, each in the arguments of the one before. */
+static void doubt_about_doubt_ends(void **state)
+{
+	struct policy *p = load(open_one);
+	const struct policy *list[] = {p};
+	struct arena *a = arena_new();
+	char *text = arena_alloc(a, 64 << 10);
+	struct policy_request req = {.cwd = "", .is_remote = true};
+	struct verdict v;
+
+	text[0] = 0;
+	for (int i = 0; i < 1500; i++)
+		strcpy(text + strlen(text), "busybox valgrind ");
+	req.script = str_of(strcat(text, "ls"));
+	policy_judge(a, list, 1, &req, &v);
+	assert_true(v.n <= VERDICT_PARTS_MAX);
+	arena_free(a);
+	policy_free(p);
+}
+
+static int tell(void **state)
+{
+	print_message("# %u cases\n", n_cases);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(work_that_reads_is_allowed),
+		cmocka_unit_test(programs_that_run_others_are_not_allowed),
+		cmocka_unit_test(what_is_forbidden_is_found_in_arguments),
+		cmocka_unit_test(options_that_are_not_known_are_asked),
+		cmocka_unit_test(a_distrusted_repository_is_not_compared),
+		cmocka_unit_test(settings_of_programs_are_not_set),
+		cmocka_unit_test(tables_of_options_are_sorted),
+		cmocka_unit_test(doubt_about_doubt_ends),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, tell);
+}

@@ -1,0 +1,88 @@
+/* Looks at the settings of the repositories in which a git that compares files would run: what they say of filters
+ * cannot be switched off by other settings, since their names are free. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "files.h"
+#include "policy/store.h"
+#include "sandbox/gitconfig.h"
+
+static int open_beneath(int dir, const char *path, int flags)
+{
+	struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC),
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+
+	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+}
+
+enum repository { REPOSITORY_NONE, REPOSITORY_HARMLESS, REPOSITORY_OTHER };
+
+/* Of the folder itself. A .git that is a file or a link leads somewhere else. */
+static enum repository look_at(int dir)
+{
+	struct stat st;
+	int git, config;
+	enum repository r = REPOSITORY_OTHER;
+
+	if (fstatat(dir, ".git", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? REPOSITORY_NONE : REPOSITORY_OTHER;
+	git = open_beneath(dir, ".git", O_RDONLY | O_DIRECTORY);
+	if (git < 0)
+		return REPOSITORY_OTHER;
+	config = open_beneath(git, "config", O_RDONLY | O_NONBLOCK);
+	/* commondir names another folder for the settings. */
+	if (fstatat(git, "commondir", &st, AT_SYMLINK_NOFOLLOW) == 0)
+		r = REPOSITORY_OTHER;
+	else if (config < 0 ? errno == ENOENT : gitconfig_is_harmless(config))
+		r = REPOSITORY_HARMLESS;
+	if (config >= 0)
+		close(config);
+	close(git);
+	return r;
+}
+
+/* In a folder git takes the next repository above it. Beyond the workspace there is none. */
+static bool is_harmless_from(int workspace, char *path)
+{
+	for (;;) {
+		int dir = path[0] ? open_beneath(workspace, path, O_PATH | O_DIRECTORY) : dup(workspace);
+		enum repository r = dir < 0 && errno == ENOENT ? REPOSITORY_NONE : REPOSITORY_OTHER;
+		char *slash;
+
+		if (dir >= 0) {
+			r = look_at(dir);
+			close(dir);
+		}
+		if (r != REPOSITORY_NONE || !path[0])
+			return r != REPOSITORY_OTHER;
+		slash = strrchr(path, '/');
+		path[slash ? slash - path : 0] = 0;
+	}
+}
+
+bool repositories_are_harmless(struct exec *e, struct arena *a, const char *workspace, const char *cwd,
+			       const struct script *script)
+{
+	const char *at = cwd[0] ? workspace_relative(a, "", str_of(cwd)) : "";
+	bool ok = at != NULL;
+	int dir = openat(e->journal.workspaces_fd, workspace, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (dir < 0) /* it is made with the command, empty */
+		return errno == ENOENT || !workspace[0];
+	ok = ok && is_harmless_from(dir, arena_strdup(a, at));
+	for (unsigned i = 0; ok && script && i < script->n; i++) {
+		const struct script_command *c = &script->commands[i];
+
+		if (c->n_words < 2 || !str_is(c->words[0].text, "cd"))
+			continue;
+		at = workspace_relative(a, at, c->words[1].text);
+		ok = at && is_harmless_from(dir, arena_strdup(a, at));
+	}
+	close(dir);
+	return ok;
+}
