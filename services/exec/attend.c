@@ -831,7 +831,7 @@ void attendant_finish(struct attendant *a)
 		seat_leave(&a->sandbox);
 	else if (a->sandbox.init > 0 && !a->is_alone)
 		sandbox_reap(&a->sandbox, &usage);
-	sandbox_tidy(&a->sandbox);
+	sandbox_tidy(a->host, &a->sandbox);
 	tell_removed(a);
 	drain_rest(a);
 	judge(a, &usage);

@@ -497,3 +497,14 @@ int mounts_workspace(const struct sandbox_host *host, const struct sandbox *s, c
 		close(fd);
 	return r;
 }
+
+/* With all that is mounted in it, at once: a file that is removed while it is a mount point somewhere is unmounted one
+ * by one, each of which waits for all CPUs and holds up whoever has a link to the same file. */
+void mounts_leave_workspace(const struct sandbox_host *host, const struct sandbox *s)
+{
+	if (setns(s->mounts_fd, CLONE_NEWNS) < 0)
+		return;
+	umount2("/workspace", MNT_DETACH | UMOUNT_NOFOLLOW);
+	if (setns(host->mounts_fd, CLONE_NEWNS) < 0)
+		_exit(1);
+}

@@ -136,16 +136,15 @@ static void remove_beneath(const struct protection *p, const char *path)
 	close_parent(p->root_fd, dir);
 }
 
-static bool is_same(const struct protection *p, const char *ours, const struct stat *st)
+static bool is_same(const struct protection *p, ino_t ours, const struct stat *st)
 {
-	struct stat mine;
-
-	return fstatat(p->guard_fd, ours, &mine, 0) == 0 && mine.st_dev == st->st_dev && mine.st_ino == st->st_ino;
+	return st->st_dev == p->device && st->st_ino == ours;
 }
 
 static bool is_placeholder(const struct protection *p, const struct stat *st)
 {
-	return S_ISREG(st->st_mode) && st->st_size == 0 && (is_same(p, p->empty, st) || is_same(p, p->empty_new, st));
+	return S_ISREG(st->st_mode) && st->st_size == 0 &&
+	       (is_same(p, p->empty_ino, st) || is_same(p, p->empty_new_ino, st));
 }
 
 /* ---- The guard ---- */
@@ -173,8 +172,9 @@ static int join_project(const struct protection *p, int fd, uint32_t flags)
 	return ioctl(fd, FS_IOC_FSSETXATTR, &attr) < 0 ? -errno : 0;
 }
 
-static int make_empty(const struct protection *p, const char *name)
+static int make_empty(struct protection *p, const char *name, ino_t *ret)
 {
+	struct stat st;
 	int fd = openat(p->guard_fd, name, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444), r;
 
 	if (fd < 0)
@@ -182,8 +182,14 @@ static int make_empty(const struct protection *p, const char *name)
 	r = fchmod(fd, 0444) < 0 ? -errno : 0; /* whatever the umask */
 	if (r == 0 && p->project && project_of(fd) != p->project)
 		r = join_project(p, fd, 0);
+	if (r == 0)
+		r = fstat(fd, &st) < 0 ? -errno : 0;
 	close(fd);
-	return r;
+	if (r < 0)
+		return r;
+	p->device = st.st_dev;
+	*ret = st.st_ino;
+	return 0;
 }
 
 /* Each project has files of its own. */
@@ -326,7 +332,7 @@ static void move_out(struct protection *p, const char *parent)
 static void tidy(struct protection *p)
 {
 	struct stat st;
-	bool newborn = stat_beneath(p->root_fd, GIT_HOOKS, &st) == 0 && is_same(p, p->empty_new, &st);
+	bool newborn = stat_beneath(p->root_fd, GIT_HOOKS, &st) == 0 && is_same(p, p->empty_new_ino, &st);
 
 	if (newborn)
 		check_newborn(p);
@@ -410,7 +416,7 @@ static bool is_newborn(const struct protection *p)
 	int r = stat_beneath(p->root_fd, GIT_HOOKS, &hooks);
 
 	if (r == 0)
-		return is_same(p, p->empty_new, &hooks);
+		return is_same(p, p->empty_new_ino, &hooks);
 	return r == -ENOENT && stat_beneath(p->root_fd, GIT_CONFIG, &config) == -ENOENT;
 }
 
@@ -556,9 +562,9 @@ int protect_begin(const char *workspace, struct protection *p, const char **what
 	*what = "its folder";
 	r = open_guard(p, workspace);
 	if (r == 0)
-		r = make_empty(p, p->empty);
+		r = make_empty(p, p->empty, &p->empty_ino);
 	if (r == 0)
-		r = make_empty(p, p->empty_new);
+		r = make_empty(p, p->empty_new, &p->empty_new_ino);
 	if (r == 0) {
 		p->lock_fd = openat(p->guard_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		r = p->lock_fd < 0 ? -errno : 0;

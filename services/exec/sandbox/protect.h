@@ -26,8 +26,10 @@ struct protection {
 	char name[NAME_MAX + 1];        /* the workspace's folder */
 	uint32_t project; /* that it belongs to, 0 = none: only what belongs to it too can be linked into it */
 	char empty[32], empty_new[32]; /* the files in guard/ that placeholders are links to */
-	bool is_newborn;               /* there is no .git/config yet, or it is as old as the commands that run */
-	unsigned n_extras;             /* where a .git file leads to, and submodules */
+	dev_t device;                  /* … and their numbers */
+	ino_t empty_ino, empty_new_ino;
+	bool is_newborn;   /* there is no .git/config yet, or it is as old as the commands that run */
+	unsigned n_extras; /* where a .git file leads to, and submodules */
 	char extras[PROTECT_EXTRAS][PROTECT_PATH];
 	char removed[64]; /* what a command had made and protect_end took away; "" = nothing */
 };

@@ -436,9 +436,12 @@ struct sandbox_net sandbox_take_net(struct sandbox *s)
 	return net;
 }
 
-/* While its mount namespace is there, each file that goes has to be unmounted in it, and that waits for all CPUs. */
-void sandbox_tidy(struct sandbox *s)
+/* While its mount namespace is there, each file that goes has to be unmounted in it, and that waits for all CPUs. The
+ * init of a command that left nobody behind lives on for a while, and the namespace with it. */
+void sandbox_tidy(const struct sandbox_host *host, struct sandbox *s)
 {
+	if (s->mounts_fd >= 0 && s->init > 0 && !s->is_reaped && s->protection.lock_fd >= 0)
+		mounts_leave_workspace(host, s);
 	close_fd(&s->mounts_fd);
 	protect_end(&s->protection);
 }
@@ -451,7 +454,7 @@ void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s)
 		sandbox_kill(host, s);
 		sandbox_reap(s, &usage);
 	}
-	sandbox_tidy(s);
+	sandbox_tidy(host, s);
 	close_fd(&s->pidfd);
 	close_fd(&s->control);
 	close_fd(&s->uid_map);

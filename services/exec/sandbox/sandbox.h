@@ -228,7 +228,7 @@ void sandbox_reap(struct sandbox *s, struct rusage *ret_usage);
 struct sandbox_net sandbox_take_net(struct sandbox *s);
 /* When nothing of the command runs any more: the workspace is as the command left it, without what was there for the
  * sandbox's sake. sandbox.protection.removed tells what the command was not to make. */
-void sandbox_tidy(struct sandbox *s);
+void sandbox_tidy(const struct sandbox_host *host, struct sandbox *s);
 /* Kills and reaps if need be, removes the cgroup, closes. */
 void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s);
 
