@@ -124,6 +124,13 @@ const struct command commands[] = {
 	{"memory", "[list|search WORDS|delete ID|clear] [--json]", "list or forget what agents remember of you",
 	 "search finds what has any of the words. clear forgets all but what is shared with everybody.\n" PLACE_HELP,
 	 cmd_memory},
+	{"retention", "[preview] [--event-days N]... [--json]",
+	 "say what is kept for how long, and what would go by now",
+	 "For administrators. What is older than an option says goes within the hour; 0 keeps it. agents counts those "
+	 "whose\nsetting `retention` is looked at too. To try other rules without any effect:\n"
+	 "\n  --conversation-days N, --execution-days N, --result-days N, --event-days N,\n"
+	 "  --schedule-history-days N, --delivery-days N, --batch-days N, --usage-days N\n" PLACE_HELP,
+	 cmd_retention},
 	{"policy", "check [--policy NAME] [--json] 'COMMAND' | list [--json]",
 	 "say what the policies make of a command, or list them",
 	 "check judges a command line without running it, by the policy that always applies and the one named, and "

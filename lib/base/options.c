@@ -188,6 +188,23 @@ static const struct option_def defs[] = {
 	{"approval_confirm", OPTION_STRING, "chosen", NULL, 0, 0, "chosen|factor|always",
 	 "Who confirms approvals of risky calls with a second factor: who has chosen so for himself, everybody who has "
 	 "one, or everybody, so that without one nothing risky is approved"},
+	{"execution_days", OPTION_INT, "0", NULL, 0, 36500, NULL,
+	 "Runs that ended so many days ago are deleted with their events, steps and commands; their messages stay; 0 = "
+	 "they stay"},
+	{"result_days", OPTION_INT, "0", NULL, 0, 36500, NULL,
+	 "What tools gave to runs that ended so many days ago is deleted: in messages, events, and exec's commands "
+	 "with "
+	 "output and recordings; 0 = it stays"},
+	{"event_days", OPTION_INT, "0", NULL, 0, 36500, NULL,
+	 "The events of runs that ended so many days ago are deleted, the runs stay; 0 = they stay"},
+	{"schedule_history_days", OPTION_INT, "0", NULL, 0, 36500, NULL,
+	 "How many days it is known what became of the times of schedules; 0 = for ever"},
+	{"delivery_days", OPTION_INT, "0", NULL, 0, 36500, NULL,
+	 "How many days deliveries of webhooks are known after their end; 0 = for ever"},
+	{"batch_days", OPTION_INT, "0", NULL, 0, 36500, NULL,
+	 "Batches that ended so many days ago are deleted with their rows, their conversations stay; 0 = they stay"},
+	{"usage_days", OPTION_INT, "0", NULL, 0, 36500, NULL,
+	 "Months of which every day is older than so many days keep the sums of the month alone; 0 = days stay"},
 	{"approval_seconds", OPTION_INT, "86400", NULL, 1, 30 * 86400, NULL,
 	 "How long a run waits for a person before it goes on without"},
 	{"gateway_threads", OPTION_INT, "0", NULL, 0, 64, NULL,

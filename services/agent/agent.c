@@ -53,6 +53,7 @@ const struct migration agent_migrations[] = {
 	{"attachments", sql_090_attachments},
 	{"attachment_parts", sql_091_attachment_parts_sqlite, sql_091_attachment_parts_postgres},
 	{"batches", sql_095_batches},
+	{"retention_rules", sql_140_retention},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

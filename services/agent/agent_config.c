@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "agent/handlers.h"
+#include "agent/retention_rules.h"
 #include "agent/run.h"
 #include "agent/tools/tools.h"
 #include "agent/variables.h"
@@ -51,6 +52,8 @@ void agent_config_add(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj,
 		yyjson_mut_obj_add_obj(doc, obj, "tool_options");
 	if (!yyjson_obj_get(root, "budget"))
 		add_budget(doc, obj, NULL);
+	if (!yyjson_obj_get(root, "retention"))
+		yyjson_mut_obj_add_obj(doc, obj, "retention");
 	if (!yyjson_obj_get(root, "approval"))
 		add_approval(doc, obj, NULL);
 	if (!yyjson_obj_get(root, "target"))
@@ -75,6 +78,7 @@ static const struct json_field create_fields[] = {
 	{"target", JSON_STRING, false, 1, 32},
 	{"policy", JSON_STRING_OR_NULL, false, 1, 40},
 	{"limits", JSON_OBJECT},
+	{"retention", JSON_OBJECT},
 	{"variables", JSON_ARRAY, false, 0, 32},
 };
 
@@ -92,6 +96,7 @@ static const struct json_field patch_fields[] = {
 	{"target", JSON_STRING, false, 1, 32},
 	{"policy", JSON_STRING_OR_NULL, false, 1, 40},
 	{"limits", JSON_OBJECT},
+	{"retention", JSON_OBJECT},
 	{"variables", JSON_ARRAY, false, 0, 32},
 };
 
@@ -249,6 +254,7 @@ int agent_config_check(yyjson_val *body, bool is_new, struct error *err)
 	    check_fallbacks(yyjson_obj_get(body, "fallback_models"), err) == 0 &&
 	    check_approval(yyjson_obj_get(body, "approval"), err) == 0 &&
 	    check_budget(yyjson_obj_get(body, "budget"), err) == 0 &&
+	    retention_setting_check(yyjson_obj_get(body, "retention"), err) == 0 &&
 	    check_slug(json_get_str(body, "slug", NULL), err) == 0 &&
 	    variables_check_declared(json_get_arr(body, "variables"), err) == 0 &&
 	    check_target(json_get_str(body, "target", NULL), err) == 0)
@@ -287,6 +293,9 @@ const char *agent_config_make(const struct agent *agent, struct arena *a, yyjson
 	yyjson_mut_obj_add_val(doc, obj, "output_schema",
 			       schema ? yyjson_val_mut_copy(doc, schema) : yyjson_mut_obj(doc));
 	add_budget(doc, obj, json_get_obj(body, "budget") ?: json_get_obj(old, "budget"));
+	yyjson_val *retention = json_get_obj(body, "retention") ?: json_get_obj(old, "retention");
+	yyjson_mut_obj_add_val(doc, obj, "retention",
+			       retention ? yyjson_val_mut_copy(doc, retention) : yyjson_mut_obj(doc));
 	add_approval(doc, obj, json_get_obj(body, "approval") ?: json_get_obj(old, "approval"));
 	json_add_str(doc, obj, "target", json_get_str(body, "target", json_get_str(old, "target", target)));
 	/* Null takes it away. */

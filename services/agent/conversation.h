@@ -13,6 +13,7 @@ struct conversation_row {
 	bool is_archived;                           /* its agent */
 	const char *forked_from, *forked_execution; /* of a fork; NULL = it is none */
 	int64_t forked_seq;
+	bool is_kept; /* it stays, however old it is */
 };
 
 /* Worker thread: the conversation if the exchange's user may see it. 1 found, 0 none, or -errno. */

@@ -13,7 +13,7 @@
 #define COLUMNS                                                                                                     \
 	"c.id, c.title, c.agent_id, a.name, c.user_id, c.active_execution_id, c.last_execution_id, e.status, "      \
 	"c.last_seq, c.created_at, c.updated_at, coalesce(c.agent_version, a.version), a.archived_at, a.owner_id, " \
-	"a.shares, c.variables, c.user_name, c.forked_from, c.forked_execution, c.forked_seq"
+	"a.shares, c.variables, c.user_name, c.forked_from, c.forked_execution, c.forked_seq, c.is_kept"
 #define TABLES                                                                                       \
 	" from conversations c join agents a on a.id = c.agent_id left join executions e on e.id = " \
 	"c.last_execution_id "
@@ -41,6 +41,7 @@ static void read_row(struct db_stmt *st, struct arena *a, struct conversation_ro
 		.forked_from = db_col_dup(st, 17, a),
 		.forked_execution = db_col_dup(st, 18, a),
 		.forked_seq = db_col_int(st, 19),
+		.is_kept = db_col_int(st, 20) != 0,
 	};
 }
 
@@ -121,6 +122,7 @@ static void add_row(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct conve
 	json_add_raw(doc, obj, "variables", row->variables ?: "{}");
 	add_time(doc, obj, "created_at", row->created_at);
 	add_time(doc, obj, "updated_at", row->updated_at);
+	yyjson_mut_obj_add_bool(doc, obj, "kept", row->is_kept);
 	if (row->forked_from) {
 		yyjson_mut_val *from = yyjson_mut_obj_add_obj(doc, obj, "forked_from");
 
@@ -315,7 +317,8 @@ void conversations_list(struct exchange *x)
 
 /* ---- Changing ---- */
 
-static const struct json_field patch_fields[] = {{"title", JSON_STRING, false, 1, 200}, {"variables", JSON_OBJECT}};
+static const struct json_field patch_fields[] = {
+	{"title", JSON_STRING, false, 1, 200}, {"variables", JSON_OBJECT}, {"kept", JSON_BOOL}};
 
 static int find_to_change(struct db_conn *c, struct answer *a, struct conversation_row *row)
 {
@@ -363,8 +366,11 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 		return r;
 	row.title = json_get_str(job->x->body, "title", row.title);
 	row.updated_at = clock_now_us();
-	int64_t n = db_exec(c, "update conversations set title = ?, updated_at = ?, variables = ? where id = ?",
-			    DB_TEXT(row.title), DB_INT(row.updated_at), DB_TEXT(row.variables), DB_TEXT(row.id));
+	row.is_kept = json_get_bool(job->x->body, "kept", row.is_kept);
+	int64_t n = db_exec(
+		c, "update conversations set title = ?, updated_at = ?, variables = ?, is_kept = ? where id = ?",
+		DB_TEXT(row.title), DB_INT(row.updated_at), DB_TEXT(row.variables), DB_INT(row.is_kept),
+		DB_TEXT(row.id));
 	return n < 0 ? (int)n : conversation_answer(a, 200, &row);
 }
 

@@ -97,4 +97,5 @@ route_handler hooks_list, hooks_create, hooks_get, hooks_patch, hooks_delete, ho
 	hooks_deliveries, hooks_delivery, hooks_redeliver;
 route_handler schedules_list, schedules_create, schedules_get, schedules_patch, schedules_delete, schedules_run,
 	schedules_firings, schedules_preview;
-route_handler user_gone; /* user_gone.c */
+route_handler user_gone;         /* user_gone.c */
+route_handler retention_preview; /* retention_api.c */

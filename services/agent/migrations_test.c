@@ -117,6 +117,8 @@ static const char *const samples[] = {
 	"failures, status, created_at, updated_at) values ('b1', 'u1', 'a1', 'Assistant', 'B', 'x', '[]', 1, 1, 0, 0, "
 	"'running', 1, 1); insert into batch_rows (batch_id, number, data, status, attempt) values ('b1', 1, '{}', "
 	"'waiting', 0)",
+
+	"update conversations set is_kept = 1; update workspace_removals set commands_before = 1",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

@@ -55,6 +55,7 @@ const struct route agent_routes[] = {
 	{HTTP_POST_, "/api/executions/{id}/resume", "executions.cancel", 0, 0, executions_resume},
 	{HTTP_POST_, "/api/executions/{id}/fork", "conversations.use", ROUTE_BODY_JSON | ROUTE_BODY_OPTIONAL, 4096,
 	 executions_fork},
+	{HTTP_GET_, "/api/retention", "settings.manage", 0, 0, retention_preview},
 	{HTTP_GET_, "/api/usage", "executions.read", 0, 0, usage_get},
 	{HTTP_GET_, "/api/usage/budgets/{id}", "executions.read", 0, 0, budgets_get},
 	{HTTP_PUT_, "/api/usage/budgets/{id}", "settings.manage", ROUTE_BODY_JSON, 1024, budgets_put},

@@ -633,6 +633,26 @@ uid_t journal_greatest_uid(const struct journal *j)
 	return greatest;
 }
 
+int journal_clear(const struct journal *j, const char *workspace, const char *user_id, int64_t before_us)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new(), *one = arena_new();
+	struct journal_entry entry;
+	struct id_list list;
+	int left = 0, r = journal_list(j, user_id, a, &list);
+
+	for (size_t i = 0; r == 0 && i < list.n; i++) {
+		arena_reset(one);
+		if (id_time_us(str_of(list.ids[i])) >= before_us || journal_load(j, list.ids[i], one, &entry) < 0 ||
+		    strcmp(entry.spec.workspace, workspace) != 0)
+			continue;
+		if (entry.has_result)
+			journal_remove(j, &entry.spec);
+		else
+			left++;
+	}
+	return r < 0 ? r : left;
+}
+
 unsigned journal_prune(const struct journal *j, int64_t before_us)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new(), *one = arena_new();

@@ -61,6 +61,9 @@ int journal_list_running(const struct journal *j, struct arena *a, struct id_lis
 uid_t journal_greatest_uid(const struct journal *j);
 /* Removes commands that ended and are older. Returns how many. */
 unsigned journal_prune(const struct journal *j, int64_t before_us);
+/* Removes commands of a workspace that ended and began before then, with their output; user_id NULL = of all users.
+ * Returns how many of them have not ended, or -errno. */
+int journal_clear(const struct journal *j, const char *workspace, const char *user_id, int64_t before_us);
 
 struct workspace_entry {
 	char name[65];

@@ -8,6 +8,7 @@
 const struct route exec_routes[] = {
 	{HTTP_GET_, "/api/commands", "commands.read", 0, 0, commands_list},
 	{HTTP_POST_, "/api/commands", "commands.run", ROUTE_BODY_JSON, CREATE_BODY, commands_create},
+	{HTTP_DELETE_, "/api/commands", "commands.run", 0, 0, commands_clear},
 	{HTTP_GET_, "/api/commands/{id}", "commands.read", 0, 0, commands_get},
 	{HTTP_GET_, "/api/commands/{id}/stream", "commands.read", 0, 0, commands_stream},
 	{HTTP_GET_, "/api/commands/{id}/output", "commands.read", 0, 0, commands_output},

@@ -23,6 +23,7 @@ const struct builtin_route builtin_routes[] = {
 	{"models", "/api/models", "agent", 0, 0},
 	{"memory", "/api/memory", "agent", 0, 0},
 	{"usage", "/api/usage", "agent", 0, 0},
+	{"retention", "/api/retention", "agent", 0, 0},
 	/* Answers that are not streamed come when the run has ended. */
 	{"v1", "/v1", "agent", PATH_BELOW, 900},
 	{"langgraph", "/langgraph", "agent", PATH_BELOW, 900},

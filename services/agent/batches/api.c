@@ -2,6 +2,7 @@
 #include "agent/automation/automation.h"
 #include "agent/batches/batches.h"
 #include "agent/batches/table.h"
+#include "agent/retention_erase.h"
 #include "agent/runner.h"
 #include "base/clock.h"
 
@@ -445,7 +446,6 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 	struct answer *a = (struct answer *)job;
 	struct batch_counts counts;
 	struct batch b;
-	int64_t n;
 	int r = batches_find(c, a, true, &b);
 
 	if (r)
@@ -457,13 +457,8 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 		return answer_problem(
 			a, 409, "batch_running",
 			"Runs of it are on: set its status to cancelled, and remove it when they have ended.");
-	n = db_exec(c, "update conversations set batch_id = null where batch_id = ?", DB_TEXT(b.id));
-	if (n >= 0)
-		n = db_exec(c, "delete from batch_rows where batch_id = ?", DB_TEXT(b.id));
-	if (n >= 0)
-		n = db_exec(c, "delete from batches where id = ?", DB_TEXT(b.id));
 	a->status = 204;
-	return (int)MIN(n, 0);
+	return batch_erase(c, b.id);
 }
 
 void batches_delete(struct exchange *x)

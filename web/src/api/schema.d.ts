@@ -1864,7 +1864,7 @@ export interface paths {
         delete: operations["deleteConversation"];
         options?: never;
         head?: never;
-        /** Rename a conversation, or set the values of its agent's variables */
+        /** Rename a conversation, set the values of its agent's variables, or keep it however old it gets */
         patch: operations["updateConversation"];
         trace?: never;
     };
@@ -2539,6 +2539,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is kept for how long, and what of it would go by now
+         * @description Nothing is deleted by this. With parameters, what other rules would delete.
+         */
+        get: operations["previewRetention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/usage": {
         parameters: {
             query?: never;
@@ -2807,7 +2827,11 @@ export interface paths {
          *     With `wait_ms` the answer comes when the command has ended (200), waits for input, or the time is over (202: it goes on), with its output in short.
          */
         post: operations["runCommand"];
-        delete?: never;
+        /**
+         * Remove the ended commands of a workspace, with their output and recordings
+         * @description One's own; with `commands.run_any` everybody's.
+         */
+        delete: operations["clearCommands"];
         options?: never;
         head?: never;
         patch?: never;
@@ -4750,6 +4774,7 @@ export interface components {
             output_schema?: components["schemas"]["OutputSchema"];
             approval: components["schemas"]["AgentApproval"];
             budget?: components["schemas"]["AgentBudget"];
+            retention?: components["schemas"]["AgentRetention"];
             /** @description Where its commands run: a name of `GET /api/targets`. */
             target: string;
             /** @description That its commands must pass besides the one that always applies: a name of `GET /api/policies`. */
@@ -4783,6 +4808,7 @@ export interface components {
             output_schema?: components["schemas"]["OutputSchema"];
             approval?: components["schemas"]["AgentApprovalInput"];
             budget?: components["schemas"]["AgentBudget"];
+            retention?: components["schemas"]["AgentRetention"];
             /** @default local */
             target?: string;
             policy?: string | null;
@@ -4800,6 +4826,7 @@ export interface components {
             output_schema?: components["schemas"]["OutputSchema"];
             approval?: components["schemas"]["AgentApprovalInput"];
             budget?: components["schemas"]["AgentBudget"];
+            retention?: components["schemas"]["AgentRetention"];
             target?: string;
             policy?: string | null;
             limits?: components["schemas"]["LimitsInput"];
@@ -4817,6 +4844,7 @@ export interface components {
             output_schema?: components["schemas"]["OutputSchema"];
             approval: components["schemas"]["AgentApproval"];
             budget?: components["schemas"]["AgentBudget"];
+            retention?: components["schemas"]["AgentRetention"];
             target: string;
             policy: string | null;
             limits: components["schemas"]["Limits"];
@@ -4985,6 +5013,8 @@ export interface components {
             /** Format: uuid */
             user_id: string;
             variables: components["schemas"]["VariableValues"];
+            /** @description It and its runs stay, whatever the rules of retention say. */
+            kept: boolean;
             forked_from: null | {
                 /** Format: uuid */
                 conversation_id: string;
@@ -5306,6 +5336,33 @@ export interface components {
             day_cost_usd: number | null;
             used_tokens: number;
             used_cost_usd: number;
+        };
+        /** @description Days after which something goes, where that is shorter than what the platform's options say; 0 or absent: as they say. */
+        AgentRetention: {
+            /** @description Conversations that nobody used for so long. */
+            conversation_days?: number;
+            /** @description Runs since their end; the messages stay. */
+            execution_days?: number;
+            /** @description What tools gave to runs, with its events and commands. */
+            result_days?: number;
+            /** @description Events of runs. */
+            event_days?: number;
+        };
+        RetentionItem: {
+            /** @enum {string} */
+            kind: "conversations" | "executions" | "results" | "events" | "schedule_firings" | "webhook_deliveries" | "batches" | "usage_days";
+            option: string;
+            /** @description 0 = for ever. */
+            days: number;
+            /** @description The days are those of the request. */
+            tried: boolean;
+            /** @description That have a rule of their own for it. */
+            agents: number;
+            /** @description What would go. */
+            count: number;
+            /** @description The count was broken off. */
+            at_least: boolean;
+            oldest_at: components["schemas"]["MaybeTime"];
         };
         /** @description What its runs may spend, each and in a day (UTC); 0 is no limit. At 80 and 95 % there is an event, at 100 % the run is paused. */
         AgentBudget: {
@@ -9773,6 +9830,7 @@ export interface operations {
                 "application/json": {
                     title?: string;
                     variables?: components["schemas"]["VariableValues"];
+                    kept?: boolean;
                 };
             };
         };
@@ -11171,6 +11229,46 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    previewRetention: {
+        parameters: {
+            query?: {
+                /** @description As if the option was that. */
+                conversation_days?: number;
+                /** @description As if the option was that. */
+                execution_days?: number;
+                /** @description As if the option was that. */
+                result_days?: number;
+                /** @description As if the option was that. */
+                event_days?: number;
+                /** @description As if the option was that. */
+                schedule_history_days?: number;
+                /** @description As if the option was that. */
+                delivery_days?: number;
+                /** @description As if the option was that. */
+                batch_days?: number;
+                /** @description As if the option was that. */
+                usage_days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One item for each kind. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["RetentionItem"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     getUsage: {
         parameters: {
             query?: {
@@ -11774,6 +11872,29 @@ export interface operations {
             503: components["responses"]["Problem"];
             /** @description `storage_full`. */
             507: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    clearCommands: {
+        parameters: {
+            query: {
+                workspace: string;
+                /** @description Only those that began before then. */
+                before?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             default: components["responses"]["Problem"];
         };
     };
