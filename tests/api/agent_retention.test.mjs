@@ -87,7 +87,7 @@ describe('what is deleted', { timeout: 300000 }, () => {
     for (const [table, column] of [['executions', 'id'], ['execution_events', 'execution_id'], ['messages', 'execution_id'], ['step_snapshots', 'execution_id']])
       await sql(`update ${table} set ${column} = '${id}' where ${column} = '${e.id}'`);
     await sql(`update conversations set last_execution_id = '${id}' where last_execution_id = '${e.id}'`);
-    await sql(`update executions set ended_at = ended_at - ${Math.round(days * aDay)} * 1000 where id = '${id}'`);
+    await sql(`update executions set ended_at = ended_at - ${Math.round(days * aDay) * 1000} where id = '${id}'`);
     return { ...e, id };
   }
   const until = async (test) => {
