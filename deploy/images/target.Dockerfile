@@ -10,7 +10,7 @@ COPY services services
 COPY cli cli
 COPY docs/openapi.yaml docs/
 COPY scripts scripts
-RUN meson setup build -Dweb_dist=none -Dtests=false -Dbuildtype=release >/dev/null && ninja -C build --quiet ogent ogent-target
+RUN meson setup build -Dweb_dist=none -Dtests=false -Dbuildtype=release -Db_lto=true -Dwerror=false >/dev/null && ninja -C build --quiet ogent ogent-target
 
 FROM ubuntu:24.04
 ARG PACKAGES="ca-certificates curl git jq less poppler-utils procps python3"

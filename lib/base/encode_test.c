@@ -32,6 +32,25 @@ static void ids_are_version_7_and_rise_within_a_millisecond(void **state)
 	assert_false(id_is_valid(STR("")));
 }
 
+/* Every byte at every place. */
+static void an_id_has_small_digits_and_its_dashes_only(void **state)
+{
+	char id[] = "01234567-89ab-7def-8123-456789abcdef";
+
+	for (size_t at = 0; at < sizeof(id) - 1; at++) {
+		char kept = id[at];
+
+		for (int c = 0; c < 256; c++) {
+			bool is_digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+
+			id[at] = (char)c;
+			if (id_is_valid(str_of(id)) != (kept == '-' ? c == '-' : is_digit))
+				fail_msg("byte %d at %zu", c, at);
+		}
+		id[at] = kept;
+	}
+}
+
 static void an_id_tells_its_time(void **state)
 {
 	char id[ID_SIZE], hex[13];
@@ -191,6 +210,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ids_are_version_7_and_rise_within_a_millisecond),
+		cmocka_unit_test(an_id_has_small_digits_and_its_dashes_only),
 		cmocka_unit_test(an_id_tells_its_time),
 		cmocka_unit_test(secrets_have_their_prefix_and_differ),
 		cmocka_unit_test(base64url_is_strict),

@@ -124,19 +124,32 @@ void id_new(char ret_id[static ID_SIZE])
 	ret_id[36] = '\0';
 }
 
+/* Whether each of eight bytes is one of 0-9 and a-f: no sum of these reaches a neighbour, since no byte is above 0x7f.
+ */
+static bool are_digits(uint64_t x)
+{
+	uint64_t number = x ^ EVERY('0'), letter = x ^ EVERY(0x60);
+	uint64_t no_number = number + EVERY(0x7f - 9);
+	uint64_t no_letter = (letter + EVERY(0x7f - 6)) | ~(letter + EVERY(0x7f));
+
+	return !((x | (no_number & no_letter)) & EVERY(0x80));
+}
+
 bool id_is_valid(struct str s)
 {
-	static const bool is_digit[256] = {['0' ... '9'] = true, ['a' ... 'f'] = true};
+	uint64_t x[4];
 
 	if (s.n != ID_SIZE - 1)
 		return false;
 	if (s.p[8] != '-' || s.p[13] != '-' || s.p[18] != '-' || s.p[23] != '-')
 		return false;
-
-	size_t digits = 0;
-	for (size_t i = 0; i < s.n; i++)
-		digits += is_digit[(unsigned char)s.p[i]];
-	return digits == ID_SIZE - 1 - 4;
+	memcpy(&x[0], s.p, 8);
+	memcpy(&x[1], s.p + 9, 4);
+	memcpy((char *)&x[1] + 4, s.p + 14, 4);
+	memcpy(&x[2], s.p + 19, 4);
+	memcpy((char *)&x[2] + 4, s.p + 24, 4);
+	memcpy(&x[3], s.p + 28, 8);
+	return are_digits(x[0]) && are_digits(x[1]) && are_digits(x[2]) && are_digits(x[3]);
 }
 
 int64_t id_time_us(struct str id)

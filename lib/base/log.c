@@ -250,16 +250,14 @@ struct buf *log_begin(enum log_level level, const char *message)
 	return line;
 }
 
-/* `,"name":"value"` in one piece, when the value stands for itself. */
-static bool add_plain_pair(struct buf *line, struct str name, struct str value)
+/* `,"name":"value"` in one piece. Names are ours and need no escapes. */
+static void add_pair(struct buf *line, struct str name, struct str value)
 {
 	char *at;
 
-	if (!self.json || value.n > MAX_TEXT || !json_is_plain(value))
-		return false;
 	buf_reserve(line, name.n + value.n + 6);
 	at = line->p + line->n;
-	memcpy(at, ",\"", 2); /* names are ours and need no escapes */
+	memcpy(at, ",\"", 2);
 	memcpy(at + 2, name.p, name.n);
 	at += 2 + name.n;
 	memcpy(at, "\":\"", 3);
@@ -267,13 +265,24 @@ static bool add_plain_pair(struct buf *line, struct str name, struct str value)
 		memcpy(at + 3, value.p, value.n);
 	at[3 + value.n] = '"';
 	line->n += name.n + value.n + 6;
-	return true;
+}
+
+void log_plain(struct buf *line, struct str name, struct str value)
+{
+	if (self.json) {
+		add_pair(line, name, value);
+		return;
+	}
+	add_name(line, name);
+	add_quoted(line, value);
 }
 
 void log_text(struct buf *line, struct str name, struct str value)
 {
-	if (add_plain_pair(line, name, value))
+	if (self.json && value.n <= MAX_TEXT && json_is_plain(value)) {
+		add_pair(line, name, value);
 		return;
+	}
 	add_name(line, name);
 	if (value.n > MAX_TEXT)
 		value = cut_str(value);
@@ -292,30 +301,21 @@ static char *put_digits(char *end, uint64_t n)
 	return end;
 }
 
-/* A number is a text in JSON. `at` has a byte of room in front of it, and one behind `end`. */
-static void add_number(struct buf *line, struct str name, char *at, char *end)
-{
-	add_name(line, name);
-	if (self.json) {
-		*--at = '"';
-		*end++ = '"';
-	}
-	buf_add(line, at, (size_t)(end - at));
-}
-
+/* A number is a text in JSON. */
 void log_number(struct buf *line, struct str name, uint64_t value)
 {
-	char text[32], *end = text + sizeof(text) - 1;
+	char text[32], *end = text + sizeof(text), *at = put_digits(end, value);
 
-	add_number(line, name, put_digits(end, value), end);
+	log_plain(line, name, (struct str){at, (size_t)(end - at)});
 }
 
 void log_ms(struct buf *line, struct str name, uint64_t us)
 {
-	char text[32], *end = text + sizeof(text) - 1, *dot = put_digits(end, 1000 + us % 1000);
+	char text[32], *end = text + sizeof(text), *dot = put_digits(end, 1000 + us % 1000), *at;
 
 	*dot = '.'; /* in place of the 1, which was there for the zeros */
-	add_number(line, name, put_digits(dot, us / 1000), end);
+	at = put_digits(dot, us / 1000);
+	log_plain(line, name, (struct str){at, (size_t)(end - at)});
 }
 
 void log_end(struct buf *line, enum log_level level)

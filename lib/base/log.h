@@ -18,6 +18,8 @@ void log_event(enum log_level level, const char *message, ...) __attribute__((se
 /* The same piece by piece, for lines that every request leaves. NULL: the level is not logged. */
 struct buf *log_begin(enum log_level level, const char *message);
 void log_text(struct buf *line, struct str name, struct str value);
+/* The same for what needs no escapes whatever it is: ids, names of ours, addresses. */
+void log_plain(struct buf *line, struct str name, struct str value);
 /* A decimal number as a text. */
 void log_number(struct buf *line, struct str name, uint64_t value);
 /* Microseconds as milliseconds with three places. */

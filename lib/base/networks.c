@@ -38,6 +38,29 @@ int ip_parse(struct str text, struct in6_addr *ret)
 	return parse_plain(text, ret);
 }
 
+/* What inet_ntop does with a printf for each byte; the gateway does this for every request. */
+static void write_v4(const uint8_t b[static 4], char *to)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		if (i)
+			*to++ = '.';
+		if (b[i] >= 100)
+			*to++ = (char)('0' + b[i] / 100);
+		if (b[i] >= 10)
+			*to++ = (char)('0' + b[i] / 10 % 10);
+		*to++ = (char)('0' + b[i] % 10);
+	}
+	*to = '\0';
+}
+
+void ip_write(const struct in6_addr *address, char ret[static INET6_ADDRSTRLEN])
+{
+	if (IN6_IS_ADDR_V4MAPPED(address))
+		write_v4(address->s6_addr + 12, ret);
+	else
+		inet_ntop(AF_INET6, address, ret, INET6_ADDRSTRLEN);
+}
+
 static int parse_network(struct str text, struct network *ret)
 {
 	struct str rest = text, address = str_cut(&rest, '/');

@@ -24,6 +24,8 @@ int networks_parse(struct networks *n, const char *text, const char *option, str
 bool networks_contain(const struct networks *n, const struct in6_addr *address);
 /* "10.0.0.1", "10.0.0.1:80", "[::1]:80", "::1" → an address. Returns 0 or -EINVAL. */
 int ip_parse(struct str text, struct in6_addr *ret);
+/* The form of RFC 5952, an IPv4 address as such. */
+void ip_write(const struct in6_addr *address, char ret[static INET6_ADDRSTRLEN]);
 /* Returns 0, or -EAFNOSUPPORT for what is no IP address. */
 int ip_of(const struct sockaddr *from, struct in6_addr *ret);
 /* Whether it can belong to anybody on the Internet: not private, loopback, link-local, multicast, reserved, nor a form

@@ -27,6 +27,20 @@ static void a_wrong_list_is_refused(void **state)
 	assert_true(networks_contain(&n, &address));
 }
 
+static void an_address_is_written_in_its_short_form(void **state)
+{
+	static const char *const each[] = {"0.0.0.0", "1.20.255.100", "255.255.255.255",
+					   "::",      "2001:db8::1",  "fe80::1:0:0:2"};
+	struct in6_addr address;
+	char text[INET6_ADDRSTRLEN];
+
+	for (size_t i = 0; i < ARRAY_SIZE(each); i++) {
+		assert_int_equal(ip_parse(str_of(each[i]), &address), 0);
+		ip_write(&address, text);
+		assert_string_equal(text, each[i]);
+	}
+}
+
 static void only_what_anybody_may_have_is_public(void **state)
 {
 	static const char *const open[] = {"1.1.1.1",     "100.63.255.255", "100.128.0.1",     "172.32.0.1",
@@ -77,6 +91,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_wrong_list_is_refused),
+		cmocka_unit_test(an_address_is_written_in_its_short_form),
 		cmocka_unit_test(only_what_anybody_may_have_is_public),
 	};
 

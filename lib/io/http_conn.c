@@ -411,15 +411,6 @@ static void take_data(struct http_conn *c, const char *data, size_t n)
 	settle(c);
 }
 
-static void set_peer(struct http_conn *c, const struct in6_addr *address)
-{
-	char text[INET6_ADDRSTRLEN];
-	bool is_v4 = IN6_IS_ADDR_V4MAPPED(address);
-
-	if (inet_ntop(is_v4 ? AF_INET : AF_INET6, address->s6_addr + (is_v4 ? 12 : 0), text, sizeof(text)))
-		stream_set_peer(c->stream, text);
-}
-
 /* Until the proxy's header is whole, nothing is a request. */
 static void take_proxy_header(struct http_conn *c, const char *data, size_t n)
 {
@@ -435,7 +426,7 @@ static void take_proxy_header(struct http_conn *c, const char *data, size_t n)
 		return;
 	c->awaits_proxy = false;
 	if (header.has_source)
-		set_peer(c, &header.source);
+		stream_set_peer(c->stream, &header.source);
 	got = c->in;
 	c->in = BUF_INIT;
 	if (got.n > (size_t)length)
@@ -522,13 +513,11 @@ void http_conn_drain(struct http_conn *c)
 		deadline_set(c->server->wheel, &c->deadline, FRESH_MS);
 }
 
-static bool is_proxy(const struct networks *proxies, const char *peer)
+static bool is_proxy(const struct networks *proxies, const struct in6_addr *peer)
 {
-	struct in6_addr address;
-
 	if (!proxies)
 		return false;
-	return ip_parse(str_of(peer), &address) ? proxies->has_unix : networks_contain(proxies, &address);
+	return peer ? networks_contain(proxies, peer) : proxies->has_unix;
 }
 
 void http_conn_start(struct http_server *s, struct stream *stream)

@@ -28,8 +28,8 @@ struct http_request {
 	/* What came behind a chunked body, as it came; NULL = nothing. Complete when on_body_end comes. */
 	struct http_headers *trailers;
 	bool is_http_1_0;
-	const char *peer;    /* address of the connection's other end */
-	uint64_t started_us; /* monotonic */
+	const struct in6_addr *peer; /* address of the connection's other end; NULL: a Unix socket */
+	uint64_t started_us;         /* monotonic */
 
 	/* Set by the handler in on_request. */
 	void *owner;

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/alloc.h"
+#include "base/networks.h"
 #include "io/out_queue.h"
 #include "io/stream_internal.h"
 
@@ -38,7 +39,7 @@ struct stream {
 	const struct stream_events *events;
 	void *owner;
 	enum stream_state state;
-	bool is_unix, is_reading;
+	bool is_unix, is_reading, has_peer;
 	bool is_writing;    /* a uv_write is under way with what was queued before */
 	bool is_above;      /* said so to the owner: he waits for on_drain */
 	bool want_shutdown; /* once everything is written */
@@ -50,7 +51,7 @@ struct stream {
 	struct out_queue *out;    /* what is to be written; NULL: nothing */
 	struct later turn;        /* flush, and the on_end that is put off */
 	struct deadline deadline; /* of flushing and lingering */
-	char peer[INET6_ADDRSTRLEN];
+	struct in6_addr peer;
 };
 
 static void flush(struct stream *s);
@@ -505,14 +506,15 @@ bool stream_is_quiet(const struct stream *s)
 	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
 }
 
-const char *stream_peer(const struct stream *s)
+const struct in6_addr *stream_peer(const struct stream *s)
 {
-	return s->peer;
+	return s->has_peer ? &s->peer : NULL;
 }
 
-void stream_set_peer(struct stream *s, const char *peer)
+void stream_set_peer(struct stream *s, const struct in6_addr *peer)
 {
-	snprintf(s->peer, sizeof(s->peer), "%s", peer);
+	s->peer = *peer;
+	s->has_peer = true;
 }
 
 struct stream *stream_new(uv_loop_t *loop, struct wheel *wheel, bool is_unix)
@@ -548,17 +550,12 @@ void stream_connected(struct stream *s)
 	struct sockaddr_storage ip = {0};
 	int n = sizeof(ip);
 
-	strcpy(s->peer, "unix");
 	if (s->is_unix)
 		return;
 	uv_tcp_nodelay(&s->u.tcp, 1);
-	strcpy(s->peer, "unknown");
-	if (uv_tcp_getpeername(&s->u.tcp, (struct sockaddr *)&ip, &n) < 0)
-		return;
-	if (ip.ss_family == AF_INET6)
-		uv_ip6_name((struct sockaddr_in6 *)&ip, s->peer, sizeof(s->peer));
-	else
-		uv_ip4_name((struct sockaddr_in *)&ip, s->peer, sizeof(s->peer));
+	s->has_peer = true;
+	if (uv_tcp_getpeername(&s->u.tcp, (struct sockaddr *)&ip, &n) == 0)
+		ip_of((struct sockaddr *)&ip, &s->peer);
 }
 
 struct stream *stream_from_fd(uv_loop_t *loop, struct wheel *wheel, int fd)

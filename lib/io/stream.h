@@ -6,6 +6,7 @@
  * is freed after it. An error or end of file from the peer comes as on_end; the owner then closes. */
 #pragma once
 
+#include <netinet/in.h>
 #include <uv.h>
 
 #include "base/str.h"
@@ -55,10 +56,11 @@ void stream_abort(struct stream *s);
 /* After on_end(0): whether the peer has gone altogether, and not only finished sending. Certain for Unix sockets; over
  * TCP it shows only when the peer answered with a reset. */
 bool stream_peer_is_gone(struct stream *s);
-/* The peer's address as text without the port, "unix" for a Unix socket. */
-const char *stream_peer(const struct stream *s);
+/* The peer's address (an IPv4 one as ::ffff:a.b.c.d), all zero if the peer left before it could be told; NULL for a
+ * Unix socket. Belongs to the stream. */
+const struct in6_addr *stream_peer(const struct stream *s);
 /* What stream_peer says from now on: whom a proxy speaks for. */
-void stream_set_peer(struct stream *s, const char *peer);
+void stream_set_peer(struct stream *s, const struct in6_addr *peer);
 
 /* Listening. address: "127.0.0.1:8420", "[::1]:0", "unix:/path" (made 0600; a stale socket file is replaced). */
 struct listener;

@@ -15,12 +15,22 @@ build_in() {
 	shift
 	[ -f "$folder/build.ninja" ] || meson setup "$folder" "$@" >"$folder.log" 2>&1 || { cat "$folder.log" >&2; die "meson setup $folder failed"; }
 	rm -f "$folder.log"
-	ninja -C "$folder" --quiet >&2 || die "the build in $folder failed"
+	ninja -C "$folder" --quiet ${build_targets-} >&2 || die "the build in $folder failed"
 }
 
 build_release() {
 	build_web
 	build_in build
+}
+
+# What packages and images carry, optimized over all files at once, and what the benchmarks compare it with. A newer compiler's new warning must not keep
+# anybody from building a package.
+shipped_options="-Dbuildtype=release -Db_lto=true -Dwerror=false"
+
+build_shipped() {
+	build_web
+	build_targets="ogent ogent-target services/auth/bench-hash services/auth/bench-verify services/agent/bench-knowledge-scan services/exec/bench-exec" \
+		build_in build-shipped $shipped_options
 }
 
 # Tests run on a build with the sanitizers.

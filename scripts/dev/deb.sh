@@ -46,7 +46,7 @@ build_deb() {
 		OGENT_BUNDLED='-xlibllhttp9.2 -xlibyyjson0'
 	fi
 	export OGENT_BUNDLED
-	build_in build-deb -Dbuildtype=debugoptimized -Drpath="$rpath"
+	build_targets="ogent ogent-target" build_in build-deb $shipped_options -Ddebug=true -Drpath="$rpath"
 	work=$root/build-deb/package
 	version=$(deb_version)
 	rm -rf "$work"

@@ -159,7 +159,7 @@ run_bench() {
 	case " $* " in *" agent"* | "  ") npm_install tests/bench ;; esac
 	case " $* " in *" auth"* | "  ") npm_install tests/bench/auth ;; esac
 	case " $* " in *" knowledge"* | "  ") npm_install tests/bench/knowledge ;; esac
-	OGENT_BIN="$root/build/ogent" exec tests/node_modules/.bin/node tests/bench/run.mjs "$@"
+	OGENT_BIN="$root/build-shipped/ogent" exec tests/node_modules/.bin/node tests/bench/run.mjs "$@"
 }
 
 # kill -9 of the agent while N runs of every kind go on, on SQLite and, with two agents, on PostgreSQL.

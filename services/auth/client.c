@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/networks.h"
 #include "base/utf8.h"
 
 static struct str header(struct exchange *x, const char *name)
@@ -25,11 +26,12 @@ static void read_address(struct exchange *x, char ret[static CLIENT_ADDRESS_SIZE
 {
 	struct str forwarded = last_of_list(header(x, "x-forwarded-for"));
 	struct in6_addr v6;
-	char text[CLIENT_ADDRESS_SIZE];
+	char text[CLIENT_ADDRESS_SIZE] = "unix";
 
-	if (forwarded.n == 0)
-		forwarded = str_of(x->req->peer);
-	snprintf(text, sizeof(text), "%.*s", STR_ARG(forwarded));
+	if (forwarded.n)
+		snprintf(text, sizeof(text), "%.*s", STR_ARG(forwarded));
+	else if (x->req->peer)
+		ip_write(x->req->peer, text);
 	if (inet_pton(AF_INET6, text, &v6) == 1 && !IN6_IS_ADDR_V4MAPPED(&v6)) {
 		memset(&v6.s6_addr[8], 0, 8);
 		inet_ntop(AF_INET6, &v6, text, sizeof(text));

@@ -69,9 +69,11 @@ static const char *client_of(const char *value, const char *x_forwarded_for, str
 {
 	struct http_header items[2] = {{.name = STR("Forwarded"), .value = str_of(value)},
 				       {.name = STR("X-Forwarded-For"), .value = str_of(x_forwarded_for)}};
-	struct http_request r = {.peer = "10.0.0.1", .headers = {.items = items, .n = 2}};
+	struct in6_addr peer;
+	struct http_request r = {.peer = &peer, .headers = {.items = items, .n = 2}};
 	struct networks trusted;
 
+	assert_int_equal(ip_parse(STR("10.0.0.1"), &peer), 0);
 	assert_int_equal(networks_parse(&trusted, "10.0.0.0/8", "", NULL), 0);
 	visitor_find(&r, &trusted, true, ret);
 	return ret->address;

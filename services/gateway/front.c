@@ -93,17 +93,17 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 	line = log_begin(LOG_INFO, err ? "request broken off" : "request");
 	if (!line)
 		return;
-	log_text(line, STR("request_id"), str_of(v->request_id));
-	log_text(line, STR("trace_id"), (struct str){v->trace.trace_id, 32});
-	log_text(line, STR("span_id"), (struct str){v->trace.span_id, 16});
-	log_text(line, STR("method"), str_of(http_method_name(r->method)));
+	log_plain(line, STR("request_id"), str_of(v->request_id));
+	log_plain(line, STR("trace_id"), (struct str){v->trace.trace_id, 32});
+	log_plain(line, STR("span_id"), (struct str){v->trace.span_id, 16});
+	log_plain(line, STR("method"), str_of(http_method_name(r->method)));
 	log_text(line, STR("path"), (struct str){r->path.p, MIN(r->path.n, (size_t)LOGGED_PATH)});
 	log_number(line, STR("status"), (uint64_t)r->status);
 	log_number(line, STR("bytes_in"), r->bytes_in);
 	log_number(line, STR("bytes_out"), r->bytes_out);
 	log_ms(line, STR("ms"), us);
 	log_text(line, STR("user"), str_of(v->who.user_id ? v->who.user_id : ""));
-	log_text(line, STR("client"), str_of(v->client.address));
+	log_plain(line, STR("client"), str_of(v->client.address));
 	log_text(line, STR("role"), str_of(v->path ? v->path->upstream->settings.name : ""));
 	if (v->endpoint) {
 		log_text(line, STR("upstream"), str_of(v->endpoint));

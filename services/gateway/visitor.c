@@ -2,34 +2,13 @@
 
 #include "forwarded.h"
 
-#include <arpa/inet.h>
 #include <string.h>
-
-/* What inet_ntop does with a printf for each byte; this is done for every request. */
-static void write_v4(const uint8_t b[static 4], char *to)
-{
-	for (unsigned i = 0; i < 4; i++) {
-		if (i)
-			*to++ = '.';
-		if (b[i] >= 100)
-			*to++ = (char)('0' + b[i] / 100);
-		if (b[i] >= 10)
-			*to++ = (char)('0' + b[i] / 10 % 10);
-		*to++ = (char)('0' + b[i] % 10);
-	}
-	*to = '\0';
-}
 
 static void set_client(struct client *c, const struct in6_addr *address)
 {
-	bool is_v4 = IN6_IS_ADDR_V4MAPPED(address);
-
 	memcpy(c->key_bytes, address, sizeof(c->key_bytes));
-	c->key = (struct str){(const char *)c->key_bytes, is_v4 ? 16 : 8};
-	if (is_v4)
-		write_v4(address->s6_addr + 12, c->address);
-	else
-		inet_ntop(AF_INET6, address, c->address, sizeof(c->address));
+	c->key = (struct str){(const char *)c->key_bytes, IN6_IS_ADDR_V4MAPPED(address) ? 16 : 8};
+	ip_write(address, c->address);
 }
 
 /* Walks the X-Forwarded-For fields from the last address to the first, as far as the proxies can be trusted. */
@@ -103,15 +82,10 @@ static void follow_forwarded(const struct http_request *r, const struct networks
 
 void visitor_find(const struct http_request *r, const struct networks *trusted, bool by_forwarded, struct client *ret)
 {
-	struct in6_addr address;
-
 	*ret = (struct client){.address = "unix", .key = STR("unix")};
-	if (ip_parse(str_of(r->peer), &address)) {
-		ret->is_trusted = trusted->has_unix;
-	} else {
-		set_client(ret, &address);
-		ret->is_trusted = networks_contain(trusted, &address);
-	}
+	if (r->peer)
+		set_client(ret, r->peer);
+	ret->is_trusted = r->peer ? networks_contain(trusted, r->peer) : trusted->has_unix;
 	if (ret->is_trusted && by_forwarded)
 		follow_forwarded(r, trusted, ret);
 	else if (ret->is_trusted)
