@@ -34,6 +34,7 @@ struct fork {
 	int64_t cut; /* the last message that it has */
 	enum from from;
 	const char *workspace, *snapshot;
+	const char *target; /* where the workspace is */
 };
 
 /* ---- Where ---- */
@@ -121,6 +122,27 @@ static int find_cut(struct db_conn *c, struct fork *f)
 
 /* ---- The workspace ---- */
 
+/* It is where that run's commands ran. */
+static int find_target(struct db_conn *c, struct fork *f, const char *execution_id)
+{
+	struct arena *a = f->answer.job.x->arena;
+	struct db_stmt *st = db_query(c,
+				      "select v.config from executions e join agent_versions v on v.agent_id = "
+				      "e.agent_id and v.version = e.agent_version where e.id = ?",
+				      DB_TEXT(execution_id));
+	int r = db_step(c, st);
+
+	f->target = "local";
+	if (r == 1) {
+		struct str config = str_of(db_col_dup(st, 0, a));
+
+		f->target =
+			json_get_str(yyjson_doc_get_root(json_parse(a, config.p, config.n, NULL)), "target", "local");
+	}
+	db_done(st);
+	return MIN(r, 0);
+}
+
 static int find_snapshot(struct db_conn *c, struct fork *f)
 {
 	struct arena *a = f->answer.job.x->arena;
@@ -129,23 +151,26 @@ static int find_snapshot(struct db_conn *c, struct fork *f)
 			   "select 1 from messages where conversation_id = ? and seq > ? and role = 'tool' limit 1",
 			   DB_TEXT(f->source.id), DB_INT(f->cut));
 
+	const char *execution_id = f->execution.id;
+
 	f->workspace = f->source.id;
 	f->from = FROM_LIVE;
 	if (r != 1)
-		return r;
+		return r < 0 ? r : find_target(c, f, execution_id);
 	f->from = FROM_EMPTY;
 	struct db_stmt *st = db_query(c,
-				      "select workspace, snapshot_id from step_snapshots where conversation_id = ? and "
-				      "message_seq <= ? order by message_seq desc limit 1",
+				      "select workspace, snapshot_id, execution_id from step_snapshots where "
+				      "conversation_id = ? and message_seq <= ? order by message_seq desc limit 1",
 				      DB_TEXT(f->source.id), DB_INT(f->cut));
 	r = db_step(c, st);
 	if (r == 1) {
 		f->from = FROM_SNAPSHOT;
 		f->workspace = db_col_dup(st, 0, a);
 		f->snapshot = db_col_dup(st, 1, a);
+		execution_id = db_col_dup(st, 2, a);
 	}
 	db_done(st);
-	return MIN(r, 0);
+	return r < 0 ? r : find_target(c, f, execution_id);
 }
 
 /* ---- The agent ---- */
@@ -325,7 +350,8 @@ static void copy_workspace(struct fork *f)
 	const char *snapshot = f->snapshot ? arena_printf(x->arena, ",\"snapshot\":\"%s\"", f->snapshot) : "";
 
 	exchange_hold(x);
-	http_fetch(service_peer(s, "exec"), "POST", arena_printf(x->arena, "/api/workspaces/%s/copy", f->workspace),
+	http_fetch(service_peer(s, "exec"), "POST",
+		   arena_printf(x->arena, "/api/workspaces/%s/copy?target=%s", f->workspace, f->target),
 		   service_peer_headers(s, "exec", x->who.user_id, x->request_id, x->traceparent, x->arena),
 		   "application/json", str_of(arena_printf(x->arena, "{\"id\":\"%s\"%s}", f->id, snapshot)), ANSWER_MAX,
 		   ANSWER_MS, on_copied, f);

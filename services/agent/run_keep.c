@@ -8,10 +8,10 @@
 #define ANSWER_MS 10000
 #define ANSWER_MAX 4096
 
-/* Commands of this step may have changed files of this machine's workspace. */
+/* Commands of this step may have changed files of the workspace. */
 bool run_must_keep(const struct run *run)
 {
-	return run->commands > run->commands_kept && strcmp(run->command_target, "local") == 0 && run->n_calls > 0;
+	return run->commands > run->commands_kept && run->n_calls > 0;
 }
 
 static void on_answer(void *arg, int err, int status, struct str body)
@@ -34,10 +34,11 @@ static void on_answer(void *arg, int err, int status, struct str body)
 enum run_state run_keep(struct run *run)
 {
 	struct service *s = run->agent->service;
-	char path[128], body[96];
+	char path[192], body[96];
 
 	run->commands_kept = run->commands;
-	snprintf(path, sizeof(path), "/api/workspaces/%s/snapshots", run->conversation_id);
+	snprintf(path, sizeof(path), "/api/workspaces/%s/snapshots?target=%.40s", run->conversation_id,
+		 run->command_target);
 	snprintf(body, sizeof(body), "{\"step\":true,\"name\":\"step %lld\"}", (long long)run->steps);
 	run->keeping =
 		http_fetch(service_peer(s, "exec"), "POST", path,

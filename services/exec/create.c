@@ -443,7 +443,7 @@ static bool may_start(struct exec *e, struct exchange *x, const struct spec *s)
 		reply_problem(x, 503, "unavailable", "This service is stopping. Try again in a moment.");
 		return false;
 	}
-	if (!s->target[0] && workspace_is_taken(e, s->workspace)) {
+	if (workspace_is_taken(e, workspace_key(x->arena, s->workspace, s->target))) {
 		reply_header(x, "Retry-After", "2");
 		reply_problem(
 			x, 409, "workspace_busy",

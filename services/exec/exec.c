@@ -97,6 +97,8 @@ static void open_journal(struct exec *e)
 
 	if (r < 0)
 		fatal("cannot open %s: %s", e->dir, strerror(-r));
+	e->snapshots = (struct snapshots){e->journal.workspaces_fd, e->journal.snapshots_fd, e->workspace_max,
+					  e->snapshots_max, e->steps_max};
 	e->next_uid = MAX(e->next_uid, journal_greatest_uid(&e->journal) + 1);
 	e->lane = job_lane_new(service_loop(e->service), "journal", LANE_THREADS, LANE_QUEUE, NULL, NULL, NULL);
 	e->files_lane = job_lane_new(service_loop(e->service), "files", FILES_THREADS, LANE_QUEUE, NULL, NULL, NULL);
@@ -144,8 +146,8 @@ static void sweep_run(struct job *job)
 {
 	struct prune *p = container_of(job, struct prune, job);
 
-	journal_sweep_workspaces(&p->exec->journal, p->before_us);
-	snapshot_sweep(p->exec, p->before_us);
+	snapshot_sweep_trash(&p->exec->snapshots, p->before_us);
+	snapshot_sweep(&p->exec->snapshots, p->before_us);
 }
 
 static void sweep_done(struct job *job)
@@ -207,6 +209,7 @@ static void stop(void *arg)
 	struct exec *e = arg;
 
 	terminals_cut(e);
+	targets_end_errands(e);
 	job_lane_free(e->files_lane);
 	job_lane_free(e->lane);
 	deadline_clear(&e->prune);

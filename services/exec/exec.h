@@ -6,6 +6,7 @@
 #include "io/jobs.h"
 #include "journal.h"
 #include "service/service.h"
+#include "snapshot.h"
 #include "spawner.h"
 
 struct command;
@@ -15,6 +16,7 @@ struct exec {
 	struct service *service;
 	char *dir; /* DATA/exec, absolute */
 	struct journal journal;
+	struct snapshots snapshots;   /* and workspaces, of this machine */
 	struct job_lane *lane;        /* for what blocks: saving, loading, listing, pruning */
 	struct job_lane *files_lane;  /* for the files of workspaces, which may take long */
 	struct workspace_hold *holds; /* hash table: workspaces that are worked in (workspace.c) */

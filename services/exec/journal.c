@@ -1,6 +1,5 @@
 #include "journal.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -78,21 +77,6 @@ void journal_close(struct journal *j)
 	*j = (struct journal){-1, -1, -1, -1, -1, -1, -1, -1, false};
 }
 
-static bool is_word(struct str s)
-{
-	if (s.n < 1 || s.n > 64)
-		return false;
-	for (size_t i = 0; i < s.n; i++)
-		if (!isascii(s.p[i]) || !(isalnum(s.p[i]) || s.p[i] == '_' || s.p[i] == '-'))
-			return false;
-	return true;
-}
-
-bool workspace_is_valid(struct str name)
-{
-	return is_word(name);
-}
-
 bool journal_has_key(const struct journal *j, const char *key)
 {
 	return key[0] && faccessat(j->keys_fd, key, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
@@ -109,7 +93,7 @@ void journal_key(const char *user_id, const char *key, char ret[static 65])
 /* A user's id as a file name. */
 static void user_folder(const char *user_id, char ret[static 65])
 {
-	if (is_word(str_of(user_id)))
+	if (workspace_is_valid(str_of(user_id)))
 		snprintf(ret, 65, "%s", user_id);
 	else
 		sha256_hex(user_id, strlen(user_id), ret);
@@ -147,7 +131,13 @@ static int read_owner(const struct journal *j, const char *name, struct arena *a
 	return 0;
 }
 
-/* Whoever makes the file has it. */
+/* Its file's name. */
+static void owner_file(const char *workspace, const char *target, char ret[static 128])
+{
+	snprintf(ret, 128, "%.64s%s%.40s", workspace, target[0] ? "@" : "", target);
+}
+
+/* Whoever makes the file has it. 1: it was nobody's before. */
 static int claim(const struct journal *j, const char *name, const char *user_id, bool any)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
@@ -162,7 +152,7 @@ static int claim(const struct journal *j, const char *name, const char *user_id,
 			return r;
 		r = file_create(j->owners_fd, name, str_of(arena_printf(a, "%s\n", user_id)));
 		if (r == 0)
-			return fsync(j->owners_fd) < 0 ? -errno : 0;
+			return fsync(j->owners_fd) < 0 ? -errno : 1;
 		if (r != -EEXIST)
 			return r;
 		if (tries == 1)
@@ -177,8 +167,8 @@ static int claim_for(const struct journal *j, const struct spec *spec)
 
 	if (!spec->workspace[0])
 		return 0;
-	snprintf(name, sizeof(name), "%s%s%s", spec->workspace, spec->target[0] ? "@" : "", spec->target);
-	return claim(j, name, spec->user_id, spec->may_use_any);
+	owner_file(spec->workspace, spec->target, name);
+	return MIN(claim(j, name, spec->user_id, spec->may_use_any), 0);
 }
 
 /* Where the file system has project quotas, a workspace is a project from its beginning. */
@@ -465,28 +455,57 @@ void journal_remove(const struct journal *j, const struct spec *spec)
 
 /* ---- Workspaces ---- */
 
-int journal_workspace(const struct journal *j, const char *name, const char *user_id)
+int journal_claim(const struct journal *j, const char *name, const char *target, const char *user_id)
+{
+	char file[128];
+
+	owner_file(name, target, file);
+	return claim(j, file, user_id, false);
+}
+
+int journal_disclaim(const struct journal *j, const char *name, const char *target)
+{
+	char file[128];
+
+	owner_file(name, target, file);
+	if (unlinkat(j->owners_fd, file, 0) < 0 && errno != ENOENT)
+		return -errno;
+	return fsync(j->owners_fd) < 0 ? -errno : 0;
+}
+
+int journal_check_owner(const struct journal *j, const char *name, const char *target, const char *user_id)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
 	const char *owner = "";
-	int r = read_owner(j, name, a, &owner);
+	char file[128];
+	int r;
 
+	owner_file(name, target, file);
+	r = read_owner(j, file, a, &owner);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (user_id && (r < 0 || strcmp(owner, user_id) != 0))
-		return -ENOENT;
-	return dir_open(j->workspaces_fd, name);
+	return user_id && (r < 0 || strcmp(owner, user_id) != 0) ? -ENOENT : 0;
 }
 
-int journal_workspace_entry(const struct journal *j, const char *name, struct arena *a, struct workspace_entry *ret)
+int journal_workspace(const struct journal *j, const char *name, const char *user_id)
 {
+	int r = journal_check_owner(j, name, "", user_id);
+
+	return r < 0 ? r : dir_open(j->workspaces_fd, name);
+}
+
+int journal_workspace_entry(const struct journal *j, const char *name, const char *target, struct arena *a,
+			    struct workspace_entry *ret)
+{
+	char file[128];
 	struct stat st;
 
 	*ret = (struct workspace_entry){.user_id = ""};
 	snprintf(ret->name, sizeof(ret->name), "%s", name);
-	if (read_owner(j, name, a, &ret->user_id) == 0 && fstatat(j->owners_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		ret->created_us = st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
-	else if (fstatat(j->workspaces_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+	owner_file(name, target, file);
+	if ((read_owner(j, file, a, &ret->user_id) == 0 &&
+	     fstatat(j->owners_fd, file, &st, AT_SYMLINK_NOFOLLOW) == 0) ||
+	    (!target[0] && fstatat(j->workspaces_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0))
 		ret->created_us = st.st_mtim.tv_sec * 1000000 + st.st_mtim.tv_nsec / 1000;
 	return 0;
 }
@@ -496,12 +515,22 @@ static int by_entry_name(const void *a, const void *b)
 	return strcmp(((const struct workspace_entry *)a)->name, ((const struct workspace_entry *)b)->name);
 }
 
-/* All of one's own, sorted; then those that are asked for. */
-int journal_list_workspaces(const struct journal *j, const char *user_id, const char *after, size_t n, struct arena *a,
-			    struct workspace_list *ret)
+/* The name of the workspace that a file of that folder stands for; "" = none of the target's. */
+static const char *name_of_entry(struct arena *a, const char *file, const char *target)
+{
+	struct str rest = str_of(file), name = target[0] ? str_cut(&rest, '@') : rest;
+
+	if (!workspace_is_valid(name) || (target[0] && (!rest.p || !str_is(rest, target))))
+		return "";
+	return arena_strndup(a, name.p, name.n);
+}
+
+/* All of one's own, sorted; then those that are asked for. Those of a target are known by their owners alone. */
+int journal_list_workspaces(const struct journal *j, const char *target, const char *user_id, const char *after,
+			    size_t n, struct arena *a, struct workspace_list *ret)
 {
 	_cleanup_(buf_deinit) struct buf all = BUF_INIT;
-	int fd = dir_open(j->workspaces_fd, ".");
+	int fd = dir_open(target[0] ? j->owners_fd : j->workspaces_fd, ".");
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct workspace_entry entry;
 	struct dirent *e;
@@ -509,9 +538,11 @@ int journal_list_workspaces(const struct journal *j, const char *user_id, const 
 	if (!d)
 		return fd < 0 ? fd : (close(fd), -errno);
 	while ((e = readdir(d))) {
-		if (!workspace_is_valid(str_of(e->d_name)) || (after && strcmp(e->d_name, after) <= 0))
+		const char *name = name_of_entry(a, e->d_name, target);
+
+		if (!*name || (after && strcmp(name, after) <= 0))
 			continue;
-		journal_workspace_entry(j, e->d_name, a, &entry);
+		journal_workspace_entry(j, name, target, a, &entry);
 		if (!user_id || strcmp(entry.user_id, user_id) == 0)
 			buf_add(&all, &entry, sizeof(entry));
 	}
@@ -534,36 +565,6 @@ int journal_make_workspace(const struct journal *j, const char *name, const char
 	if (r == -EACCES)
 		r = -EEXIST;
 	return r < 0 ? r : make_workspace(j, &spec);
-}
-
-/* First it is not there any more, then it goes. */
-int journal_drop_workspace(const struct journal *j, const char *name)
-{
-	char trash[64], id[ID_SIZE];
-
-	id_new(id);
-	snprintf(trash, sizeof(trash), ".trash.%s", id);
-	if (renameat(j->workspaces_fd, name, j->workspaces_fd, trash) < 0)
-		return -errno;
-	unlinkat(j->owners_fd, name, 0);
-	if (fsync(j->workspaces_fd) < 0 || fsync(j->owners_fd) < 0)
-		return -errno;
-	return tree_erase(j->workspaces_fd, trash);
-}
-
-void journal_sweep_workspaces(const struct journal *j, int64_t before_us)
-{
-	int fd = dir_open(j->workspaces_fd, ".");
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-
-	while (d && (e = readdir(d)))
-		if (strncmp(e->d_name, ".trash.", 7) == 0 && id_time_us(str_of(e->d_name + 7)) < before_us)
-			tree_erase(j->workspaces_fd, e->d_name);
-	if (d)
-		closedir(d);
-	else if (fd >= 0)
-		close(fd);
 }
 
 /* ---- Many ---- */

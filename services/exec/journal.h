@@ -74,21 +74,23 @@ struct workspace_list {
 	struct workspace_entry *items;
 	size_t n;
 };
-/* Its folder: fd, or -ENOENT: it is not there, or not this user's (NULL: whoever's it is). */
+/* On all of these: target "" = this machine. */
+/* -ENOENT: it is not this user's (NULL: whoever's it is). */
+int journal_check_owner(const struct journal *j, const char *name, const char *target, const char *user_id);
+/* The name is this user's from here on. 1: it was nobody's before, 0: it was his already; -EACCES: it is another's. */
+int journal_claim(const struct journal *j, const char *name, const char *target, const char *user_id);
+/* It is nobody's. */
+int journal_disclaim(const struct journal *j, const char *name, const char *target);
+/* The folder of one of this machine's: fd, or -ENOENT: it is not there, or not this user's (NULL: whoever's it is). */
 int journal_workspace(const struct journal *j, const char *name, const char *user_id);
-int journal_workspace_entry(const struct journal *j, const char *name, struct arena *a, struct workspace_entry *ret);
+int journal_workspace_entry(const struct journal *j, const char *name, const char *target, struct arena *a,
+			    struct workspace_entry *ret);
 /* By name, behind `after` (may be NULL), at most n; user_id NULL = of all. */
-int journal_list_workspaces(const struct journal *j, const char *user_id, const char *after, size_t n, struct arena *a,
-			    struct workspace_list *ret);
-/* A new one. -EEXIST */
+int journal_list_workspaces(const struct journal *j, const char *target, const char *user_id, const char *after,
+			    size_t n, struct arena *a, struct workspace_list *ret);
+/* A new one of this machine. -EEXIST */
 int journal_make_workspace(const struct journal *j, const char *name, const char *user_id, uid_t uid);
-/* It and all in it. */
-int journal_drop_workspace(const struct journal *j, const char *name);
-/* What a crash left of workspaces that were being removed or restored, begun before that time. */
-void journal_sweep_workspaces(const struct journal *j, int64_t before_us);
 
-/* [A-Za-z0-9_-]{1,64} */
-bool workspace_is_valid(struct str name);
 /* Whether the key (spec->key) stands for a command. */
 bool journal_has_key(const struct journal *j, const char *key);
 /* The name of the key's file. */

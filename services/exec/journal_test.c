@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "files.h"
+#include "tree.h"
 
 struct place {
 	char path[64];

@@ -1,25 +1,11 @@
 #include "sending.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include "base/alloc.h"
-
-#define BLOCK (256 << 10)
 
 static void next_block(struct sending *s);
 
 void sending_clean(struct workspace_job *w)
 {
-	struct sending *s = container_of(w, struct sending, w);
-
-	if (s->fd >= 0)
-		close(s->fd);
-	s->fd = -1;
-	free(s->block);
-	s->block = NULL;
 	w->x->on_gone = NULL;
 	if (w->x->req)
 		w->x->req->on_drain = NULL;
@@ -40,15 +26,6 @@ static void on_gone(struct exchange *x)
 		finish(s);
 }
 
-static int read_run(struct workspace_job *w)
-{
-	struct sending *s = container_of(w, struct sending, w);
-	ssize_t n = pread(s->fd, s->block, MIN((uint64_t)BLOCK, s->end - s->offset), (off_t)s->offset);
-
-	s->n = (size_t)MAX(n, 0);
-	return 0;
-}
-
 static void on_drain(struct http_request *r)
 {
 	struct exchange *x = r->owner;
@@ -63,10 +40,11 @@ static void read_done(struct workspace_job *w)
 {
 	struct sending *s = container_of(w, struct sending, w);
 	struct http_request *r = w->x->req;
-	bool has_room = s->n > 0 && http_reply_write(r, s->block, s->n);
+	struct str data = w->r.data;
+	bool has_room = data.n > 0 && http_reply_write(r, data.p, data.n);
 
-	s->offset += s->n;
-	if (s->n == 0) {
+	s->offset += data.n;
+	if (data.n == 0) {
 		finish(s);
 		http_reply_abort(r);
 	} else if (s->offset == s->end) {
@@ -79,7 +57,9 @@ static void read_done(struct workspace_job *w)
 
 static void next_block(struct sending *s)
 {
-	workspace_again(&s->w, read_run, read_done);
+	s->w.step = (struct errand_step){.op = ERRAND_READ, .offset = s->offset};
+	s->w.step.n = MIN((uint64_t)ERRAND_BLOCK, s->end - s->offset);
+	workspace_again(&s->w, read_done);
 }
 
 /* What of the file is asked for. Returns false when there is nothing in the range. */
@@ -145,9 +125,11 @@ static void reply_head(struct sending *s, bool is_part)
 void sending_start(struct sending *s)
 {
 	struct exchange *x = s->w.x;
-	uint64_t size = (uint64_t)s->st.st_size;
+	uint64_t size;
 	bool is_part = false;
 
+	s->st = s->w.r.st;
+	size = (uint64_t)s->st.st_size;
 	if (!read_range(x, size, &s->offset, &s->end, &is_part)) {
 		reply_header(x, "Content-Range", arena_printf(x->arena, "bytes */%llu", (unsigned long long)size));
 		reply_problem(x, 416, "bad_range", "The file has %llu bytes.", (unsigned long long)size);
@@ -162,7 +144,6 @@ void sending_start(struct sending *s)
 		http_reply_end(r);
 		return;
 	}
-	s->block = xmalloc(BLOCK);
 	x->data = s;
 	x->on_gone = on_gone;
 	x->req->on_drain = on_drain;

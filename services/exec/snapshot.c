@@ -10,36 +10,27 @@
 
 #include "base/buf.h"
 #include "files.h"
+#include "snapshot_meta.h"
 #include "tarball.h"
 
-#define META_FILE "meta.json"
-#define META_MAX 8192
 #define TREE "tree"
 
-static int open_all(struct exec *e, const char *workspace, bool make)
+static int open_all(const struct snapshots *p, const char *workspace, bool make)
 {
-	return make ? dir_make(e->journal.snapshots_fd, workspace) : dir_open(e->journal.snapshots_fd, workspace);
+	return make ? dir_make(p->fd, workspace) : dir_open(p->fd, workspace);
 }
 
 static int read_one(int all, const char *id, struct arena *a, struct snapshot *ret)
 {
 	int fd = dir_open(all, id), r;
-	yyjson_val *obj;
-	struct str text;
 
 	if (fd < 0)
 		return fd;
-	r = file_read(fd, META_FILE, META_MAX, a, &text);
-	close(fd);
-	if (r < 0)
-		return r;
-	obj = yyjson_doc_get_root(json_parse(a, text.p, text.n, NULL));
-	*ret = (struct snapshot){.name = json_get_str(obj, "name", ""), .is_step = json_get_bool(obj, "step", false)};
+	*ret = (struct snapshot){.name = ""};
 	snprintf(ret->id, sizeof(ret->id), "%s", id);
-	ret->size =
-		(struct tree_size){(uint64_t)json_get_int(obj, "bytes", 0), (uint64_t)json_get_int(obj, "files", 0)};
-	ret->own_bytes = (uint64_t)json_get_int(obj, "own_bytes", (int64_t)ret->size.bytes);
-	return 0;
+	r = snapshot_meta_read(fd, a, ret);
+	close(fd);
+	return r;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -47,10 +38,10 @@ static int newest_first(const void *a, const void *b)
 	return strcmp(((const struct snapshot *)b)->id, ((const struct snapshot *)a)->id);
 }
 
-int snapshot_list(struct exec *e, const char *workspace, struct arena *a, struct snapshot_list *ret)
+int snapshot_list(const struct snapshots *p, const char *workspace, struct arena *a, struct snapshot_list *ret)
 {
 	_cleanup_(buf_deinit) struct buf found = BUF_INIT;
-	int all = open_all(e, workspace, false), fd = all < 0 ? -1 : dir_open(all, ".");
+	int all = open_all(p, workspace, false), fd = all < 0 ? -1 : dir_open(all, ".");
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct snapshot s;
 	struct dirent *entry;
@@ -72,31 +63,18 @@ int snapshot_list(struct exec *e, const char *workspace, struct arena *a, struct
 }
 
 /* What there is room for. */
-static int room_for(struct exec *e, const char *workspace, struct arena *a, struct tree_size *ret)
+static int room_for(const struct snapshots *p, const char *workspace, struct arena *a, struct tree_size *ret)
 {
 	struct snapshot_list list;
-	int r = snapshot_list(e, workspace, a, &list);
+	int r = snapshot_list(p, workspace, a, &list);
 	size_t n = 0;
 
-	*ret = (struct tree_size){e->workspace_max, TARBALL_FILES_MAX};
+	*ret = (struct tree_size){p->bytes_max, TARBALL_FILES_MAX};
 	for (size_t i = 0; i < list.n; i++) {
 		n += !list.items[i].is_step;
 		ret->bytes -= MIN(ret->bytes, list.items[i].own_bytes);
 	}
-	return r == 0 && n >= e->snapshots_max ? -EMFILE : r;
-}
-
-static int write_meta(int fd, struct arena *a, const struct snapshot *s)
-{
-	yyjson_mut_doc *doc;
-	yyjson_mut_val *obj = json_new_obj(a, &doc);
-
-	yyjson_mut_obj_add_str(doc, obj, "name", s->name);
-	yyjson_mut_obj_add_uint(doc, obj, "bytes", s->size.bytes);
-	yyjson_mut_obj_add_uint(doc, obj, "files", s->size.files);
-	yyjson_mut_obj_add_uint(doc, obj, "own_bytes", s->own_bytes);
-	yyjson_mut_obj_add_bool(doc, obj, "step", s->is_step);
-	return file_create(fd, META_FILE, json_text(a, doc));
+	return r == 0 && n >= p->max ? -EMFILE : r;
 }
 
 static int copy_to(int from, int dir, const char *name, const struct tree_size *max, struct tree_size *ret)
@@ -110,22 +88,22 @@ static int copy_to(int from, int dir, const char *name, const struct tree_size *
 	return r;
 }
 
-int snapshot_make(struct exec *e, const char *workspace, int root, const char *name, struct snapshot *ret)
+int snapshot_make(const struct snapshots *p, const char *workspace, int root, const char *name, struct snapshot *ret)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
 	struct snapshot s = {.name = name};
-	int all = open_all(e, workspace, true), fd = -1, r;
+	int all = open_all(p, workspace, true), fd = -1, r;
 	struct tree_size max;
 
 	id_new(s.id);
-	r = all < 0 ? all : room_for(e, workspace, a, &max);
+	r = all < 0 ? all : room_for(p, workspace, a, &max);
 	if (r == 0) {
 		fd = dir_make(all, s.id);
 		r = fd < 0 ? fd : copy_to(root, fd, TREE, &max, &s.size);
 		s.own_bytes = s.size.bytes;
 		if (r == 0)
-			r = write_meta(fd, a, &s);
-		if (r == 0 && (fsync(fd) < 0 || fsync(all) < 0 || fsync(e->journal.snapshots_fd) < 0))
+			r = snapshot_meta_write(fd, a, &s);
+		if (r == 0 && (fsync(fd) < 0 || fsync(all) < 0 || fsync(p->fd) < 0))
 			r = -errno;
 		if (fd >= 0)
 			close(fd);
@@ -145,7 +123,7 @@ static int open_tree_of(int all, const char *id)
 
 	if (fd < 0)
 		return fd;
-	tree = faccessat(fd, META_FILE, F_OK, 0) < 0 ? -ENOENT : dir_open(fd, TREE);
+	tree = faccessat(fd, SNAPSHOT_META, F_OK, 0) < 0 ? -ENOENT : dir_open(fd, TREE);
 	close(fd);
 	return tree;
 }
@@ -162,7 +140,7 @@ static const struct snapshot *last_step(const struct snapshot_list *list)
 }
 
 /* So that there is room for one more, in number and in bytes. */
-static int drop_oldest(struct exec *e, const char *workspace, const struct snapshot_list *list)
+static int drop_oldest(const struct snapshots *p, const char *workspace, const struct snapshot_list *list)
 {
 	size_t n = 0;
 	uint64_t bytes = 0;
@@ -173,8 +151,8 @@ static int drop_oldest(struct exec *e, const char *workspace, const struct snaps
 
 		bytes += s->own_bytes;
 		n += s->is_step;
-		if (s->is_step && (n >= e->steps_max || bytes > e->workspace_max))
-			r = snapshot_drop(e, workspace, s->id);
+		if (s->is_step && (n >= p->steps_max || bytes > p->bytes_max))
+			r = snapshot_drop(p, workspace, s->id);
 	}
 	return r;
 }
@@ -194,16 +172,16 @@ static int fill_step(int root, int fd, int all, const struct snapshot *last, con
 	return r;
 }
 
-static int make_step(struct exec *e, struct arena *a, int all, int root, const struct snapshot *last,
+static int make_step(const struct snapshots *p, struct arena *a, int all, int root, const struct snapshot *last,
 		     struct snapshot *s)
 {
-	const struct tree_size max = {e->workspace_max, TARBALL_FILES_MAX};
+	const struct tree_size max = {p->bytes_max, TARBALL_FILES_MAX};
 	int fd = dir_make(all, s->id), r = fd;
 
 	if (fd >= 0)
 		r = fill_step(root, fd, all, last, &max, s);
 	if (r == 0)
-		r = write_meta(fd, a, s);
+		r = snapshot_meta_write(fd, a, s);
 	if (r == 0 && (fsync(fd) < 0 || fsync(all) < 0))
 		r = -errno;
 	if (fd >= 0)
@@ -213,15 +191,15 @@ static int make_step(struct exec *e, struct arena *a, int all, int root, const s
 	return r;
 }
 
-int snapshot_step(struct exec *e, const char *workspace, int root, const char *name, struct snapshot *ret)
+int snapshot_step(const struct snapshots *p, const char *workspace, int root, const char *name, struct snapshot *ret)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
 	struct snapshot s = {.name = name, .is_step = true};
 	struct snapshot_list list;
-	int all = open_all(e, workspace, true), r;
+	int all = open_all(p, workspace, true), r;
 
 	id_new(s.id);
-	r = all < 0 ? all : e->steps_max == 0 ? -ENOTSUP : snapshot_list(e, workspace, a, &list);
+	r = all < 0 ? all : p->steps_max == 0 ? -ENOTSUP : snapshot_list(p, workspace, a, &list);
 	if (r == 0) {
 		const struct snapshot *last = last_step(&list);
 
@@ -231,9 +209,9 @@ int snapshot_step(struct exec *e, const char *workspace, int root, const char *n
 		if (r == 1)
 			s.size = last->size;
 		if (r == 0)
-			r = make_step(e, a, all, root, last, &s);
+			r = make_step(p, a, all, root, last, &s);
 		if (r == 0)
-			r = drop_oldest(e, workspace, &list);
+			r = drop_oldest(p, workspace, &list);
 	}
 	if (all >= 0)
 		close(all);
@@ -242,10 +220,10 @@ int snapshot_step(struct exec *e, const char *workspace, int root, const char *n
 	return MIN(r, 0);
 }
 
-int snapshot_copy_out(struct exec *e, const char *workspace, int root, const char *id, int to)
+int snapshot_copy_out(const struct snapshots *p, const char *workspace, int root, const char *id, int to)
 {
-	const struct tree_size max = {e->workspace_max, TARBALL_FILES_MAX};
-	int all = id ? open_all(e, workspace, false) : -1;
+	const struct tree_size max = {p->bytes_max, TARBALL_FILES_MAX};
+	int all = id ? open_all(p, workspace, false) : -1;
 	int tree = !id ? root : all < 0 ? all : open_tree_of(all, id), r = tree;
 	struct tree_size size;
 
@@ -263,11 +241,11 @@ int snapshot_copy_out(struct exec *e, const char *workspace, int root, const cha
 /* ---- Back ---- */
 
 /* The copy takes the workspace's place in one step; what was there goes afterwards. */
-int snapshot_restore(struct exec *e, const char *workspace, const char *id)
+int snapshot_restore(const struct snapshots *p, const char *workspace, const char *id)
 {
-	int all = open_all(e, workspace, false), tree = all < 0 ? all : open_tree_of(all, id), r = tree < 0 ? tree : 0;
+	int all = open_all(p, workspace, false), tree = all < 0 ? all : open_tree_of(all, id), r = tree < 0 ? tree : 0;
 	const struct tree_size max = {UINT64_MAX, UINT64_MAX};
-	int workspaces = e->journal.workspaces_fd;
+	int workspaces = p->workspaces_fd;
 	struct tree_size size;
 	char aside[64], now[ID_SIZE];
 
@@ -287,15 +265,15 @@ int snapshot_restore(struct exec *e, const char *workspace, const char *id)
 	return r;
 }
 
-int snapshot_drop(struct exec *e, const char *workspace, const char *id)
+int snapshot_drop(const struct snapshots *p, const char *workspace, const char *id)
 {
-	int all = open_all(e, workspace, false), tree = all < 0 ? all : open_tree_of(all, id), fd,
+	int all = open_all(p, workspace, false), tree = all < 0 ? all : open_tree_of(all, id), fd,
 	    r = tree < 0 ? tree : 0;
 
 	if (r == 0) {
 		fd = dir_open(all, id);
 		if (fd >= 0) {
-			unlinkat(fd, META_FILE, 0); /* from here on it is not there */
+			unlinkat(fd, SNAPSHOT_META, 0); /* from here on it is not there */
 			close(fd);
 		}
 		r = tree_erase(all, id);
@@ -307,9 +285,9 @@ int snapshot_drop(struct exec *e, const char *workspace, const char *id)
 	return r;
 }
 
-int snapshot_drop_all(struct exec *e, const char *workspace)
+int snapshot_drop_all(const struct snapshots *p, const char *workspace)
 {
-	return tree_erase(e->journal.snapshots_fd, workspace);
+	return tree_erase(p->fd, workspace);
 }
 
 static void sweep_workspace(int all, int64_t before_us)
@@ -320,7 +298,7 @@ static void sweep_workspace(int all, int64_t before_us)
 	char meta[64];
 
 	while (d && (entry = readdir(d))) {
-		snprintf(meta, sizeof(meta), "%.40s/" META_FILE, entry->d_name);
+		snprintf(meta, sizeof(meta), "%.40s/" SNAPSHOT_META, entry->d_name);
 		if (id_is_valid(str_of(entry->d_name)) && id_time_us(str_of(entry->d_name)) < before_us &&
 		    faccessat(all, meta, F_OK, 0) < 0)
 			tree_erase(all, entry->d_name);
@@ -329,21 +307,46 @@ static void sweep_workspace(int all, int64_t before_us)
 		closedir(d);
 }
 
-void snapshot_sweep(struct exec *e, int64_t before_us)
+void snapshot_sweep_of(const struct snapshots *p, const char *workspace, int64_t before_us)
 {
-	int fd = dir_open(e->journal.snapshots_fd, ".");
+	int all = dir_open(p->fd, workspace);
+
+	if (all < 0)
+		return;
+	sweep_workspace(all, before_us);
+	close(all);
+}
+
+static DIR *read_folder(int dir)
+{
+	int fd = dir_open(dir, ".");
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d && fd >= 0)
+		close(fd);
+	return d;
+}
+
+void snapshot_sweep(const struct snapshots *p, int64_t before_us)
+{
+	DIR *d = read_folder(p->fd);
 	struct dirent *entry;
 
-	while (d && (entry = readdir(d))) {
-		int all = workspace_is_valid(str_of(entry->d_name)) ? dir_open(e->journal.snapshots_fd, entry->d_name)
-								    : -1;
+	while (d && (entry = readdir(d)))
+		if (workspace_is_valid(str_of(entry->d_name)))
+			snapshot_sweep_of(p, entry->d_name, before_us);
+	if (d)
+		closedir(d);
+}
 
-		if (all >= 0) {
-			sweep_workspace(all, before_us);
-			close(all);
-		}
-	}
+void snapshot_sweep_trash(const struct snapshots *p, int64_t before_us)
+{
+	DIR *d = read_folder(p->workspaces_fd);
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d)))
+		if (strncmp(entry->d_name, ".trash.", 7) == 0 && id_time_us(str_of(entry->d_name + 7)) < before_us)
+			tree_erase(p->workspaces_fd, entry->d_name);
 	if (d)
 		closedir(d);
 }

@@ -241,6 +241,10 @@ const struct target_kind target_ssh = {
 	.leave = ssh_leave,
 	.unavailable = ssh_unavailable,
 	.describe = ssh_describe,
+	.errand_open = ssh_errand_open,
+	.errand_step = ssh_errand_step,
+	.errand_close = ssh_errand_close,
+	.errands_end = ssh_errands_end,
 	.stop = ssh_stop,
 };
 
@@ -282,6 +286,7 @@ struct target *ssh_target_new(struct exec *e, const char *name, const char *url)
 
 	list_init(&t->links);
 	list_init(&t->waiting);
+	list_init(&t->errands);
 	deadline_init(&t->again, on_again);
 	t->refs = 1;
 	t->target.exec = e;

@@ -20,6 +20,7 @@ struct ssh_target {
 
 	struct list links;     /* struct ssh_link, link */
 	struct list waiting;   /* struct ssh_run, link: for a link with room */
+	struct list errands;   /* struct remote_errand, link: all of them */
 	struct deadline again; /* the next attempt to connect */
 	uint64_t failed_us;    /* monotonic, of the last failed attempt; 0 = none since a success */
 	unsigned failures;     /* attempts in a row */
@@ -121,3 +122,11 @@ int ssh_run_signal(struct ssh_run *run, int sig, bool leader_alone);
 int ssh_run_resize(struct ssh_run *run, const struct tty_size *size);
 /* exec ends. */
 void ssh_run_leave(struct ssh_run *run);
+
+/* ---- Errands (ssh_errand.c): as in struct target_kind ---- */
+
+struct remote_errand *ssh_errand_open(struct target *t, const struct errand_request *req);
+void ssh_errand_step(struct remote_errand *e, const struct errand_step *step, struct arena *a,
+		     struct errand_result *ret, void (*done)(void *arg), void *arg);
+void ssh_errand_close(struct remote_errand *e);
+void ssh_errands_end(struct target *t);

@@ -9,58 +9,13 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "files.h"
-#include "session.h"
-#include "ssh.h"
+#include "ssh_run.h"
 
 #define OPEN_MS 20000   /* from a link with room to an open channel with the program */
 #define GRACE_MS 30000  /* beyond the command's own time-out, which the target minds */
 #define CANCEL_MS 15000 /* for the target to say that it is done */
 #define FULL_MS 100     /* a connection that refuses a channel is not asked again for so long */
 #define REFUSALS_MAX 50
-#define SAID_MAX 120
-
-/* What it waits for. */
-enum run_state {
-	RUN_WAITING,   /* a link with room */
-	RUN_OPENING,   /* the channel */
-	RUN_ASKING,    /* the program to be started */
-	RUN_RECORDING, /* "started" on the disk */
-	RUN_LISTENING, /* the program's frames */
-	RUN_SAVING,    /* the result on the disk */
-};
-
-struct ssh_run {
-	struct list link; /* in the target's waiting, or the link's runs */
-	struct ssh_target *target;
-	struct ssh_link *on;     /* NULL while it waits or saves */
-	struct command *command; /* held; NULL: a probe */
-	enum run_state state;
-
-	ssh_channel channel;
-	struct ssh_channel_callbacks_struct callbacks;
-	struct frame_reader in;
-	struct buf out;
-	/* What came, noted by libssh's calls back. */
-	bool has_hello, has_end, is_other_version, is_closed, is_broken;
-	bool has_output;             /* for the streams */
-	bool has_taken, has_waiting; /* of its input, to be told */
-	uint64_t received, taken;
-	bool is_input_closed, is_waiting;
-	char said[SAID_MAX];         /* on the program's stderr */
-	struct result result;        /* with has_end */
-	struct target_report report; /* with has_report */
-	bool has_report;
-
-	uint64_t start_us; /* monotonic, of the leader */
-	struct spool_writer spool;
-	struct session session;
-	int dir_fd; /* the command's folder */
-	bool is_recorded, is_recording;
-	unsigned refusals;
-	struct deadline deadline;
-	struct job job;
-	int job_result;
-};
 
 static void on_deadline(struct deadline *d);
 
@@ -79,14 +34,20 @@ static void set_deadline(struct ssh_run *run, uint64_t ms)
 	deadline_set(service_wheel(exec_of(run)->service), &run->deadline, ms);
 }
 
+static bool is_probe_run(const struct ssh_run *run)
+{
+	return !run->command && !run->errand;
+}
+
 /* ---- Coming and going ---- */
 
-static struct ssh_run *run_new(struct ssh_target *t, struct command *c)
+struct ssh_run *ssh_run_new(struct ssh_target *t, struct command *c, struct remote_errand *errand)
 {
 	struct ssh_run *run = xcalloc(1, sizeof(*run));
 
 	run->target = t;
 	run->command = c;
+	run->errand = errand;
 	run->dir_fd = -1;
 	list_init(&run->link);
 	deadline_init(&run->deadline, on_deadline);
@@ -103,7 +64,7 @@ static struct ssh_run *run_new(struct ssh_target *t, struct command *c)
 
 /* Never while the channel opens: libssh could not close it any more. Closing a channel ends the program's input: it
  * kills what is left. */
-static void leave_link(struct ssh_run *run)
+void ssh_run_detach(struct ssh_run *run)
 {
 	struct ssh_link *l = run->on;
 
@@ -123,9 +84,9 @@ static void leave_link(struct ssh_run *run)
 	ssh_link_wake(l);
 }
 
-static void run_free(struct ssh_run *run)
+void ssh_run_free(struct ssh_run *run)
 {
-	leave_link(run);
+	ssh_run_detach(run);
 	frame_reader_deinit(&run->in);
 	buf_deinit(&run->out);
 	if (run->command) {
@@ -162,7 +123,7 @@ static void save_done(struct job *job)
 	struct result result = run->result;
 	int r = run->job_result;
 
-	run_free(run);
+	ssh_run_free(run);
 	if (r < 0)
 		command_end_as(c, COMMAND_LOST, c->started_us, result.output_bytes,
 			       "Its result could not be saved: %s.", strerror(-r));
@@ -187,7 +148,7 @@ static void conclude(struct ssh_run *run)
 {
 	struct result *r = &run->result;
 
-	leave_link(run);
+	ssh_run_detach(run);
 	r->started_us = run->command->started_us;
 	r->ended_us = clock_now_us();
 	r->output_bytes = spool_total(&run->spool);
@@ -205,7 +166,10 @@ static PRINTF_LIKE(3, 4) void end_as(struct ssh_run *run, enum command_status st
 	va_start(ap, fmt);
 	vsnprintf(run->result.reason, sizeof(run->result.reason), fmt, ap);
 	va_end(ap);
-	conclude(run);
+	if (run->errand)
+		ssh_errand_fail(run->errand, -EHOSTUNREACH, run->result.reason);
+	else
+		conclude(run);
 }
 
 /* ---- What comes: within libssh, so nothing but notes ---- */
@@ -246,6 +210,8 @@ static void take_frame(struct ssh_run *run, const struct frame *f)
 
 	if (!run->has_hello) {
 		take_hello(run, f);
+	} else if (run->errand && may_speak) {
+		ssh_errand_take(run->errand, f);
 	} else if (f->type == FRAME_END && may_speak) {
 		run->has_end = wire_read_end(f->data, &run->result) == 0;
 		run->is_broken = !run->has_end;
@@ -353,7 +319,7 @@ static void refused(struct ssh_run *run)
 {
 	struct ssh_target *t = run->target;
 	struct ssh_link *l = run->on;
-	bool is_probe = !run->command;
+	bool is_probe = is_probe_run(run);
 	bool is_full = l->n_runs > 1 || ++run->refusals < REFUSALS_MAX;
 
 	if (is_probe) {
@@ -366,7 +332,7 @@ static void refused(struct ssh_run *run)
 		end_as(run, COMMAND_ERROR, "The target refuses a session: %.150s.", api(run)->get_error(l->session));
 		return;
 	}
-	leave_link(run);
+	ssh_run_detach(run);
 	run->state = RUN_WAITING;
 	list_append(&t->waiting, &run->link);
 	set_deadline(run, FULL_MS);
@@ -395,6 +361,11 @@ static void send_request(struct ssh_run *run)
 	struct target_request req = {.level = exec_of(run)->wanted};
 
 	run->state = RUN_LISTENING;
+	if (run->errand) {
+		deadline_clear(&run->deadline);
+		ssh_errand_send(run->errand);
+		return;
+	}
 	if (!c) {
 		wire_add_probe(&run->out);
 		return;
@@ -441,7 +412,7 @@ static void probe_next(struct ssh_run *run)
 	struct target_report report = run->report;
 
 	if (run->has_report) {
-		run_free(run);
+		ssh_run_free(run);
 		ssh_link_report(l, &report);
 	} else if (run->is_other_version || run->has_end) {
 		ssh_link_fail(l, true,
@@ -490,7 +461,9 @@ void ssh_run_step(struct ssh_run *run)
 		send_request(run);
 	if (run->state == RUN_LISTENING) {
 		send_some(run);
-		if (run->command)
+		if (run->errand)
+			ssh_errand_next(run->errand);
+		else if (run->command)
 			command_next(run);
 		else
 			probe_next(run);
@@ -539,7 +512,7 @@ struct ssh_run *ssh_run_waiting(struct ssh_target *t)
 
 void ssh_run_command(struct ssh_target *t, struct command *c)
 {
-	struct ssh_run *run = run_new(t, c);
+	struct ssh_run *run = ssh_run_new(t, c, NULL);
 
 	if (run->dir_fd < 0) {
 		end_as(run, COMMAND_ERROR, "Its folder cannot be opened: %s.", strerror(-run->dir_fd));
@@ -551,7 +524,7 @@ void ssh_run_command(struct ssh_target *t, struct command *c)
 
 void ssh_run_probe(struct ssh_link *l)
 {
-	ssh_run_assign(run_new(l->target, NULL), l);
+	ssh_run_assign(ssh_run_new(l->target, NULL, NULL), l);
 }
 
 void ssh_run_tick_all(struct ssh_link *l)
@@ -567,8 +540,10 @@ static void lose(struct ssh_run *run, const char *reason)
 {
 	struct ssh_target *t = run->target;
 
-	if (!run->command) {
-		run_free(run);
+	if (is_probe_run(run)) {
+		ssh_run_free(run);
+	} else if (run->errand && ssh_errand_has_begun(run->errand)) {
+		ssh_errand_fail(run->errand, -ECONNRESET, reason);
 	} else if (run->state == RUN_LISTENING && run->has_end) {
 		conclude(run);
 	} else if (run->state == RUN_LISTENING) {
@@ -579,7 +554,7 @@ static void lose(struct ssh_run *run, const char *reason)
 		       "%.100s",
 		       reason);
 	} else {
-		leave_link(run);
+		ssh_run_detach(run);
 		run->state = RUN_WAITING;
 		list_append(&t->waiting, &run->link);
 	}
@@ -598,8 +573,8 @@ void ssh_run_drop_probe(struct ssh_link *l)
 	struct ssh_run *run;
 
 	list_foreach (run, &l->runs, struct ssh_run, link)
-		if (!run->command)
-			run_free(run);
+		if (is_probe_run(run))
+			ssh_run_free(run);
 }
 
 void ssh_run_refuse_all(struct ssh_target *t, const char *reason)
@@ -694,18 +669,18 @@ static void on_deadline(struct deadline *d)
 
 	if (run->state == RUN_WAITING)
 		ssh_target_dispatch(run->target);
-	else if (!run->command)
+	else if (is_probe_run(run))
 		ssh_link_fail(run->on, false, "The host does not answer.");
 	else if (run->state == RUN_LISTENING)
 		end_as(run, COMMAND_LOST, "The target does not say whether the command has ended.");
 	else
-		end_as(run, COMMAND_ERROR, "The target does not start the command.");
+		end_as(run, COMMAND_ERROR, "The target does not start " TARGET_NAME ".");
 }
 
 void ssh_run_leave(struct ssh_run *run)
 {
 	struct command *c = run->command;
 
-	run_free(run);
+	ssh_run_free(run);
 	command_unref(c);
 }

@@ -3,10 +3,12 @@
  * the default and always there, the others come from the option exec_ssh_target. */
 #pragma once
 
+#include "errand.h"
 #include "exec.h"
 
 struct command;
 struct target;
+struct remote_errand;
 
 struct target_kind {
 	const char *name;
@@ -30,6 +32,17 @@ struct target_kind {
 	const char *(*unavailable)(const struct target *t, struct arena *a);
 	/* Members of GET /api/targets: state, reason and what the sandbox is made of; no secrets. */
 	void (*describe)(const struct target *t, yyjson_mut_doc *doc, yyjson_mut_val *obj);
+	/* Work on the files of its workspaces (errand.h). These are NULL on this machine, where worker threads do it.
+	 * What the request points to lives as long as the errand. */
+	struct remote_errand *(*errand_open)(struct target *t, const struct errand_request *req);
+	/* One at a time. done comes later, exactly once, on the loop; a and the step live until then. The result's data
+	 * is valid until the next step. -EHOSTUNREACH: it was not begun; -ECONNRESET: it may have been; with err. */
+	void (*errand_step)(struct remote_errand *e, const struct errand_step *step, struct arena *a,
+			    struct errand_result *ret, void (*done)(void *arg), void *arg);
+	/* Between steps. What was begun and not finished leaves nothing. */
+	void (*errand_close)(struct remote_errand *e);
+	/* exec ends: all steps are done now. */
+	void (*errands_end)(struct target *t);
 	/* exec ends; the commands have left. */
 	void (*stop)(struct target *t);
 };
@@ -47,6 +60,8 @@ struct target {
 
 /* All targets that the options name. Ends the process on a wrong option, with what to do. */
 void targets_open(struct exec *e);
+/* exec ends: nobody waits for another machine any more. */
+void targets_end_errands(struct exec *e);
 void targets_close(struct exec *e);
 /* NULL: there is none of that name. "" is the local one. */
 struct target *target_find(struct exec *e, const char *name);

@@ -54,6 +54,15 @@ void targets_open(struct exec *e)
 	}
 }
 
+void targets_end_errands(struct exec *e)
+{
+	struct target *t;
+
+	list_foreach (t, &e->targets, struct target, link)
+		if (t->kind->errands_end)
+			t->kind->errands_end(t);
+}
+
 void targets_close(struct exec *e)
 {
 	struct target *t;

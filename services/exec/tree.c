@@ -1,5 +1,6 @@
 #include "tree.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -27,6 +28,16 @@ static void close_fd(int *fd)
 }
 
 /* ---- Finding ---- */
+
+bool workspace_is_valid(struct str name)
+{
+	if (name.n < 1 || name.n > 64)
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		if (!isascii(name.p[i]) || !(isalnum(name.p[i]) || name.p[i] == '_' || name.p[i] == '-'))
+			return false;
+	return true;
+}
 
 bool tree_path_is_valid(struct str path)
 {

@@ -13,6 +13,8 @@
 #define TREE_PATH_MAX 4000
 #define TREE_DEPTH_MAX 100
 
+/* Of a workspace: [A-Za-z0-9_-]{1,64}. */
+bool workspace_is_valid(struct str name);
 /* Parts of 1 to 255 bytes between slashes, none of them "." or ".."; "" is the workspace itself. */
 bool tree_path_is_valid(struct str path);
 /* Opens a folder. */

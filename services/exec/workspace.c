@@ -9,11 +9,12 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "command.h"
+#include "files.h"
 #include "lookup.h"
 #include "shared.h"
 
 struct workspace_hold {
-	char name[65];
+	char key[128];
 	unsigned shares;
 	bool is_alone;
 	UT_hash_handle hh;
@@ -21,77 +22,89 @@ struct workspace_hold {
 
 /* ---- Who works in it ---- */
 
-static struct workspace_hold *hold_of(const struct exec *e, const char *name)
+static struct workspace_hold *hold_of(const struct exec *e, const char *key)
 {
 	struct workspace_hold *h;
 
-	HASH_FIND_STR(e->holds, name, h);
+	HASH_FIND_STR(e->holds, key, h);
 	return h;
 }
 
-static struct workspace_hold *hold_make(struct exec *e, const char *name)
+static struct workspace_hold *hold_make(struct exec *e, const char *key)
 {
-	struct workspace_hold *h = hold_of(e, name);
+	struct workspace_hold *h = hold_of(e, key);
 
 	if (h)
 		return h;
 	h = xcalloc(1, sizeof(*h));
-	snprintf(h->name, sizeof(h->name), "%s", name);
-	HASH_ADD_STR(e->holds, name, h);
+	snprintf(h->key, sizeof(h->key), "%s", key);
+	HASH_ADD_STR(e->holds, key, h);
 	return h;
 }
 
-bool workspace_is_taken(const struct exec *e, const char *name)
+bool workspace_is_taken(const struct exec *e, const char *key)
 {
-	struct workspace_hold *h = hold_of(e, name);
+	struct workspace_hold *h = hold_of(e, key);
 
 	return h && h->is_alone;
 }
 
-bool workspace_share(struct exec *e, const char *name)
+bool workspace_share(struct exec *e, const char *key)
 {
-	if (workspace_is_taken(e, name))
+	if (workspace_is_taken(e, key))
 		return false;
-	hold_make(e, name)->shares++;
+	hold_make(e, key)->shares++;
 	return true;
 }
 
-unsigned workspace_running(const struct exec *e, const char *name)
+const char *workspace_key(struct arena *a, const char *name, const char *target)
 {
+	return *target ? arena_printf(a, "%s@%s", name, target) : name;
+}
+
+static bool is_of(const struct spec *s, struct str name, const char *target)
+{
+	return str_is(name, s->workspace) && strcmp(s->target, target) == 0;
+}
+
+unsigned workspace_running(const struct exec *e, const char *key)
+{
+	const char *at = strchr(key, '@');
+	struct str name = {key, at ? (size_t)(at - key) : strlen(key)};
 	unsigned n = 0;
 
 	for (struct command *c = e->by_id; c; c = c->hh_id.next)
-		n += !c->spec.target[0] && strcmp(c->spec.workspace, name) == 0;
+		n += is_of(&c->spec, name, at ? at + 1 : "");
 	return n;
 }
 
 /* Commands, or a shared sandbox, where what they left runs on. */
-static bool is_lived_in(const struct exec *e, const char *name)
+static bool is_lived_in(const struct exec *e, const char *key)
 {
-	return workspace_running(e, name) > 0 || shared_count(e->journal.dir_fd, name, NULL) > 0;
+	return workspace_running(e, key) > 0 || (!strchr(key, '@') && shared_count(e->journal.dir_fd, key, NULL) > 0);
 }
 
-bool workspace_take(struct exec *e, const char *name)
+bool workspace_take(struct exec *e, const char *key)
 {
-	if (hold_of(e, name) || is_lived_in(e, name))
+	if (hold_of(e, key) || is_lived_in(e, key))
 		return false;
-	hold_make(e, name)->is_alone = true;
+	hold_make(e, key)->is_alone = true;
 	return true;
 }
 
-bool workspace_upgrade(struct exec *e, const char *name)
+bool workspace_upgrade(struct exec *e, const char *key)
 {
-	struct workspace_hold *h = hold_of(e, name);
+	struct workspace_hold *h = hold_of(e, key);
 
-	if (!h || h->shares != 1 || is_lived_in(e, name))
+	if (!h || h->shares != 1 || is_lived_in(e, key))
 		return false;
 	h->is_alone = true;
 	return true;
 }
 
-void workspace_release(struct exec *e, const char *name)
+void workspace_release(struct exec *e, const char *key)
 {
-	struct workspace_hold *h = hold_of(e, name);
+	struct workspace_hold *h = hold_of(e, key);
 
 	h->is_alone = false;
 	h->shares -= h->shares > 0;
@@ -103,10 +116,21 @@ void workspace_release(struct exec *e, const char *name)
 
 /* ---- A request's work ---- */
 
+static void reply_taken(struct exchange *x)
+{
+	reply_header(x, "Retry-After", "2");
+	reply_problem(x, 409, "workspace_busy",
+		      "The workspace is in use: wait until its commands, uploads and snapshots have ended, or end its "
+		      "shared sandbox.");
+}
+
 void workspace_reply_failure(struct exchange *x, int result, const struct error *err)
 {
 	switch (result) {
 	case -EBADMSG: reply_error(x, 422, err); break;
+	case -EHOSTUNREACH: reply_error(x, 503, err); break;
+	case -ECONNRESET: reply_error(x, 502, err); break;
+	case -EBUSY: reply_taken(x); break;
 	case -ENOENT: reply_problem(x, 404, "not_found", "There is no such thing, or it is not yours."); break;
 	case -EEXIST: reply_problem(x, 409, "already_exists", "There is something of this name already."); break;
 	case -ELOOP:
@@ -142,57 +166,52 @@ void workspace_reply_failure(struct exchange *x, int result, const struct error 
 	}
 }
 
-static void reply_taken(struct exchange *x)
-{
-	reply_header(x, "Retry-After", "2");
-	reply_problem(x, 409, "workspace_busy",
-		      "The workspace is in use: wait until its commands, uploads and snapshots have ended, or end its "
-		      "shared sandbox.");
-}
+/* ---- Its steps ---- */
 
-static void work_run(struct job *job)
+static bool is_here(const struct workspace_job *w)
 {
-	struct workspace_job *w = container_of(job, struct workspace_job, job);
-
-	if (w->root < 0) {
-		w->root = journal_workspace(&w->exec->journal, w->name, w->any ? NULL : w->x->who.user_id);
-		w->result = w->root < 0 ? w->root : 0;
-	}
-	if (w->result >= 0)
-		w->result = w->run(w);
+	return w->target->kind == &target_local;
 }
 
 void workspace_over(struct workspace_job *w)
 {
-	if (w->root >= 0)
-		close(w->root);
-	w->root = -1;
+	if (w->remote)
+		w->target->kind->errand_close(w->remote);
+	else if (w->is_open)
+		errand_deinit(&w->errand);
+	w->remote = NULL;
+	w->is_open = false;
 	if (w->is_held)
-		workspace_release(w->exec, w->name);
+		workspace_release(w->exec, w->key);
 	w->is_held = false;
 	exchange_drop(w->x);
 }
 
-static void work_done(struct job *job)
+/* On the loop: w->result is there. */
+static void work_done(struct workspace_job *w)
 {
-	struct workspace_job *w = container_of(job, struct workspace_job, job);
 	struct exchange *x = w->x;
-	bool keeps = w->keeps_root && w->result >= 0 && x->req;
+	bool goes_on = w->goes_on && w->result >= 0 && x->req;
 
-	if (!keeps && w->clean)
+	if (!goes_on && w->clean)
 		w->clean(w);
 	w->is_busy = false;
 	if (x->req && w->result < 0)
-		workspace_reply_failure(x, w->result, &w->err);
+		workspace_reply_failure(x, w->result, &w->r.err);
 	else if (x->req)
 		w->done(w);
-	if (!keeps)
+	if (!goes_on)
 		workspace_over(w);
 }
 
-static bool submit(struct workspace_job *w)
+static void on_job(struct job *job)
 {
-	w->job = (struct job){.run = work_run, .done = work_done};
+	work_done(container_of(job, struct workspace_job, job));
+}
+
+static bool submit(struct workspace_job *w, void (*run)(struct job *), void (*done)(struct job *))
+{
+	w->job = (struct job){.run = run, .done = done};
 	w->is_busy = true;
 	if (job_submit(w->exec->files_lane, &w->job) == 0)
 		return true;
@@ -204,13 +223,117 @@ static bool submit(struct workspace_job *w)
 	return false;
 }
 
-bool workspace_again(struct workspace_job *w, int (*run)(struct workspace_job *w),
-		     void (*done)(struct workspace_job *w))
+/* Whether he may touch it; what the request needs besides. */
+static int check(struct workspace_job *w)
 {
-	w->run = run;
-	w->done = done;
-	return submit(w);
+	const char *target = workspace_target_name(w->target);
+	int r = 0;
+
+	/* A new one is claimed by `before`. */
+	if (w->step.op != ERRAND_MAKE)
+		r = journal_check_owner(&w->exec->journal, w->name, target, w->any ? NULL : w->x->who.user_id);
+	return r == 0 && w->before ? w->before(w) : r;
 }
+
+static void do_step(struct workspace_job *w)
+{
+	errand_do(&w->errand, &w->step, w->x->arena, &w->r);
+	w->result = w->r.result;
+}
+
+static void step_run(struct job *job)
+{
+	do_step(container_of(job, struct workspace_job, job));
+}
+
+/* All of it on this machine. */
+static void here_run(struct job *job)
+{
+	struct workspace_job *w = container_of(job, struct workspace_job, job);
+	int root;
+
+	w->result = check(w);
+	if (w->result < 0)
+		return;
+	root = dir_open(w->exec->journal.workspaces_fd, w->name);
+	errand_init(&w->errand, &w->exec->snapshots, w->name, root);
+	w->is_open = true;
+	if (root < 0 && w->step.op != ERRAND_MAKE)
+		w->result = root;
+	else if (w->run)
+		w->result = w->run(w);
+	else
+		do_step(w);
+	if (w->after)
+		w->after(w);
+}
+
+/* ---- The same on a target: look here, do it there, note it here ---- */
+
+static void after_run(struct job *job)
+{
+	struct workspace_job *w = container_of(job, struct workspace_job, job);
+
+	w->after(w);
+}
+
+static void on_first_step(void *arg)
+{
+	struct workspace_job *w = arg;
+
+	w->result = w->r.result;
+	if (w->after)
+		submit(w, after_run, on_job);
+	else
+		work_done(w);
+}
+
+static void on_step(void *arg)
+{
+	struct workspace_job *w = arg;
+
+	w->result = w->r.result;
+	work_done(w);
+}
+
+static void check_run(struct job *job)
+{
+	struct workspace_job *w = container_of(job, struct workspace_job, job);
+
+	w->result = check(w);
+}
+
+static void check_done(struct job *job)
+{
+	struct workspace_job *w = container_of(job, struct workspace_job, job);
+
+	if (w->result < 0) {
+		work_done(w);
+		return;
+	}
+	w->req = (struct errand_request){
+		.workspace = w->name,
+		.writes = w->use == WORKSPACE_WRITE,
+		.alone = w->use == WORKSPACE_ALONE,
+		.bytes_max = w->exec->workspace_max,
+		.snapshots_max = w->exec->snapshots_max,
+		.steps_max = w->exec->steps_max,
+	};
+	w->remote = w->target->kind->errand_open((struct target *)(uintptr_t)w->target, &w->req);
+	w->target->kind->errand_step(w->remote, &w->step, w->x->arena, &w->r, on_first_step, w);
+}
+
+void workspace_again(struct workspace_job *w, void (*done)(struct workspace_job *w))
+{
+	w->done = done;
+	w->is_busy = true;
+	if (w->remote)
+		w->target->kind->errand_step(w->remote, &w->step, w->x->arena, &w->r, on_step, w);
+	else
+		submit(w, step_run, on_job);
+}
+
+/* ---- Its beginning ---- */
 
 static bool may_use_any(const struct identity *who, enum workspace_use use)
 {
@@ -219,34 +342,61 @@ static bool may_use_any(const struct identity *who, enum workspace_use use)
 	return identity_may(who, use == WORKSPACE_READ ? "commands.read_any" : "commands.run_any");
 }
 
+const char *workspace_target_name(const struct target *t)
+{
+	return t->kind == &target_local ? "" : t->name;
+}
+
+struct target *workspace_target(struct exchange *x)
+{
+	const char *name = http_query_get(x->arena, x->req->query, "target");
+	struct target *t = target_find(x->self, name ? name : "");
+	const char *why;
+
+	if (!t) {
+		reply_problem(x, 422, "unknown_target",
+			      "There is no target of the name \"%.32s\". GET /api/targets lists those there are.",
+			      name);
+		return NULL;
+	}
+	why = t->kind->errand_open ? t->kind->unavailable(t, x->arena) : NULL;
+	if (why)
+		reply_problem(x, 503, "target_unavailable", "%s", why);
+	return why ? NULL : t;
+}
+
 void workspace_start(struct exchange *x, struct workspace_job *w, enum workspace_use use)
 {
-	const char *target = http_query_get(x->arena, x->req->query, "target");
 	struct exec *e = x->self;
 
-	if (target && *target && strcmp(target, TARGET_LOCAL) != 0) {
-		reply_problem(x, 501, "not_on_this_target",
-			      "Files are those of this machine's workspaces. On a target over SSH, use a command.");
+	w->target = w->target ? w->target : workspace_target(x);
+	if (!w->target)
+		return;
+	if (w->run && !is_here(w)) {
+		reply_problem(x, 501, "not_on_this_target", "Shared sandboxes are those of this machine.");
 		return;
 	}
 	w->x = x;
 	w->exec = e;
 	w->use = use;
-	w->name = x->params[0].p;
+	w->name = w->name ? w->name : x->params[0].p;
+	w->key = workspace_key(x->arena, w->name, workspace_target_name(w->target));
 	w->any = may_use_any(&x->who, use);
-	w->root = -1;
-	if (!workspace_is_valid(x->params[0])) {
+	if (!workspace_is_valid(str_of(w->name))) {
 		workspace_reply_failure(x, -ENOENT, NULL);
 		return;
 	}
-	w->is_held = use == WORKSPACE_WRITE ? workspace_share(e, w->name)
-					    : use == WORKSPACE_ALONE && workspace_take(e, w->name);
+	w->is_held = use == WORKSPACE_WRITE ? workspace_share(e, w->key)
+					    : use == WORKSPACE_ALONE && workspace_take(e, w->key);
 	if (use != WORKSPACE_READ && !w->is_held) {
 		reply_taken(x);
 		return;
 	}
 	exchange_hold(x);
-	submit(w);
+	if (is_here(w))
+		submit(w, here_run, on_job);
+	else
+		submit(w, check_run, check_done);
 }
 
 /* ---- What requests say ---- */
@@ -267,18 +417,17 @@ bool workspace_flag(struct exchange *x, const char *name)
 	return value && strcmp(value, "1") == 0;
 }
 
-struct tree_size workspace_limits(const struct exec *e)
+void workspace_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, struct exec *e, const struct target *t,
+			const struct workspace_entry *w)
 {
-	return (struct tree_size){e->workspace_max, TARBALL_FILES_MAX};
-}
-
-void workspace_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, struct exec *e, const struct workspace_entry *w)
-{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	const char *key = workspace_key(a, w->name, workspace_target_name(t));
 	char text[TIME_TEXT_SIZE];
 
 	yyjson_mut_obj_add_strcpy(doc, obj, "id", w->name);
+	yyjson_mut_obj_add_strcpy(doc, obj, "target", t->name);
 	json_add_str(doc, obj, "user_id", w->user_id[0] ? w->user_id : NULL);
 	time_format(w->created_us, text);
 	yyjson_mut_obj_add_strcpy(doc, obj, "created_at", text);
-	yyjson_mut_obj_add_uint(doc, obj, "running_commands", workspace_running(e, w->name));
+	yyjson_mut_obj_add_uint(doc, obj, "running_commands", workspace_running(e, key));
 }

@@ -1,42 +1,13 @@
 /* A workspace, or a folder in it, as one archive: made into a file without a name and sent; received into one, looked
  * through and unpacked. */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "sending.h"
 
 #define BLOCK (256 << 10)
 
-static int nameless_file(const struct exec *e)
-{
-	int fd = openat(e->journal.snapshots_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-
-	return fd < 0 ? -errno : fd;
-}
-
 /* ---- GET ---- */
-
-struct making {
-	struct sending s;
-	const char *path;
-	bool gzip;
-};
-
-static int make_run(struct workspace_job *w)
-{
-	struct making *m = container_of(w, struct making, s.w);
-	struct tree_size max = workspace_limits(w->exec);
-	int fd = nameless_file(w->exec), r = fd < 0 ? fd : tarball_make(w->root, m->path, m->gzip, fd, &max);
-
-	if (r == 0 && fstat(fd, &m->s.st) < 0)
-		r = -errno;
-	if (r < 0 && fd >= 0)
-		close(fd);
-	m->s.fd = r < 0 ? -1 : fd;
-	return r;
-}
 
 static void make_done(struct workspace_job *w)
 {
@@ -47,24 +18,23 @@ void workspace_archive_get(struct exchange *x)
 {
 	const char *path = http_query_get(x->arena, x->req->query, "path");
 	const char *format = http_query_get(x->arena, x->req->query, "format");
-	struct making *m = arena_new_of(x->arena, struct making);
+	struct sending *s = arena_new_of(x->arena, struct sending);
+	bool gzip = format && strcmp(format, "tar.gz") == 0;
 
-	m->path = workspace_path(x, path ? path : "");
-	if (!m->path)
+	path = workspace_path(x, path ? path : "");
+	if (!path)
 		return;
-	m->gzip = format && strcmp(format, "tar.gz") == 0;
-	if (format && !m->gzip && strcmp(format, "tar") != 0) {
+	if (format && !gzip && strcmp(format, "tar") != 0) {
 		reply_problem(x, 400, "bad_request", "format is tar or tar.gz.");
 		return;
 	}
-	m->s.fd = -1;
-	m->s.name = arena_printf(x->arena, "%s.%s", x->params[0].p, m->gzip ? "tar.gz" : "tar");
-	m->s.type = m->gzip ? "application/gzip" : "application/x-tar";
-	m->s.w.run = make_run;
-	m->s.w.done = make_done;
-	m->s.w.clean = sending_clean;
-	m->s.w.keeps_root = true;
-	workspace_start(x, &m->s.w, WORKSPACE_READ);
+	s->name = arena_printf(x->arena, "%s.%s", x->params[0].p, gzip ? "tar.gz" : "tar");
+	s->type = gzip ? "application/gzip" : "application/x-tar";
+	s->w.step = (struct errand_step){.op = ERRAND_PACK, .path = path, .flags = gzip ? ERRAND_GZIP : 0};
+	s->w.done = make_done;
+	s->w.clean = sending_clean;
+	s->w.goes_on = true;
+	workspace_start(x, &s->w, WORKSPACE_READ);
 }
 
 /* ---- POST ---- */
@@ -72,12 +42,9 @@ void workspace_archive_get(struct exchange *x)
 struct taking {
 	struct workspace_job w;
 	const char *path;
-	int fd;
 	struct buf chunk;
 	uint64_t size, max;
 	bool is_whole;
-	bool is_running; /* commands, or others are at work: protected files stay */
-	struct tree_size taken;
 };
 
 static void take_next(struct taking *t);
@@ -86,9 +53,6 @@ static void take_clean(struct workspace_job *w)
 {
 	struct taking *t = container_of(w, struct taking, w);
 
-	if (t->fd >= 0)
-		close(t->fd);
-	t->fd = -1;
 	buf_deinit(&t->chunk);
 	w->x->on_gone = NULL;
 	if (w->x->req) {
@@ -108,32 +72,6 @@ static void take_on_gone(struct exchange *x)
 	workspace_over(&t->w);
 }
 
-static int take_start(struct workspace_job *w)
-{
-	struct taking *t = container_of(w, struct taking, w);
-	int dir = tree_dir(w->root, t->path);
-
-	if (dir < 0)
-		return dir;
-	close(dir);
-	t->fd = nameless_file(w->exec);
-	return MIN(t->fd, 0);
-}
-
-static int take_write(struct workspace_job *w)
-{
-	struct taking *t = container_of(w, struct taking, w);
-
-	for (size_t at = 0; at < t->chunk.n;) {
-		ssize_t n = write(t->fd, t->chunk.p + at, t->chunk.n - at);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		at += (size_t)MAX(n, 0);
-	}
-	return 0;
-}
-
 static void take_written(struct workspace_job *w)
 {
 	struct taking *t = container_of(w, struct taking, w);
@@ -142,23 +80,14 @@ static void take_written(struct workspace_job *w)
 	take_next(t);
 }
 
-static int take_unpack(struct workspace_job *w)
-{
-	struct taking *t = container_of(w, struct taking, w);
-	struct tree_size max = workspace_limits(w->exec);
-
-	return tarball_unpack(w->root, t->path, t->fd, t->is_running, &max, &t->taken, &w->err);
-}
-
 static void take_unpacked(struct workspace_job *w)
 {
-	struct taking *t = container_of(w, struct taking, w);
 	struct exchange *x = w->x;
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
 
-	yyjson_mut_obj_add_uint(doc, obj, "files", t->taken.files);
-	yyjson_mut_obj_add_uint(doc, obj, "bytes", t->taken.bytes);
+	yyjson_mut_obj_add_uint(doc, obj, "files", w->r.size.files);
+	yyjson_mut_obj_add_uint(doc, obj, "bytes", w->r.size.bytes);
 	take_clean(w);
 	reply_json(x, 200, doc);
 	workspace_over(w);
@@ -168,18 +97,21 @@ static void unpack(struct taking *t)
 {
 	struct exec *e = t->w.exec;
 
-	/* None begins while it unpacks. */
-	t->is_running = e->protects && !workspace_upgrade(e, t->w.name);
-	workspace_again(&t->w, take_unpack, take_unpacked);
+	t->w.step = (struct errand_step){.op = ERRAND_UNPACK, .path = t->path};
+	/* None begins while it unpacks; with commands, or others at work, protected files stay. */
+	if (e->protects)
+		t->w.step.flags = workspace_upgrade(e, t->w.key) ? ERRAND_ALONE : ERRAND_RUNNING;
+	workspace_again(&t->w, take_unpacked);
 }
 
 static void take_next(struct taking *t)
 {
 	if (t->w.is_busy)
 		return;
-	if (t->chunk.n >= BLOCK || (t->is_whole && t->chunk.n > 0))
-		workspace_again(&t->w, take_write, take_written);
-	else if (t->is_whole)
+	if (t->chunk.n >= BLOCK || (t->is_whole && t->chunk.n > 0)) {
+		t->w.step = (struct errand_step){.op = ERRAND_WRITE, .data = buf_str(&t->chunk)};
+		workspace_again(&t->w, take_written);
+	} else if (t->is_whole)
 		unpack(t);
 	else
 		http_body_resume(t->w.x->req);
@@ -232,12 +164,11 @@ void workspace_archive_post(struct exchange *x)
 	t->path = workspace_path(x, path ? path : "");
 	if (!t->path)
 		return;
-	t->fd = -1;
 	t->max = e->workspace_max;
-	t->w.run = take_start;
+	t->w.step = (struct errand_step){.op = ERRAND_TAKE, .path = t->path};
 	t->w.done = take_started;
 	t->w.clean = take_clean;
-	t->w.keeps_root = true;
+	t->w.goes_on = true;
 	http_set_max_body(x->req, t->max + 1);
 	http_body_pause(x->req);
 	x->data = t;

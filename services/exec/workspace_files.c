@@ -16,25 +16,7 @@ struct reading {
 	struct sending s;
 	const char *path;
 	struct page page;
-	struct tree_item *items; /* of a folder */
-	size_t n;
 };
-
-static int get_run(struct workspace_job *w)
-{
-	struct reading *g = container_of(w, struct reading, s.w);
-	int fd = tree_open(w->root, g->path, &g->s.st);
-
-	if (fd < 0)
-		return fd;
-	if (S_ISREG(g->s.st.st_mode)) {
-		g->s.fd = fd;
-		w->keeps_root = true;
-		return 0;
-	}
-	close(fd);
-	return tree_list(w->root, g->path, g->page.after, (size_t)g->page.limit, w->x->arena, &g->items, &g->n);
-}
 
 static const char *type_name(mode_t mode)
 {
@@ -60,21 +42,23 @@ static void add_stat(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *name,
 static void get_done(struct workspace_job *w)
 {
 	struct reading *g = container_of(w, struct reading, s.w);
+	const struct errand_result *r = &w->r;
 	struct exchange *x = w->x;
-	size_t n = MIN(g->n, (size_t)g->page.limit);
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj, *items;
 
-	if (w->keeps_root) {
+	if (S_ISREG(r->st.st_mode)) {
 		sending_start(&g->s);
 		return;
 	}
 	obj = json_new_obj(x->arena, &doc);
 	items = yyjson_mut_obj_add_arr(doc, obj, "items");
-	for (size_t i = 0; i < n; i++)
-		add_stat(doc, yyjson_mut_arr_add_obj(doc, items), g->items[i].name, &g->items[i].st, g->items[i].link);
-	json_add_str(doc, obj, "next", g->n > n ? page_cursor(x->arena, g->items[n - 1].name) : NULL);
+	for (size_t i = 0; i < r->n; i++)
+		add_stat(doc, yyjson_mut_arr_add_obj(doc, items), r->items[i].name, &r->items[i].st, r->items[i].link);
+	json_add_str(doc, obj, "next", r->is_more ? page_cursor(x->arena, r->items[r->n - 1].name) : NULL);
+	sending_clean(w);
 	reply_json(x, 200, doc);
+	workspace_over(w);
 }
 
 static const char *last_part(const char *path)
@@ -91,12 +75,13 @@ static void get(struct exchange *x, const char *path)
 	g->path = workspace_path(x, path);
 	if (!g->path || !page_read(x, &g->page))
 		return;
-	g->s.fd = -1;
 	g->s.name = last_part(g->path);
 	g->s.type = "application/octet-stream";
-	g->s.w.run = get_run;
+	g->s.w.step = (struct errand_step){.op = ERRAND_OPEN, .path = g->path, .n = (uint64_t)g->page.limit};
+	g->s.w.step.other = g->page.after ? g->page.after : "";
 	g->s.w.done = get_done;
 	g->s.w.clean = sending_clean;
+	g->s.w.goes_on = true;
 	workspace_start(x, &g->s.w, WORKSPACE_READ);
 }
 
@@ -128,8 +113,12 @@ static void reply_protected(struct exchange *x)
 static bool may_change(struct exchange *x, const char *path)
 {
 	struct exec *e = x->self;
+	const char *target = http_query_get(x->arena, x->req->query, "target");
 
-	if (!path || !is_protected(e, path) || workspace_running(e, x->params[0].p) == 0)
+	if (path && target && strcmp(target, TARGET_LOCAL) == 0)
+		target = "";
+	if (!path || !is_protected(e, path) ||
+	    workspace_running(e, workspace_key(x->arena, x->params[0].p, target ? target : "")) == 0)
 		return path != NULL;
 	reply_protected(x);
 	return false;
@@ -148,13 +137,11 @@ static enum workspace_use use_for(const struct exchange *x, const char *path, co
 struct putting {
 	struct workspace_job w;
 	const char *path;
-	bool parents, is_new_only;
+	bool is_new_only;
 	mode_t mode;
-	struct tree_upload up;
 	struct buf chunk; /* of the body, on its way to the file */
 	uint64_t size, max;
 	bool is_whole, was_there;
-	struct stat st;
 };
 
 static void put_next(struct putting *p);
@@ -163,7 +150,6 @@ static void put_clean(struct workspace_job *w)
 {
 	struct putting *p = container_of(w, struct putting, w);
 
-	tree_upload_deinit(&p->up);
 	buf_deinit(&p->chunk);
 	w->x->on_gone = NULL;
 	if (w->x->req) {
@@ -183,41 +169,6 @@ static void put_on_gone(struct exchange *x)
 	workspace_over(&p->w);
 }
 
-static int put_start(struct workspace_job *w)
-{
-	struct putting *p = container_of(w, struct putting, w);
-	struct stat st;
-
-	p->was_there = tree_stat(w->root, p->path, &st) == 0;
-	if (p->was_there && S_ISDIR(st.st_mode))
-		return -EISDIR;
-	if (p->was_there && p->is_new_only)
-		return -EEXIST;
-	return tree_upload_start(w->root, p->path, p->parents, &p->up);
-}
-
-static int put_write(struct workspace_job *w)
-{
-	struct putting *p = container_of(w, struct putting, w);
-
-	for (size_t at = 0; at < p->chunk.n;) {
-		ssize_t n = write(p->up.fd, p->chunk.p + at, p->chunk.n - at);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		at += (size_t)MAX(n, 0);
-	}
-	return 0;
-}
-
-static int put_finish(struct workspace_job *w)
-{
-	struct putting *p = container_of(w, struct putting, w);
-	int r = tree_upload_finish(&p->up, w->root, p->path, p->mode, !p->is_new_only);
-
-	return r < 0 ? r : tree_stat(w->root, p->path, &p->st);
-}
-
 static void put_finished(struct workspace_job *w)
 {
 	struct putting *p = container_of(w, struct putting, w);
@@ -225,7 +176,7 @@ static void put_finished(struct workspace_job *w)
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(x->arena, &doc);
 
-	add_stat(doc, obj, last_part(p->path), &p->st, NULL);
+	add_stat(doc, obj, last_part(p->path), &w->r.st, NULL);
 	put_clean(w);
 	reply_json(x, p->was_there ? 200 : 201, doc);
 	workspace_over(w);
@@ -243,9 +194,12 @@ static void put_written(struct workspace_job *w)
 static void put_last(struct putting *p)
 {
 	struct exchange *x = p->w.x;
+	bool is_guarded = is_protected(p->w.exec, p->path);
 
-	if (!is_protected(p->w.exec, p->path) || workspace_upgrade(p->w.exec, p->w.name)) {
-		workspace_again(&p->w, put_finish, put_finished);
+	if (!is_guarded || workspace_upgrade(p->w.exec, p->w.key)) {
+		p->w.step = (struct errand_step){.op = ERRAND_PLACE, .path = p->path, .mode = p->mode};
+		p->w.step.flags = (p->is_new_only ? ERRAND_NEW_ONLY : 0) | (is_guarded ? ERRAND_ALONE : 0);
+		workspace_again(&p->w, put_finished);
 		return;
 	}
 	put_clean(&p->w);
@@ -257,9 +211,10 @@ static void put_next(struct putting *p)
 {
 	if (p->w.is_busy)
 		return;
-	if (p->chunk.n >= UPLOAD_BLOCK || (p->is_whole && p->chunk.n > 0))
-		workspace_again(&p->w, put_write, put_written);
-	else if (p->is_whole)
+	if (p->chunk.n >= UPLOAD_BLOCK || (p->is_whole && p->chunk.n > 0)) {
+		p->w.step = (struct errand_step){.op = ERRAND_WRITE, .data = buf_str(&p->chunk)};
+		workspace_again(&p->w, put_written);
+	} else if (p->is_whole)
 		put_last(p);
 	else
 		http_body_resume(p->w.x->req);
@@ -298,11 +253,11 @@ static void put_started(struct workspace_job *w)
 	struct putting *p = container_of(w, struct putting, w);
 	struct http_request *r = w->x->req;
 
+	p->was_there = w->r.was_there;
 	w->x->on_gone = put_on_gone;
 	r->on_body = put_on_body;
 	r->on_body_end = put_on_body_end;
 	http_body_resume(r);
-	(void)p;
 }
 
 /* Returns false after answering. */
@@ -330,14 +285,13 @@ void workspace_files_put(struct exchange *x)
 	p->path = workspace_path(x, x->params[1].p);
 	if (!may_change(x, p->path) || !read_mode(x, &p->mode))
 		return;
-	p->up = (struct tree_upload){.fd = -1, .parent = -1};
-	p->parents = workspace_flag(x, "parents");
 	p->is_new_only = str_eq(condition, STR("*"));
 	p->max = e->file_size_max ? MIN(e->file_size_max, e->workspace_max) : e->workspace_max;
-	p->w.run = put_start;
+	p->w.step = (struct errand_step){.op = ERRAND_PUT, .path = p->path};
+	p->w.step.flags = (workspace_flag(x, "parents") ? ERRAND_PARENTS : 0) | (p->is_new_only ? ERRAND_NEW_ONLY : 0);
 	p->w.done = put_started;
 	p->w.clean = put_clean;
-	p->w.keeps_root = true;
+	p->w.goes_on = true;
 	if (x->req->content_length > 0 && (uint64_t)x->req->content_length > p->max) {
 		workspace_reply_failure(x, -EFBIG, NULL);
 		return;
@@ -352,17 +306,9 @@ void workspace_files_put(struct exchange *x)
 
 struct changing {
 	struct workspace_job w;
-	const char *path, *to;
-	bool flag; /* recursive, parents, replace */
-	struct stat st;
+	const char *path; /* of what is there afterwards */
+	int status;
 };
-
-static int delete_run(struct workspace_job *w)
-{
-	struct changing *c = container_of(w, struct changing, w);
-
-	return *c->path ? tree_remove(w->root, c->path, c->flag) : -EINVAL;
-}
 
 static void reply_gone(struct workspace_job *w)
 {
@@ -372,14 +318,14 @@ static void reply_gone(struct workspace_job *w)
 void workspace_files_delete(struct exchange *x)
 {
 	struct changing *c = arena_new_of(x->arena, struct changing);
+	const char *path = workspace_path(x, x->params[1].p);
 
-	c->path = workspace_path(x, x->params[1].p);
-	if (!may_change(x, c->path))
+	if (!may_change(x, path))
 		return;
-	c->flag = workspace_flag(x, "recursive");
-	c->w.run = delete_run;
+	c->w.step = (struct errand_step){.op = ERRAND_REMOVE, .path = path};
+	c->w.step.flags = workspace_flag(x, "recursive") ? ERRAND_RECURSIVE : 0;
 	c->w.done = reply_gone;
-	workspace_start(x, &c->w, use_for(x, c->path, NULL));
+	workspace_start(x, &c->w, use_for(x, path, NULL));
 }
 
 static void reply_stat(struct workspace_job *w)
@@ -388,24 +334,8 @@ static void reply_stat(struct workspace_job *w)
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(w->x->arena, &doc);
 
-	add_stat(doc, obj, last_part(c->to), &c->st, NULL);
-	reply_json(w->x, c->path ? 200 : 201, doc);
-}
-
-static int mkdir_run(struct workspace_job *w)
-{
-	struct changing *c = container_of(w, struct changing, w);
-	int r = *c->to ? tree_mkdir(w->root, c->to, c->flag) : -EEXIST;
-
-	return r < 0 ? r : tree_stat(w->root, c->to, &c->st);
-}
-
-static int move_run(struct workspace_job *w)
-{
-	struct changing *c = container_of(w, struct changing, w);
-	int r = *c->to && *c->path ? tree_move(w->root, c->path, c->to, c->flag) : -EINVAL;
-
-	return r < 0 ? r : tree_stat(w->root, c->to, &c->st);
+	add_stat(doc, obj, last_part(c->path), &w->r.st, NULL);
+	reply_json(w->x, c->status, doc);
 }
 
 void workspace_mkdir(struct exchange *x)
@@ -419,12 +349,13 @@ void workspace_mkdir(struct exchange *x)
 		reply_error(x, 422, &err);
 		return;
 	}
-	c->to = workspace_path(x, json_get_str(x->body, "path", NULL));
-	c->flag = json_get_bool(x->body, "parents", false);
-	c->w.run = mkdir_run;
+	c->path = workspace_path(x, json_get_str(x->body, "path", NULL));
+	c->status = 201;
+	c->w.step = (struct errand_step){.op = ERRAND_MKDIR, .path = c->path};
+	c->w.step.flags = json_get_bool(x->body, "parents", false) ? ERRAND_PARENTS : 0;
 	c->w.done = reply_stat;
-	if (may_change(x, c->to))
-		workspace_start(x, &c->w, use_for(x, c->to, NULL));
+	if (may_change(x, c->path))
+		workspace_start(x, &c->w, use_for(x, c->path, NULL));
 }
 
 void workspace_move(struct exchange *x)
@@ -434,16 +365,18 @@ void workspace_move(struct exchange *x)
 						   {"replace", JSON_BOOL, false, 0, 0}};
 	struct changing *c = arena_new_of(x->arena, struct changing);
 	struct error err = {0};
+	const char *from;
 
 	if (json_check(x->body, fields, ARRAY_SIZE(fields), &err) < 0) {
 		reply_error(x, 422, &err);
 		return;
 	}
-	c->path = workspace_path(x, json_get_str(x->body, "from", NULL));
-	c->to = c->path ? workspace_path(x, json_get_str(x->body, "to", NULL)) : NULL;
-	c->flag = json_get_bool(x->body, "replace", false);
-	c->w.run = move_run;
+	from = workspace_path(x, json_get_str(x->body, "from", NULL));
+	c->path = from ? workspace_path(x, json_get_str(x->body, "to", NULL)) : NULL;
+	c->status = 200;
+	c->w.step = (struct errand_step){.op = ERRAND_MOVE, .path = from, .other = c->path};
+	c->w.step.flags = json_get_bool(x->body, "replace", false) ? ERRAND_REPLACE : 0;
 	c->w.done = reply_stat;
-	if (c->to && may_change(x, c->path) && may_change(x, c->to))
-		workspace_start(x, &c->w, use_for(x, c->path, c->to));
+	if (c->path && may_change(x, from) && may_change(x, c->path))
+		workspace_start(x, &c->w, use_for(x, from, c->path));
 }

@@ -1,18 +1,13 @@
 /* Snapshots of a workspace over HTTP. */
 #include <errno.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "snapshot.h"
 #include "workspace.h"
 
 struct request {
 	struct workspace_job w;
-	const char *name, *id, *copy; /* copy: the workspace that is made */
-	bool is_step;
-	struct snapshot made;
-	struct snapshot_list list;
+	const char *copy; /* the workspace that is made */
+	bool is_new;      /* nobody had its name before */
 };
 
 static void add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct snapshot *s)
@@ -28,21 +23,13 @@ static void add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct snap
 	yyjson_mut_obj_add_bool(doc, obj, "step", s->is_step);
 }
 
-static int list_run(struct workspace_job *w)
-{
-	struct request *q = container_of(w, struct request, w);
-
-	return snapshot_list(w->exec, w->name, w->x->arena, &q->list);
-}
-
 static void list_done(struct workspace_job *w)
 {
-	struct request *q = container_of(w, struct request, w);
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(w->x->arena, &doc), *items = yyjson_mut_obj_add_arr(doc, obj, "items");
 
-	for (size_t i = 0; i < q->list.n; i++)
-		add_json(doc, yyjson_mut_arr_add_obj(doc, items), &q->list.items[i]);
+	for (size_t i = 0; i < w->r.list.n; i++)
+		add_json(doc, yyjson_mut_arr_add_obj(doc, items), &w->r.list.items[i]);
 	yyjson_mut_obj_add_null(doc, obj, "next");
 	reply_json(w->x, 200, doc);
 }
@@ -51,26 +38,17 @@ void snapshots_list(struct exchange *x)
 {
 	struct request *q = arena_new_of(x->arena, struct request);
 
-	q->w.run = list_run;
+	q->w.step.op = ERRAND_LIST;
 	q->w.done = list_done;
 	workspace_start(x, &q->w, WORKSPACE_READ);
 }
 
-static int make_run(struct workspace_job *w)
-{
-	struct request *q = container_of(w, struct request, w);
-
-	return q->is_step ? snapshot_step(w->exec, w->name, w->root, q->name, &q->made)
-			  : snapshot_make(w->exec, w->name, w->root, q->name, &q->made);
-}
-
 static void make_done(struct workspace_job *w)
 {
-	struct request *q = container_of(w, struct request, w);
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(w->x->arena, &doc);
 
-	add_json(doc, obj, &q->made);
+	add_json(doc, obj, &w->r.snapshot);
 	reply_json(w->x, 201, doc);
 }
 
@@ -84,21 +62,11 @@ void snapshots_make(struct exchange *x)
 		reply_error(x, 422, &err);
 		return;
 	}
-	q->name = x->body ? json_get_str(x->body, "name", "") : "";
-	q->is_step = x->body && json_get_bool(x->body, "step", false);
-	q->w.run = make_run;
+	q->w.step = (struct errand_step){.op = ERRAND_KEEP, .path = ""};
+	q->w.step.other = x->body ? json_get_str(x->body, "name", "") : "";
+	q->w.step.flags = x->body && json_get_bool(x->body, "step", false) ? ERRAND_STEP : 0;
 	q->w.done = make_done;
 	workspace_start(x, &q->w, WORKSPACE_ALONE);
-}
-
-static int restore_run(struct workspace_job *w)
-{
-	return snapshot_restore(w->exec, w->name, w->x->params[1].p);
-}
-
-static int drop_run(struct workspace_job *w)
-{
-	return snapshot_drop(w->exec, w->name, w->x->params[1].p);
 }
 
 static void reply_done(struct workspace_job *w)
@@ -106,7 +74,7 @@ static void reply_done(struct workspace_job *w)
 	reply_empty(w->x, 204);
 }
 
-static void with_id(struct exchange *x, int (*run)(struct workspace_job *w))
+static void with_id(struct exchange *x, enum errand_op op)
 {
 	struct request *q = arena_new_of(x->arena, struct request);
 
@@ -114,42 +82,38 @@ static void with_id(struct exchange *x, int (*run)(struct workspace_job *w))
 		reply_problem(x, 404, "not_found", "There is no such snapshot.");
 		return;
 	}
-	q->w.run = run;
+	q->w.step = (struct errand_step){.op = op, .other = x->params[1].p};
 	q->w.done = reply_done;
 	workspace_start(x, &q->w, WORKSPACE_ALONE);
 }
 
 void snapshots_restore(struct exchange *x)
 {
-	with_id(x, restore_run);
+	with_id(x, ERRAND_RESTORE);
 }
 
 void snapshots_delete(struct exchange *x)
 {
-	with_id(x, drop_run);
+	with_id(x, ERRAND_DROP);
 }
 
 /* ---- Another workspace from one ---- */
 
-/* The new one belongs to the same user of this machine, so that the files need not change hands. */
-static int copy_run(struct workspace_job *w)
+static int copy_claim(struct workspace_job *w)
 {
 	struct request *q = container_of(w, struct request, w);
-	struct journal *j = &w->exec->journal;
-	struct stat st;
-	int to, r = fstat(w->root, &st) < 0 ? -errno : 0;
+	int r = journal_claim(&w->exec->journal, q->copy, workspace_target_name(w->target), w->x->who.user_id);
 
-	if (r == 0)
-		r = journal_make_workspace(j, q->copy, w->x->who.user_id, st.st_uid);
-	if (r < 0)
-		return r;
-	to = journal_workspace(j, q->copy, NULL);
-	r = to < 0 ? to : snapshot_copy_out(w->exec, w->name, w->root, q->id, to);
-	if (to >= 0)
-		close(to);
-	if (r < 0)
-		journal_drop_workspace(j, q->copy);
-	return r;
+	q->is_new = r == 1;
+	return r == -EACCES ? -EEXIST : MIN(r, 0);
+}
+
+static void copy_unclaim(struct workspace_job *w)
+{
+	struct request *q = container_of(w, struct request, w);
+
+	if (w->result < 0 && q->is_new)
+		journal_disclaim(&w->exec->journal, q->copy, workspace_target_name(w->target));
 }
 
 static void copy_done(struct workspace_job *w)
@@ -168,20 +132,23 @@ void workspaces_copy(struct exchange *x)
 	static const struct json_field fields[] = {{"id", JSON_STRING, true, 1, 64}, {"snapshot", JSON_STRING}};
 	struct request *q = arena_new_of(x->arena, struct request);
 	struct error err = {0};
+	const char *id;
 
 	if (json_check(x->body, fields, ARRAY_SIZE(fields), &err) < 0) {
 		reply_error(x, 422, &err);
 		return;
 	}
 	q->copy = json_get_str(x->body, "id", "");
-	q->id = json_get_str(x->body, "snapshot", NULL);
-	if (!workspace_is_valid(str_of(q->copy)) || (q->id && !id_is_valid(str_of(q->id)))) {
+	id = json_get_str(x->body, "snapshot", NULL);
+	if (!workspace_is_valid(str_of(q->copy)) || (id && !id_is_valid(str_of(id)))) {
 		reply_problem(x, 422, "invalid_field",
 			      "id has letters, digits, '-' and '_' only, at most 64; snapshot is the id of one.");
 		return;
 	}
-	q->w.run = copy_run;
+	q->w.step = (struct errand_step){.op = ERRAND_COPY, .path = q->copy, .other = id ? id : ""};
+	q->w.before = copy_claim;
+	q->w.after = copy_unclaim;
 	q->w.done = copy_done;
 	/* As it is now: while nothing changes it. */
-	workspace_start(x, &q->w, q->id ? WORKSPACE_READ : WORKSPACE_ALONE);
+	workspace_start(x, &q->w, id ? WORKSPACE_READ : WORKSPACE_ALONE);
 }

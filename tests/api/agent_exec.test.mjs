@@ -157,6 +157,23 @@ describe('an agent whose commands run on another host', { timeout: 120000 }, () 
     assert.match(bad.body.detail, /GET \/api\/targets/);
   });
 
+  test('a run is forked at its steps with the files of that step, there', async () => {
+    const agent = await w.ok('POST', '/api/agents', { name: 'Forked', tools: ['shell'], target: 'ssh' }, 201);
+    const c = await w.conversation({ agent_id: agent.id });
+    const first = await w.run('run: echo one > f', { conversation: c, script: INSTANT });
+    const second = await w.run('run: echo two > f; cat f', { conversation: c, script: INSTANT });
+    assert.equal(second.calls[0].output, 'two\n', JSON.stringify(second.calls));
+    for (const [e, says, from] of [[first, 'one\n', 'snapshot'], [second, 'two\n', 'live']]) {
+      const r = await w.api('POST', `/api/executions/${e.id}/fork`, {});
+      assert.equal(r.status, 201, r.text);
+      assert.equal(r.headers['x-ogent-workspace'], from);
+      const run = await w.run('run: cat f', { conversation: r.body, script: INSTANT });
+      assert.equal(run.calls[0].output, says, JSON.stringify(run.calls));
+    }
+    const list = await w.exec.api('GET', `/api/workspaces/${c.id}/snapshots?target=ssh`, undefined, w.token);
+    assert.ok(list.body.items.length >= 2 && list.body.items.every((s) => s.step), list.text);
+  });
+
   test('a target that exec does not have is told by name, not tried again', async () => {
     const agent = await w.ok('POST', '/api/agents', { name: 'Lost', tools: ['shell'], target: 'mars' }, 201);
     const e = await w.run('run: true', { conversation: await w.conversation({ agent_id: agent.id }), script: INSTANT });

@@ -6,15 +6,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 import { AgentWorld } from '../lib/agent_client.mjs';
 import { ScriptModel, call, say } from '../lib/script_model.mjs';
+import { startSshd } from '../lib/sshd.mjs';
 
 describe('tools', { timeout: 300000 }, () => {
-  let w, model, site;
+  let w, model, site, sshd;
   before(async () => {
     model = await new ScriptModel().open();
     site = await new Site().open();
+    sshd = await startSshd();
     w = await AgentWorld.start({
       exec: 'real', demo: false,
-      env: { OPENAI_API_KEY: 'k', OPENAI_BASE_URL: `${model.url}/v1`, OGENT_OPENAI_MODEL: 'peer-1', OGENT_OUTBOUND_ALLOW: '127.0.0.1' },
+      env: { OPENAI_API_KEY: 'k', OPENAI_BASE_URL: `${model.url}/v1`, OGENT_OPENAI_MODEL: 'peer-1', OGENT_OUTBOUND_ALLOW: '127.0.0.1', ...sshd.env },
     });
     w.token = (await w.auth.setUp()).access_token;
   });
@@ -22,6 +24,7 @@ describe('tools', { timeout: 300000 }, () => {
     await w?.stop();
     await model?.close();
     await site?.close();
+    await sshd?.stop();
   });
 
   let made = 0;
@@ -37,9 +40,21 @@ describe('tools', { timeout: 300000 }, () => {
     return { e, texts: (await messages(e)).filter((m) => m.role === 'tool').map((m) => m.content).slice(-calls.length) };
   }
 
-  test('files of another machine are not mistaken for those of this one', async () => {
-    const { texts } = await told({ tools: ['files'], target: 'elsewhere' }, [['files_write', { path: 'a', content: 'x' }], ['files_read', { path: 'a' }]]);
-    for (const text of texts) assert.match(text, /another machine.*shell/s);
+  test('files of another machine are reached where the commands run, and not mistaken for those of this one', async () => {
+    const { texts, e } = await told({ tools: ['files', 'shell'], target: 'ssh' }, [
+      ['files_list', {}],
+      ['files_write', { path: 'src/a.c', content: 'int a;\n' }],
+      ['files_edit', { path: 'src/a.c', old: 'int a', new: 'long a' }],
+      ['shell', { command: 'cat src/a.c; echo more > src/b.c' }],
+      ['files_read', { path: 'src/b.c' }],
+      ['files_search', { pattern: 'long' }],
+      ['files_list', { path: 'src' }],
+    ]);
+    const want = [/empty/, /Made src\/a.c/, /1 place/, /long a;/, /more/, /src\/a.c:1:long a/, /a\.c.*b\.c/s];
+    want.forEach((w, i) => assert.match(texts[i], w));
+    assert.deepEqual((await w.exec.api('GET', '/api/workspaces', undefined, w.token)).body.items.filter((i) => i.id === e.conversation_id), []);
+    const none = await told({ tools: ['files'], target: 'elsewhere' }, [['files_write', { path: 'a', content: 'x' }], ['files_read', { path: 'a' }]]);
+    for (const text of none.texts) assert.match(text, /no target of the name "elsewhere"/);
   });
 
   test('files are written, read in parts, changed by exact replacing, searched and listed', async () => {

@@ -199,7 +199,7 @@ os.execv(sys.argv[1], sys.argv[1:])`;
 describe('what is no request', () => {
   const cases = [
     ['another version', run({ argv: ['true'], version: 9 }), /another version/],
-    ['a cut request', frame('R', Buffer.from([0, 0, 0, 5, 0, 0, 0, 9])), /could not read/],
+    ['a cut request', frame('R', Buffer.from([0, 0, 0, 6, 0, 0, 0, 9])), /could not read/],
     ['no program', run({ argv: [''] }), /could not read/],
     ['a workspace elsewhere', run({ argv: ['true'], workspace: '../x' }), /could not read/],
     ['an argument with a NUL', run({ argv: ['a\0b'] }), /could not read/],

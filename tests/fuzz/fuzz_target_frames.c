@@ -1,6 +1,25 @@
 /* The frames between exec and an SSH target, both ways: the first byte says which side reads and in what pieces the
  * rest comes; each frame's contents go to the readers of wire.h. */
-#include "target/wire.h"
+#include "target/wire_errand.h"
+
+static void read_errand(struct arena *a, struct str data)
+{
+	struct errand_request req;
+	struct errand_step step, same;
+	struct errand_result result;
+
+	wire_read_errand(a, data, &req);
+	for (int op = 0; op < ERRAND_OPS; op++)
+		wire_read_done(a, data, (enum errand_op)op, &result);
+	if (wire_read_step(a, data, &step) == 0) {
+		struct buf again = BUF_INIT;
+
+		wire_add_step(&again, &step);
+		if (wire_read_step(a, (struct str){again.p + FRAME_HEAD, again.n - FRAME_HEAD}, &same) < 0)
+			__builtin_trap();
+		buf_deinit(&again);
+	}
+}
 
 static void read_contents(struct arena *a, bool is_target, const struct frame *f)
 {
@@ -20,6 +39,7 @@ static void read_contents(struct arena *a, bool is_target, const struct frame *f
 			__builtin_trap();
 		buf_deinit(&again);
 	}
+	read_errand(a, f->data);
 	wire_read_probe(f->data);
 	wire_read_hello(f->data);
 	wire_read_report(f->data, &report);

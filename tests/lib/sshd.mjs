@@ -35,8 +35,17 @@ export class Sshd {
     this.log = '';
     for (const name of ['host', 'key', 'wrong']) keygen(join(this.dir, name));
     this.user = userInfo().username;
-    const command = options.command ?? [ogentTarget, '--dir', this.place, ...(options.helper ?? [])].join(' ');
-    writeFileSync(join(this.dir, 'authorized'), `command="${command}",restrict ${readFileSync(join(this.dir, 'key.pub'), 'utf8')}`);
+    this.force(options.command ?? [ogentTarget, '--dir', this.place, ...(options.helper ?? [])].join(' '));
+  }
+
+  // The command for whoever has that key.
+  force(command, key = this.identity) {
+    writeFileSync(join(this.dir, 'authorized'), `command="${command}",restrict ${readFileSync(`${key}.pub`, 'utf8')}`);
+  }
+
+  // Another host behind the same known_hosts file.
+  knowAlso(other) {
+    writeFileSync(this.knownHosts, readFileSync(this.knownHosts, 'utf8') + readFileSync(other.knownHosts, 'utf8'));
   }
 
   get identity() {

@@ -29,14 +29,19 @@ export function newId() {
   return `${h.slice(0, 8)}-${h.slice(8, 12)}-${h.slice(12, 16)}-${h.slice(16, 20)}-${h.slice(20, 32)}`;
 }
 
-export function run({ argv, script, env = [], cwd = '', workspace = '', input = '', level = 'landlock', shape = 0, network = false, timeout = 20000, memory = 512 << 20, version = 5, pids = 64, fileSize = 0, protect = false, cpuTime = 0, cpuPercent = 0, quota = 0, files = 0, stdinOpen = false, rows = 0, cols = 0, id = newId() }) {
+export function run({ argv, script, env = [], cwd = '', workspace = '', input = '', level = 'landlock', shape = 0, network = false, timeout = 20000, memory = 512 << 20, version = 6, pids = 64, fileSize = 0, protect = false, cpuTime = 0, cpuPercent = 0, quota = 0, files = 0, stdinOpen = false, rows = 0, cols = 0, id = newId() }) {
   return frame('R', Buffer.concat([
     u32(version), text(id), u32(LEVEL[level]), u32(shape), u32(network ? 1 : 0), u32(protect ? 1 : 0), u64(timeout), u64(memory), u64(64 << 20), u64(fileSize), u32(pids),
     u64(cpuTime), u32(cpuPercent), u64(quota), u64(files),
     text(workspace), text(cwd), u32(script === undefined ? 0 : 1), texts(script === undefined ? argv : [script]), texts(env), text(input), u32(stdinOpen ? 1 : 0), u32(rows), u32(cols),
   ]));
 }
-export const probe = (version = 5) => frame('P', u32(version));
+const OPS = ['make', 'measure', 'open', 'read', 'put', 'write', 'place', 'remove', 'mkdir', 'move', 'pack', 'take', 'unpack', 'list', 'keep', 'restore', 'drop', 'copy', 'erase'];
+export const errand = ({ workspace, writes = false, alone = false, version = 6 }) =>
+  frame('F', Buffer.concat([u32(version), text(workspace), u32(writes ? 1 : 0), u32(alone ? 1 : 0), u64(1 << 30), u32(10), u32(10)]));
+export const step = ({ op, flags = 0, path = '', other = '', mode = 0, offset = 0, n = 0, data = '' }) =>
+  frame('D', Buffer.concat([u32(OPS.indexOf(op)), u32(flags), text(path), text(other), u32(mode), u64(offset), u64(n), text(data)]));
+export const probe = (version = 6) => frame('P', u32(version));
 
 class Reader {
   constructor(b) {
@@ -103,6 +108,7 @@ export class Target {
       else if (type === 'X') this.stderr.push(data);
       else if (type === 'L') this.report = readReport(data);
       else if (type === 'Z') this.end = readEnd(data);
+      else if (type === 'N') (this.done ??= []).push(data);
       else throw new Error(`unknown frame ${type}`);
       this.buffer = this.buffer.subarray(5 + n);
     }

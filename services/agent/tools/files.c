@@ -236,23 +236,12 @@ static void on_answer(void *arg, int err, int status, struct str body)
 	}
 }
 
-/* exec gives out files of its own machine alone; only the search is a command, which runs where the others do. */
-static bool is_out_of_reach(const struct files_task *t)
-{
-	return t->tool != &tool_files_search && strcmp(t->task.call->target, "local") != 0;
-}
-
 static void on_again(struct deadline *d)
 {
 	struct files_task *t = container_of(d, struct files_task, again);
 
 	if (t->task.is_cancelled)
 		fail(t, "cancelled");
-	else if (is_out_of_reach(t))
-		finish(t, "error",
-		       STR("Commands of this agent run on another machine, whose files this tool does not reach. Use "
-			   "the "
-			   "shell: cat, ls, tee."));
 	else
 		ask_exec(t);
 }
@@ -282,38 +271,41 @@ static struct str search_body(struct files_task *t)
 	return json_text(t->request, doc);
 }
 
+/* The workspace's files, at the path. */
+static void add_files(struct files_task *t, struct buf *target, const char *query)
+{
+	const struct tool_call *c = t->task.call;
+
+	buf_printf(target, "/api/workspaces/%s/files", c->conversation_id);
+	add_path(target, t->path);
+	buf_printf(target, "?target=%s%s", c->target, query);
+}
+
 /* Method, target, type and body of the state's request. */
 static const char *prepare(struct files_task *t, struct buf *target, struct http_headers *headers, struct str *body,
 			   const char **type)
 {
-	const char *workspace = t->task.call->conversation_id;
+	const struct tool_call *c = t->task.call;
 
 	*type = "application/json";
 	switch (t->state) {
-	case FILES_LISTING:
-		buf_printf(target, "/api/workspaces/%s/files", workspace);
-		add_path(target, t->path);
-		buf_printf(target, "?limit=%d", MAX_LIST);
-		return "GET";
+	case FILES_LISTING: add_files(t, target, arena_printf(t->request, "&limit=%d", MAX_LIST)); return "GET";
 	case FILES_READING:
-		buf_printf(target, "/api/workspaces/%s/files", workspace);
-		add_path(target, t->path);
+		add_files(t, target, "");
 		http_header_set(headers, "Range", arena_printf(t->request, "bytes=0-%d", MAX_READ - 1));
 		return "GET";
 	case FILES_WRITING:
-		buf_printf(target, "/api/workspaces/%s/files", workspace);
-		add_path(target, t->path);
-		buf_add_str(target, "?parents=1");
+		add_files(t, target, "&parents=1");
 		*type = "application/octet-stream";
 		*body = t->content.n ? buf_str(&t->content) : STR("");
 		return "PUT";
 	case FILES_MAKING:
-		buf_add_str(target, "/api/workspaces");
-		*body = str_of(arena_printf(t->request, "{\"id\":\"%s\"}", workspace));
+		buf_printf(target, "/api/workspaces?target=%s", c->target);
+		*body = str_of(arena_printf(t->request, "{\"id\":\"%s\"}", c->conversation_id));
 		return "POST";
 	case FILES_SEARCHING:
 		buf_add_str(target, "/api/commands?output=40000");
-		http_header_set(headers, "Idempotency-Key", t->task.call->key);
+		http_header_set(headers, "Idempotency-Key", c->key);
 		*body = search_body(t);
 		return "POST";
 	}
@@ -359,11 +351,6 @@ static void start(struct tool_call *c)
 	deadline_init(&t->again, on_again);
 	if (t->tool == &tool_files_write)
 		buf_add_str(&t->content, arg(t, "content"));
-	if (is_out_of_reach(t)) {
-		t->state = FILES_READING;
-		deadline_set(service_wheel(c->agent->service), &t->again, 0);
-		return;
-	}
 	go(t, t->tool == &tool_files_list     ? FILES_LISTING
 	      : t->tool == &tool_files_write  ? FILES_WRITING
 	      : t->tool == &tool_files_search ? FILES_SEARCHING

@@ -40,6 +40,8 @@ static int64_t limit_of(bool is_target, unsigned char type)
 {
 	switch (type) {
 	case FRAME_RUN: return is_target ? FRAME_RUN_MAX : -1;
+	case FRAME_STEP: return is_target ? FRAME_STEP_MAX : -1;
+	case FRAME_ERRAND:
 	case FRAME_PROBE: return is_target ? FRAME_SMALL_MAX : -1;
 	case FRAME_INPUT: return is_target ? FRAME_OUTPUT_MAX : -1;
 	case FRAME_SIGNAL:
@@ -52,6 +54,7 @@ static int64_t limit_of(bool is_target, unsigned char type)
 	case FRAME_STARTED: return is_target ? -1 : 0;
 	case FRAME_STDOUT:
 	case FRAME_STDERR: return is_target ? -1 : FRAME_OUTPUT_MAX;
+	case FRAME_DONE: return is_target ? -1 : FRAME_DONE_MAX;
 	case FRAME_HELLO:
 	case FRAME_REPORT:
 	case FRAME_END: return is_target ? -1 : FRAME_SMALL_MAX;

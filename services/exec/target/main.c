@@ -1,8 +1,9 @@
 /* ogent-target: what exec starts on an SSH target, as a forced command of sshd, once for each command. It reads one
  * request, runs it in a sandbox made by the same code as exec's own, and sends back what happens. Everything inside is
- * killed when the connection ends, when exec says so or falls silent. It links statically and needs no file but itself.
+ * killed when the connection ends, when exec says so or falls silent. Or the request is an errand in a workspace's
+ * files (errands.h). It links statically and needs no file but itself.
  *
- * Reading order: main, run, loop. */
+ * Reading order: main, run, attend; serve. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,8 +18,8 @@
 
 #include "attend.h"
 #include "base/clock.h"
+#include "target/errands.h"
 #include "target/place.h"
-#include "target/wire.h"
 
 #define UID_BASE 1879048192u /* as the option sandbox_uid_base */
 #define OUT_HIGH (256 << 10) /* more than this unsent: the command's output waits */
@@ -40,6 +41,7 @@ struct helper {
 	struct target_request req;
 	struct attendant attendant;
 	bool is_started; /* told */
+	int lock_fd;     /* of its workspace, -1 = it has none of a name */
 	struct {
 		bool is_any, is_closed, is_waiting;
 		uint64_t received, taken;
@@ -240,6 +242,8 @@ static void attend(struct helper *h)
 		turn(h);
 	tell_start(h);
 	attendant_finish(a);
+	if (h->lock_fd >= 0)
+		close(h->lock_fd);
 	say_end(h, &a->result);
 	attendant_deinit(a, h->dir);
 }
@@ -251,10 +255,16 @@ static int open_place(struct helper *h)
 	int fd, r = place_open(h->dir, h->host.report.is_shared, &fd);
 
 	if (r == 0) {
-		r = place_prepare(fd, h->uid_base, &h->req.spec);
+		if (h->req.spec.workspace[0])
+			r = MIN(h->lock_fd = place_lock(fd, h->req.spec.workspace, false), 0);
+		if (r == 0)
+			r = place_prepare(fd, h->uid_base, &h->req.spec);
 		close(fd);
 	}
-	if (r == -EPERM)
+	if (r == -EBUSY)
+		say_error(h, "The workspace is in use: a snapshot of it is being made or restored, or it is being "
+			     "removed.");
+	else if (r == -EPERM)
 		say_error(h, "The workspace's name is taken by something that is not a folder of commands.");
 	else if (r < 0)
 		say_error(h, "The folder %.120s on the target cannot be used: %s.", h->dir, strerror(-r));
@@ -307,24 +317,60 @@ static void probe(struct helper *h, struct str data)
 	wire_add_report(&h->out, &report);
 }
 
-/* ---- The process ---- */
+/* ---- Errands ---- */
 
-static void first_frame(struct helper *h)
+/* 1: a frame; 0: the connection ended, or was silent for too long. */
+static int next_frame(struct helper *h, struct frame *ret, uint64_t patience_ms)
 {
-	uint64_t end = clock_mono_us() + FIRST_MS * 1000ull;
-	struct frame f;
 	int r;
 
-	while ((r = frame_reader_next(&h->in, &f)) == 0 && h->in_fd >= 0 && clock_mono_us() < end) {
+	while ((r = frame_reader_next(&h->in, ret)) == 0 && h->in_fd >= 0 &&
+	       clock_mono_us() - h->heard_us < patience_ms * 1000) {
 		struct pollfd p = {.fd = h->in_fd, .events = POLLIN};
 
 		if (poll(&p, 1, 1000) > 0)
 			receive(h);
 	}
+	return r;
+}
+
+/* What is under way is finished, whatever becomes of the connection meanwhile. */
+static void serve(struct helper *h, struct str request)
+{
+	struct errands e;
+	const char *says;
+	struct frame f;
+
+	if (!errands_open(&e, h->dir, h->uid_base, request, &says)) {
+		say_error(h, "%s", says);
+		return;
+	}
+	while (next_frame(h, &f, FRAME_SILENCE_MS) > 0) {
+		if (f.type == FRAME_ALIVE)
+			continue;
+		if (f.type != FRAME_STEP || !errands_step(&e, f.data, &h->out))
+			break;
+		flush(h);
+		if (h->out.n > 0)
+			break;
+		h->heard_us = clock_mono_us(); /* it may have taken its time */
+	}
+	errands_close(&e);
+}
+
+/* ---- The process ---- */
+
+static void first_frame(struct helper *h)
+{
+	struct frame f;
+	int r = next_frame(h, &f, FIRST_MS);
+
 	if (r > 0 && f.type == FRAME_RUN)
 		run(h, f.data);
 	else if (r > 0 && f.type == FRAME_PROBE)
 		probe(h, f.data);
+	else if (r > 0 && f.type == FRAME_ERRAND)
+		serve(h, f.data);
 	else if (r != 0)
 		say_error(h, "The target expects a request of exec.");
 }
@@ -389,7 +435,7 @@ static void read_options(struct helper *h, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct helper h = {.arena = arena_new(), .level = SANDBOX_LANDLOCK, .uid_base = UID_BASE};
+	struct helper h = {.arena = arena_new(), .level = SANDBOX_LANDLOCK, .uid_base = UID_BASE, .lock_fd = -1};
 
 	h.dir = default_dir(h.arena);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {

@@ -4,9 +4,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "files.h"
 
 int place_open(const char *path, bool shared, int *ret_fd)
 {
@@ -86,4 +89,76 @@ int place_prepare(int dir_fd, uid_t first, struct spec *spec)
 	r = own(fd, dir_fd, first, spec);
 	close(fd);
 	return r;
+}
+
+/* ---- Who works in it ---- */
+
+#define LOCK_MS 2000
+#define LOCK_AGAIN_MS 20
+#define LOCK_FD_MIN 10 /* away from the numbers that a sandbox gives to its command */
+
+static int set_lock(int fd, short type)
+{
+	struct flock l = {.l_type = type, .l_whence = SEEK_SET};
+
+	if (fcntl(fd, F_OFD_SETLK, &l) == 0)
+		return 0;
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+}
+
+/* Whoever was left by its exec, and is at its end, has a moment for it. */
+static int wait_for_lock(int fd, short type)
+{
+	int r = set_lock(fd, type);
+
+	for (int ms = 0; r == -EBUSY && ms < LOCK_MS; ms += LOCK_AGAIN_MS) {
+		usleep(LOCK_AGAIN_MS * 1000);
+		r = set_lock(fd, type);
+	}
+	return r;
+}
+
+static int lock_file(int locks, const char *workspace, bool alone)
+{
+	int fd = openat(locks, workspace, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600), high, r;
+
+	if (fd < 0)
+		return -errno;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, LOCK_FD_MIN);
+	r = high < 0 ? -errno : wait_for_lock(high, alone ? F_WRLCK : F_RDLCK);
+	close(fd);
+	if (r < 0 && high >= 0)
+		close(high);
+	return r < 0 ? r : high;
+}
+
+int place_lock(int dir_fd, const char *workspace, bool alone)
+{
+	int locks = dir_make(dir_fd, "locks"), fd = locks;
+	struct stat st;
+
+	while (locks >= 0) {
+		fd = lock_file(locks, workspace, alone);
+		if (fd < 0 || fstat(fd, &st) < 0 || st.st_nlink > 0)
+			break;
+		close(fd); /* its workspace was removed meanwhile, and the file with it */
+	}
+	if (locks >= 0)
+		close(locks);
+	return fd;
+}
+
+int place_lock_alone(int lock_fd)
+{
+	return set_lock(lock_fd, F_WRLCK);
+}
+
+void place_unlock_for_good(int dir_fd, const char *workspace)
+{
+	int locks = dir_open(dir_fd, "locks");
+
+	if (locks < 0)
+		return;
+	unlinkat(locks, workspace, 0);
+	close(locks);
 }

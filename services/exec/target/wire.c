@@ -3,27 +3,9 @@
 #include <ctype.h>
 #include <errno.h>
 
-/* ---- Writing: a frame's length is known when it is whole ---- */
+#include "target/bytes.h"
 
-static void add_u32(struct buf *b, uint32_t n)
-{
-	const unsigned char p[4] = {(unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8),
-				    (unsigned char)n};
-
-	buf_add(b, p, sizeof(p));
-}
-
-static void add_u64(struct buf *b, uint64_t n)
-{
-	add_u32(b, (uint32_t)(n >> 32));
-	add_u32(b, (uint32_t)n);
-}
-
-static void add_text(struct buf *b, struct str s)
-{
-	add_u32(b, (uint32_t)s.n);
-	buf_add(b, s.p, s.n);
-}
+/* ---- Writing ---- */
 
 static void add_texts(struct buf *b, char *const *items)
 {
@@ -34,12 +16,6 @@ static void add_texts(struct buf *b, char *const *items)
 	add_u32(b, n);
 	for (; *items; items++)
 		add_text(b, str_of(*items));
-}
-
-static void finish(struct buf *out, enum frame_type type, struct buf *b)
-{
-	frame_add(out, type, buf_str(b));
-	buf_deinit(b);
 }
 
 void wire_add_hello(struct buf *out)
@@ -152,66 +128,7 @@ void wire_add_end(struct buf *out, const struct result *r)
 	finish(out, FRAME_END, &b);
 }
 
-/* ---- Reading: the first fault makes everything after it empty ---- */
-
-struct reader {
-	const unsigned char *p;
-	size_t n;
-	bool failed;
-};
-
-static uint32_t get_u32(struct reader *r)
-{
-	uint32_t n;
-
-	if (r->failed || r->n < 4) {
-		r->failed = true;
-		return 0;
-	}
-	n = (uint32_t)r->p[0] << 24 | (uint32_t)r->p[1] << 16 | (uint32_t)r->p[2] << 8 | r->p[3];
-	r->p += 4;
-	r->n -= 4;
-	return n;
-}
-
-static uint64_t get_u64(struct reader *r)
-{
-	uint64_t high = get_u32(r);
-
-	return high << 32 | get_u32(r);
-}
-
-static bool get_bool(struct reader *r)
-{
-	uint32_t n = get_u32(r);
-
-	r->failed |= n > 1;
-	return n == 1;
-}
-
-static struct str get_bytes(struct reader *r)
-{
-	uint32_t n = get_u32(r);
-	struct str s;
-
-	if (r->failed || n > r->n) {
-		r->failed = true;
-		return STR("");
-	}
-	s = (struct str){(const char *)r->p, n};
-	r->p += n;
-	r->n -= n;
-	return s;
-}
-
-static char *get_text(struct reader *r, struct arena *a)
-{
-	struct str s = get_bytes(r);
-
-	if (s.n && memchr(s.p, 0, s.n))
-		r->failed = true;
-	return arena_strndup(a, s.p, s.n);
-}
+/* ---- Reading ---- */
 
 /* Each item takes four bytes at least, so the number is bounded by what is there. */
 static char **get_texts(struct reader *r, struct arena *a)
@@ -227,27 +144,6 @@ static char **get_texts(struct reader *r, struct arena *a)
 	for (uint32_t i = 0; i < n; i++)
 		items[i] = get_text(r, a);
 	return items;
-}
-
-/* Into a field of the size: longer is cut. */
-static void get_field(struct reader *r, char *ret, size_t size)
-{
-	struct str s = get_bytes(r);
-	size_t n = MIN(s.n, size - 1);
-
-	if (n)
-		memcpy(ret, s.p, n);
-	ret[n] = 0;
-}
-
-static struct reader reader_of(struct str data)
-{
-	return (struct reader){(const unsigned char *)data.p, data.n, false};
-}
-
-static int ended(const struct reader *r)
-{
-	return r->failed || r->n > 0 ? -EBADMSG : 0;
 }
 
 int wire_read_hello(struct str data)

@@ -6,7 +6,7 @@
 #include "spec.h"
 #include "target/frame.h"
 
-#define TARGET_VERSION 5
+#define TARGET_VERSION 6
 #define TARGET_NAME "ogent-target"
 
 /* FRAME_RUN. The spec without what concerns exec alone (user, key, request_hash, uid, output_max, created_us). */

@@ -251,12 +251,12 @@ static void a_request_that_makes_no_sense_is_refused(void **state)
 
 static void another_version_is_told_apart(void **state)
 {
-	assert_int_equal(wire_read_probe(STR("\0\0\0\5")), 0);
+	assert_int_equal(wire_read_probe(STR("\0\0\0\6")), 0);
 	assert_int_equal(wire_read_probe(STR("\0\0\0\7")), -EPROTO);
-	assert_int_equal(wire_read_probe(STR("\0\0\0\5x")), -EBADMSG);
+	assert_int_equal(wire_read_probe(STR("\0\0\0\6x")), -EBADMSG);
 	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\7")), -EPROTO);
-	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\5")), 0);
-	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent_target\0\0\0\5")), -EBADMSG);
+	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent-target\0\0\0\6")), 0);
+	assert_int_equal(wire_read_hello(STR("\0\0\0\14ogent_target\0\0\0\6")), -EBADMSG);
 }
 
 static void a_report_and_an_end_arrive_as_they_were(void **state)

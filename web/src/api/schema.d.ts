@@ -3172,14 +3172,17 @@ export interface paths {
     };
     "/api/workspaces": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path?: never;
             cookie?: never;
         };
         /**
          * Workspaces
-         * @description One's own; everybody's with commands.read_any.
+         * @description One's own; everybody's with commands.read_any. Of a target over SSH those that this exec knows the owner of.
          */
         get: operations["listWorkspaces"];
         put?: never;
@@ -3196,7 +3199,10 @@ export interface paths {
     };
     "/api/workspaces/{id}": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -3216,7 +3222,10 @@ export interface paths {
     };
     "/api/workspaces/{id}/files": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -3235,7 +3244,10 @@ export interface paths {
     };
     "/api/workspaces/{id}/files/": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -3262,7 +3274,10 @@ export interface paths {
     };
     "/api/workspaces/{id}/folders": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -3281,7 +3296,10 @@ export interface paths {
     };
     "/api/workspaces/{id}/move": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -3300,7 +3318,10 @@ export interface paths {
     };
     "/api/workspaces/{id}/archive": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -3346,7 +3367,10 @@ export interface paths {
     };
     "/api/workspaces/{id}/copy": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -3365,7 +3389,10 @@ export interface paths {
     };
     "/api/workspaces/{id}/snapshots": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -3388,7 +3415,10 @@ export interface paths {
     };
     "/api/workspaces/{id}/snapshots/{snapshot}": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -3408,7 +3438,10 @@ export interface paths {
     };
     "/api/workspaces/{id}/snapshots/{snapshot}/restore": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -6187,6 +6220,8 @@ export interface components {
         };
         Workspace: {
             id: string;
+            /** @description Where it is: `local`, or the name of a target. */
+            target: string;
             /** @description Whose it is. */
             user_id: string | null;
             created_at: components["schemas"]["Time"];
@@ -6367,6 +6402,8 @@ export interface components {
         Limit: number;
         /** @description `next` of the page before. */
         After: string;
+        /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+        WorkspaceTarget: string;
         /** @description Unique for each thing to create, for example a UUID. */
         IdempotencyKey: string;
         /** @description The ETag of the version that was read. */
@@ -12423,6 +12460,8 @@ export interface operations {
     listWorkspaces: {
         parameters: {
             query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
                 /** @description How many items. */
                 limit?: components["parameters"]["Limit"];
                 /** @description `next` of the page before. */
@@ -12445,12 +12484,21 @@ export interface operations {
                     };
                 };
             };
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     createWorkspace: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -12476,12 +12524,21 @@ export interface operations {
             };
             /** @description `already_exists`. */
             409: components["responses"]["Problem"];
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     getWorkspace: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -12499,12 +12556,21 @@ export interface operations {
                     "application/json": components["schemas"]["Workspace"];
                 };
             };
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     deleteWorkspace: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -12522,12 +12588,20 @@ export interface operations {
             };
             /** @description `workspace_busy`: commands, uploads or snapshots are under way in it. */
             409: components["responses"]["Problem"];
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     listWorkspaceFiles: {
         parameters: {
             query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
                 /** @description How many items. */
                 limit?: components["parameters"]["Limit"];
                 /** @description `next` of the page before. */
@@ -12552,12 +12626,21 @@ export interface operations {
                     };
                 };
             };
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     getWorkspaceFile: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -12591,12 +12674,20 @@ export interface operations {
             409: components["responses"]["Problem"];
             /** @description `bad_range`. */
             416: components["responses"]["Problem"];
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     putWorkspaceFile: {
         parameters: {
             query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
                 /** @description Makes the folders that are missing. */
                 parents?: "0" | "1";
                 mode?: string;
@@ -12635,6 +12726,12 @@ export interface operations {
             409: components["responses"]["Problem"];
             /** @description `too_large` (options command_file_max, workspace_max). */
             413: components["responses"]["Problem"];
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             /** @description `storage_full`. */
             507: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
@@ -12643,6 +12740,8 @@ export interface operations {
     deleteWorkspaceFile: {
         parameters: {
             query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
                 /** @description A folder with all in it. */
                 recursive?: "0" | "1";
             };
@@ -12663,12 +12762,21 @@ export interface operations {
             };
             /** @description `not_empty`, `link_in_path`, `workspace_busy`. */
             409: components["responses"]["Problem"];
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     makeWorkspaceFolder: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -12696,12 +12804,21 @@ export interface operations {
             };
             /** @description `already_exists`, `link_in_path`, `workspace_busy`. */
             409: components["responses"]["Problem"];
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     moveWorkspaceFile: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -12730,12 +12847,20 @@ export interface operations {
             };
             /** @description `already_exists`, `link_in_path`, `workspace_busy`. */
             409: components["responses"]["Problem"];
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     getWorkspaceArchive: {
         parameters: {
             query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
                 /** @description A folder in the workspace, the whole when absent. */
                 path?: string;
                 format?: "tar" | "tar.gz";
@@ -12760,14 +12885,22 @@ export interface operations {
             };
             /** @description `too_large` (option workspace_max). */
             413: components["responses"]["Problem"];
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
             /** @description `no_archives`: libarchive is not installed. */
             501: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     unpackWorkspaceArchive: {
         parameters: {
             query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
                 /** @description A folder in the workspace, the whole when absent. */
                 path?: string;
             };
@@ -12801,6 +12934,10 @@ export interface operations {
             413: components["responses"]["Problem"];
             /** @description `bad_archive`: no tar or tar.gz, or one with devices, or with paths or links that lead out. Nothing of it was unpacked. */
             422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
@@ -12850,7 +12987,10 @@ export interface operations {
     };
     copyWorkspace: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -12880,12 +13020,21 @@ export interface operations {
             };
             /** @description `already_exists`, `workspace_busy`. */
             409: components["responses"]["Problem"];
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     listSnapshots: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -12905,12 +13054,21 @@ export interface operations {
                     };
                 };
             };
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     makeSnapshot: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -12940,12 +13098,21 @@ export interface operations {
             409: components["responses"]["Problem"];
             /** @description `too_large`: with the other snapshots it would have more bytes than the option workspace_max. */
             413: components["responses"]["Problem"];
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     deleteSnapshot: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -12964,12 +13131,21 @@ export interface operations {
             };
             /** @description `workspace_busy`: commands, uploads or snapshots are under way in it. */
             409: components["responses"]["Problem"];
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
     restoreSnapshot: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whose workspaces are meant: `local`, or a target of GET /api/targets. Those of each target are its own. */
+                target?: components["parameters"]["WorkspaceTarget"];
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -12988,6 +13164,12 @@ export interface operations {
             };
             /** @description `workspace_busy`: commands, uploads or snapshots are under way in it. */
             409: components["responses"]["Problem"];
+            /** @description `unknown_target`, or what the request says is not right. */
+            422: components["responses"]["Problem"];
+            /** @description `target_lost`: the connection to the target broke; what was asked for may have been done. */
+            502: components["responses"]["Problem"];
+            /** @description `target_unavailable`: it was not done. */
+            503: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
