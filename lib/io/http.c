@@ -161,59 +161,83 @@ bool http_is_hop_by_hop(const struct http_headers *h, struct str name)
 	return false;
 }
 
+/* With the status in front, as the first line of an answer has it. */
+#define STATUS(number, text) [number] = STR(#number " " text)
+
+static const struct str status_lines[] = {
+	STATUS(100, "Continue"),
+	STATUS(101, "Switching Protocols"),
+	STATUS(102, "Processing"),
+	STATUS(103, "Early Hints"),
+	STATUS(200, "OK"),
+	STATUS(201, "Created"),
+	STATUS(202, "Accepted"),
+	STATUS(204, "No Content"),
+	STATUS(206, "Partial Content"),
+	STATUS(301, "Moved Permanently"),
+	STATUS(302, "Found"),
+	STATUS(303, "See Other"),
+	STATUS(304, "Not Modified"),
+	STATUS(307, "Temporary Redirect"),
+	STATUS(308, "Permanent Redirect"),
+	STATUS(400, "Bad Request"),
+	STATUS(401, "Unauthorized"),
+	STATUS(403, "Forbidden"),
+	STATUS(404, "Not Found"),
+	STATUS(405, "Method Not Allowed"),
+	STATUS(406, "Not Acceptable"),
+	STATUS(408, "Request Timeout"),
+	STATUS(409, "Conflict"),
+	STATUS(410, "Gone"),
+	STATUS(411, "Length Required"),
+	STATUS(412, "Precondition Failed"),
+	STATUS(413, "Content Too Large"),
+	STATUS(414, "URI Too Long"),
+	STATUS(415, "Unsupported Media Type"),
+	STATUS(416, "Range Not Satisfiable"),
+	STATUS(417, "Expectation Failed"),
+	STATUS(421, "Misdirected Request"),
+	STATUS(422, "Unprocessable Content"),
+	STATUS(425, "Too Early"),
+	STATUS(426, "Upgrade Required"),
+	STATUS(428, "Precondition Required"),
+	STATUS(429, "Too Many Requests"),
+	STATUS(431, "Request Header Fields Too Large"),
+	STATUS(500, "Internal Server Error"),
+	STATUS(501, "Not Implemented"),
+	STATUS(502, "Bad Gateway"),
+	STATUS(503, "Service Unavailable"),
+	STATUS(504, "Gateway Timeout"),
+	STATUS(505, "HTTP Version Not Supported"),
+	STATUS(507, "Insufficient Storage"),
+};
+
+#undef STATUS
+
+static struct str status_line(int status)
+{
+	if (status > 0 && (size_t)status < ARRAY_SIZE(status_lines) && status_lines[status].p)
+		return status_lines[status];
+	return (struct str){0};
+}
+
 const char *http_status_text(int status)
 {
-	static const char *const texts[] = {
-		[100] = "Continue",
-		[101] = "Switching Protocols",
-		[102] = "Processing",
-		[103] = "Early Hints",
-		[200] = "OK",
-		[201] = "Created",
-		[202] = "Accepted",
-		[204] = "No Content",
-		[206] = "Partial Content",
-		[301] = "Moved Permanently",
-		[302] = "Found",
-		[303] = "See Other",
-		[304] = "Not Modified",
-		[307] = "Temporary Redirect",
-		[308] = "Permanent Redirect",
-		[400] = "Bad Request",
-		[401] = "Unauthorized",
-		[403] = "Forbidden",
-		[404] = "Not Found",
-		[405] = "Method Not Allowed",
-		[406] = "Not Acceptable",
-		[408] = "Request Timeout",
-		[409] = "Conflict",
-		[410] = "Gone",
-		[411] = "Length Required",
-		[412] = "Precondition Failed",
-		[413] = "Content Too Large",
-		[414] = "URI Too Long",
-		[415] = "Unsupported Media Type",
-		[416] = "Range Not Satisfiable",
-		[417] = "Expectation Failed",
-		[421] = "Misdirected Request",
-		[422] = "Unprocessable Content",
-		[425] = "Too Early",
-		[426] = "Upgrade Required",
-		[428] = "Precondition Required",
-		[429] = "Too Many Requests",
-		[431] = "Request Header Fields Too Large",
-		[500] = "Internal Server Error",
-		[501] = "Not Implemented",
-		[502] = "Bad Gateway",
-		[503] = "Service Unavailable",
-		[504] = "Gateway Timeout",
-		[505] = "HTTP Version Not Supported",
-		[507] = "Insufficient Storage",
-	};
+	struct str line = status_line(status);
 
-	if (status > 0 && (size_t)status < ARRAY_SIZE(texts) && texts[status])
-		return texts[status];
-	return "Unknown";
+	return line.p ? line.p + 4 : "Unknown";
+}
+
+void http_status_write(struct buf *out, int status)
+{
+	struct str line = status_line(status);
+
+	buf_add(out, "HTTP/1.1 ", 9);
+	if (line.p)
+		buf_add(out, line.p, line.n);
+	else
+		buf_printf(out, "%d Unknown", status);
+	buf_add(out, "\r\n", 2);
 }
 
 /* The decoded text in the arena, or NULL. */

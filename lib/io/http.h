@@ -100,6 +100,8 @@ bool http_has_token(struct str value, const char *token);
 bool http_is_hop_by_hop(const struct http_headers *h, struct str name);
 
 const char *http_status_text(int status);
+/* The first line of an answer. */
+void http_status_write(struct buf *out, int status);
 /* The decoded value of a parameter in a query string, in the arena, or NULL. Bad escapes count as absent. */
 const char *http_query_get(struct arena *a, struct str query, const char *name);
 

@@ -41,19 +41,6 @@ static void add_hex(struct buf *b, uint64_t v)
 	buf_add(b, text + at, sizeof(text) - at);
 }
 
-static void add_status(struct buf *b, int status)
-{
-	if (status == 200) {
-		buf_add(b, "HTTP/1.1 200 OK\r\n", 17);
-		return;
-	}
-	buf_add(b, "HTTP/1.1 ", 9);
-	buf_add_number(b, (uint64_t)status);
-	buf_add_char(b, ' ');
-	buf_add_str(b, http_status_text(status));
-	buf_add(b, "\r\n", 2);
-}
-
 static bool is_ours(struct str name)
 {
 	switch (name.n) {
@@ -65,12 +52,20 @@ static bool is_ours(struct str name)
 	}
 }
 
-static void add_extra(struct buf *b, const struct http_headers *extra)
+/* Returns whether the connection is to end with the answer. */
+static bool add_extra(struct buf *b, const struct http_headers *extra)
 {
+	bool closes = false;
+
 	for (size_t i = 0; extra && i < extra->n; i++) {
-		if (!is_ours(extra->items[i].name))
-			http_field_write(b, extra->items[i].name, extra->items[i].value);
+		const struct http_header *h = &extra->items[i];
+
+		if (!is_ours(h->name))
+			http_field_write(b, h->name, h->value);
+		else if (str_ieq(h->name, STR("connection")))
+			closes |= http_has_token(h->value, "close");
 	}
+	return closes;
 }
 
 /* Whether the connection cannot be used after this answer, because the rest of the body is in the way. */
@@ -116,16 +111,14 @@ static struct buf *start(struct http_request *r, int status, const char *type, c
 
 	if (box->is_gone || box->answer != ANSWER_NONE)
 		return NULL;
-	if (extra && http_has_token(http_header_get(extra, "connection"), "close"))
-		c->is_last = true;
 	box->answer = ANSWER_STARTED;
 	r->status = status;
 	buf_clear(b);
-	add_status(b, status);
+	http_status_write(b, status);
 	add_date(c->server);
 	if (type)
 		http_field_write(b, STR("Content-Type"), str_of(type));
-	add_extra(b, extra);
+	c->is_last |= add_extra(b, extra);
 	add_framing(c, b, status, length);
 	buf_add(b, "\r\n", 2);
 	return b;
@@ -254,7 +247,7 @@ void http_reply_interim(struct http_request *r, int status, const struct http_he
 	    status > 199)
 		return;
 	buf_clear(b);
-	add_status(b, status);
+	http_status_write(b, status);
 	add_extra(b, headers);
 	buf_add(b, "\r\n", 2);
 	emit(r->conn, &(struct str){b->p, b->n}, 1);
@@ -271,7 +264,7 @@ void http_reply_refusal(struct http_conn *c)
 	buf_printf(&body, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":\"%s\"}",
 		   http_status_text(f->status), f->status, f->code, f->detail);
 	buf_clear(b);
-	add_status(b, f->status);
+	http_status_write(b, f->status);
 	add_date(c->server);
 	if (f->status == 405)
 		buf_add_str(b, "Allow: DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT\r\n");
@@ -291,7 +284,7 @@ struct stream *http_upgrade(struct http_request *r, const struct http_headers *e
 	if (box->is_gone || box->answer != ANSWER_NONE || r->content_length != 0)
 		return NULL;
 	buf_clear(b);
-	add_status(b, 101);
+	http_status_write(b, 101);
 	add_date(c->server);
 	for (size_t i = 0; extra && i < extra->n; i++)
 		http_field_write(b, extra->items[i].name, extra->items[i].value);

@@ -12,7 +12,7 @@
 void problem_write(struct buf *out, int status, const char *code, const char *request_id, const char *detail)
 {
 	buf_reserve(out, 400);
-	/* Neither a status's text nor a code needs escapes. */
+	/* Of these the detail alone may need escapes. */
 	buf_add_str(out, "{\"type\":\"about:blank\",\"title\":\"");
 	buf_add_str(out, http_status_text(status));
 	buf_add_str(out, "\",\"status\":");
@@ -21,9 +21,9 @@ void problem_write(struct buf *out, int status, const char *code, const char *re
 	buf_add_str(out, code);
 	buf_add_str(out, "\",\"detail\":");
 	json_quote(out, str_of(detail));
-	buf_add_str(out, ",\"request_id\":");
-	json_quote(out, str_of(request_id ? request_id : ""));
-	buf_add_char(out, '}');
+	buf_add_str(out, ",\"request_id\":\"");
+	buf_add_str(out, request_id ? request_id : "");
+	buf_add(out, "\"}", 2);
 }
 
 static void reply_detail(struct exchange *x, int status, const char *code, const char *detail)

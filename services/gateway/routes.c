@@ -39,7 +39,6 @@ static bool has_path(const struct gateway_route *route, struct str path)
 {
 	size_t n = route->prefix.n;
 
-	/* Where the prefix ends tells most routes apart, and costs less than to compare. */
 	if (path.n <= n ? path.n < n || route->flags & PATH_BELOW : path.p[n] != '/')
 		return false;
 	return !memcmp(path.p, route->prefix.p, n);
@@ -58,19 +57,57 @@ static struct str bare_host(struct str host)
 	return host;
 }
 
+#define WORDS(r) (((r)->n + 63) / 64)
+
+void routes_index(struct routes *r)
+{
+	size_t size = ROUTE_LENGTHS * WORDS(r) * sizeof(*r->ending);
+
+	r->ending = memset(arena_alloc(r->arena, size), 0, size);
+	for (size_t i = 0; i < r->n; i++) {
+		size_t length = MIN(r->items[i].prefix.n, (size_t)ROUTE_LENGTHS - 1);
+
+		r->ending[length * WORDS(r) + i / 64] |= UINT64_C(1) << i % 64;
+	}
+}
+
+/* The lengths at which a prefix of the path can end, a bit for each: in front of a slash or at the end. */
+static uint64_t ends_of(struct str path)
+{
+	size_t n = MIN(path.n, (size_t)ROUTE_LENGTHS - 1);
+	uint64_t ends = UINT64_C(1) << n;
+
+	for (size_t i = 0; i < n; i++)
+		ends |= (uint64_t)(path.p[i] == '/') << i;
+	return ends;
+}
+
+/* Those of 64 routes whose prefix has the right length; every request looks for its route among all. */
+static uint64_t candidates(const struct routes *r, size_t word, uint64_t ends)
+{
+	uint64_t found = 0;
+
+	for (; ends; ends &= ends - 1)
+		found |= r->ending[(size_t)__builtin_ctzll(ends) * WORDS(r) + word];
+	return found;
+}
+
 const struct gateway_route *routes_find(const struct routes *r, const struct route_wanted *w, unsigned *ret_allowed)
 {
 	struct str host = bare_host(w->host);
+	uint64_t ends = ends_of(w->path);
 
 	*ret_allowed = 0;
-	for (size_t i = 0; i < r->n; i++) {
-		const struct gateway_route *route = &r->items[i];
+	for (size_t word = 0; word < WORDS(r); word++) {
+		for (uint64_t left = candidates(r, word, ends); left; left &= left - 1) {
+			const struct gateway_route *route = &r->items[word * 64 + (size_t)__builtin_ctzll(left)];
 
-		if (!has_path(route, w->path) || !has_host(route, host))
-			continue;
-		if (!route->methods || route->methods & 1u << w->method)
-			return route;
-		*ret_allowed |= route->methods;
+			if (!has_path(route, w->path) || !has_host(route, host))
+				continue;
+			if (!route->methods || route->methods & 1u << w->method)
+				return route;
+			*ret_allowed |= route->methods;
+		}
 	}
 	return NULL;
 }

@@ -44,11 +44,15 @@ struct gateway_route {
 	unsigned retries; /* on other endpoints, at most */
 };
 
+#define ROUTE_LENGTHS 64
+
 struct routes {
 	atomic_uint refs;
 	struct arena *arena;         /* has all of it */
 	struct gateway_route *items; /* in the order in which they are tried */
 	size_t n;
+	uint64_t *ending; /* for each length of a prefix below ROUTE_LENGTHS (the last: all longer ones) a bit for each
+			     route that has it */
 	struct upstream **upstreams; /* referenced */
 	size_t n_upstreams;
 	bool has_hosts;   /* some of them ask for a host */
@@ -78,6 +82,8 @@ struct route_wanted {
 	enum http_method method;
 };
 
+/* After the items have their order: makes what routes_find looks at first. */
+void routes_index(struct routes *r);
 /* The first that fits, or NULL: then *ret_allowed has the methods that host and path have, 0 = none. */
 const struct gateway_route *routes_find(const struct routes *r, const struct route_wanted *w, unsigned *ret_allowed);
 /* Whether the path, as the upstream gets it, is one of those that a role has for its own house only. */

@@ -295,6 +295,7 @@ static int put_together(struct loader *l, struct routes *r)
 	}
 	if (r->n)
 		qsort(r->items, r->n, sizeof(*r->items), compare);
+	routes_index(r);
 	return 0;
 }
 

@@ -170,6 +170,30 @@ static void what_is_inside_stays_inside(void **state)
 			fail_msg("%s goes to %s", paths[i], upstream(h, paths[i]));
 }
 
+/* More routes than a word has bits, with prefixes shorter, as long as and longer than the index tells apart. */
+static void each_of_many_routes_is_found(void **state)
+{
+	struct house *h = *state;
+	struct buf text = BUF_INIT;
+	char path[200], below[210], wanted[16];
+
+	for (unsigned i = 0; i < 150; i++)
+		buf_printf(&text, "[route r%u]\npath = /m%0*u\nupstream = agent\n", i, 3 + (int)i % 110, i);
+	assert_int_equal(load(h, text.p), 0);
+	for (unsigned i = 0; i < 150; i++) {
+		snprintf(wanted, sizeof(wanted), "r%u", i);
+		snprintf(path, sizeof(path), "/m%0*u", 3 + (int)i % 110, i);
+		assert_string_equal(name(h, "", HTTP_GET_, path), wanted);
+		snprintf(below, sizeof(below), "%s/x", path);
+		assert_string_equal(name(h, "", HTTP_GET_, below), wanted);
+		snprintf(below, sizeof(below), "%sx", path);
+		assert_string_equal(name(h, "", HTTP_GET_, below), "");
+		path[strlen(path) - 1] = 'y';
+		assert_string_equal(name(h, "", HTTP_GET_, path), "");
+	}
+	buf_deinit(&text);
+}
+
 static void a_file_does_not_open_the_roles_own_house(void **state)
 {
 	struct house *h = *state;
@@ -376,6 +400,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(each_path_has_its_role),
 		T(what_is_inside_stays_inside),
+		T(each_of_many_routes_is_found),
 		T(a_file_does_not_open_the_roles_own_house),
 		T(only_what_says_so_is_public),
 		T(priority_goes_before_host_and_host_before_length),
