@@ -462,6 +462,16 @@ struct db_value db_text_n(const char *p, size_t n)
 	return (struct db_value){.type = DB_T_TEXT, .p = p, .n = n};
 }
 
+struct db_value db_long(const char *p, size_t n)
+{
+	return (struct db_value){.type = DB_T_LONG, .p = p, .n = n};
+}
+
+struct db_value db_long_text(const char *s)
+{
+	return s ? db_long(s, strlen(s)) : DB_NULL();
+}
+
 struct db_value db_text(const char *s)
 {
 	return s ? db_text_n(s, strlen(s)) : DB_NULL();

@@ -49,7 +49,7 @@ void db_write(struct db *db, struct db_job *job);
 void db_read(struct db *db, struct db_job *job);
 
 /* Values bound to the `?` of a statement. */
-enum db_type { DB_T_NULL, DB_T_INT, DB_T_REAL, DB_T_TEXT, DB_T_BLOB };
+enum db_type { DB_T_NULL, DB_T_INT, DB_T_REAL, DB_T_TEXT, DB_T_LONG, DB_T_BLOB };
 struct db_value {
 	enum db_type type;
 	int64_t i;
@@ -63,8 +63,13 @@ struct db_value {
 #define DB_BLOB(ptr, len) ((struct db_value){.type = DB_T_BLOB, .p = (ptr), .n = (len)})
 #define DB_STR(s) db_text_n((s).p, (s).n)
 #define DB_TEXT(s) db_text(s) /* NULL binds NULL */
+/* Text that no SQL looks into, except by text_of: SQLite may keep it compressed (below). */
+#define DB_LONG_TEXT(s) db_long_text(s) /* NULL binds NULL */
+#define DB_LONG_STR(s) db_long((s).p, (s).n)
 struct db_value db_text(const char *s);
 struct db_value db_text_n(const char *p, size_t n);
+struct db_value db_long(const char *p, size_t n);
+struct db_value db_long_text(const char *s);
 
 #define DB_ARGS_(...)                                \
 	(struct db_value[]){{0}, ##__VA_ARGS__} + 1, \
@@ -126,6 +131,13 @@ struct db_listener *db_listen(uv_loop_t *loop, struct db *db, const char *channe
 void db_listener_free(struct db_listener *l);
 /* Inside a write job: the message goes out when the job is committed. At most 7,000 bytes. Returns 0 or -errno. */
 int db_notify(struct db_conn *c, const char *channel, const char *message);
+
+/* A migration may switch a SQLite database to packing (packed.h), by `select pack_ids()`: from then on every text that
+ * is an id takes 16 bytes in it, and what is bound by DB_LONG_TEXT or DB_LONG_STR may be compressed. Both are texts
+ * again when they are read, and ids are compared and sorted as before. But a function of SQL that wants text gets a
+ * blob: put text_of() around a column of such, as in `length(text_of(content))`. text_has(column, ?) says whether a text
+ * is in it, in either case of letters. On texts that are not packed both do the same; on PostgreSQL the schema makes
+ * them. */
 
 /* Migrations: numbered from 1, each applied once, in one transaction, recorded in schema_migrations(version, name,
  * applied_at). A database that is newer than the program is refused. Blocking, at start. Returns 0 or -errno with err

@@ -185,6 +185,8 @@ static int migrate_at_once(struct db_conn *c, const struct migration *list, size
 		d->run(c, "rollback");
 	if (d->end_migration)
 		d->run(c, d->end_migration);
+	if (d->migrated)
+		d->migrated(c);
 	return r;
 }
 

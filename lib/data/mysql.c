@@ -362,7 +362,8 @@ static void set_param(MYSQL_BIND *b, const struct db_value *v)
 		b->buffer_type = MYSQL_TYPE_DOUBLE;
 		b->buffer = (void *)&v->f;
 		return;
-	case DB_T_TEXT: b->buffer_type = MYSQL_TYPE_STRING; break;
+	case DB_T_TEXT:
+	case DB_T_LONG: b->buffer_type = MYSQL_TYPE_STRING; break;
 	case DB_T_BLOB: b->buffer_type = MYSQL_TYPE_BLOB; break;
 	}
 	b->buffer = (void *)(v->p ? v->p : "");

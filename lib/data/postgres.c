@@ -293,7 +293,8 @@ static void take_value(struct pg_values *v, size_t i, const struct db_value *arg
 		snprintf(v->numbers[i], sizeof(v->numbers[i]), "%.17g", arg->f);
 		set_value(v, i, v->numbers[i], 0, OID_FLOAT8);
 		break;
-	case DB_T_TEXT: set_text(v, i, arg->p ? arg->p : "", arg->n); break;
+	case DB_T_TEXT:
+	case DB_T_LONG: set_text(v, i, arg->p ? arg->p : "", arg->n); break;
 	case DB_T_BLOB:
 		set_value(v, i, arg->p ? arg->p : "", arg->n, OID_BYTEA);
 		v->formats[i] = 1;

@@ -8,22 +8,35 @@
 
 #include "base/alloc.h"
 #include "data/driver.h"
+#include "data/packed.h"
+#include "data/sqlite_packed.h"
 
 int db_sqlite_busy_ms = 5000;
 
 struct sqlite_conn {
 	struct db_conn base;
 	sqlite3 *db;
+	bool packs; /* the database was switched to it (db.h) */
+	struct packer *packer;
 };
 
 struct sqlite_stmt {
 	struct db_stmt base;
 	sqlite3_stmt *st;
+	/* Where texts of the present row are that were packed, by column; NULL until there is one. */
+	struct buf *texts;
+	/* Ids that are bound. */
+	uint8_t (*ids)[PACKED_ID_SIZE];
 };
 
 static sqlite3 *handle(struct db_conn *c)
 {
 	return container_of(c, struct sqlite_conn, base)->db;
+}
+
+static struct sqlite_conn *own(struct db_conn *c)
+{
+	return container_of(c, struct sqlite_conn, base);
 }
 
 static sqlite3_stmt *stmt(struct db_stmt *st)
@@ -121,7 +134,13 @@ static void sqlite_close_conn(struct db_conn *c)
 		return;
 	db_forget_statements(c);
 	sqlite3_close(handle(c));
-	free(container_of(c, struct sqlite_conn, base));
+	packer_free(own(c)->packer);
+	free(own(c));
+}
+
+static void sqlite_migrated(struct db_conn *c)
+{
+	own(c)->packs = sqlite_packed_is_on(handle(c));
 }
 
 static int sqlite_open_conn(const char *url, bool for_writing, struct db_conn **ret, struct error *err)
@@ -136,13 +155,17 @@ static int sqlite_open_conn(const char *url, bool for_writing, struct db_conn **
 	if (sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
 		r = fail(&c->base);
 	sqlite3_extended_result_codes(c->db, 1);
+	c->packer = packer_new();
 	if (r == 0)
 		r = configure(&c->base, for_writing);
+	if (r == 0 && sqlite_packed_add(c->db, c->packer) != SQLITE_OK)
+		r = fail(&c->base);
 	if (r < 0) {
 		error_set(err, "db_open", "the database %s cannot be used: %s", path, c->base.error);
 		sqlite_close_conn(&c->base);
 		return r;
 	}
+	sqlite_migrated(&c->base);
 	*ret = &c->base;
 	return 0;
 }
@@ -178,17 +201,52 @@ static struct db_stmt *sqlite_prepare(struct db_conn *c, const char *sql)
 
 static void sqlite_unprepare(struct db_stmt *st)
 {
-	sqlite3_finalize(stmt(st));
-	free(container_of(st, struct sqlite_stmt, base));
+	struct sqlite_stmt *s = container_of(st, struct sqlite_stmt, base);
+
+	for (int i = 0; s->texts && i < sqlite3_column_count(s->st); i++)
+		buf_deinit(&s->texts[i]);
+	sqlite3_finalize(s->st);
+	free(s->texts);
+	free(s->ids);
+	free(s);
 }
 
-static int bind_one(sqlite3_stmt *st, int i, const struct db_value *v, sqlite3_destructor_type how)
+/* Returns false when it is bound as it is. */
+static bool bind_id(struct sqlite_stmt *s, int i, const struct db_value *v)
 {
+	uint8_t id[PACKED_ID_SIZE];
+
+	if (v->n != ID_SIZE - 1 || !packed_id_make((struct str){v->p, v->n}, id))
+		return false;
+	if (!s->ids)
+		s->ids = xcalloc((size_t)sqlite3_bind_parameter_count(s->st), PACKED_ID_SIZE);
+	memcpy(s->ids[i - 1], id, PACKED_ID_SIZE);
+	return sqlite3_bind_blob(s->st, i, s->ids[i - 1], PACKED_ID_SIZE, SQLITE_STATIC) == SQLITE_OK;
+}
+
+static bool bind_compressed(struct sqlite_conn *c, struct sqlite_stmt *s, int i, const struct db_value *v)
+{
+	_cleanup_(buf_deinit) struct buf packed = BUF_INIT;
+
+	return packed_text_make(c->packer, (struct str){v->p, v->n}, &packed) &&
+	       sqlite3_bind_blob64(s->st, i, packed.p, packed.n, SQLITE_TRANSIENT) == SQLITE_OK;
+}
+
+static int bind_one(struct sqlite_stmt *s, int i, const struct db_value *v, sqlite3_destructor_type how)
+{
+	struct sqlite_conn *c = own(s->base.conn);
+	sqlite3_stmt *st = s->st;
+
+	if (c->packs && v->type == DB_T_TEXT && bind_id(s, i, v))
+		return SQLITE_OK;
+	if (c->packs && v->type == DB_T_LONG && bind_compressed(c, s, i, v))
+		return SQLITE_OK;
 	switch (v->type) {
 	case DB_T_NULL: return sqlite3_bind_null(st, i);
 	case DB_T_INT: return sqlite3_bind_int64(st, i, v->i);
 	case DB_T_REAL: return sqlite3_bind_double(st, i, v->f);
-	case DB_T_TEXT: return sqlite3_bind_text64(st, i, v->p ? v->p : "", v->n, how, SQLITE_UTF8);
+	case DB_T_TEXT:
+	case DB_T_LONG: return sqlite3_bind_text64(st, i, v->p ? v->p : "", v->n, how, SQLITE_UTF8);
 	case DB_T_BLOB: return sqlite3_bind_blob64(st, i, v->p ? v->p : "", v->n, how);
 	}
 	return SQLITE_MISUSE;
@@ -201,7 +259,8 @@ static int sqlite_bind(struct db_stmt *st, const struct db_value *args, size_t n
 	if (n != wanted)
 		return db_fail(st->conn, -EINVAL, "%zu values for the %zu of: %s", n, wanted, st->sql);
 	for (size_t i = 0; i < n; i++)
-		if (bind_one(stmt(st), (int)i + 1, &args[i], copy ? SQLITE_TRANSIENT : SQLITE_STATIC) != SQLITE_OK)
+		if (bind_one(container_of(st, struct sqlite_stmt, base), (int)i + 1, &args[i],
+			     copy ? SQLITE_TRANSIENT : SQLITE_STATIC) != SQLITE_OK)
 			return fail(st->conn);
 	return 0;
 }
@@ -241,9 +300,30 @@ static double sqlite_col_real(struct db_stmt *st, int col)
 	return sqlite3_column_double(stmt(st), col);
 }
 
+/* A text that was packed: p NULL when the column is a blob. */
+static struct str unpack(struct sqlite_stmt *s, int col)
+{
+	struct str blob = {sqlite3_column_blob(s->st, col), (size_t)sqlite3_column_bytes(s->st, col)};
+	const char *type = sqlite3_column_decltype(s->st, col);
+
+	if (type && strcasecmp(type, "blob") == 0)
+		return (struct str){0};
+	if (!s->texts)
+		s->texts = xcalloc((size_t)sqlite3_column_count(s->st), sizeof(*s->texts));
+	buf_clear(&s->texts[col]);
+	int r = sqlite_packed_read(own(s->base.conn)->packer, blob, &s->texts[col]);
+	return r == 0 ? buf_str(&s->texts[col]) : (struct str){0};
+}
+
 static struct str sqlite_col_str(struct db_stmt *st, int col)
 {
 	bool is_blob = sqlite3_column_type(stmt(st), col) == SQLITE_BLOB;
+
+	if (is_blob && own(st->conn)->packs) {
+		struct str text = unpack(container_of(st, struct sqlite_stmt, base), col);
+		if (text.p)
+			return text;
+	}
 	const void *p = is_blob ? sqlite3_column_blob(stmt(st), col) : sqlite3_column_text(stmt(st), col);
 
 	/* The length after the text: it may have been converted. */
@@ -260,6 +340,7 @@ const struct db_driver db_driver_sqlite = {
 	.close = sqlite_close_conn,
 	.run = sqlite_run,
 	.is_in_transaction = sqlite_is_in_transaction,
+	.migrated = sqlite_migrated,
 	.prepare = sqlite_prepare,
 	.unprepare = sqlite_unprepare,
 	.bind = sqlite_bind,

@@ -54,6 +54,12 @@ const struct migration agent_migrations[] = {
 	{"attachment_parts", sql_091_attachment_parts_sqlite, sql_091_attachment_parts_postgres},
 	{"batches", sql_095_batches},
 	{"retention_rules", sql_140_retention},
+	{"partial_indexes", sql_105_partial_indexes},
+	{"packing", "select pack_ids()",
+	 "create function text_of(text) returns text language sql immutable parallel safe as 'select $1';"
+	 "create function text_has(text, text) returns boolean language sql immutable parallel safe as "
+	 "'select position(lower($2) in lower($1)) > 0'",
+	 NULL},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "agent/event_fold.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -298,6 +299,12 @@ static int split_pieces(const struct event_row *row, const struct piece *p, yyjs
 
 int event_row_split(const struct event_row *row, uint64_t after, event_fn *fn, void *arg)
 {
+	int r = 0;
+
+	for (size_t i = 0; i < row->n_parts && r == 0; i++)
+		r = event_row_split(&row->parts[i], after, fn, arg);
+	if (row->parts)
+		return r;
 	if (row->seq == row->last_seq) {
 		if (row->seq > after)
 			fn(arg, row->seq, names[row->type], row->at, row->data);
@@ -332,30 +339,57 @@ static int fill_ended(struct arena *a, struct event_row *row, yyjson_val *stored
 	return 0;
 }
 
+/* The message that was looked up last: the next reference is mostly to the same one. */
+struct told {
+	int64_t seq;
+	const char *id;
+	struct str content, tool_calls, citations;
+};
+
+static int find_message(struct db_conn *c, struct arena *a, const char *conversation_id, int64_t seq, struct told *m)
+{
+	if (m->seq == seq)
+		return 0;
+	_cleanup_(db_done_p) struct db_stmt *st = db_query(
+		c, "select id, content, tool_calls, citations from messages where conversation_id = ? and seq = ?",
+		DB_TEXT(conversation_id), DB_INT(seq));
+	int r = db_step(c, st);
+
+	if (r <= 0)
+		return r < 0 ? r : -EBADMSG;
+	*m = (struct told){
+		.seq = seq,
+		.id = db_col_dup(st, 0, a),
+		.content = arena_str(a, db_col_str(st, 1)),
+		.tool_calls = arena_str(a, db_col_str(st, 2)),
+		.citations = arena_str(a, db_col_str(st, 3)),
+	};
+	return 0;
+}
+
 /* Puts a message's text in place of the reference to it. */
-static int fill_row(struct db_conn *c, struct arena *a, const char *conversation_id, struct event_row *row)
+static int fill_row(struct db_conn *c, struct arena *a, const char *conversation_id, struct told *m,
+		    struct event_row *row)
 {
 	yyjson_val *stored = yyjson_doc_get_root(json_parse(a, row->data.p, row->data.n, NULL));
 	int64_t place = json_get_int(stored, "message_seq", 0);
 
 	if (place == 0)
 		return row->type == EVENT_ENDED ? fill_ended(a, row, stored, NULL) : 0;
-	_cleanup_(db_done_p) struct db_stmt *st = db_query(
-		c, "select id, content, tool_calls, citations from messages where conversation_id = ? and seq = ?",
-		DB_TEXT(conversation_id), DB_INT(place));
-	int r = db_step(c, st);
-	if (r <= 0)
-		return r < 0 ? r : -EBADMSG;
+	int r = find_message(c, a, conversation_id, place, m);
+	if (r < 0)
+		return r;
 	if (row->type == EVENT_ENDED)
-		return fill_ended(a, row, stored, db_col_dup(st, 1, a));
+		return fill_ended(a, row, stored, m->content.p);
+	if (row->type == EVENT_TEXT_DELTA)
+		return event_pieces_fill(a, row, m->id, m->content);
 	_cleanup_(buf_deinit) struct buf out = BUF_INIT;
-	const char *id = db_col_dup(st, 0, a);
 	if (row->type == EVENT_STARTED)
-		event_data_started(&out, id, db_col_str(st, 1));
+		event_data_started(&out, m->id, m->content);
 	else if (row->type == EVENT_MESSAGE_ADDED)
-		event_data_message_added(&out, id, db_col_str(st, 1));
+		event_data_message_added(&out, m->id, m->content);
 	else
-		event_data_message_done(&out, id, db_col_str(st, 1), db_col_str(st, 2), db_col_str(st, 3));
+		event_data_message_done(&out, m->id, m->content, m->tool_calls, m->citations);
 	row->data = arena_str(a, buf_str(&out));
 	return 0;
 }
@@ -363,6 +397,26 @@ static int fill_row(struct db_conn *c, struct arena *a, const char *conversation
 static bool refers_to_message(enum event_type t)
 {
 	return t == EVENT_STARTED || t == EVENT_MESSAGE_ADDED || t == EVENT_MESSAGE_DONE || t == EVENT_ENDED;
+}
+
+/* Of a folded row, each part; text.delta refers to a message there only. */
+static int fill_rows(struct db_conn *c, struct arena *a, const char *conversation_id, struct event_row *rows, size_t n)
+{
+	struct told m = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		struct event_row *row = &rows[i];
+		bool is_one = !row->parts;
+		size_t n_parts = is_one ? 1 : row->n_parts;
+
+		for (size_t k = 0; k < n_parts && r == 0; k++) {
+			struct event_row *part = is_one ? row : &row->parts[k];
+			if (refers_to_message(part->type) || (!is_one && part->type == EVENT_TEXT_DELTA))
+				r = fill_row(c, a, conversation_id, &m, part);
+		}
+	}
+	return r;
 }
 
 int event_rows_read(struct db_conn *c, struct arena *a, const char *execution_id, const char *conversation_id,
@@ -377,7 +431,8 @@ int event_rows_read(struct db_conn *c, struct arena *a, const char *execution_id
 				      DB_TEXT(execution_id), DB_INT((int64_t)after), DB_INT((int64_t)max_rows));
 
 	while ((r = db_step(c, st)) > 0) {
-		type = event_type_from_name(db_col_str(st, 2));
+		bool is_log = str_is(db_col_str(st, 2), EVENT_LOG);
+		type = is_log ? EVENT_STARTED : event_type_from_name(db_col_str(st, 2));
 		if (type < 0)
 			continue; /* made by a newer program */
 		rows[n++] = (struct event_row){
@@ -387,11 +442,14 @@ int event_rows_read(struct db_conn *c, struct arena *a, const char *execution_id
 			.at = db_col_int(st, 3),
 			.data = arena_str(a, db_col_str(st, 4)),
 		};
+		if (is_log && event_log_read(a, &rows[n - 1], after) < 0) {
+			r = -EBADMSG;
+			break;
+		}
 	}
 	db_done(st);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		if (refers_to_message(rows[i].type))
-			r = fill_row(c, a, conversation_id, &rows[i]);
+	if (r == 0)
+		r = fill_rows(c, a, conversation_id, rows, n);
 	*ret = rows;
 	return r < 0 ? r : (int)n;
 }
@@ -399,12 +457,15 @@ int event_rows_read(struct db_conn *c, struct arena *a, const char *execution_id
 int event_rows_insert(struct db_conn *c, const char *execution_id, const struct event_row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
+		/* What will not be folded is long. */
+		struct db_value data =
+			rows[i].type == EVENT_CALL_OUTPUT ? DB_LONG_STR(rows[i].data) : DB_STR(rows[i].data);
 		int64_t r =
 			db_exec(c,
 				"insert into execution_events (execution_id, seq, last_seq, type, at, data) values "
 				"(?, ?, ?, ?, ?, ?)",
 				DB_TEXT(execution_id), DB_INT((int64_t)rows[i].seq), DB_INT((int64_t)rows[i].last_seq),
-				DB_TEXT(names[rows[i].type]), DB_INT(rows[i].at), DB_STR(rows[i].data));
+				DB_TEXT(names[rows[i].type]), DB_INT(rows[i].at), data);
 		if (r < 0)
 			return (int)r;
 	}

@@ -4,8 +4,8 @@
  * two exceptions. Consecutive pieces of one text or output are one row, whose data is that of the first piece with the
  * whole text and "cuts": the bytes and the microseconds since the piece before, of each piece. And what stands in a
  * message already is not stored twice: execution.started, message.added, message.done and execution.ended hold the
- * message's place
- * ("message_seq") and get its text when they are read. */
+ * message's place ("message_seq") and get its text when they are read. When the execution has ended, its rows are
+ * folded into few (event_fold.h). */
 #pragma once
 
 #include "base/arena.h"
@@ -87,6 +87,9 @@ struct event_row {
 	int64_t at;
 	enum event_type type;
 	struct str data; /* in the arena of whoever made the row */
+	/* Of a row that stands for several: those that were asked for. Type and data are of no meaning then. */
+	struct event_row *parts;
+	size_t n_parts;
 };
 
 /* Makes rows of the events in `events` (a list of struct event) up to number `up_to`, consecutive pieces merged. The

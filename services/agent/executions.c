@@ -29,7 +29,7 @@
 									 "left join "                                  \
 									 "queued_messages q on q.execution_id = e.id "
 #define WHOLE(column) column
-#define BEGINNING(column) "substr(" column ", 1, 2000)"
+#define BEGINNING(column) "substr(text_of(" column "), 1, 2000)"
 
 static void read_row(struct db_stmt *st, struct arena *a, struct execution_row *ret)
 {
@@ -133,7 +133,7 @@ int execution_find(struct db_conn *c, const struct exchange *x, struct arena *a,
 struct list_answer {
 	struct answer answer;
 	struct page page;
-	const char *status, *agent_id, *conversation_id, *like;
+	const char *status, *agent_id, *conversation_id, *words;
 };
 
 /* A filter that is not asked for compares with itself. */
@@ -162,13 +162,10 @@ static struct db_stmt *query_list(struct db_conn *c, const struct list_answer *l
 		sql = arena_printf(a, "%s and e.conversation_id = ?", sql);
 		args[n++] = DB_TEXT(l->conversation_id);
 	}
-	if (l->like) {
-		sql = arena_printf(a,
-				   "%s and (lower(i.content) like lower(?) escape '!' or lower(o.content) like "
-				   "lower(?) escape '!')",
-				   sql);
-		args[n++] = DB_TEXT(l->like);
-		args[n++] = DB_TEXT(l->like);
+	if (l->words) {
+		sql = arena_printf(a, "%s and (text_has(i.content, ?) or text_has(o.content, ?))", sql);
+		args[n++] = DB_TEXT(l->words);
+		args[n++] = DB_TEXT(l->words);
 	}
 	sql = arena_printf(a, "%s order by e.id desc limit %lld", sql, (long long)l->page.limit + 1);
 	return db_query_dynamic(c, sql, args, n);
@@ -194,21 +191,6 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	return r < 0 ? r : answer_json(&l->answer, 200, doc);
 }
 
-/* "50%" looks for that text. */
-static const char *like_pattern(struct arena *a, const char *q)
-{
-	_cleanup_(buf_deinit) struct buf out = BUF_INIT;
-
-	buf_add_char(&out, '%');
-	for (; *q; q++) {
-		if (strchr("%_!", *q))
-			buf_add_char(&out, '!');
-		buf_add_char(&out, *q);
-	}
-	buf_add_char(&out, '%');
-	return arena_strdup(a, out.p);
-}
-
 static const char *query(struct exchange *x, const char *name)
 {
 	const char *value = http_query_get(x->arena, x->req->query, name);
@@ -230,7 +212,7 @@ void executions_list(struct exchange *x)
 	l->status = query(x, "status");
 	l->agent_id = query(x, "agent_id");
 	l->conversation_id = query(x, "conversation_id");
-	l->like = q ? like_pattern(x->arena, q) : NULL;
+	l->words = q;
 	answer_read(x, &l->answer, list_run);
 }
 

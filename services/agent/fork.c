@@ -9,6 +9,7 @@
 #include "agent/agent_shares.h"
 #include "agent/attachments/store.h"
 #include "agent/conversation.h"
+#include "agent/event_fold.h"
 #include "agent/execution.h"
 
 #define ANSWER_MS 60000
@@ -43,17 +44,12 @@ struct fork {
 static int step_of_event(struct db_conn *c, struct fork *f, int64_t event, int64_t *ret)
 {
 	struct arena *a = f->answer.job.x->arena;
-	_cleanup_(db_done_p) struct db_stmt *st =
-		db_query(c,
-			 "select data from execution_events where execution_id = ? and type = 'execution.state' and "
-			 "seq <= ? order by seq desc limit 1",
-			 DB_TEXT(f->execution.id), DB_INT(event));
-	int r = db_step(c, st);
+	const char *state;
+	int r = event_state_at(c, a, f->execution.id, (uint64_t)event, &state);
 
 	*ret = 0;
 	if (r == 1) {
-		struct str data = str_of(db_col_dup(st, 0, a));
-		yyjson_val *root = yyjson_doc_get_root(json_parse(a, data.p, data.n, NULL));
+		yyjson_val *root = yyjson_doc_get_root(json_parse(a, state, strlen(state), NULL));
 		*ret = MAX(json_get_int(root, "step", 1) - 1, 0);
 	}
 	return MIN(r, 0);

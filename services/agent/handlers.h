@@ -33,7 +33,7 @@ void answer_write(struct exchange *x, struct answer *a, int (*run)(struct db_con
 void answer_send(struct exchange_job *job, int result);
 
 /* Behind every id, in whatever order a database has for texts. */
-#define ID_LAST "zzzz"
+#define ID_LAST "ffffffff-ffff-ffff-ffff-ffffffffffff"
 
 /* Adds a time, or null for 0. */
 void add_time(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *key, int64_t us);

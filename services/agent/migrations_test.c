@@ -7,6 +7,7 @@
 
 #include "agent/agent.h"
 #include "data/db_for_tests.h"
+#include "data/driver.h"
 
 /* Rows as each version had them. A new version gets a line here, and so an upgrade from it is tested for ever. */
 static const char *const samples[] = {
@@ -119,6 +120,11 @@ static const char *const samples[] = {
 	"'waiting', 0)",
 
 	"update conversations set is_kept = 1; update workspace_removals set commands_before = 1",
+
+	"insert into queued_messages (id, conversation_id, execution_id, kind, priority, content, created_at) values "
+	"('01a20000-0000-7000-8000-000000000001', 'c1', 'e4', 'queue', 0, 'x', 1)",
+
+	NULL,
 };
 
 static void every_earlier_version_becomes_this_one(void **state)
@@ -127,15 +133,83 @@ static void every_earlier_version_becomes_this_one(void **state)
 	migrations_check(*state, agent_migrations, agent_migrations_n, samples);
 }
 
-#define ON(server)                                                                                                     \
-	{                                                                                                              \
-		server ": every_earlier_version_becomes_this_one", every_earlier_version_becomes_this_one, NULL, NULL, \
-			(char *)(server)                                                                               \
+#define COLLECTION "01a20000-0000-7000-8000-00000000000c"
+#define DOCUMENT "01a20000-0000-7000-8000-00000000000d"
+
+/* From before ids were packed, with a row that refers to another. */
+static const char named_by_ids[] =
+	"insert into knowledge_collections (id, owner_id, name, description, language, is_shared, embedding, "
+	"piece_tokens, overlap_tokens, revision, version, created_at, updated_at) values ('" COLLECTION "', 'u1', 'K', "
+	"'', 'english', 0, '', 320, 40, 1, 1, 1, 1); insert into knowledge_documents (id, collection_id, name, title, "
+	"media_type, size, hash, user_id, status, pages, pieces, tokens, done_pieces, embedding, dimension, live, "
+	"claim, lease_until, attempts, run_after, created_at, updated_at, indexed_at) values ('" DOCUMENT "', "
+	"'" COLLECTION "', 'd', '', 'text/plain', 1, 'h', 'u1', 'queued', 0, 0, 0, 0, '', 0, 0, 0, 0, 0, 0, 1, 1, 0); "
+	"insert into knowledge_contents (document_id, part, data) values ('" DOCUMENT "', 0, '0123456789abcdef')";
+
+static void check_named(struct db_conn *c)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct db_stmt *st = db_query(c,
+				      "select d.id, k.id, o.data, max(d.collection_id) from knowledge_documents d join "
+				      "knowledge_collections k on k.id = d.collection_id join knowledge_contents o on "
+				      "o.document_id = d.id where k.id = ? and d.id < ? and d.id > '' group by d.id, "
+				      "k.id, o.data",
+				      DB_TEXT(COLLECTION), DB_TEXT("ffffffff-ffff-ffff-ffff-ffffffffffff"));
+	assert_int_equal(db_step(c, st), 1);
+	assert_string_equal(db_col_dup(st, 0, a), DOCUMENT);
+	assert_string_equal(db_col_dup(st, 1, a), COLLECTION);
+	/* Sixteen bytes that are none. */
+	assert_string_equal(db_col_dup(st, 2, a), "0123456789abcdef");
+	assert_string_equal(db_col_dup(st, 3, a), COLLECTION);
+	db_done(st);
+	/* What refers to a packed id goes with it. */
+	assert_int_equal(db_exec(c, "delete from knowledge_documents where id = ?", DB_TEXT(DOCUMENT)), 1);
+	int64_t n;
+	assert_int_equal(db_get_int(c, &n, "select count(*) from knowledge_contents"), 1);
+	assert_int_equal(n, 0);
+}
+
+static void rows_from_before_ids_were_packed_are_found(void **state)
+{
+	struct test_database d;
+	struct error err = {0};
+	size_t before = 0;
+	uv_loop_t loop;
+	struct db *db;
+
+	if (!test_database_make(*state, &d)) {
+		print_message("# not here: there is no %s server\n", (char *)*state);
+		return;
+	}
+	uv_loop_init(&loop);
+	assert_int_equal(db_open(&loop, d.url, 1, &db, &err), 0);
+	while (before < agent_migrations_n && strcmp(agent_migrations[before].name, "packing") != 0)
+		before++;
+	assert_int_equal(db_migrate(db, agent_migrations, before, &err), 0);
+	assert_int_equal(test_database_run(d.url, named_by_ids), 0);
+	if (db_migrate(db, agent_migrations, agent_migrations_n, &err) < 0)
+		fail_msg("%s", err.message);
+	check_named(db_main_conn(db, &err));
+	db_release_main_conn(db);
+	db_close(db);
+	uv_run(&loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&loop), 0);
+	test_database_drop(&d);
+}
+
+#define ON(server, test)                                              \
+	{                                                             \
+		server ": " #test, test, NULL, NULL, (char *)(server) \
 	}
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {ON("sqlite"), ON("postgres")};
+	const struct CMUnitTest tests[] = {
+		ON("sqlite", every_earlier_version_becomes_this_one),
+		ON("postgres", every_earlier_version_becomes_this_one),
+		ON("sqlite", rows_from_before_ids_were_packed_are_found),
+		ON("postgres", rows_from_before_ids_were_packed_are_found),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

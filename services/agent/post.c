@@ -50,7 +50,7 @@ static int insert_message(struct db_conn *c, const struct post *p, int64_t seq)
 			"insert into messages (conversation_id, seq, id, execution_id, role, content, created_at) "
 			"values (?, ?, ?, ?, 'user', ?, ?)",
 			DB_TEXT(p->conversation.id), DB_INT(seq), DB_TEXT(p->message_id), DB_TEXT(p->execution_id),
-			DB_TEXT(p->content), DB_INT(p->now)),
+			DB_LONG_TEXT(p->content), DB_INT(p->now)),
 		0);
 }
 

@@ -36,7 +36,7 @@ static int insert_message(struct db_conn *c, const char *conversation_id, const 
 		db_exec(c,
 			"insert into messages (conversation_id, seq, id, execution_id, role, content, created_at) "
 			"values (?, ?, ?, ?, 'user', ?, ?)",
-			DB_TEXT(conversation_id), DB_INT(seq), DB_TEXT(id), DB_TEXT(execution_id), DB_STR(content),
+			DB_TEXT(conversation_id), DB_INT(seq), DB_TEXT(id), DB_TEXT(execution_id), DB_LONG_STR(content),
 			DB_INT(now)),
 		0);
 }

@@ -168,7 +168,7 @@ static int load_page(struct db_conn *c, struct load *l, int64_t after, int64_t *
 	struct db_stmt *st =
 		db_query(c,
 			 "select role, content, tool_calls, tool_call_id, execution_id, seq, opaque, case when role = "
-			 "'tool' and result like "
+			 "'tool' and text_of(result) like "
 			 "'%\"passages\":[%' then result end from messages where "
 			 "conversation_id = ? and seq < ? and seq > ? order by seq desc limit ?",
 			 DB_TEXT(l->conversation_id), DB_INT(*before), DB_INT(after), DB_INT(PAGE_MESSAGES));

@@ -7,6 +7,7 @@
 #include "agent/automation/automation.h"
 #include "agent/automation/hooks.h"
 #include "agent/bus.h"
+#include "agent/event_fold.h"
 #include "agent/publish.h"
 #include "agent/queue.h"
 #include "agent/run.h"
@@ -66,22 +67,24 @@ static struct db_value int_or_null(int64_t v)
 	return v ? DB_INT(v) : DB_NULL();
 }
 
+#define UPDATE                                                                                                         \
+	"update executions set status = ?, state = ?, owner = ?, draft_id = ?, output_seq = ?, model = ?, provider "   \
+	"= ?, steps = ?, commands = ?, input_tokens = ?, output_tokens = ?, tokens_estimated = ?, cached_tokens = ?, " \
+	"cost_nano = ?, error_code = ?, error_message = ?, seq_limit = ?, last_seq = ?, started_at = ?, ended_at = "   \
+	"?, parked_us = ?, parked_at = null"
+#define IS_OURS " where id = ? and claim = ? and owner = ?"
+
 static int update_execution(struct db_conn *c, const struct run_write *w)
 {
-	int64_t n = db_exec(c,
-			    "update executions set status = ?, state = ?, owner = ?, draft_id = ?, output_seq = ?, "
-			    "model = ?, provider = ?, steps = ?, commands = ?, input_tokens = ?, output_tokens = ?, "
-			    "tokens_estimated = ?, cached_tokens = ?, cost_nano = ?, error_code = ?, error_message = "
-			    "?, seq_limit = ?, last_seq = ?, started_at = ?, "
-			    "ended_at = ?, parked_us = ?, parked_at = null where id = ? and claim = ? and owner = ?",
-			    DB_TEXT(w->status), DB_TEXT(w->state), DB_TEXT(w->owner), DB_TEXT(w->draft_id),
-			    int_or_null(w->output_seq), DB_TEXT(w->model), DB_TEXT(w->provider), DB_INT(w->steps),
-			    DB_INT(w->commands), DB_INT(w->usage.input_tokens), DB_INT(w->usage.output_tokens),
-			    DB_INT(w->usage.estimated), DB_INT(w->usage.cached_tokens), DB_INT(w->usage.cost_nano),
-			    DB_TEXT(w->error_code), DB_TEXT(w->error_message), DB_INT((int64_t)w->seq_limit),
-			    DB_INT((int64_t)w->up_to), int_or_null(w->started_at), int_or_null(w->ended_at),
-			    DB_INT(w->parked_us), DB_TEXT(w->run->id), DB_INT(w->run->claim),
-			    DB_TEXT(runner_owner(w->run->agent->runner)));
+	/* What only a run that goes on needs is not kept. */
+	int64_t n = db_exec(c, w->ended_at ? UPDATE ", traceparent = null" IS_OURS : UPDATE IS_OURS, DB_TEXT(w->status),
+			    DB_TEXT(w->state), DB_TEXT(w->owner), DB_TEXT(w->draft_id), int_or_null(w->output_seq),
+			    DB_TEXT(w->model), DB_TEXT(w->provider), DB_INT(w->steps), DB_INT(w->commands),
+			    DB_INT(w->usage.input_tokens), DB_INT(w->usage.output_tokens), DB_INT(w->usage.estimated),
+			    DB_INT(w->usage.cached_tokens), DB_INT(w->usage.cost_nano), DB_TEXT(w->error_code),
+			    DB_TEXT(w->error_message), DB_INT((int64_t)w->seq_limit), DB_INT((int64_t)w->up_to),
+			    int_or_null(w->started_at), int_or_null(w->ended_at), DB_INT(w->parked_us),
+			    DB_TEXT(w->run->id), DB_INT(w->run->claim), DB_TEXT(runner_owner(w->run->agent->runner)));
 
 	if (n != 0)
 		return (int)MIN(n, 0);
@@ -99,9 +102,9 @@ static int insert_messages(struct db_conn *c, const struct run_write *w)
 			"tool_call_id, result, opaque, citations, parsed, created_at) values (?, ?, ?, ?, ?, ?, ?, ?, "
 			"?, ?, ?, ?, ?)",
 			DB_TEXT(w->run->conversation_id), DB_INT(m->seq), DB_TEXT(m->id), DB_TEXT(w->run->id),
-			DB_TEXT(role_names[m->role]), DB_STR(m->content), DB_TEXT(m->tool_calls), DB_TEXT(m->call_id),
-			DB_TEXT(m->result), DB_TEXT(m->opaque), DB_TEXT(m->citations), DB_TEXT(m->parsed),
-			DB_INT(w->now));
+			DB_TEXT(role_names[m->role]), DB_LONG_STR(m->content), DB_TEXT(m->tool_calls),
+			DB_TEXT(m->call_id), DB_LONG_TEXT(m->result), DB_LONG_TEXT(m->opaque),
+			DB_LONG_TEXT(m->citations), DB_LONG_TEXT(m->parsed), DB_INT(w->now));
 		if (r < 0)
 			return (int)r;
 	}
@@ -252,6 +255,14 @@ static int tell_hooks(struct db_conn *c, const struct run_write *w)
 	return news.event ? hooks_tell(c, w->arena, &news) : 0;
 }
 
+static int store_events(struct db_conn *c, const struct run_write *w)
+{
+	const struct run *run = w->run;
+
+	return w->ended_at ? event_rows_fold(c, run->id, run->conversation_id, w->rows, w->n_rows)
+			   : event_rows_insert(c, run->id, w->rows, w->n_rows);
+}
+
 static int write_all(struct db_conn *c, struct db_job *job)
 {
 	struct run_write *w = container_of(job, struct run_write, db);
@@ -263,9 +274,9 @@ static int write_all(struct db_conn *c, struct db_job *job)
 		return MIN(r, 0);
 	r = update_execution(c, w);
 	if (r == 0)
-		r = event_rows_insert(c, w->run->id, w->rows, w->n_rows);
-	if (r == 0)
 		r = insert_messages(c, w);
+	if (r == 0)
+		r = store_events(c, w);
 	if (r == 0)
 		r = run_mark_store(c, w->run, w->mark, w->now);
 	if (r == 0)
@@ -451,7 +462,7 @@ static void take_facts(struct run_write *w, struct run *run)
 	w->now = clock_now_us();
 	w->model = run->target ? run->target->model : NULL;
 	w->provider = run->target ? run->target->kind : NULL;
-	w->draft_id = arena_strdup(a, run->draft_id);
+	w->draft_id = run->ended_at ? "" : arena_strdup(a, run->draft_id);
 	w->error_code = run->ended_at && e->code[0] ? arena_strdup(a, e->code) : NULL;
 	w->error_message = w->error_code ? clean_text(a, e->message) : NULL;
 	w->kept = run->kept;

@@ -51,10 +51,11 @@ static int gone_run(struct db_conn *c, struct exchange_job *job)
 	struct user_gone *g = (struct user_gone *)job;
 	const char *user_id = job->x->params[0].p;
 	int64_t now = clock_now_us();
-	int64_t r = db_exec(c,
-			    "update agents set archived_at = ?, slug = slug || '~' || id where owner_id = ? and "
-			    "archived_at is null",
-			    DB_INT(now), DB_TEXT(user_id));
+	int64_t r =
+		db_exec(c,
+			"update agents set archived_at = ?, slug = slug || '~' || text_of(id) where owner_id = ? and "
+			"archived_at is null",
+			DB_INT(now), DB_TEXT(user_id));
 
 	if (r >= 0)
 		r = memory_delete_user(c, user_id);

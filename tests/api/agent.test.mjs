@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AgentWorld, fold } from '../lib/agent_client.mjs';
+import { AgentWorld, fold, withoutPieceTimes } from '../lib/agent_client.mjs';
 import { ExecPeer } from '../lib/exec_peer.mjs';
 
 const peer = (path) => new ExecPeer(path).open();
@@ -162,7 +162,7 @@ describe('the agent role', { timeout: 300000 }, () => {
     const sent = await w.send('run: for i in 1 2 3 4 5; do echo line $i; sleep 0.05; done');
     const live = await w.follow(sent.id);
     assert.equal(live.at(-1).type, 'execution.ended');
-    assert.deepEqual(live, (await w.events(sent.id)).items);
+    assert.deepEqual(withoutPieceTimes(live), withoutPieceTimes((await w.events(sent.id)).items));
     fold(live);
   });
 
@@ -171,7 +171,7 @@ describe('the agent role', { timeout: 300000 }, () => {
     const lists = [];
     const live = await w.follow(sent.id, { onEvent: (e) => lists.push(w.events(sent.id, e.seq - 1).then(({ items }) => [e, items[0]])) });
     assert.ok(live.length > 20);
-    for (const [shown, listed] of await Promise.all(lists)) assert.deepEqual(listed, shown);
+    for (const [shown, listed] of await Promise.all(lists)) assert.deepEqual(...[listed, shown].map((e) => withoutPieceTimes([e])));
   });
 
   test('from every event on, a stream that is taken up again gives exactly the rest', async () => {
@@ -198,7 +198,7 @@ describe('the agent role', { timeout: 300000 }, () => {
     });
     const results = await Promise.all(followers);
     const { items } = await w.events(sent.id);
-    for (const r of results) assert.deepEqual(r, items);
+    for (const r of results) assert.deepEqual(withoutPieceTimes(r), withoutPieceTimes(items));
   });
 
   test('a conversation goes on with what was said before', async () => {

@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { AgentWorld } from '../lib/agent_client.mjs';
-import { agentDatabase, psql } from '../lib/databases.mjs';
+import { agentDatabase, psql, withPackedIds } from '../lib/databases.mjs';
 
 describe('what is deleted', { timeout: 300000 }, () => {
   let w;
@@ -18,7 +18,7 @@ describe('what is deleted', { timeout: 300000 }, () => {
     if (url) return psql(url, text);
     const db = new DatabaseSync(join(w.data, 'db', 'langchain_agent.db'));
     try {
-      return db.prepare(text).all().map((row) => Object.values(row).join('|')).join('\n');
+      return db.prepare(withPackedIds(text)).all().map((row) => Object.values(row).join('|')).join('\n');
     } finally {
       db.close();
     }

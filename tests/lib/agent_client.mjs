@@ -125,6 +125,9 @@ function parseEvent(frame) {
   return e;
 }
 
+// The events without the times of pieces of text: once an execution has ended these lie evenly between the first and the last.
+export const withoutPieceTimes = (events) => events.map((e) => (e.type === 'text.delta' ? { ...e, at: null } : e));
+
 // What a client shows after these events: the texts of the messages and the outputs of the calls, checked on the way.
 export function fold(events) {
   const texts = {}, outputs = {}, done = {}, calls = {};

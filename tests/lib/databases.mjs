@@ -112,9 +112,12 @@ export async function authSql(data, sql) {
   return (await promisify(execFile)('sqlite3', ['-cmd', '.timeout 5000', join(data, 'db', 'ogent_auth.db'), sql])).stdout.trimEnd();
 }
 
+// SQL for agent's SQLite database, in which ids are blobs of 16 bytes.
+export const withPackedIds = (sql) => sql.replace(/'([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})'/g, (_, id) => `x'${id.replaceAll('-', '')}'`);
+
 // Changes what agent has stored, or reads it, while it runs.
 export async function agentSql(data, sql) {
   const url = await agentDatabase(data);
   if (url) return psql(url, sql);
-  return (await promisify(execFile)('sqlite3', ['-cmd', '.timeout 5000', join(data, 'db', 'langchain_agent.db'), sql])).stdout.trimEnd();
+  return (await promisify(execFile)('sqlite3', ['-cmd', '.timeout 5000', join(data, 'db', 'langchain_agent.db'), withPackedIds(sql)])).stdout.trimEnd();
 }

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AgentWorld, fold } from '../lib/agent_client.mjs';
+import { AgentWorld, fold, withoutPieceTimes } from '../lib/agent_client.mjs';
 import { Authority } from '../lib/certificates.mjs';
 import { hasPostgres, makePostgres, psql } from '../lib/databases.mjs';
 import { ExecPeer } from '../lib/exec_peer.mjs';
@@ -67,8 +67,8 @@ describe('three agent processes on one database', { skip: !hasPostgres, timeout:
       w.follow(sent.id),
       v.follow(sent.id, { onEvent: (e) => (seenAt[e.seq] = Date.now()) }),
     ]);
-    assert.deepEqual(there, here);
-    assert.deepEqual(there, (await third.events(sent.id)).items);
+    assert.deepEqual(withoutPieceTimes(there), withoutPieceTimes(here));
+    assert.deepEqual(withoutPieceTimes(there), withoutPieceTimes((await third.events(sent.id)).items));
     assert.equal(fold(there).last, there.at(-1).seq);
     assert.equal(there.at(-1).type, 'execution.ended');
     // Shown while it went on, not when it had ended.
@@ -80,7 +80,7 @@ describe('three agent processes on one database', { skip: !hasPostgres, timeout:
     const sent = await w.send('run: for i in 1 2 3 4 5 6; do echo line $i; sleep 0.1; done');
     const first = await w.follow(sent.id, { until: (e) => e.type === 'call.output' });
     const rest = await v.follow(sent.id, { after: first.at(-1).seq });
-    assert.deepEqual([...first, ...rest], (await w.events(sent.id)).items);
+    assert.deepEqual(withoutPieceTimes([...first, ...rest]), withoutPieceTimes((await w.events(sent.id)).items));
   });
 
   test("a cancel reaches another process's run", async () => {
@@ -155,7 +155,7 @@ describe('three agent processes on one database', { skip: !hasPostgres, timeout:
       fold(events);
       assert.equal(events.at(-1).type, 'execution.ended');
       const stored = (await third.events(runs[i].id)).items;
-      assert.deepEqual(events, stored, `run ${i} as it was followed`);
+      assert.deepEqual(withoutPieceTimes(events), withoutPieceTimes(stored), `run ${i} as it was followed`);
     }
     await v.agent.start();
   });

@@ -94,8 +94,9 @@ static int index_put(struct db_conn *c, const char *id)
 
 	if (n >= 0)
 		n = db_exec(c,
-			    "insert into memory_words (rowid, words) select number, name || ' ' || value from memories "
-			    "where id = ?",
+			    "insert into memory_words (rowid, words) select number, text_of(name) || ' ' || "
+			    "text_of(value) from "
+			    "memories where id = ?",
 			    DB_TEXT(id));
 	return (int)MIN(n, 0);
 }

@@ -2796,7 +2796,8 @@ export interface paths {
         /**
          * The numbered events of an execution, as a stream or as a list
          * @description `text/event-stream`: `id` is the event's `seq`, `event` its `type`, `data` the event; stays open until the execution has ended and closes
-         *     after `execution.ended`. `application/json`: the events so far. `seq` rises strictly, with holes.
+         *     after `execution.ended`. `application/json`: the events so far. `seq` rises strictly, with holes. Once the execution has ended, the
+         *     times of the pieces of a text (`text.delta`) lie evenly between the first and the last.
          */
         get: operations["listExecutionEvents"];
         put?: never;
