@@ -172,5 +172,6 @@ run_kill_test() {
 # Runs without a pause; the memory must be flat.
 run_soak() {
 	npm_install tests
+	[ "${1:-}" != agent ] || shift
 	OGENT_BIN="$root/build/ogent" tests/node_modules/.bin/node tests/soak/agent.mjs "${1:-30}"
 }
