@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -143,13 +144,21 @@ static void sqlite_migrated(struct db_conn *c)
 	own(c)->packs = sqlite_packed_is_on(handle(c));
 }
 
+/* Nobody asks SQLite how much memory it has; counting it takes a lock for every allocation. */
+static void configure_library(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static int sqlite_open_conn(const char *url, bool for_writing, struct db_conn **ret, struct error *err)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	const char *path = path_of(url);
 	int r = make_file(path, err);
 
 	if (r < 0)
 		return r;
+	pthread_once(&once, configure_library);
 	struct sqlite_conn *c = xcalloc(1, sizeof(*c));
 	c->base.driver = &db_driver_sqlite;
 	if (sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
