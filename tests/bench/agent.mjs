@@ -1,16 +1,22 @@
-// The agent role beside LangGraph.js's server, both with the demo model: what a run adds to the model's own time, runs per second, memory of
-// live runs, bytes on disk, recovery. The peer's packages are those of package.json in this folder.
+// The agent role beside LangGraph.js's server and a LangChain.js agent, all with the demo model: what a run adds to the model's own time, runs per second,
+// memory, live runs, runs that wait for people, bytes on disk, recovery. The peers' packages are those of package.json in this folder.
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AgentWorld } from '../lib/agent_client.mjs';
+import { ModelPeer, chunk, DONE } from '../lib/model_peer.mjs';
+import { compile, line } from '../lib/parties.mjs';
 import { freePort, request, startRole } from '../lib/platform.mjs';
 
-const SAMPLES = 20, LIVE = 500, RUNS = 200, WIDTH = 32, TURNS = 200, TURN_BYTES = 500;
+const SAMPLES = 20, RUNS = 5000, PEER_RUNS = 200, WIDTH = 32, TURNS = 200, TURN_BYTES = 500, PARKED = 500;
+// Live runs, each with a piece every PACE_MS.
+const LIVE = 10000, PIECES = 8, PACE_MS = 5000;
+const PROSE = readFileSync(join(import.meta.dirname, 'prose.txt'), 'utf8');
+const prose = (i) => PROSE.substr((i * 137) % (PROSE.length - TURN_BYTES), TURN_BYTES);
 const INSTANT = { instant: true };
 const keep = new http.Agent({ keepAlive: true, maxSockets: 64 });
 const quantile = (list, q) => [...list].sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(list.length * q))];
@@ -47,6 +53,14 @@ async function pooled(n, width, one) {
   return n / ((performance.now() - t) / 1000);
 }
 
+// A model whose answers are prose.
+async function proseModel() {
+  const model = await new ModelPeer({ models: ['prose'] }).open();
+  let n = 0;
+  model.answer = (req, res) => res.end(chunk({ content: prose(2 * n++ + 1) }) + chunk({}, 'stop') + DONE);
+  return model;
+}
+
 class Peer {
   static async start(modelUrl) {
     const here = import.meta.dirname;
@@ -63,6 +77,18 @@ class Peer {
       await sleep(100);
     }
     return p;
+  }
+
+  // The process that serves, below those that start it.
+  rssKib() {
+    const group = readdirSync('/proc').filter((p) => /^\d+$/.test(p)).filter((p) => {
+      try {
+        return Number(readFileSync(`/proc/${p}/stat`, 'utf8').split(') ')[1].split(' ')[2]) === this.child.pid;
+      } catch {
+        return false;
+      }
+    });
+    return Math.max(...group.map(rssKib));
   }
 
   body(text) {
@@ -82,7 +108,7 @@ class Peer {
   async storage() {
     const { body } = await request(this.where, 'POST', '/threads', { body: {} });
     const before = bytesIn(join(this.folder, '.langgraph_api'));
-    for (let i = 0; i < TURNS; i++) await this.wait(`/threads/${body.thread_id}/runs/wait`, 'x'.repeat(TURN_BYTES));
+    for (let i = 0; i < TURNS; i++) await this.wait(`/threads/${body.thread_id}/runs/wait`, prose(2 * i));
     await sleep(6000);
     return bytesIn(join(this.folder, '.langgraph_api')) - before;
   }
@@ -95,6 +121,110 @@ class Peer {
   }
 }
 
+// A LangChain.js agent behind Node's HTTP server.
+class Plain {
+  static async start(modelUrl) {
+    const p = new Plain();
+    p.where = { host: '127.0.0.1', port: await freePort() };
+    p.child = spawn(process.execPath, [join(import.meta.dirname, 'langchain/server.mjs')], { env: { ...process.env, MODEL_URL: modelUrl, PORT: String(p.where.port), LANGSMITH_TRACING: 'false' }, stdio: 'ignore' });
+    for (let i = 0; (await request(p.where, 'GET', '/', { timeout: 2000 }).catch(() => null))?.status !== 200; i++) {
+      if (i > 600) throw new Error('the LangChain.js agent does not start');
+      await sleep(100);
+    }
+    return p;
+  }
+
+  stream() {
+    return times(this.where, 'POST', '/stream', { content: 'hello' }, /"content":"[^"]/);
+  }
+
+  async run() {
+    const r = await request(this.where, 'POST', '/run', { body: { content: 'hello' }, timeout: 120000 });
+    if (r.status !== 200) throw new Error(`LangChain.js: ${r.status} ${r.text}`);
+  }
+
+  async stop() {
+    const ended = new Promise((done) => this.child.on('close', done));
+    this.child.kill('SIGKILL');
+    await ended;
+  }
+}
+
+// A run needs a descriptor for its model, and one for who follows it: as many are followed as there may be descriptors.
+function followable() {
+  const wanted = 2 * LIVE + 512;
+  try {
+    execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${wanted}:${wanted}`], { stdio: 'ignore' });
+  } catch {
+    // Only the limit that is there may be used.
+  }
+  const limit = Number(/Max open files\s+\d+\s+(\d+)/.exec(readFileSync('/proc/self/limits', 'utf8'))[1]);
+  return Math.min(LIVE, limit - LIVE - 512);
+}
+
+// LIVE runs that stream at the same time; one clock for what is sent and what is heard.
+async function liveRuns() {
+  const followed = followable();
+  const dir = mkdtempSync(join(tmpdir(), 'ogent-bench-live-'));
+  const load = spawn(compile(dir, 'streams'), [String(PIECES), String(PACE_MS)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const ask = async (text) => {
+    const answer = line(load);
+    load.stdin.write(text);
+    return answer;
+  };
+  const url = `http://127.0.0.1:${await line(load)}/v1`;
+  const w = await AgentWorld.start({ env: { OGENT_LOG_LEVEL: 'warn', OPENAI_API_KEY: 'none', OPENAI_BASE_URL: url, OGENT_OPENAI_MODEL: 'bench' } });
+  try {
+    const pid = w.agent.child.pid, ids = [];
+    const auth = { authorization: `Bearer ${w.token}` };
+    const agent = await w.ok('POST', '/api/agents', { name: 'Plain', tools: [] }, 201);
+    await pooled(500, WIDTH, () => w.conversation({ agent_id: agent.id }).then((c) => w.run('hello', { conversation: c })));
+    const before = rssKib(pid);
+    load.stdin.write('hold\n');
+    await pooled(LIVE, WIDTH, async () => {
+      const c = await posted(w.agent.where(), '/api/conversations', { agent_id: agent.id }, auth);
+      ids.push((await posted(w.agent.where(), `/api/conversations/${c.id}/messages`, { content: 'hello' }, auth)).id);
+    });
+    for (let i = 0; Number(await ask('held\n')) < LIVE; i++) {
+      if (i > 600) throw new Error('not all runs are live');
+      await sleep(100);
+    }
+    await ask(`follow ${w.agent.where().socketPath} ${w.token} ${followed}\n${ids.slice(0, followed).join('\n')}\n`);
+    const cpu = cpuMs(pid), ended = ask('go\n');
+    await sleep((PIECES / 2) * PACE_MS);
+    const kib = (rssKib(pid) - before) / LIVE;
+    const [pieces, good, p50, p99] = (await ended).split(' ').map(Number);
+    const used = cpuMs(pid) - cpu;
+    let others = 0;
+    for (const id of ids.slice(followed)) others += (await w.ended(id)).output?.match(/##/g).length === PIECES;
+    if (followed < LIVE) console.error(`bench: ${followed} of ${LIVE} live runs are followed: there may be no more open files`);
+    return { kib, p50, p99, lost: LIVE - good - others, cpu: used / pieces };
+  } finally {
+    load.kill('SIGKILL');
+    await w.stop();
+    rmSync(dir, { recursive: true });
+  }
+}
+
+const cpuMs = (pid) => {
+  const f = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1].split(' ');
+  return (Number(f[11]) + Number(f[12])) * 10;
+};
+
+// Over connections that stay, unlike `request`.
+function posted(where, path, body, headers) {
+  const payload = JSON.stringify(body);
+  return new Promise((done, fail) => {
+    const r = http.request({ ...where, method: 'POST', path, headers: { ...headers, 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }, agent: keep }, (res) => {
+      let text = '';
+      res.on('data', (d) => (text += d));
+      res.on('end', () => (res.statusCode < 300 ? done(JSON.parse(text)) : fail(new Error(`${path}: ${res.statusCode} ${text.slice(0, 300)}`))));
+    });
+    r.on('error', fail);
+    r.end(payload);
+  });
+}
+
 export async function figures() {
   const w = await AgentWorld.start({ env: { OGENT_LOG_LEVEL: 'warn' } });
   const script = (s) => request(w.demo.where(), 'POST', '/demo/script', { body: s });
@@ -102,7 +232,7 @@ export async function figures() {
   const model = await startRole('demo-model', { env: { OGENT_DEMO_LISTEN: `127.0.0.1:${port}` }, where: { host: '127.0.0.1', port } });
   await script(INSTANT);
   await request(model.where(), 'POST', '/demo/script', { body: INSTANT });
-  const peer = await Peer.start(`http://127.0.0.1:${port}/v1`);
+  const peer = await Peer.start(`http://127.0.0.1:${port}/v1`), plain = await Plain.start(`http://127.0.0.1:${port}/v1`);
   const chat = { model: 'ogent-demo', stream: true, messages: [{ role: 'user', content: 'hello' }] };
   const alone = (where) => times(where, 'POST', '/v1/chat/completions', chat, /"content":"[^"]/);
   const auth = { authorization: `Bearer ${w.token}` };
@@ -123,29 +253,43 @@ export async function figures() {
   // What the run takes above the model alone, asked in turns with it.
   const added = async (one, where, q) => quantile(await many(SAMPLES, one, 'end'), q) - quantile(await many(SAMPLES, () => alone(where), 'end'), 0.5);
 
-  async function liveKib() {
-    await script({ hang_after_chunks: 2 });
-    const pid = w.agent.child.pid, before = rssKib(pid), ids = [];
-    for (let i = 0; i < LIVE; i++) ids.push((await w.send('hello')).id);
-    await w.until(ids.at(-1), (e) => e.type === 'text.delta', 30000);
-    const kib = (rssKib(pid) - before) / LIVE;
+  // By a load in C, since a client in Node would be what is measured.
+  async function runsPerSecond(how) {
+    const dir = mkdtempSync(join(tmpdir(), 'ogent-bench-runs-'));
+    const agent = await w.ok('POST', '/api/agents', { name: 'Plain', tools: [] }, 201);
+    const load = spawn(compile(dir, 'runs'), [w.agent.where().socketPath, w.token, agent.id, String(RUNS), String(WIDTH), how], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const value = Number(await line(load));
+    rmSync(dir, { recursive: true });
+    return value;
+  }
+
+  // Runs that wait for leave.
+  async function parkedKib() {
+    const agent = await w.ok('POST', '/api/agents', { name: 'Asks', tools: ['shell'], approval: { default: 'always' } }, 201), ids = [];
+    const park = async () => {
+      const { id } = await w.send('run: ls', { conversation: await w.conversation({ agent_id: agent.id }) });
+      await w.until(id, (e) => e.type === 'approval.requested');
+      ids.push(id);
+    };
+    await pooled(PARKED, 8, park);
+    const pid = w.agent.child.pid, before = rssKib(pid);
+    await pooled(PARKED, 8, park);
+    const kib = (rssKib(pid) - before) / PARKED;
     for (const id of ids) await w.api('POST', `/api/executions/${id}/cancel`);
-    for (const id of ids) await w.ended(id);
-    await script(INSTANT);
-    return kib;
+    return Math.max(kib, 0);
   }
 
   // Bytes on disk for a byte of text, after the log was folded in.
   async function storage() {
-    const own = await AgentWorld.start({ env: { OGENT_LOG_LEVEL: 'warn' } });
+    const model = await proseModel();
+    const own = await AgentWorld.start({ env: { OGENT_LOG_LEVEL: 'warn', OPENAI_API_KEY: 'none', OPENAI_BASE_URL: `${model.url}/v1`, OGENT_OPENAI_MODEL: 'prose' } });
     try {
-      await request(own.demo.where(), 'POST', '/demo/script', { body: INSTANT });
       const c = await own.conversation();
       const folder = join(own.data, 'db');
       await own.agent.kill('SIGTERM');
       const before = statSync(join(folder, 'langchain_agent.db')).size;
       await own.agent.start();
-      for (let i = 0; i < TURNS; i++) await own.run('x'.repeat(TURN_BYTES), { conversation: c });
+      for (let i = 0; i < TURNS; i++) await own.run(prose(2 * i), { conversation: c });
       let text = 0;
       for (let after = '', next; next !== null; after = `&after=${next}`) {
         const page = await own.ok('GET', `/api/conversations/${c.id}/messages?limit=200${after}`);
@@ -158,6 +302,17 @@ export async function figures() {
       return { ratio: bytes / text, bytes, text };
     } finally {
       await own.stop();
+      await model.close();
+    }
+  }
+
+  async function peerStorage() {
+    const model = await proseModel(), other = await Peer.start(`${model.url}/v1`);
+    try {
+      return await other.storage();
+    } finally {
+      await other.stop();
+      await model.close();
     }
   }
 
@@ -176,28 +331,34 @@ export async function figures() {
     return ms;
   }
 
-  let text = 0;
-  const figure = (name, unit, sample, more) => ({ name: `agent.${name}`, unit, sample, ...more });
-  const beside = (sample) => ({ name: 'langgraph-api 1.5.1', sample });
+  let text = 0, live;
+  const figure = (name, unit, sample, more) => ({ name: `agent.${name}`, unit, sample, rounds: 1, ...more });
+  const beside = (sample, plainly) => ({ peer: { name: 'langgraph-api 1.5.1', sample }, also: [{ name: 'langchain 1.5.14', sample: plainly }] });
   const local = model.where(), own = w.demo.where();
   return {
     figures: [
-      figure('added_latency_ms', 'ms p50', () => added(run, own, 0.5), { rounds: 1, peer: beside(() => added(() => peer.stream(), local, 0.5)) }),
-      figure('added_latency_p99_ms', 'ms p99', () => added(run, own, 0.99), { rounds: 1, peer: beside(() => added(() => peer.stream(), local, 0.99)) }),
-      figure('first_token_ms', 'ms p50', async () => quantile(await many(SAMPLES, run, 'first'), 0.5), {
-        rounds: 1,
-        peer: beside(async () => quantile(await many(SAMPLES, () => peer.stream(), 'first'), 0.5)),
-      }),
-      figure('runs_per_second', 'runs/s', () => pooled(RUNS, WIDTH, run), { rounds: 1, peer: beside(() => pooled(RUNS, WIDTH, () => peer.wait())) }),
-      figure('live_run_kib', 'KiB', liveKib, { rounds: 1 }),
+      figure('rss_idle_mib', 'MiB', () => rssKib(w.agent.child.pid) / 1024, beside(() => peer.rssKib() / 1024, () => rssKib(plain.child.pid) / 1024)),
+      figure('added_latency_ms', 'ms p50', () => added(run, own, 0.5), beside(() => added(() => peer.stream(), local, 0.5), () => added(() => plain.stream(), local, 0.5))),
+      figure('added_latency_p99_ms', 'ms p99', () => added(run, own, 0.99), beside(() => added(() => peer.stream(), local, 0.99), () => added(() => plain.stream(), local, 0.99))),
+      figure('first_token_ms', 'ms p50', async () => quantile(await many(SAMPLES, run, 'first'), 0.5),
+        beside(async () => quantile(await many(SAMPLES, () => peer.stream(), 'first'), 0.5), async () => quantile(await many(SAMPLES, () => plain.stream(), 'first'), 0.5))),
+      figure('runs_per_second', 'runs/s', () => runsPerSecond('follow'), { ...beside(() => pooled(PEER_RUNS, WIDTH, () => peer.wait()), () => pooled(PEER_RUNS, WIDTH, () => plain.run())), rounds: 3 }),
+      figure('runs_per_second_left', 'runs/s', () => runsPerSecond('leave'), { rounds: 3 }),
+      figure('parked_run_kib', 'KiB', parkedKib),
       figure('storage', '× text', async () => {
         const s = await storage();
         text = s.text;
         return s.ratio;
-      }, { rounds: 1, peer: beside(async () => (await peer.storage()) / text) }),
+      }, { bar: { most: 1.5 }, peer: { name: 'langgraph-api 1.5.1', sample: async () => (await peerStorage()) / text } }),
       figure('recovery_ms', 'ms', recoveryMs, { rounds: 3 }),
+      figure('live_run_kib', 'KiB', async () => (live = await liveRuns()).kib, { bar: { most: 64 } }),
+      figure('live_delta_ms', 'ms p50', () => live.p50),
+      figure('live_delta_p99_ms', 'ms p99', () => live.p99),
+      figure('live_delta_cpu_us', 'us CPU', () => live.cpu * 1000),
+      figure('live_lost', 'runs', () => live.lost, { bar: { most: 0 } }),
     ],
     close: async () => {
+      await plain.stop();
       await peer.stop();
       await model.stop();
       await w.stop();

@@ -1,6 +1,6 @@
 // Runs benchmarks and their peers side by side: interleaved rounds, the median of each figure.
 // Usage: run.mjs [NAME…] [--json] [--rounds N]. A suite is a file beside this one that exports `figures`: it prepares what it
-// needs and returns {figures, close()}; a figure is {name, unit, sample(), peer?: {name, sample()}, rounds?, bar?}.
+// needs and returns {figures, close()}; a figure is {name, unit, sample(), peer?: {name, sample()}, also?: [further peers], rounds?, bar?}.
 // A bar is {most} or {least}, of the value, or with {ratio: true} of the ratio to the peer; the line says whether it is kept.
 import { readdirSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -34,27 +34,30 @@ function judge(bar, line) {
   return { bar: `${bar.ratio ? "ratio " : ""}${bar.most === undefined ? ">=" : "<="} ${bar.most ?? bar.least}`, kept };
 }
 
-function report(figure, own, peers) {
+function report(figure, own, peers, further) {
   const line = { name: figure.name, value: round(median(own)), unit: figure.unit };
   if (figure.peer) {
     line.peer = figure.peer.name;
     line.peer_value = round(median(peers));
     line.ratio = round(median(own.map((v, i) => v / peers[i])));
   }
+  if (figure.also) line.also = figure.also.map((p, i) => ({ peer: p.name, value: round(median(further[i])), ratio: round(median(own.map((v, r) => v / further[i][r]))) }));
   const bar = figure.bar && judge(figure.bar, line);
   if (bar) Object.assign(line, bar);
   if (values.json) return console.log(JSON.stringify(line));
-  const peer = figure.peer ? `   ${line.peer} ${line.peer_value}   ratio ${line.ratio}` : "";
+  const all = [...(figure.peer ? [{ peer: line.peer, value: line.peer_value, ratio: line.ratio }] : []), ...(line.also ?? [])];
+  const peer = all.map((p) => `   ${p.peer} ${p.value}   ratio ${p.ratio}`).join("");
   console.log(`${line.name.padEnd(34)} ${String(line.value).padStart(10)} ${line.unit.padEnd(8)}${peer}${bar ? `   bar ${bar.bar}: ${bar.kept ? "kept" : "NOT kept"}` : ""}`);
 }
 
 async function measure(chosen) {
-  const results = chosen.map(() => ({ own: [], peers: [] }));
+  const results = chosen.map((f) => ({ own: [], peers: [], further: (f.also ?? []).map(() => []) }));
   for (let r = 0; r < Number(values.rounds); r++) {
     for (const [i, f] of chosen.entries()) {
       if (r >= (f.rounds ?? Infinity)) continue;
       results[i].own.push(await f.sample());
       if (f.peer) results[i].peers.push(await f.peer.sample());
+      for (const [k, p] of (f.also ?? []).entries()) results[i].further[k].push(await p.sample());
     }
   }
   return results;
@@ -65,7 +68,7 @@ for (const suite of new Set(wanted.map((n) => n.split(".")[0]))) {
   const chosen = wanted.includes(suite) ? figures : figures.filter((f) => wanted.includes(f.name));
   try {
     const results = await measure(chosen);
-    chosen.forEach((f, i) => report(f, results[i].own, results[i].peers));
+    chosen.forEach((f, i) => report(f, results[i].own, results[i].peers, results[i].further));
   } finally {
     /* What it ends does not keep this process alive of itself. */
     const alive = setInterval(() => {}, 1000);
