@@ -39,6 +39,7 @@ int cmd_usage(const struct command *self, int argc, char **argv);
 int cmd_fork(const struct command *self, int argc, char **argv);
 int cmd_approvals(const struct command *self, int argc, char **argv);
 int cmd_batches(const struct command *self, int argc, char **argv);
+int cmd_evaluations(const struct command *self, int argc, char **argv);
 int cmd_schedules(const struct command *self, int argc, char **argv);
 int cmd_knowledge(const struct command *self, int argc, char **argv);
 int cmd_models(const struct command *self, int argc, char **argv);

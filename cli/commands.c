@@ -96,6 +96,24 @@ const struct command commands[] = {
 	 "  --max-failures N          stop after so many\n"
 	 "  --format csv|jsonl        by the ending of FILE unless told\n" PLACE_HELP,
 	 cmd_batches},
+	{"evaluations",
+	 "[--json] | add NAME GRADERS FILE | import SET FILE | cases SET | run SET | runs SET | show RUN | results RUN "
+	 "| "
+	 "compare RUN RUN | pause|resume|cancel|retry RUN | remove SET",
+	 "try agents on sets of cases, and compare their versions",
+	 "GRADERS is a JSON list, or a file with one; FILE has the cases as JSONL or CSV (docs/evaluations.md). A SET "
+	 "is\n"
+	 "named by its name or id. compare says what improved and what got worse from the first run to the second.\n"
+	 "\n  --agent NAME              of run: the agent, by name or id; the first unless told\n"
+	 "  --version N               of run: of the agent; the newest unless told\n"
+	 "  --repeats N               of run: each case so often\n"
+	 "  --tag TAG                 of run: only cases that have it\n"
+	 "  --concurrency N           of run: at the same time, at most 50; 4 unless told\n"
+	 "  --wait                    of run: until it is over; exits with 1 when not everything passed\n"
+	 "  --failed                  of results: only what did not pass\n"
+	 "  --replace                 of import: cases that FILE does not name go\n"
+	 "  --format csv|jsonl        by the ending of FILE unless told\n" PLACE_HELP,
+	 cmd_evaluations},
 	{"knowledge",
 	 "[list [COLLECTION] | create NAME | add COLLECTION FILE... | search TEXT | index|remove COLLECTION|DOCUMENT] "
 	 "[--json]",

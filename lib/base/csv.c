@@ -109,7 +109,7 @@ static bool is_number(struct str s)
 }
 
 /* Blanks in front do not keep a spreadsheet from it, and full-width forms of the signs are signs to some. */
-static bool is_formula(struct str s)
+bool csv_is_formula(struct str s)
 {
 	static const char *const wide[] = {"\uff1d", "\uff0b", "\uff0d", "\uff20"};
 
@@ -127,7 +127,7 @@ static bool is_formula(struct str s)
 
 void csv_add_cell(struct buf *out, struct str text, bool is_safe)
 {
-	bool is_guarded = is_safe && is_formula(text);
+	bool is_guarded = is_safe && csv_is_formula(text);
 	bool is_quoted = is_guarded;
 
 	for (size_t i = 0; i < text.n && !is_quoted; i++)

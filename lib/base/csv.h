@@ -20,6 +20,8 @@ void csv_init(struct csv *c, struct str text, char separator);
  * "csv_invalid") that names the line. Not more than `max` cells. */
 int csv_next(struct csv *c, struct arena *a, struct str *cells, size_t max, size_t *ret_n, struct error *err);
 
+/* Whether a spreadsheet would take the text for a formula. */
+bool csv_is_formula(struct str text);
 /* Appends a cell, quoted where that is needed. is_safe: a text that a spreadsheet would take for a formula gets an
  * apostrophe in front (OWASP, CSV injection); plain numbers stay as they are. */
 void csv_add_cell(struct buf *out, struct str text, bool is_safe);

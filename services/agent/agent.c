@@ -60,6 +60,7 @@ const struct migration agent_migrations[] = {
 	 "create function text_has(text, text) returns boolean language sql immutable parallel safe as "
 	 "'select position(lower($2) in lower($1)) > 0'",
 	 NULL},
+	{"evaluations", sql_120_evaluations},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

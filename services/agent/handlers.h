@@ -89,7 +89,14 @@ void executions_events(struct exchange *x);
 void events_wake(struct agent *agent, const char *execution_id);
 /* automation/ */
 route_handler batches_list, batches_create, batches_get, batches_patch, batches_retry,
-	batches_delete;                                                    /* batches/api.c */
+	batches_delete; /* batches/api.c */
+route_handler evaluations_list, evaluations_create, evaluations_get, evaluations_patch,
+	evaluations_delete; /* evaluations/sets.c */
+route_handler evaluation_cases_list, evaluation_cases_create, evaluation_cases_patch, evaluation_cases_delete,
+	evaluation_cases_import, evaluation_cases_export;                  /* evaluations/cases.c */
+route_handler evaluation_runs_list, evaluation_runs_create;                /* evaluations/runs.c */
+route_handler evaluation_runs_rows, evaluation_runs_results;               /* evaluations/results.c */
+route_handler evaluation_runs_compare;                                     /* evaluations/comparison.c */
 route_handler batches_rows, batches_results;                               /* batches/results.c */
 route_handler attachments_create, attachments_content, attachments_delete; /* attachments/api.c */
 route_handler triggers_list, triggers_create, triggers_patch, triggers_delete, triggers_incoming;

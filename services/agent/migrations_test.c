@@ -125,6 +125,12 @@ static const char *const samples[] = {
 	"('01a20000-0000-7000-8000-000000000001', 'c1', 'e4', 'queue', 0, 'x', 1)",
 
 	NULL,
+
+	"insert into evaluation_sets (id, user_id, name, description, graders, pass_score, next_number, created_at, "
+	"updated_at) values ('s1', 'u1', 'S', '', '[]', 1000000, 2, 1, 1); insert into evaluation_cases (set_id, "
+	"number, id, input, expected, tags, updated_at) values ('s1', 1, 'k1', 'x', '\"y\"', '[]', 1); update batches "
+	"set evaluation_id = 's1', agent_version = 1, graders = '{}' where id = 'b1'; update batch_rows set passed = "
+	"1, score = 1000000, grades = '[]', latency_ms = 1 where batch_id = 'b1'",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

@@ -4,6 +4,7 @@
 #define AGENT_BODY (512 * 1024)
 #define MESSAGE_BODY (1024 * 1024)
 #define BATCH_BODY (20 * 1024 * 1024)
+#define EVALUATION_BODY (512 * 1024)
 
 /* Reading a conversation is open to those who may read or use them: the handlers check. */
 const struct route agent_routes[] = {
@@ -77,6 +78,30 @@ const struct route agent_routes[] = {
 	{HTTP_POST_, "/api/batches/{id}/retry", "schedules.use", 0, 0, batches_retry},
 	{HTTP_GET_, "/api/batches/{id}/rows", "schedules.use", 0, 0, batches_rows},
 	{HTTP_GET_, "/api/batches/{id}/results", "schedules.use", 0, 0, batches_results},
+	{HTTP_GET_, "/api/evaluations", "evaluations.use", 0, 0, evaluations_list},
+	{HTTP_POST_, "/api/evaluations", "evaluations.use", ROUTE_BODY_JSON, EVALUATION_BODY, evaluations_create},
+	{HTTP_GET_, "/api/evaluations/{id}", "evaluations.use", 0, 0, evaluations_get},
+	{HTTP_PATCH_, "/api/evaluations/{id}", "evaluations.use", ROUTE_BODY_JSON, EVALUATION_BODY, evaluations_patch},
+	{HTTP_DELETE_, "/api/evaluations/{id}", "evaluations.use", 0, 0, evaluations_delete},
+	{HTTP_GET_, "/api/evaluations/{id}/cases", "evaluations.use", 0, 0, evaluation_cases_list},
+	{HTTP_POST_, "/api/evaluations/{id}/cases", "evaluations.use", ROUTE_BODY_JSON, EVALUATION_BODY,
+	 evaluation_cases_create},
+	{HTTP_GET_, "/api/evaluations/{id}/cases/export", "evaluations.use", 0, 0, evaluation_cases_export},
+	{HTTP_POST_, "/api/evaluations/{id}/cases/import", "evaluations.use", ROUTE_BODY_JSON, BATCH_BODY,
+	 evaluation_cases_import},
+	{HTTP_PATCH_, "/api/evaluations/{id}/cases/{case_id}", "evaluations.use", ROUTE_BODY_JSON, EVALUATION_BODY,
+	 evaluation_cases_patch},
+	{HTTP_DELETE_, "/api/evaluations/{id}/cases/{case_id}", "evaluations.use", 0, 0, evaluation_cases_delete},
+	{HTTP_GET_, "/api/evaluations/{id}/runs", "evaluations.use", 0, 0, evaluation_runs_list},
+	{HTTP_POST_, "/api/evaluations/{id}/runs", "evaluations.use", ROUTE_BODY_JSON, 16 * 1024,
+	 evaluation_runs_create},
+	{HTTP_GET_, "/api/evaluations/runs/{id}", "evaluations.use", 0, 0, batches_get},
+	{HTTP_PATCH_, "/api/evaluations/runs/{id}", "evaluations.use", ROUTE_BODY_JSON, 4096, batches_patch},
+	{HTTP_DELETE_, "/api/evaluations/runs/{id}", "evaluations.use", 0, 0, batches_delete},
+	{HTTP_GET_, "/api/evaluations/runs/{id}/comparison", "evaluations.use", 0, 0, evaluation_runs_compare},
+	{HTTP_POST_, "/api/evaluations/runs/{id}/retry", "evaluations.use", 0, 0, batches_retry},
+	{HTTP_GET_, "/api/evaluations/runs/{id}/rows", "evaluations.use", 0, 0, evaluation_runs_rows},
+	{HTTP_GET_, "/api/evaluations/runs/{id}/results", "evaluations.use", 0, 0, evaluation_runs_results},
 	{HTTP_GET_, "/api/webhooks", "webhooks.use", 0, 0, hooks_list},
 	{HTTP_POST_, "/api/webhooks", "webhooks.use", ROUTE_BODY_JSON, 16 * 1024, hooks_create},
 	{HTTP_POST_, "/api/webhooks/incoming/{id}", NULL, ROUTE_PUBLIC | ROUTE_STREAM, 256 * 1024, triggers_incoming},

@@ -19,6 +19,7 @@ const struct builtin_route builtin_routes[] = {
 	{"knowledge", "/api/knowledge", "agent", 0, 0},
 	{"schedules", "/api/schedules", "agent", 0, 0},
 	{"batches", "/api/batches", "agent", 0, 0},
+	{"evaluations", "/api/evaluations", "agent", 0, 0},
 	{"webhooks", "/api/webhooks", "agent", 0, 0},
 	{"models", "/api/models", "agent", 0, 0},
 	{"memory", "/api/memory", "agent", 0, 0},

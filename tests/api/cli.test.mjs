@@ -90,6 +90,31 @@ describe('approvals', () => {
 		assert.match(wrong.err, /Row 1.*surname/);
 		assert.equal((await cli(['batches', 'add', 'X', 'y', file, '--agent', 'nobody'], { data: p.data })).code, 2);
 		assert.equal((await cli(['batches', 'remove', id], { data: p.data })).code, 0);
+
+		// Evaluation sets, on the same platform.
+		const ev = (...args) => cli(['evaluations', ...args], { data: p.data });
+		const cases = join(home, 'cases.csv');
+		writeFileSync(cases, 'input,expected\n"run: echo plum",plum\n"run: echo pear",apple\n');
+		assert.match((await ev()).err, /There is no evaluation set/);
+		const set = await ev('add', 'Fruit', '[{"type":"contains"},{"type":"tool_called","tool":"shell"}]', cases);
+		assert.match(set.out, /^\S+ +2 cases +2 graders +Fruit$/m, set.err);
+		assert.equal((await ev('add', 'Bad', '[{"type":"guess"}]', cases)).code, 1);
+		const first = await ev('run', 'Fruit', '--wait');
+		assert.deepEqual([first.code, /1 passed, 1 failed, 0 open +50\.0 %/.test(first.out)], [1, true], first.out + first.err);
+		const [run] = first.out.split(' ');
+		assert.match((await ev('results', run)).out, /^ +1\.1  passed .*\n +2\.1  failed .*The answer does not have it/);
+		assert.equal(JSON.parse((await ev('results', run, '--failed', '--json')).out).case, 2);
+		const lines = (await ev('cases', 'Fruit')).out.trim().split('\n').map((l) => JSON.parse(l));
+		assert.deepEqual(lines.map((l) => l.expected), ['plum', 'apple']);
+		const second = await ev('run', 'Fruit', '--wait', '--repeats', '2');
+		const compared = await ev('compare', run, second.out.split(' ')[0]);
+		assert.match(compared.out, /0 improved, 0 worse, 1 passed in both, 1 in none, 0 left out; p = 1$/m);
+		lines[1].expected = 'pear';
+		writeFileSync(join(home, 'cases.jsonl'), lines.map((l) => JSON.stringify(l)).join('\n'));
+		assert.match((await ev('import', 'Fruit', join(home, 'cases.jsonl'))).err, /0 cases are new, 2 changed/);
+		assert.equal((await ev('run', 'Fruit', '--wait')).code, 0);
+		assert.equal((await ev('runs', 'Fruit')).out.trim().split('\n').length, 3);
+		assert.equal((await ev('remove', 'Fruit')).code, 0);
 		await p.stop();
 	});
 

@@ -14,11 +14,11 @@
 #define AT_ONCE 200
 
 /* What it waits for. */
-enum state { SWEEP_IDLE, SWEEP_FINDING, SWEEP_ASKING, SWEEP_VISITING };
+enum state { SWEEP_IDLE, SWEEP_FINDING, SWEEP_ASKING, SWEEP_GRADING, SWEEP_VISITING };
 
 struct found {
 	const char *id, *user_id;
-	bool is_batch;
+	enum { FOUND_SCHEDULE, FOUND_BATCH, FOUND_EVALUATION } kind;
 };
 
 struct schedule_sweep {
@@ -32,6 +32,7 @@ struct schedule_sweep {
 	size_t n_found, at;
 	struct rights_question *question;
 	const char *asked_of; /* whose rights are known, in the arena */
+	const char *asked_for;
 	enum rights rights;
 	const struct identity *who;
 	struct schedule_visit visit;
@@ -48,7 +49,8 @@ static int find(struct db_conn *c, struct db_job *job)
 	struct db_stmt *st =
 		db_query(c,
 			 "select s.id, s.user_id, 0 from schedules s where s.status = 'active' and s.next_at <= ? "
-			 "union select b.id, b.user_id, 1 from batches b where (b.status = 'running' and ((exists "
+			 "union select b.id, b.user_id, case when b.evaluation_id is null then 1 else 2 end from "
+			 "batches b where (b.status = 'running' and ((exists "
 			 "(select 1 from batch_rows r where r.batch_id = b.id and r.status = 'waiting') and (select "
 			 "count(*) from batch_rows r where r.batch_id = b.id and r.status = 'running') < "
 			 "b.concurrency) or not exists (select 1 from batch_rows r where r.batch_id = b.id and "
@@ -59,7 +61,7 @@ static int find(struct db_conn *c, struct db_job *job)
 			 "f.schedule_id left join executions e on e.id = s.active_execution_id where f.status in "
 			 "('waiting', 'started') and (e.id is null or e.ended_at is not null or (f.status = 'waiting' "
 			 "and ((s.overlap = 'cancel' and e.cancel_at is null) or (s.overlap = 'skip' and (f.is_late = "
-			 "0 or e.status = 'paused'))))) order by 2 limit ?",
+			 "0 or e.status = 'paused'))))) order by 2, 3 limit ?",
 			 DB_INT(clock_now_us()), DB_INT(AT_ONCE));
 	int64_t one;
 	int r;
@@ -67,7 +69,7 @@ static int find(struct db_conn *c, struct db_job *job)
 	s->n_found = 0;
 	while ((r = db_step(c, st)) == 1 && s->n_found < AT_ONCE)
 		s->found[s->n_found++] = (struct found){db_col_dup(st, 0, s->arena), db_col_dup(st, 1, s->arena),
-							db_col_int(st, 2) != 0};
+							(int)db_col_int(st, 2)};
 	db_done(st);
 	if (r >= 0)
 		r = db_get_int(c, &one, "select 1 from batches where status = 'running' limit 1");
@@ -142,10 +144,37 @@ static void on_batch_visited(struct db_job *job, int result)
 	next(s);
 }
 
+static void visit_this_batch(struct schedule_sweep *s)
+{
+	s->state = SWEEP_VISITING;
+	s->db.run = visit_batch;
+	s->db.done = on_batch_visited;
+	db_write(s->agent->db, &s->db);
+}
+
+/* Grading is work, so it does not hold up those who write: what is graded here is kept by the visit. */
+static int grade(struct db_conn *c, struct db_job *job)
+{
+	struct batch_visit *v = &container_of(job, struct schedule_sweep, db)->batch;
+
+	return evaluation_grade(c, v->arena, v->id, &v->graded, &v->n_graded);
+}
+
+static void on_graded(struct db_job *job, int result)
+{
+	struct schedule_sweep *s = container_of(job, struct schedule_sweep, db);
+
+	if (result < 0)
+		on_batch_visited(job, result);
+	else if (s->is_stopped)
+		next(s);
+	else
+		visit_this_batch(s);
+}
+
 /* Its runs wait in the queue, from which every process takes as many as it has room for. */
 static void start_batch(struct schedule_sweep *s)
 {
-	s->state = SWEEP_VISITING;
 	s->batch = (struct batch_visit){
 		.agent = s->agent, .arena = s->arena, .id = s->found[s->at].id, .rights = s->rights, .who = s->who};
 	for (size_t i = 0; i < BATCH_STARTS_MAX; i++) {
@@ -153,14 +182,19 @@ static void start_batch(struct schedule_sweep *s)
 		post_prepare(&s->batch.posts[i], s->agent);
 		s->batch.posts[i].lease_until = 0;
 	}
-	s->db.run = visit_batch;
-	s->db.done = on_batch_visited;
-	db_write(s->agent->db, &s->db);
+	if (s->found[s->at].kind == FOUND_EVALUATION) {
+		s->state = SWEEP_GRADING;
+		s->db.run = grade;
+		s->db.done = on_graded;
+		db_read(s->agent->db, &s->db);
+		return;
+	}
+	visit_this_batch(s);
 }
 
 static void start_visit(struct schedule_sweep *s)
 {
-	if (s->found[s->at].is_batch) {
+	if (s->found[s->at].kind != FOUND_SCHEDULE) {
 		start_batch(s);
 		return;
 	}
@@ -203,18 +237,20 @@ static void end(struct schedule_sweep *s)
 static void next(struct schedule_sweep *s)
 {
 	const struct found *f = &s->found[s->at];
+	const char *permission = f->kind == FOUND_EVALUATION ? "evaluations.use" : "schedules.use";
 
 	if (s->is_stopped || s->at >= s->n_found) {
 		end(s);
 		return;
 	}
-	if (s->asked_of && strcmp(s->asked_of, f->user_id) == 0) {
+	if (s->asked_of && strcmp(s->asked_of, f->user_id) == 0 && strcmp(s->asked_for, permission) == 0) {
 		start_visit(s);
 		return;
 	}
 	s->state = SWEEP_ASKING;
 	s->asked_of = f->user_id;
-	s->question = rights_ask(s->agent, s->arena, f->user_id, "schedules.use", "conversations.use", on_rights, s);
+	s->asked_for = permission;
+	s->question = rights_ask(s->agent, s->arena, f->user_id, permission, "conversations.use", on_rights, s);
 }
 
 static void on_again(struct deadline *d)

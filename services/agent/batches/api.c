@@ -2,6 +2,7 @@
 #include "agent/automation/automation.h"
 #include "agent/batches/batches.h"
 #include "agent/batches/table.h"
+#include "agent/evaluations/evaluations.h"
 #include "agent/retention_erase.h"
 #include "agent/runner.h"
 #include "base/clock.h"
@@ -21,6 +22,10 @@ static int add_batch(struct db_conn *c, yyjson_mut_doc *doc, yyjson_mut_val *obj
 	json_add_str(doc, obj, "user_id", b->user_id);
 	json_add_str(doc, obj, "agent_id", b->agent_id);
 	json_add_str(doc, obj, "agent_name", b->agent_name);
+	if (b->agent_version)
+		yyjson_mut_obj_add_int(doc, obj, "agent_version", b->agent_version);
+	else
+		yyjson_mut_obj_add_null(doc, obj, "agent_version");
 	json_add_str(doc, obj, "message", b->message);
 	json_add_raw(doc, obj, "columns", b->columns);
 	json_add_str(doc, obj, "status", b->status);
@@ -49,13 +54,19 @@ static int answer_batch(struct db_conn *c, struct answer *a, int status, const c
 	int r = batch_find(c, arena, id, false, &b);
 
 	if (r == 1)
-		r = add_batch(c, doc, obj, &b);
+		r = b.evaluation_id ? evaluation_run_add(c, arena, doc, obj, &b) : add_batch(c, doc, obj, &b);
 	return r < 0 ? r : answer_json(a, status, doc);
+}
+
+/* The routes of runs of evaluation sets have their own permission, and lead to nothing else. */
+static bool is_of_evaluation(const struct exchange *x)
+{
+	return strcmp(x->route->permission, "evaluations.use") == 0;
 }
 
 static bool sees_all(const struct exchange *x)
 {
-	return identity_may(&x->who, "schedules.use_any");
+	return identity_may(&x->who, is_of_evaluation(x) ? "evaluations.use_any" : "schedules.use_any");
 }
 
 int batches_find(struct db_conn *c, struct answer *a, bool to_change, struct batch *ret)
@@ -65,8 +76,9 @@ int batches_find(struct db_conn *c, struct answer *a, bool to_change, struct bat
 
 	if (r < 0)
 		return r;
-	if (r == 0 || (strcmp(ret->user_id, x->who.user_id) != 0 && !sees_all(x)))
-		return answer_not_found(a, "batch");
+	if (r == 0 || (ret->evaluation_id != NULL) != is_of_evaluation(x) ||
+	    (strcmp(ret->user_id, x->who.user_id) != 0 && !sees_all(x)))
+		return answer_not_found(a, is_of_evaluation(x) ? "run" : "batch");
 	return 0;
 }
 
@@ -87,6 +99,7 @@ int batches_find_to_read(struct db_conn *c, struct answer *a, struct batch *ret)
 static const struct json_field create_fields[] = {
 	{"name", JSON_STRING, true, 1, 200},
 	{"agent_id", JSON_STRING, true, 36, 36},
+	{"agent_version", JSON_INT, false, 1, INT32_MAX},
 	{"message", JSON_STRING, true, 1, POST_CONTENT_MAX},
 	{"format", JSON_STRING, true, 3, 5},
 	{"separator", JSON_STRING, false, 1, 1},
@@ -175,21 +188,11 @@ static const char *columns_json(struct arena *a, const struct table *t)
 
 static int insert(struct db_conn *c, const struct batch *b, const struct table *t)
 {
-	int64_t n =
-		db_exec(c,
-			"insert into batches (id, user_id, agent_id, agent_name, name, message, columns, n_rows, "
-			"concurrency, max_failures, failures, status, created_at, updated_at) values (?, ?, ?, ?, ?, "
-			"?, ?, ?, ?, ?, 0, 'running', ?, ?)",
-			DB_TEXT(b->id), DB_TEXT(b->user_id), DB_TEXT(b->agent_id), DB_TEXT(b->agent_name),
-			DB_TEXT(b->name), DB_TEXT(b->message), DB_TEXT(b->columns), DB_INT((int64_t)t->n_rows),
-			DB_INT(b->concurrency), DB_INT(b->max_failures), DB_INT(b->created_at), DB_INT(b->created_at));
+	int r = batch_insert(c, b);
 
-	for (size_t i = 0; n >= 0 && i < t->n_rows; i++)
-		n = db_exec(c,
-			    "insert into batch_rows (batch_id, number, data, status, attempt) values (?, ?, ?, "
-			    "'waiting', 0)",
-			    DB_TEXT(b->id), DB_INT((int64_t)i + 1), DB_STR(t->rows[i]));
-	return (int)MIN(n, 0);
+	for (size_t i = 0; r == 0 && i < t->n_rows; i++)
+		r = batch_row_insert(c, b, (int64_t)i + 1, 0, t->rows[i]);
+	return r;
 }
 
 static int create_run(struct db_conn *c, struct exchange_job *job)
@@ -205,14 +208,20 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 			  .message = json_get_str(x->body, "message", ""),
 			  .concurrency = json_get_int(x->body, "concurrency", 4),
 			  .max_failures = json_get_int(x->body, "max_failures", 0),
+			  .agent_version = json_get_int(x->body, "agent_version", 0),
+			  .n_rows = (int64_t)p->table.n_rows,
 			  .created_at = clock_now_us()};
 	int64_t n = 0;
 	int r = answer_known(c, a);
 
 	if (r == 0)
 		r = answer_find_agent(c, a, b.agent_id, &b.agent_name);
+	if (r == 0 && b.agent_version)
+		r = batch_check_version(c, a, b.agent_id, b.agent_version);
 	if (r == 0)
-		r = MIN(db_get_int(c, &n, "select count(*) from batches where user_id = ?", DB_TEXT(b.user_id)), 0);
+		r = MIN(db_get_int(c, &n, "select count(*) from batches where user_id = ? and evaluation_id is null",
+				   DB_TEXT(b.user_id)),
+			0);
 	if (r == 0 && n >= PER_USER_MAX)
 		return answer_problem(a, 409, "too_many_batches",
 				      "There are too many batches already: remove some that are not needed.");
@@ -291,7 +300,9 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	struct batch b;
 	int64_t n = 0;
 	struct db_stmt *st =
-		db_query(c, "select id from batches where (user_id = ? or ? = 1) and id < ? order by id desc limit ?",
+		db_query(c,
+			 "select id from batches where evaluation_id is null and (user_id = ? or ? = 1) and id < ? "
+			 "order by id desc limit ?",
 			 DB_TEXT(x->who.user_id), DB_INT(sees_all(x)), DB_TEXT(l->page.after ? l->page.after : ID_LAST),
 			 DB_INT(l->page.limit + 1));
 	int r;
@@ -420,9 +431,11 @@ static int retry_run(struct db_conn *c, struct exchange_job *job)
 	if (counts.running > 0 && strcmp(b.status, "cancelled") == 0)
 		return answer_problem(a, 409, "batch_running",
 				      "Runs of it are being cancelled: try again when they have ended.");
-	n = db_exec(c,
-		    "update batch_rows set status = 'waiting' where batch_id = ? and status in ('failed', 'cancelled')",
-		    DB_TEXT(b.id));
+	n = db_exec(
+		c,
+		"update batch_rows set status = 'waiting', passed = null, score = null, grades = null where batch_id = "
+		"? and status in ('failed', 'cancelled')",
+		DB_TEXT(b.id));
 	if (n >= 0)
 		n = db_exec(
 			c,

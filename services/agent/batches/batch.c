@@ -9,11 +9,51 @@
 #include "agent/runner.h"
 #include "base/clock.h"
 
+static int failed(int64_t r)
+{
+	return (int)MIN(r, 0);
+}
+
+int batch_insert(struct db_conn *c, const struct batch *b)
+{
+	return failed(db_exec(
+		c,
+		"insert into batches (id, user_id, agent_id, agent_name, name, message, columns, n_rows, concurrency, "
+		"max_failures, failures, status, created_at, updated_at, agent_version, evaluation_id, graders, "
+		"repeats) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 'running', ?, ?, ?, ?, ?, ?)",
+		DB_TEXT(b->id), DB_TEXT(b->user_id), DB_TEXT(b->agent_id), DB_TEXT(b->agent_name), DB_TEXT(b->name),
+		DB_TEXT(b->message), DB_TEXT(b->columns), DB_INT(b->n_rows), DB_INT(b->concurrency),
+		DB_INT(b->max_failures), DB_INT(b->created_at), DB_INT(b->created_at),
+		b->agent_version ? DB_INT(b->agent_version) : DB_NULL(), DB_TEXT(b->evaluation_id), DB_TEXT(b->graders),
+		DB_INT(MAX(b->repeats, 1))));
+}
+
+int batch_row_insert(struct db_conn *c, const struct batch *b, int64_t number, int part, struct str data)
+{
+	return failed(db_exec(c,
+			      "insert into batch_rows (batch_id, number, part, data, status, attempt) values (?, ?, ?, "
+			      "?, ?, 0)",
+			      DB_TEXT(b->id), DB_INT(number), DB_INT(part), DB_STR(data),
+			      DB_TEXT(b->status && strcmp(b->status, "cancelled") == 0 ? "cancelled" : "waiting")));
+}
+
+int batch_check_version(struct db_conn *c, struct answer *a, const char *agent_id, int64_t version)
+{
+	int64_t one;
+	int r = db_get_int(c, &one, "select 1 from agent_versions where agent_id = ? and version = ?",
+			   DB_TEXT(agent_id), DB_INT(version));
+
+	return r == 0 ? answer_problem(a, 404, "version_not_found",
+				       "The agent has no such version: GET /api/agents/{id}/versions lists them.")
+		      : MIN(r, 0);
+}
+
 int batch_find(struct db_conn *c, struct arena *a, const char *id, bool to_change, struct batch *ret)
 {
-#define SELECT                                                                                                    \
-	"select id, user_id, agent_id, agent_name, name, message, columns, status, reason, n_rows, concurrency, " \
-	"max_failures, failures, created_at, updated_at, ended_at from batches where id = ?"
+#define SELECT                                                                                                      \
+	"select id, user_id, agent_id, agent_name, name, message, columns, status, reason, n_rows, concurrency, "   \
+	"max_failures, failures, created_at, updated_at, ended_at, agent_version, evaluation_id, graders, repeats " \
+	"from batches where id = ?"
 	_cleanup_(db_done_p) struct db_stmt *st = db_query(c, to_change ? SELECT DB_FOR_UPDATE : SELECT, DB_TEXT(id));
 	int r = db_step(c, st);
 
@@ -36,6 +76,10 @@ int batch_find(struct db_conn *c, struct arena *a, const char *id, bool to_chang
 		.created_at = db_col_int(st, 13),
 		.updated_at = db_col_int(st, 14),
 		.ended_at = db_col_int(st, 15),
+		.agent_version = db_col_int(st, 16),
+		.evaluation_id = db_col_dup(st, 17, a),
+		.graders = db_col_dup(st, 18, a),
+		.repeats = db_col_int(st, 19),
 	};
 	return 1;
 }
@@ -104,11 +148,6 @@ struct visit {
 	int64_t now;
 };
 
-static int failed(int64_t r)
-{
-	return (int)MIN(r, 0);
-}
-
 static void stop(struct visit *w, const char *reason)
 {
 	w->b.status = "stopped";
@@ -124,8 +163,34 @@ static int set_row(struct visit *w, int64_t number, const char *status)
 
 struct ended {
 	int64_t number;
-	const char *status;
+	const char *execution_id, *status;
 };
+
+static const struct graded_row *graded(const struct visit *w, const struct ended *row)
+{
+	for (size_t i = 0; i < w->v->n_graded; i++)
+		if (w->v->graded[i].number == row->number &&
+		    strcmp(w->v->graded[i].execution_id, row->execution_id) == 0)
+			return &w->v->graded[i];
+	return NULL;
+}
+
+static int settle_row(struct visit *w, const struct ended *row)
+{
+	const char *status = row->status;
+	bool is_good = status && strcmp(status, "succeeded") == 0;
+	bool is_cancelled = !status || strcmp(status, "cancelled") == 0;
+	const struct graded_row *grade = w->b.evaluation_id && !is_cancelled ? graded(w, row) : NULL;
+	int r = 0;
+
+	/* It ended since the grading; the next visit has it. */
+	if (w->b.evaluation_id && !is_cancelled && !grade)
+		return 0;
+	w->b.failures += !is_good && !is_cancelled;
+	if (grade)
+		r = evaluation_keep_grade(w->c, w->v->arena, &w->b, grade);
+	return r < 0 ? r : set_row(w, row->number, is_good ? "succeeded" : is_cancelled ? "cancelled" : "failed");
+}
 
 /* Rows whose executions have ended, or are gone, have ended. */
 static int settle(struct visit *w)
@@ -133,7 +198,7 @@ static int settle(struct visit *w)
 	struct ended list[BATCH_CONCURRENCY_MAX];
 	struct db_stmt *st =
 		db_query(w->c,
-			 "select r.number, e.status from batch_rows r left join executions e on e.id = "
+			 "select r.number, r.execution_id, e.status from batch_rows r left join executions e on e.id = "
 			 "r.execution_id where r.batch_id = ? and r.status = 'running' and (e.id is null or "
 			 "e.ended_at is not null) order by r.number limit ?",
 			 DB_TEXT(w->b.id), DB_INT(BATCH_CONCURRENCY_MAX));
@@ -141,16 +206,11 @@ static int settle(struct visit *w)
 	int r;
 
 	while ((r = db_step(w->c, st)) == 1)
-		list[n++] = (struct ended){db_col_int(st, 0), db_col_dup(st, 1, w->v->arena)};
+		list[n++] = (struct ended){db_col_int(st, 0), db_col_dup(st, 1, w->v->arena),
+					   db_col_dup(st, 2, w->v->arena)};
 	db_done(st);
-	for (size_t i = 0; r >= 0 && i < n; i++) {
-		const char *status = list[i].status;
-		bool is_good = status && strcmp(status, "succeeded") == 0;
-		bool is_cancelled = !status || strcmp(status, "cancelled") == 0;
-
-		w->b.failures += !is_good && !is_cancelled;
-		r = set_row(w, list[i].number, is_good ? "succeeded" : is_cancelled ? "cancelled" : "failed");
-	}
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		r = settle_row(w, &list[i]);
 	if (w->b.max_failures > 0 && w->b.failures >= w->b.max_failures && strcmp(w->b.status, "running") == 0)
 		stop(w, "failures");
 	return MIN(r, 0);
@@ -170,11 +230,14 @@ static int begin_row(struct visit *w, const struct waiting *row)
 		.user_id = w->b.user_id,
 		.agent_id = w->b.agent_id,
 		.title = arena_printf(w->v->arena, "%.150s %lld", w->b.name, (long long)row->number),
+		.pinned_version = w->b.agent_version,
 		.created_at = w->now,
 		.updated_at = w->now};
 	struct error err = {0};
 	int r;
 
+	if (w->b.evaluation_id)
+		evaluation_begin_row(w->v->arena, row->data, &made);
 	if (batch_message(w->v->arena, w->b.message, row->data, &p->content, &err) < 0) {
 		w->b.failures++;
 		return set_row(w, row->number, "failed");

@@ -4,6 +4,8 @@
 #pragma once
 
 #include "agent/automation/rights.h"
+#include "agent/evaluations/grade.h"
+#include "agent/handlers.h"
 #include "agent/post.h"
 
 #define BATCH_CONCURRENCY_MAX 50
@@ -12,14 +14,24 @@
 struct batch {
 	const char *id, *user_id, *agent_id, *agent_name, *name, *message, *columns, *status, *reason;
 	int64_t n_rows, concurrency, max_failures, failures, created_at, updated_at, ended_at;
+	int64_t agent_version; /* of its runs; 0 = the newest one at each */
+	/* Of a run of an evaluation set; otherwise NULL. */
+	const char *evaluation_id, *graders; /* evaluations/grade.h */
+	int64_t repeats;
 };
 
 struct batch_counts {
 	int64_t waiting, running, succeeded, failed, cancelled;
 };
 
+/* A new one, running; its rows follow. Return 0 or -errno. */
+int batch_insert(struct db_conn *c, const struct batch *b);
+int batch_row_insert(struct db_conn *c, const struct batch *b, int64_t number, int part, struct str data);
+/* Whether the agent has that version: 0, 1 after setting 404 `version_not_found`, or -errno. */
+int batch_check_version(struct db_conn *c, struct answer *a, const char *agent_id, int64_t version);
 /* 1 found, 0 none, or -errno. Strings are in the arena. */
 int batch_find(struct db_conn *c, struct arena *a, const char *id, bool to_change, struct batch *ret);
+/* All rows, also those that grade others. */
 int batch_count(struct db_conn *c, const char *id, struct batch_counts *ret);
 /* The message of a row (the text of a JSON object). Returns 0 or -EINVAL with err set. */
 int batch_message(struct arena *a, const char *template, struct str row, const char **ret, struct error *err);
@@ -35,7 +47,9 @@ struct batch_visit {
 	const struct identity *who;          /* he, with RIGHTS_GIVEN */
 	struct post posts[BATCH_STARTS_MAX]; /* prepared */
 	size_t n_posts;                      /* of them, those to be begun */
-	const char *stopped;                 /* why it has stopped itself, or NULL */
+	struct graded_row *graded;           /* of an evaluation: by evaluation_grade, before the visit */
+	size_t n_graded;
+	const char *stopped; /* why it has stopped itself, or NULL */
 	bool has_ended;
 };
 /* Everything that is to be done for it now. Returns 0 or -errno. */

@@ -2327,6 +2327,262 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/evaluations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Evaluation sets, newest first
+         * @description One's own; with `evaluations.use_any` everybody's.
+         */
+        get: operations["listEvaluations"];
+        put?: never;
+        /**
+         * Make an evaluation set
+         * @description `name` is needed. Cases are added to it.
+         */
+        post: operations["createEvaluation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/evaluations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** An evaluation set */
+        get: operations["getEvaluation"];
+        put?: never;
+        post?: never;
+        /** Remove it with its cases and runs; their conversations stay */
+        delete: operations["removeEvaluation"];
+        options?: never;
+        head?: never;
+        /** Change its name, its graders or when a case passes */
+        patch: operations["patchEvaluation"];
+        trace?: never;
+    };
+    "/api/evaluations/{id}/cases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** Its cases, in order */
+        get: operations["listEvaluationCases"];
+        put?: never;
+        /**
+         * Add a case
+         * @description `input` is needed.
+         */
+        post: operations["addEvaluationCase"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/evaluations/{id}/cases/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** All cases as one file */
+        get: operations["exportEvaluationCases"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/evaluations/{id}/cases/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take cases from a file
+         * @description JSONL has the members of a case in each line; CSV the columns `input`, `expected` (a text), `expected_json`, `variables` (a JSON object), `variables.NAME` and `tags`
+         *     (between commas or semicolons). A line with the `id` of a case changes that case. All lines are taken, or none.
+         */
+        post: operations["importEvaluationCases"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/evaluations/{id}/cases/{case_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                case_id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a case */
+        delete: operations["removeEvaluationCase"];
+        options?: never;
+        head?: never;
+        /** Change a case */
+        patch: operations["patchEvaluationCase"];
+        trace?: never;
+    };
+    "/api/evaluations/{id}/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** Its runs, newest first */
+        get: operations["listEvaluationRuns"];
+        put?: never;
+        /**
+         * Run an agent on each of its cases
+         * @description The run keeps to one version of the agent, and to the cases and graders as they are now. Each case becomes a conversation of its own, `repeats` times; a killed process
+         *     neither loses nor doubles one.
+         */
+        post: operations["runEvaluation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/evaluations/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** A run, how far it is and what has come of it */
+        get: operations["getEvaluationRun"];
+        put?: never;
+        post?: never;
+        /** Remove it; its conversations stay */
+        delete: operations["removeEvaluationRun"];
+        options?: never;
+        head?: never;
+        /** Pause it, let it go on, cancel it, or change how it runs */
+        patch: operations["patchEvaluationRun"];
+        trace?: never;
+    };
+    "/api/evaluations/runs/{id}/comparison": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /**
+         * This run and another one of the same set, side by side
+         * @description A case passes in a run when more than half of its times did. Cases that were asked differently, are in one run only or are not graded are left out of the counts. `p_value` is by
+         *     McNemar's exact test, two-sided: how likely so uneven a division is if both are equally good.
+         */
+        get: operations["compareEvaluationRuns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/evaluations/runs/{id}/results": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** All results as one file */
+        get: operations["getEvaluationResults"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/evaluations/runs/{id}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Run again what failed or was cancelled */
+        post: operations["retryEvaluationRun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/evaluations/runs/{id}/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** What has become of each case, in order */
+        get: operations["listEvaluationRows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/webhooks": {
         parameters: {
             query?: never;
@@ -5255,6 +5511,8 @@ export interface components {
             name: string;
             /** Format: uuid */
             agent_id: string;
+            /** @description Of its runs; the newest one at each unless told. */
+            agent_version?: number;
             /** @description A template with places such as `{{column}}`. */
             message: string;
             /** @enum {string} */
@@ -5284,6 +5542,8 @@ export interface components {
             user_id: string;
             agent_id: string;
             agent_name: string;
+            /** @description null = the newest one at each run. */
+            agent_version: number | null;
             message: string;
             columns: string[];
             /** @enum {string} */
@@ -5326,6 +5586,267 @@ export interface components {
             input_tokens: number;
             output_tokens: number;
             cost_usd: number;
+        };
+        /**
+         * @description `exact`, `contains`, `regex`, `numeric`, `json_equals` and `json_subset` compare the answer with `value`, or else with what the case expects. `json_schema` has a `schema`. `tool_called`
+         *     and `tool_not_called` count the calls of `tool`, with `arguments` those that have these. `status` has succeeded (so if unsaid) or failed as `value`; `max_steps`,
+         *     `max_tokens`, `max_cost_usd` and `max_latency_ms` what is at most allowed.
+         */
+        EvaluationGrader: {
+            /** @enum {string} */
+            type: "exact" | "contains" | "regex" | "json_equals" | "json_subset" | "json_schema" | "numeric" | "tool_called" | "tool_not_called" | "status" | "max_steps" | "max_tokens" | "max_cost_usd" | "max_latency_ms";
+            name?: string;
+            /** @default 1 */
+            weight?: number;
+            /**
+             * @description A case does not pass without it.
+             * @default false
+             */
+            required?: boolean;
+            /** @description A text (of exact, contains, regex and status), a number (of numeric and max_…) or an object (of json_equals and json_subset). */
+            value?: unknown;
+            /**
+             * @description Of exact and contains.
+             * @default false
+             */
+            ignore_case?: boolean;
+            /**
+             * @description Of exact: blanks around do not count.
+             * @default true
+             */
+            trim?: boolean;
+            /**
+             * @description Of numeric, which takes the last number in the answer.
+             * @default 0
+             */
+            tolerance?: number;
+            /**
+             * @description The tolerance is a part of what is expected.
+             * @default false
+             */
+            is_relative?: boolean;
+            schema?: {
+                [key: string]: unknown;
+            };
+            tool?: string;
+            /** @description What a call has at least. */
+            arguments?: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description Calls.
+             * @default 1
+             */
+            min?: number;
+            max?: number;
+        };
+        EvaluationInput: {
+            name?: string;
+            description?: string;
+            graders?: components["schemas"]["EvaluationGrader"][];
+            /**
+             * @description A case passes when the mean of its grades by weight is at least this, and all that are required passed.
+             * @default 1
+             */
+            pass_score?: number;
+        };
+        Evaluation: {
+            /** Format: uuid */
+            id: string;
+            user_id: string;
+            name: string;
+            description: string;
+            graders: components["schemas"]["EvaluationGrader"][];
+            pass_score: number;
+            /** @description How many it has; at most 2000. */
+            cases: number;
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+        };
+        EvaluationCaseInput: {
+            /** @description What the agent is asked. */
+            input?: string;
+            /** @description What its answer is compared with: a text, or any JSON value; null = nothing. */
+            expected?: unknown;
+            /** @description Values for the variables in the agent's instructions. */
+            variables?: {
+                [key: string]: string;
+            };
+            tags?: string[];
+        };
+        EvaluationCase: {
+            /** Format: uuid */
+            id: string;
+            input: string;
+            /** @description A text, any other JSON value, or null. */
+            expected: unknown;
+            variables: {
+                [key: string]: string;
+            };
+            tags: string[];
+        };
+        EvaluationImport: {
+            /** @enum {string} */
+            format: "csv" | "jsonl";
+            /**
+             * @description Of CSV.
+             * @default ,
+             * @enum {string}
+             */
+            separator?: "," | ";" | "\t";
+            data: string;
+            /**
+             * @description Cases that the file does not name by their ids go.
+             * @default false
+             */
+            replace?: boolean;
+        };
+        EvaluationRunInput: {
+            /** Format: uuid */
+            agent_id: string;
+            /** @description The newest one unless told. */
+            agent_version?: number;
+            /** @description The set's unless told. */
+            name?: string;
+            /**
+             * @description How often each case is run.
+             * @default 1
+             */
+            repeats?: number;
+            /**
+             * @description Runs at the same time.
+             * @default 4
+             */
+            concurrency?: number;
+            /**
+             * @description It stops after so many failed runs; 0 = never.
+             * @default 0
+             */
+            max_failures?: number;
+            /** @description Only cases that have one of these; none = all. */
+            tags?: string[];
+        };
+        EvaluationRun: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            evaluation_id: string;
+            name: string;
+            user_id: string;
+            agent_id: string;
+            agent_name: string;
+            agent_version: number;
+            /** @enum {string} */
+            status: "running" | "paused" | "stopped" | "cancelled" | "ended";
+            /** @description Why it stopped: failures, user_disabled, right_lost, agent_archived. */
+            reason: string | null;
+            repeats: number;
+            concurrency: number;
+            max_failures: number;
+            /** @description As they were when it began. */
+            graders: components["schemas"]["EvaluationGrader"][];
+            pass_score: number;
+            rows: {
+                total: number;
+                waiting: number;
+                running: number;
+                succeeded: number;
+                failed: number;
+                cancelled: number;
+            };
+            results: components["schemas"]["EvaluationResults"];
+            /** @description Of one run; not in lists. */
+            medians?: null | {
+                cost_usd: number;
+                latency_ms: number;
+                tokens: number;
+            };
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+            ended_at: null | components["schemas"]["Time"];
+        };
+        EvaluationResults: {
+            passed: number;
+            /** @description Graded and not passed. */
+            failed: number;
+            /** @description Not graded. */
+            open: number;
+            /** @description Of those that are graded. */
+            pass_rate: number | null;
+            mean_score: number | null;
+            tokens: number;
+            cost_usd: number;
+        };
+        EvaluationComparison: {
+            base: components["schemas"]["EvaluationRun"];
+            other: components["schemas"]["EvaluationRun"];
+            counts: {
+                improved: number;
+                worse: number;
+                both_passed: number;
+                both_failed: number;
+                left_out: number;
+            };
+            p_value: number;
+            cases: components["schemas"]["EvaluationComparedCase"][];
+        };
+        EvaluationComparedCase: {
+            /** Format: uuid */
+            case_id: string;
+            case: number;
+            /** @description Its beginning. */
+            input: string;
+            /** @enum {string} */
+            change: "improved" | "worse" | "both_passed" | "both_failed" | "open" | "changed" | "added" | "removed";
+            base: null | components["schemas"]["EvaluationTimes"];
+            other: null | components["schemas"]["EvaluationTimes"];
+        };
+        EvaluationTimes: {
+            graded: number;
+            passed: number;
+        };
+        EvaluationGrade: {
+            name: string;
+            type: string;
+            /** @description null = not known. */
+            passed: boolean | null;
+            score: number | null;
+            reason: string;
+        };
+        EvaluationRow: {
+            /** @description From 1. */
+            number: number;
+            /** Format: uuid */
+            case_id: string;
+            /** @description Its number in the set. */
+            case: number;
+            /** @description From 1. */
+            repeat: number;
+            input: string;
+            /** @description A text, any other JSON value, or null. */
+            expected: unknown;
+            variables: {
+                [key: string]: string;
+            };
+            tags: string[];
+            status: components["schemas"]["BatchRowStatus"];
+            attempt: number;
+            /** @description null = not graded. */
+            passed: boolean | null;
+            score: number | null;
+            grades: components["schemas"]["EvaluationGrade"][];
+            tokens: number | null;
+            cost_usd: number | null;
+            latency_ms: number | null;
+            execution_id: string | null;
+            conversation_id: string | null;
+            output: string | null;
+            /** @description Of an answer by `output_schema`: its value. */
+            parsed: unknown;
+            error: null | {
+                code: string;
+                message: string;
+            };
         };
         Attachment: {
             /** Format: uuid */
@@ -10693,7 +11214,7 @@ export interface operations {
                     "application/json": components["schemas"]["Batch"];
                 };
             };
-            /** @description `agent_not_found`. */
+            /** @description `agent_not_found`, `version_not_found`. */
             404: components["responses"]["Problem"];
             /** @description `csv_invalid`, `jsonl_invalid`, `table_empty`, `table_too_large`, `table_not_utf8`, `template_invalid`, `template_too_long`, `invalid_field`. */
             422: components["responses"]["Problem"];
@@ -10860,6 +11381,568 @@ export interface operations {
             };
             /** @description `results_too_large`: read them in pages. */
             413: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listEvaluations: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Evaluation"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createEvaluation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvaluationInput"];
+            };
+        };
+        responses: {
+            /** @description Made. */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Evaluation"];
+                };
+            };
+            /** @description `too_many_evaluations`. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getEvaluation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The set. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Evaluation"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeEvaluation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `evaluation_running`: cancel its run first. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    patchEvaluation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvaluationInput"];
+            };
+        };
+        responses: {
+            /** @description Changed; runs that began before keep their graders. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Evaluation"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listEvaluationCases: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["EvaluationCase"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    addEvaluationCase: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvaluationCaseInput"];
+            };
+        };
+        responses: {
+            /** @description Added. */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationCase"];
+                };
+            };
+            /** @description `invalid_field`, `too_many_cases`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    exportEvaluationCases: {
+        parameters: {
+            query?: {
+                format?: "csv" | "jsonl";
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file; an import takes it as it is. In CSV, what a spreadsheet would take for a formula has an apostrophe in front. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                    "application/jsonl": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    importEvaluationCases: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvaluationImport"];
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        added: number;
+                        changed: number;
+                    };
+                };
+            };
+            /** @description `csv_invalid`, `jsonl_invalid`, `table_empty`, `table_too_large`, `table_not_utf8`, `invalid_field`, `case_not_found`, `too_many_cases`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeEvaluationCase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                case_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    patchEvaluationCase: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                case_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvaluationCaseInput"];
+            };
+        };
+        responses: {
+            /** @description Changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationCase"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listEvaluationRuns: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["EvaluationRun"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    runEvaluation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvaluationRunInput"];
+            };
+        };
+        responses: {
+            /** @description It runs. */
+            201: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationRun"];
+                };
+            };
+            /** @description `agent_not_found`, `version_not_found`. */
+            404: components["responses"]["Problem"];
+            /** @description `evaluation_empty`, `table_too_large`, `variable_missing` and others of the variables. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getEvaluationRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The run. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationRun"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeEvaluationRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `batch_running`: cancel it first. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    patchEvaluationRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    name?: string;
+                    concurrency?: number;
+                    max_failures?: number;
+                    /** @enum {string} */
+                    status?: "running" | "paused" | "cancelled";
+                };
+            };
+        };
+        responses: {
+            /** @description Changed. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationRun"];
+                };
+            };
+            /** @description `batch_over`. */
+            409: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    compareEvaluationRuns: {
+        parameters: {
+            query: {
+                with: string;
+                format?: "json" | "csv" | "jsonl";
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The comparison, or its cases as a file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationComparison"];
+                    "text/csv": string;
+                    "application/jsonl": string;
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    getEvaluationResults: {
+        parameters: {
+            query?: {
+                format?: "csv" | "jsonl";
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. In CSV, what a spreadsheet would take for a formula has an apostrophe in front. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                    "application/jsonl": string;
+                };
+            };
+            /** @description `results_too_large`: read them in pages. */
+            413: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    retryEvaluationRun: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It runs. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluationRun"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listEvaluationRows: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+                passed?: "true" | "false" | "open" | "all";
+            };
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["EvaluationRow"][];
+                    };
+                };
+            };
             default: components["responses"]["Problem"];
         };
     };
