@@ -72,6 +72,7 @@ class Peer {
     p.where = { host: '127.0.0.1', port: await freePort() };
     const args = [join(here, 'node_modules/@langchain/langgraph-cli/dist/cli/cli.mjs'), 'dev', '--port', String(p.where.port), '--host', '127.0.0.1', '--no-browser'];
     p.child = spawn(process.execPath, args, { cwd: p.folder, env: { ...process.env, MODEL_URL: modelUrl, LANGSMITH_TRACING: 'false' }, stdio: 'ignore', detached: true });
+    process.once('exit', () => p.end());
     for (let i = 0; (await request(p.where, 'GET', '/ok', { timeout: 2000 }).catch(() => null))?.status !== 200; i++) {
       if (i > 600) throw new Error('the peer does not start');
       await sleep(100);
@@ -113,9 +114,13 @@ class Peer {
     return bytesIn(join(this.folder, '.langgraph_api')) - before;
   }
 
+  end() {
+    if (this.child.exitCode === null && this.child.signalCode === null) process.kill(-this.child.pid, 'SIGKILL');
+  }
+
   async stop() {
     const ended = new Promise((done) => this.child.on('close', done));
-    process.kill(-this.child.pid, 'SIGKILL');
+    this.end();
     await ended;
     rmSync(this.folder, { recursive: true, force: true });
   }
@@ -127,6 +132,7 @@ class Plain {
     const p = new Plain();
     p.where = { host: '127.0.0.1', port: await freePort() };
     p.child = spawn(process.execPath, [join(import.meta.dirname, 'langchain/server.mjs')], { env: { ...process.env, MODEL_URL: modelUrl, PORT: String(p.where.port), LANGSMITH_TRACING: 'false' }, stdio: 'ignore' });
+    process.once('exit', () => p.child.kill('SIGKILL'));
     for (let i = 0; (await request(p.where, 'GET', '/', { timeout: 2000 }).catch(() => null))?.status !== 200; i++) {
       if (i > 600) throw new Error('the LangChain.js agent does not start');
       await sleep(100);
