@@ -1,12 +1,10 @@
 /* Models and the providers that are connected. */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <termios.h>
-#include <unistd.h>
 
 #include "args.h"
 #include "output.h"
+#include "secret_line.h"
 #include "session.h"
 
 static int call(struct session *s, struct arena *a, const char *method, const char *path, struct str body, bool is_json,
@@ -60,33 +58,6 @@ static int providers(struct session *s, struct arena *a, bool is_json)
 	return r;
 }
 
-/* From OGENT_MODEL_KEY, or a line of stdin without echo: never from the command line, which others can see. */
-static char *read_key(struct arena *a)
-{
-	const char *key = getenv("OGENT_MODEL_KEY");
-	struct termios old, quiet;
-	char line[4200];
-	bool is_terminal = tcgetattr(STDIN_FILENO, &old) == 0;
-
-	if (key)
-		return arena_strdup(a, key);
-	if (is_terminal) {
-		fprintf(stderr, "Key (empty for none): ");
-		quiet = old;
-		quiet.c_lflag &= (tcflag_t)~ECHO;
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
-	}
-	char *got = fgets(line, sizeof(line), stdin);
-	if (is_terminal) {
-		tcsetattr(STDIN_FILENO, TCSAFLUSH, &old);
-		fprintf(stderr, "\n");
-	}
-	if (!got)
-		return NULL;
-	line[strcspn(line, "\r\n")] = '\0';
-	return *line ? arena_strdup(a, line) : NULL;
-}
-
 struct added {
 	const char *slug, *url, *model;
 	bool is_default, is_own;
@@ -96,7 +67,7 @@ static int add(struct session *s, struct arena *a, const char *kind, const struc
 {
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(a, &doc);
-	const char *key = read_key(a);
+	const char *key = secret_line_read(a, "OGENT_MODEL_KEY", "Key");
 	yyjson_val *answer;
 	int r;
 

@@ -42,6 +42,7 @@ int cmd_batches(const struct command *self, int argc, char **argv);
 int cmd_evaluations(const struct command *self, int argc, char **argv);
 int cmd_schedules(const struct command *self, int argc, char **argv);
 int cmd_knowledge(const struct command *self, int argc, char **argv);
+int cmd_apis(const struct command *self, int argc, char **argv);
 int cmd_models(const struct command *self, int argc, char **argv);
 int cmd_history(const struct command *self, int argc, char **argv);
 int cmd_backup(const struct command *self, int argc, char **argv);

@@ -139,6 +139,21 @@ const struct command commands[] = {
 	 "  --default        its default model is what \"default\" means\n"
 	 "  --own            for oneself, not for everybody\n" PLACE_HELP,
 	 cmd_models},
+	{"apis",
+	 "[list | show API | add FILE|URL | read API | credentials API SCHEME | share API ROLE [use|edit|share]... | "
+	 "remove API] [--json]",
+	 "describe HTTP APIs by OpenAPI documents, for agents to call",
+	 "add takes an OpenAPI 3 document, JSON or YAML, from a file, an address or - for stdin; read reads its "
+	 "address "
+	 "once\nmore, or FILE with --file. show lists the operations, ! are those that cannot be called. credentials "
+	 "reads "
+	 "a secret\nfrom OGENT_API_SECRET or a line of stdin, never from the command line; an empty one takes it away. "
+	 "share with\nROLE '*' is everyone, without a right it is taken back.\n"
+	 "\n  --name NAME, --slug SLUG   of add: its name, and its short name, with which its tools begin\n"
+	 "  --address URL    of add: where the API is, when the document does not say it\n"
+	 "  --user NAME      of credentials: the username of a basic scheme\n"
+	 "  --file FILE      of read\n" PLACE_HELP,
+	 cmd_apis},
 	{"memory", "[list|search WORDS|delete ID|clear] [--json]", "list or forget what agents remember of you",
 	 "search finds what has any of the words. clear forgets all but what is shared with everybody.\n" PLACE_HELP,
 	 cmd_memory},

@@ -2,7 +2,7 @@
 
 build_packages="gcc libc6-dev meson ninja-build pkg-config python3 python3-yaml ccache git ca-certificates
 	libuv1-dev libc-ares-dev libcurl4-openssl-dev libsqlite3-dev libsodium-dev libseccomp-dev libutf8proc-dev libinih-dev libmd-dev
-	libssl-dev libssh-dev libarchive-dev zlib1g-dev libzstd-dev uthash-dev libllhttp-dev libyyjson-dev libcmocka-dev libxml2-dev libpcre2-dev libpq-dev libmariadb-dev libhiredis-dev tzdata"
+	libssl-dev libssh-dev libarchive-dev zlib1g-dev libzstd-dev uthash-dev libllhttp-dev libyyjson-dev libcmocka-dev libxml2-dev libpcre2-dev libyaml-dev libpq-dev libmariadb-dev libhiredis-dev tzdata"
 # The compiler's own runtime for sanitizers and fuzzing is named for its version.
 case $(. /etc/os-release && echo "${VERSION_CODENAME:-}") in
 bookworm) clang_rt=libclang-rt-14-dev ;;

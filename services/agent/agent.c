@@ -61,6 +61,7 @@ const struct migration agent_migrations[] = {
 	 "'select position(lower($2) in lower($1)) > 0'",
 	 NULL},
 	{"evaluations", sql_120_evaluations},
+	{"apis", sql_130_apis},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

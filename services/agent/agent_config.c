@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <errno.h>
 
+#include "agent/apis/tools.h"
 #include "agent/handlers.h"
 #include "agent/retention_rules.h"
 #include "agent/run.h"
@@ -62,6 +63,8 @@ void agent_config_add(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj,
 		json_add_str(doc, obj, "policy", NULL);
 	if (!yyjson_obj_get(root, "variables"))
 		yyjson_mut_obj_add_arr(doc, obj, "variables");
+	if (!yyjson_obj_get(root, "apis"))
+		yyjson_mut_obj_add_arr(doc, obj, "apis");
 }
 static const struct json_field create_fields[] = {
 	{"name", JSON_STRING, true, 1, 100},
@@ -80,6 +83,7 @@ static const struct json_field create_fields[] = {
 	{"limits", JSON_OBJECT},
 	{"retention", JSON_OBJECT},
 	{"variables", JSON_ARRAY, false, 0, 32},
+	{"apis", JSON_ARRAY, false, 0, API_AGENT_MAX},
 };
 
 static const struct json_field patch_fields[] = {
@@ -98,6 +102,7 @@ static const struct json_field patch_fields[] = {
 	{"limits", JSON_OBJECT},
 	{"retention", JSON_OBJECT},
 	{"variables", JSON_ARRAY, false, 0, 32},
+	{"apis", JSON_ARRAY, false, 0, API_AGENT_MAX},
 };
 
 static const struct json_field limit_fields[] = {
@@ -253,6 +258,7 @@ int agent_config_check(yyjson_val *body, bool is_new, struct error *err)
 	    check_output_schema(yyjson_obj_get(body, "output_schema"), err) == 0 &&
 	    check_fallbacks(yyjson_obj_get(body, "fallback_models"), err) == 0 &&
 	    check_approval(yyjson_obj_get(body, "approval"), err) == 0 &&
+	    api_tools_check(yyjson_obj_get(body, "apis"), err) == 0 &&
 	    check_budget(yyjson_obj_get(body, "budget"), err) == 0 &&
 	    retention_setting_check(yyjson_obj_get(body, "retention"), err) == 0 &&
 	    check_slug(json_get_str(body, "slug", NULL), err) == 0 &&
@@ -303,6 +309,8 @@ const char *agent_config_make(const struct agent *agent, struct arena *a, yyjson
 	yyjson_val *variables = json_get_arr(body, "variables") ?: json_get_arr(old, "variables");
 	yyjson_mut_obj_add_val(doc, obj, "variables",
 			       variables ? yyjson_val_mut_copy(doc, variables) : yyjson_mut_arr(doc));
+	yyjson_val *apis = json_get_arr(body, "apis") ?: json_get_arr(old, "apis");
+	yyjson_mut_obj_add_val(doc, obj, "apis", apis ? yyjson_val_mut_copy(doc, apis) : yyjson_mut_arr(doc));
 	limits = yyjson_mut_obj_add_obj(doc, obj, "limits");
 	yyjson_mut_obj_add_int(doc, limits, "max_steps", limit(body, old, "max_steps", 25));
 	yyjson_mut_obj_add_int(doc, limits, "max_seconds", limit(body, old, "max_seconds", 600));

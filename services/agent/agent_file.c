@@ -89,6 +89,8 @@ static void add_references(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val 
 		add_reference(doc, list, "model", model, NULL);
 	yyjson_arr_foreach(json_get_arr(agent, "fallback_models"), i, n, name)
 		add_reference(doc, list, "model", yyjson_get_str(name), NULL);
+	yyjson_arr_foreach(json_get_arr(agent, "apis"), i, n, name)
+		add_reference(doc, list, "api", json_get_str(name, "id", ""), NULL);
 	if (policy)
 		add_reference(doc, list, "policy", policy, NULL);
 	if (strcmp(target, "local") != 0)
@@ -243,6 +245,16 @@ static bool has_model(const struct import *m, const char *model)
 	return models_choose(agent->models, model, m->x->who.user_id, m->x->arena, &err) != NULL;
 }
 
+/* Who may use which is asked when they are called. */
+static void look_for_apis(struct import *m)
+{
+	yyjson_val *entry;
+	size_t i, n;
+
+	yyjson_arr_foreach(json_get_arr(m->agent, "apis"), i, n, entry)
+		add_missing(m, "api", json_get_str(entry, "id", ""), "unchecked");
+}
+
 static void look_for_models(struct import *m)
 {
 	const char *model = json_get_str(m->agent, "model", "default");
@@ -377,6 +389,7 @@ static void finish(struct import *m)
 {
 	look_for_tools(m);
 	look_for_models(m);
+	look_for_apis(m);
 	look_at_exec(m, ASK_POLICIES, "policy", json_get_str(m->agent, "policy", NULL));
 	look_at_exec(m, ASK_TARGETS, "target", target_of(m));
 	yyjson_val *body = make_body(m);

@@ -42,12 +42,17 @@ static bool has_role(const struct identity *who, const char *role)
 
 unsigned agent_rights(const struct identity *who, const char *owner_id, const char *shares)
 {
+	return shares_rights(who, owner_id, shares, "agents.write_any");
+}
+
+unsigned shares_rights(const struct identity *who, const char *owner_id, const char *shares, const char *permission)
+{
 	const unsigned all = AGENT_USE | AGENT_EDIT | AGENT_SHARE | AGENT_OWN;
 	unsigned rights = 0;
 	yyjson_val *share;
 	size_t i, n;
 
-	if ((owner_id && strcmp(owner_id, who->user_id) == 0) || identity_may(who, "agents.write_any"))
+	if ((owner_id && strcmp(owner_id, who->user_id) == 0) || identity_may(who, permission))
 		return all;
 	if (!shares || strcmp(shares, "[]") == 0)
 		return 0;
@@ -109,7 +114,7 @@ static int check_share(yyjson_val *list, size_t at, struct error *err)
 	return 0;
 }
 
-static int check_shares(yyjson_val *body, struct error *err)
+int shares_check(yyjson_val *body, struct error *err)
 {
 	yyjson_val *list = json_get_arr(body, "shares");
 
@@ -121,7 +126,7 @@ static int check_shares(yyjson_val *body, struct error *err)
 	return 0;
 }
 
-static unsigned given_by(yyjson_val *shares)
+unsigned shares_given(yyjson_val *shares)
 {
 	unsigned rights = 0;
 	yyjson_val *share;
@@ -143,7 +148,7 @@ static int put_run(struct db_conn *c, struct exchange_job *job)
 		return r;
 	/* What stands there already may stay, whoever sends it. */
 	yyjson_val *old = yyjson_doc_get_root(json_parse(x->arena, row.shares, strlen(row.shares), NULL));
-	if (given_by(shares) & ~(agent_rights(&x->who, row.owner_id, row.shares) | given_by(old)))
+	if (shares_given(shares) & ~(agent_rights(&x->who, row.owner_id, row.shares) | shares_given(old)))
 		return answer_problem(a, 403, "forbidden", "Nobody gives rights that he does not have himself.");
 	row.shares = json_val_text(x->arena, shares).p;
 	int64_t n = db_exec(c, "update agents set shares = ? where id = ?", DB_TEXT(row.shares), DB_TEXT(row.id));
@@ -154,7 +159,7 @@ void agents_share(struct exchange *x)
 {
 	struct error err = {0};
 
-	if (check_shares(x->body, &err) < 0)
+	if (shares_check(x->body, &err) < 0)
 		reply_error(x, 422, &err);
 	else
 		answer_write(x, arena_new_of(x->arena, struct answer), put_run);

@@ -17,5 +17,11 @@ enum agent_right {
 
 /* A set of enum agent_right; 0 = none. owner_id may be NULL. Any thread. */
 unsigned agent_rights(const struct identity *who, const char *owner_id, const char *shares);
+/* The same of something else that is shared so: with this permission everybody's is open. */
+unsigned shares_rights(const struct identity *who, const char *owner_id, const char *shares, const char *permission);
+/* Whether {shares} can be sent so. Returns 0 or -1 with err. */
+int shares_check(yyjson_val *body, struct error *err);
+/* What a list of shares gives to anybody. */
+unsigned shares_given(yyjson_val *shares);
 /* Members "shared" (private, roles, everyone), "shares" and "rights". */
 void agent_shares_add(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *shares, unsigned rights);

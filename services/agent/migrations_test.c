@@ -131,6 +131,12 @@ static const char *const samples[] = {
 	"number, id, input, expected, tags, updated_at) values ('s1', 1, 'k1', 'x', '\"y\"', '[]', 1); update batches "
 	"set evaluation_id = 's1', agent_version = 1, graders = '{}' where id = 'b1'; update batch_rows set passed = "
 	"1, score = 1000000, grades = '[]', latency_ms = 1 where batch_id = 'b1'",
+
+	"insert into api_sources (id, owner_id, slug, name, description, document_version, servers, base_url, schemes, "
+	"credential_ends, shares, version, read_at, created_at, updated_at) values ('q1', 'u1', 'pets', 'Pets', '', "
+	"'1', "
+	"'[]', 'https://pets.example', '{}', '{}', '[]', 1, 1, 1, 1); insert into api_operations (source_id, name, "
+	"position, method, path, summary, spec) values ('q1', 'list', 0, 'GET', '/', '', '{}')",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

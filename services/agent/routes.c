@@ -5,6 +5,7 @@
 #define MESSAGE_BODY (1024 * 1024)
 #define BATCH_BODY (20 * 1024 * 1024)
 #define EVALUATION_BODY (512 * 1024)
+#define API_BODY (12 * 1024 * 1024) /* a document as a JSON string */
 
 /* Reading a conversation is open to those who may read or use them: the handlers check. */
 const struct route agent_routes[] = {
@@ -20,6 +21,15 @@ const struct route agent_routes[] = {
 	{HTTP_GET_, "/api/agents/{id}/versions", "agents.read", 0, 0, agents_list_versions},
 	{HTTP_GET_, "/api/agents/{id}/versions/{version}/diff", "agents.read", 0, 0, agents_diff_versions},
 	{HTTP_POST_, "/api/agents/{id}/versions/{version}/restore", "agents.write", 0, 0, agents_restore},
+	{HTTP_GET_, "/api/apis", "apis.use", 0, 0, apis_list},
+	{HTTP_POST_, "/api/apis", "apis.use", ROUTE_BODY_JSON, API_BODY, apis_create},
+	{HTTP_GET_, "/api/apis/{id}", "apis.use", 0, 0, apis_get},
+	{HTTP_PATCH_, "/api/apis/{id}", "apis.use", ROUTE_BODY_JSON, 64 * 1024, apis_patch},
+	{HTTP_DELETE_, "/api/apis/{id}", "apis.use", 0, 0, apis_delete},
+	{HTTP_PUT_, "/api/apis/{id}/document", "apis.use", ROUTE_BODY_JSON | ROUTE_BODY_OPTIONAL, API_BODY,
+	 apis_put_document},
+	{HTTP_GET_, "/api/apis/{id}/operations/{operation}", "apis.use", 0, 0, apis_get_operation},
+	{HTTP_PUT_, "/api/apis/{id}/shares", "apis.use", ROUTE_BODY_JSON, 16 * 1024, apis_share},
 	{HTTP_GET_, "/api/models", "models.read", 0, 0, models_list},
 	{HTTP_GET_, "/api/models/providers", "models.read", 0, 0, model_providers_list},
 	{HTTP_POST_, "/api/models/providers", "models.connect", ROUTE_BODY_JSON, 64 * 1024, model_providers_create},

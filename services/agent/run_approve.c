@@ -44,8 +44,8 @@ static bool needs_leave(const struct run *run, const struct tool *tool, yyjson_v
 /* ---- Asking ---- */
 
 /* Everything that matters: what was approved is what is made, or it is asked about again. */
-static const char *hash_call(struct run *run, const struct run_call *call, const char *kind, struct str arguments,
-			     const char *command_hash)
+static const char *hash_call(struct run *run, const struct run_call *call, const struct tool *tool, const char *kind,
+			     struct str arguments, const char *command_hash)
 {
 	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
 	char hex[SHA256_HEX_SIZE];
@@ -54,6 +54,8 @@ static const char *hash_call(struct run *run, const struct run_call *call, const
 		   call->spec.id, (long long)run->steps, call->spec.name, command_hash ? command_hash : "",
 		   arguments.n);
 	buf_add(&text, arguments.p, arguments.n);
+	if (tool->fingerprint)
+		buf_printf(&text, "\n%s", tool->fingerprint);
 	sha256_hex(text.p, text.n, hex);
 	return arena_strdup(run->arena, hex);
 }
@@ -95,7 +97,7 @@ static void ask(struct run *run, const struct run_call *call, const struct tool 
 	a->summary = summary ? arena_strdup(run->arena, summary) : NULL;
 	a->reason = reason ? arena_strdup(run->arena, reason) : NULL;
 	a->command_hash = command_hash ? arena_strdup(run->arena, command_hash) : NULL;
-	a->hash = hash_call(run, call, kind, a->arguments, a->command_hash);
+	a->hash = hash_call(run, call, tool, kind, a->arguments, a->command_hash);
 	a->status = "pending";
 	a->created_at = clock_now_us();
 	a->expires_at = a->created_at + seconds * 1000000;
@@ -160,12 +162,12 @@ static void use_edited(struct run *run, struct run_call *call, const struct run_
 		run->arena, "A person changed the arguments before this call was made. It was made with: %s\n", text);
 }
 
-static bool is_for_this(struct run *run, const struct run_call *call, const struct run_approval *a,
-			yyjson_val *arguments)
+static bool is_for_this(struct run *run, const struct run_call *call, const struct tool *tool,
+			const struct run_approval *a, yyjson_val *arguments)
 {
 	struct str text = json_val_text(run->arena, arguments);
 
-	return strcmp(a->hash, hash_call(run, call, a->kind, text, a->command_hash)) == 0;
+	return strcmp(a->hash, hash_call(run, call, tool, a->kind, text, a->command_hash)) == 0;
 }
 
 static enum leave refuse(struct run *run, const struct run_approval *a, const char **message)
@@ -211,7 +213,7 @@ enum leave run_ask_leave(struct run *run, struct run_call *call, const struct to
 	}
 	if (is(a, "rejected") || is(a, "expired") || is(a, "cancelled"))
 		return refuse(run, a, message);
-	if (is(a, "approved") && !is_for_this(run, call, a, *arguments)) {
+	if (is(a, "approved") && !is_for_this(run, call, tool, a, *arguments)) {
 		ask(run, call, tool, "call", *arguments, NULL, NULL);
 		return LEAVE_AWAITED;
 	}

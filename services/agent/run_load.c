@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "agent/agent.h"
+#include "agent/apis/tools.h"
 #include "agent/attachments/store.h"
 #include "agent/compact.h"
 #include "agent/memory/store.h"
@@ -40,6 +41,7 @@ struct load {
 	const char *remembered;    /* what the model is told of it; "" = nothing */
 	struct list messages;      /* struct loaded_message */
 	struct cite_sources sources;
+	struct api_tools apis;
 	struct run_call *calls; /* open ones and those of the same answer, if the last answer asks for any */
 	size_t n_calls;
 };
@@ -347,6 +349,13 @@ static int load_memory(struct db_conn *c, struct load *l)
 	return r;
 }
 
+static int load_apis(struct db_conn *c, struct load *l)
+{
+	yyjson_val *root = yyjson_doc_get_root(json_parse(l->arena, l->config, strlen(l->config), NULL));
+
+	return api_tools_load(c, l->arena, json_get_arr(root, "apis"), l->user_id, &l->apis);
+}
+
 static int load(struct db_conn *c, struct db_job *job)
 {
 	struct load *l = container_of(job, struct load, db);
@@ -371,6 +380,8 @@ static int load(struct db_conn *c, struct db_job *job)
 		r = load_children(c, l);
 	if (r == 0)
 		r = load_memory(c, l);
+	if (r == 0)
+		r = load_apis(c, l);
 	if (r < 0)
 		return r;
 	if (l->run->is_resumed && has_open_calls(l))
@@ -404,15 +415,24 @@ static void take_tools(struct run *run, yyjson_val *names)
 	}
 }
 
+static const char *api_mode(const struct api_tools *apis, const struct tool *t)
+{
+	for (size_t i = 0; i < apis->n; i++)
+		if (&apis->items[i]->tool == t)
+			return apis->items[i]->mode;
+	return NULL;
+}
+
 /* One mode for all tools, others for some. */
-static void take_approval_modes(struct run *run, yyjson_val *approval)
+static void take_approval_modes(struct run *run, yyjson_val *approval, const struct api_tools *apis)
 {
 	const char *mode = json_get_str(approval, "default", "never");
 	yyjson_val *tools = json_get_obj(approval, "tools");
 
 	for (size_t i = 0; i < run->n_tools; i++) {
 		const char *group = json_get_str(tools, tool_group_of(run->tool_table[i]), mode);
-		run->approval_modes[i] = approval_mode_of(json_get_str(tools, run->tools[i]->name, group));
+		const char *own = api_mode(apis, run->tool_table[i]);
+		run->approval_modes[i] = approval_mode_of(own ?: json_get_str(tools, run->tools[i]->name, group));
 	}
 }
 
@@ -458,8 +478,10 @@ static void take_config(struct run *run, const struct load *l)
 	run->max_seconds = MIN(json_get_int(limits, "max_seconds", 600), option_int(o, "run_max_seconds"));
 	run->max_output_tokens = json_get_int(limits, "max_output_tokens", 4096);
 	take_tools(run, json_get_arr(root, "tools"));
+	for (size_t i = 0; i < l->apis.n; i++)
+		take_tool(run, &l->apis.items[i]->tool);
 	run->tool_options = json_get_obj(root, "tool_options");
-	take_approval_modes(run, json_get_obj(root, "approval"));
+	take_approval_modes(run, json_get_obj(root, "approval"), &l->apis);
 }
 
 /* The calls of this execution that have been made count for the guard against loops. */

@@ -1,7 +1,9 @@
 /* POST /users/{id}/gone, from auth: a user was deleted. His agents are archived, so that nobody starts them any more,
- * his executions stop, and what agents remember of him is forgotten. What they did stays: who may see everybody's
- * executions still does. Auth asks until it is answered, so this may come twice. */
+ * his executions stop, and what agents remember of him is forgotten; the APIs that he described and their credentials
+ * are removed. What they did stays: who may see everybody's executions still does. Auth asks until it is answered, so
+ * this may come twice. */
 #include "agent/agent.h"
+#include "agent/apis/source.h"
 #include "agent/bus.h"
 #include "agent/handlers.h"
 #include "agent/memory/store.h"
@@ -59,6 +61,8 @@ static int gone_run(struct db_conn *c, struct exchange_job *job)
 
 	if (r >= 0)
 		r = memory_delete_user(c, user_id);
+	if (r >= 0)
+		r = api_sources_delete_user(c, user_id);
 	if (r >= 0)
 		r = find_running(c, g, user_id);
 	for (struct gone_execution *e = g->running; r >= 0 && e; e = e->next)

@@ -18,6 +18,7 @@ const struct builtin_route builtin_routes[] = {
 	{"approvals", "/api/approvals", "agent", 0, 0},
 	{"knowledge", "/api/knowledge", "agent", 0, 0},
 	{"schedules", "/api/schedules", "agent", 0, 0},
+	{"apis", "/api/apis", "agent", 0, 0},
 	{"batches", "/api/batches", "agent", 0, 0},
 	{"evaluations", "/api/evaluations", "agent", 0, 0},
 	{"webhooks", "/api/webhooks", "agent", 0, 0},

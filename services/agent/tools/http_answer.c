@@ -48,7 +48,11 @@ static void read_html(const struct safe_fetch_answer *answer, const char *charse
 static void add_part(struct str text, uint64_t from, struct buf *out)
 {
 	struct str part = text;
+	bool can_go_on = from != HTTP_ANSWER_WHOLE;
 	size_t n;
+
+	if (!can_go_on)
+		from = 0;
 
 	if (from >= text.n) {
 		buf_printf(out, text.n ? "The text has only %zu bytes.\n" : "The body is empty.\n", text.n);
@@ -62,7 +66,9 @@ static void add_part(struct str text, uint64_t from, struct buf *out)
 	}
 	buf_add_char(out, '\n');
 	n = tool_text_add(out, part, MAX_TEXT);
-	if (n < part.n)
+	if (n < part.n && !can_go_on)
+		buf_printf(out, "\n[The text has %zu bytes: the rest was left out. Ask for less of it.]", text.n);
+	else if (n < part.n)
 		buf_printf(out, "\n[The text has %zu bytes: go on with \"from\": %zu.]", text.n,
 			   (size_t)(part.p - text.p) + n);
 }

@@ -77,6 +77,8 @@ struct tool {
 	/* The call is a question to a person: his answer is its result, and nothing is started. */
 	bool is_question;
 	uint64_t deadline_ms; /* stopped then; 0 = it has a limit of its own */
+	/* Of a tool that people configure: what it is now. An approval is for this only. NULL = it never changes. */
+	const char *fingerprint;
 };
 
 extern const struct tool tool_ask_human;

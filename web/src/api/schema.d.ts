@@ -1744,6 +1744,120 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/apis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * HTTP APIs that one may use, newest first
+         * @description One's own and those shared with one; with `apis.use_any` everybody's. Without their operations.
+         */
+        get: operations["listApis"];
+        put?: never;
+        /**
+         * Describe an API by an OpenAPI document, so that agents can call it
+         * @description OpenAPI 3.0 or 3.1 in JSON or YAML, of at most 5 MiB and 1,000 operations: sent as `document`, or fetched from `url` by the rules of the tool `http_fetch`. An operation that
+         *     cannot be a tool says why in `problem`. `base_url` is that of the document's `server` (0 is the first) with `variables`, unless it is sent.
+         */
+        post: operations["createApi"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/apis/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        /** An API with its operations */
+        get: operations["getApi"];
+        put?: never;
+        post?: never;
+        /** Remove it; agents have its operations no more */
+        delete: operations["removeApi"];
+        options?: never;
+        head?: never;
+        /**
+         * Change its name, its address or its credentials
+         * @description Needs the right `edit`. Credentials are set for each scheme, null takes one away, the others stay. They go to no other server: with another host or port in `base_url` those that
+         *     are not sent with it are dropped. What was set is never told again but for its end.
+         */
+        patch: operations["patchApi"];
+        trace?: never;
+    };
+    "/api/apis/{id}/document": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put another document in its place, or read its address once more
+         * @description Needs the right `edit`. Name, address and credentials stay. Without a body the address that it was read from is read again.
+         */
+        put: operations["putApiDocument"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/apis/{id}/operations/{operation}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                operation: string;
+            };
+            cookie?: never;
+        };
+        /** One operation as a model is told it */
+        get: operations["getApiOperation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/apis/{id}/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Say whom the API is shared with
+         * @description As agents are. Who may use it calls it with its credentials, in any agent; who talks to an agent with operations of an API needs the right on the API too.
+         */
+        put: operations["shareApi"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/models": {
         parameters: {
             query?: never;
@@ -5008,7 +5122,7 @@ export interface components {
             agent: Record<string, never>;
             references?: {
                 /** @enum {string} */
-                kind: "tool" | "model" | "policy" | "target";
+                kind: "tool" | "api" | "model" | "policy" | "target";
                 name: string;
                 /** @description Of what the tool is where the file was made. */
                 sha256: string | null;
@@ -5071,6 +5185,7 @@ export interface components {
             policy: string | null;
             limits: components["schemas"]["Limits"];
             variables: components["schemas"]["AgentVariable"][];
+            apis?: components["schemas"]["AgentApi"][];
             version: number;
             owner_id: string | null;
             /** @enum {string} */
@@ -5080,6 +5195,118 @@ export interface components {
             rights: components["schemas"]["AgentRight"][];
             created_at: components["schemas"]["Time"];
             updated_at: components["schemas"]["Time"];
+        };
+        /** @description By the name of the scheme: {value}, for basic {username, password}; null takes one away. */
+        ApiCredentials: {
+            [key: string]: {
+                value?: string;
+                username?: string;
+                password?: string;
+            } | null;
+        };
+        ApiOperation: {
+            /** @description From its operationId, or else method and path; its own in the document. */
+            name: string;
+            /** @description What models know it by: the slug of the API and its name. */
+            tool: string;
+            method: string;
+            path: string;
+            summary: string;
+            /** @description Why it cannot be called. */
+            problem: string | null;
+        };
+        ApiOperationDetail: {
+            description: string;
+            /** @description The JSON Schema of its arguments. */
+            parameters: Record<string, never>;
+        } & components["schemas"]["ApiOperation"];
+        ApiScheme: {
+            name: string;
+            /**
+             * @description OAuth and OpenID Connect take an access token as bearer.
+             * @enum {string}
+             */
+            type: "api_key" | "bearer" | "basic";
+            /** @enum {string|null} */
+            in: "header" | "query" | "cookie" | null;
+            parameter: string | null;
+            description: string;
+            set: boolean;
+            /** @description The last characters of a long one, the username of basic. */
+            end: string | null;
+        };
+        ApiServer: {
+            url: string;
+            description: string;
+            variables: {
+                [key: string]: {
+                    default: string;
+                    description: string;
+                    enum: string[];
+                };
+            };
+        };
+        ApiSource: {
+            /** Format: uuid */
+            id: string;
+            slug: string;
+            name: string;
+            description: string;
+            /** @description Where the document was read. */
+            url: string | null;
+            document_version: string;
+            base_url: string;
+            servers: components["schemas"]["ApiServer"][];
+            schemes: components["schemas"]["ApiScheme"][];
+            /** @description Not in lists. */
+            operations?: components["schemas"]["ApiOperation"][];
+            owner_id: string;
+            /** @enum {string} */
+            shared: "private" | "roles" | "everyone";
+            shares: components["schemas"]["AgentShare"][];
+            rights: components["schemas"]["AgentRight"][];
+            version: number;
+            read_at: components["schemas"]["Time"];
+            created_at: components["schemas"]["Time"];
+            updated_at: components["schemas"]["Time"];
+        };
+        /** @description Either `document` or `url`. */
+        ApiSourceInput: {
+            /** @description The document's title unless sent. */
+            name?: string;
+            slug?: string;
+            description?: string;
+            document?: string;
+            url?: string;
+            base_url?: string;
+            server?: number;
+            variables?: {
+                [key: string]: string;
+            };
+            credentials?: components["schemas"]["ApiCredentials"];
+        };
+        ApiSourcePatch: {
+            name?: string;
+            description?: string;
+            base_url?: string;
+            server?: number;
+            variables?: {
+                [key: string]: string;
+            };
+            credentials?: components["schemas"]["ApiCredentials"];
+        };
+        AgentApi: {
+            /**
+             * Format: uuid
+             * @description Of `GET /api/apis`.
+             */
+            id: string;
+            /** @description Names; 48 in all APIs of an agent at most. */
+            operations: string[];
+            /** @description By operation; others follow the agent. GET, HEAD and OPTIONS are not risky. */
+            approval?: {
+                [key: string]: "never" | "risky" | "always";
+            };
         };
         /** @description A name, or a template, whose members count where none is sent. */
         AgentInput: {
@@ -5104,6 +5331,7 @@ export interface components {
             policy?: string | null;
             limits?: components["schemas"]["LimitsInput"];
             variables?: components["schemas"]["AgentVariable"][];
+            apis?: components["schemas"]["AgentApi"][];
         };
         AgentPatch: {
             name?: components["schemas"]["Name"];
@@ -5121,6 +5349,7 @@ export interface components {
             policy?: string | null;
             limits?: components["schemas"]["LimitsInput"];
             variables?: components["schemas"]["AgentVariable"][];
+            apis?: components["schemas"]["AgentApi"][];
         };
         AgentVersion: {
             version: number;
@@ -5139,6 +5368,7 @@ export interface components {
             policy: string | null;
             limits: components["schemas"]["Limits"];
             variables: components["schemas"]["AgentVariable"][];
+            apis?: components["schemas"]["AgentApi"][];
             created_at: components["schemas"]["Time"];
         };
         Models: {
@@ -6885,6 +7115,17 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["Session"];
+            };
+        };
+        /** @description The API. */
+        ApiSource: {
+            headers: {
+                ETag: components["headers"]["ETag"];
+                Location: components["headers"]["Location"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ApiSource"];
             };
         };
         /** @description The provider of models. */
@@ -10108,6 +10349,183 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Agent"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    listApis: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["ApiSource"][];
+                    };
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    createApi: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Unique for each thing to create, for example a UUID. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiSourceInput"];
+            };
+        };
+        responses: {
+            201: components["responses"]["ApiSource"];
+            /** @description `slug_taken`, `too_many`. */
+            409: components["responses"]["Problem"];
+            /** @description `document_invalid`, `document_version`, `document_too_large`, `document_not_fetched`, `yaml_invalid`, `json_invalid`, `base_url_needed`, `server_variable`, `url_invalid`, `address_not_public`, `invalid_field`. */
+            422: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["ApiSource"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    removeApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    patchApi: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The ETag that was read. Without it the change is made to whatever is there. */
+                "If-Match"?: string;
+            };
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ApiSourcePatch"];
+            };
+        };
+        responses: {
+            200: components["responses"]["ApiSource"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    putApiDocument: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    document?: string;
+                    url?: string;
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["ApiSource"];
+            default: components["responses"]["Problem"];
+        };
+    };
+    getApiOperation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+                operation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The operation. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiOperationDetail"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    shareApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    shares: components["schemas"]["AgentShare"][];
+                };
+            };
+        };
+        responses: {
+            200: components["responses"]["ApiSource"];
             default: components["responses"]["Problem"];
         };
     };
