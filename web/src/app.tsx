@@ -29,6 +29,8 @@ const TokensPage = lazy(() => import('./pages/tokens').then((m) => ({ default: m
 const AuditPage = lazy(() => import('./pages/audit').then((m) => ({ default: m.AuditPage })));
 const KeysPage = lazy(() => import('./pages/keys').then((m) => ({ default: m.KeysPage })));
 const ContractPage = lazy(() => import('./pages/contract').then((m) => ({ default: m.ContractPage })));
+const ApisPage = lazy(() => import('./pages/apis').then((m) => ({ default: m.ApisPage })));
+const ApiSourcePage = lazy(() => import('./pages/api-source').then((m) => ({ default: m.ApiSourcePage })));
 const ModelsPage = lazy(() => import('./pages/models').then((m) => ({ default: m.ModelsPage })));
 const AccountPage = lazy(() => import('./pages/account').then((m) => ({ default: m.AccountPage })));
 const LinkPage = lazy(() => import('./pages/links').then((m) => ({ default: m.LinkPage })));
@@ -111,6 +113,8 @@ function Pages(): ReactNode {
 					<Route path="/compare" element={<ComparePage />} />
 					<Route path="/approvals" element={<ApprovalsPage />} />
 					<Route path="/automation" element={<AutomationPage />} />
+					<Route path="/apis" element={<ApisPage />} />
+					<Route path="/apis/:id" element={<ApiSourcePage />} />
 					<Route path="/models" element={<ModelsPage />} />
 					<Route path="/files" element={<WorkspacesPage />} />
 					<Route path="/files/:workspace" element={<FilesPage />} />

@@ -31,6 +31,17 @@ export const providersQuery = queryOptions({
 	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/models/providers', { signal }))).items,
 });
 
+export const apisQuery = queryOptions({
+	queryKey: ['apis'],
+	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/apis', { signal, params: { query: { limit: 200 } } }))).items,
+});
+
+export const apiQuery = (id: string) =>
+	queryOptions({
+		queryKey: ['apis', id],
+		queryFn: ({ signal }) => unwrap(api.GET('/api/apis/{id}', { signal, params: { path: { id } } })),
+	});
+
 export const agentsQuery = queryOptions({
 	queryKey: ['agents'],
 	queryFn: async ({ signal }) => (await unwrap(api.GET('/api/agents', { signal, params: { query: { limit: 200 } } }))).items,

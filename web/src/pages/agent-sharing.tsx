@@ -1,10 +1,9 @@
-/* Whom an agent is shared with. */
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+/* Whom something is shared with. */
+import { useMutation, useQuery } from '@tanstack/react-query';
 import { useState, type ReactNode } from 'react';
 
-import { api, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
-import { agentQuery, rolesQuery } from '../api/queries';
+import { rolesQuery } from '../api/queries';
 import type { Agent } from '../api/types';
 import { Notice } from '../ui/parts';
 import { useMay } from './user';
@@ -16,19 +15,14 @@ const rights = [
 	{ right: 'share' as const, label: 'Share' },
 ];
 
-export function Sharing({ agent, onDone }: { agent: Agent; onDone: () => void }): ReactNode {
-	const queries = useQueryClient();
+export function Sharing({ name, initial, put, onDone }: { name: string; initial: Share[]; put: (shares: Share[]) => Promise<unknown>; onDone: () => void }): ReactNode {
 	const mayRead = useMay('users.read');
 	const roles = useQuery({ ...rolesQuery, enabled: mayRead });
-	const [shares, setShares] = useState<Share[]>(agent.shares);
+	const [shares, setShares] = useState<Share[]>(initial);
 	const names = [...new Set(['*', ...(roles.data ?? []).map((r) => r.name), ...shares.map((s) => s.role)])];
 	const save = useMutation({
-		mutationFn: () => unwrap(api.PUT('/api/agents/{id}/shares', { params: { path: { id: agent.id } }, body: { shares } })),
-		onSuccess: () => {
-			void queries.invalidateQueries({ queryKey: agentQuery(agent.id).queryKey });
-			void queries.invalidateQueries({ queryKey: ['agents'], exact: true });
-			onDone();
-		},
+		mutationFn: () => put(shares),
+		onSuccess: onDone,
 	});
 	const has = (role: string, right: Share['rights'][number]) => shares.some((s) => s.role === role && (right === 'use' || s.rights.includes(right)));
 	const set = (role: string, right: Share['rights'][number], on: boolean) => {
@@ -45,7 +39,7 @@ export function Sharing({ agent, onDone }: { agent: Agent; onDone: () => void })
 				save.mutate();
 			}}
 		>
-			<h2>Share {agent.name}</h2>
+			<h2>Share {name}</h2>
 			<p className="muted">Without a right nobody but its owner and administrators knows of it.</p>
 			<div className="table-box" role="region" aria-label="Rights by role (table)" tabIndex={0}>
 				<table>

@@ -10,6 +10,7 @@ import { agentQuery, modelsQuery, targetsQuery, templatesQuery } from '../api/qu
 import type { Agent, AgentInput } from '../api/types';
 import { Confirm, Dialog } from '../ui/dialog';
 import { Failure, Field, Notice, Spinner, useTitle } from '../ui/parts';
+import { ApiChoice } from './agent-apis';
 import { KnowledgeChoice } from './agent-knowledge';
 import { MoreSettings, noBudget, type Settings } from './agent-settings';
 import { Sharing } from './agent-sharing';
@@ -218,9 +219,12 @@ function ExistingAgent({ id }: { id: string }): ReactNode {
 			<Dialog open={sharing} onClose={() => setSharing(false)} label={`Share ${shown.agent.name}`}>
 				{sharing && (
 					<Sharing
-						agent={shown.agent}
+						name={shown.agent.name}
+						initial={shown.agent.shares}
+						put={(shares) => unwrap(api.PUT('/api/agents/{id}/shares', { params, body: { shares } }))}
 						onDone={() => {
 							setSharing(false);
+							void queries.invalidateQueries({ queryKey: ['agents'], exact: true });
 							void loaded.refetch().then(({ data }) => data && setBase((old) => (old ? { ...old, agent: { ...old.agent, shared: data.agent.shared, shares: data.agent.shares } } : old)));
 						}}
 					/>
@@ -259,7 +263,7 @@ function ExportButton({ agent }: { agent: Agent }): ReactNode {
 	);
 }
 
-type Values = Required<Pick<AgentInput, 'name' | 'description' | 'instructions' | 'model' | 'tools' | 'approval' | 'target'>> & Pick<AgentInput, 'tool_options'> & Settings & { limits: typeof defaultLimits };
+type Values = Required<Pick<AgentInput, 'name' | 'description' | 'instructions' | 'model' | 'tools' | 'approval' | 'target'>> & Pick<AgentInput, 'tool_options' | 'apis'> & Settings & { limits: typeof defaultLimits };
 
 function AgentForm({
 	initial,
@@ -293,7 +297,9 @@ function AgentForm({
 		policy: initial.policy,
 		variables: initial.variables,
 		budget: initial.budget,
+		apis: initial.apis ?? [],
 	}));
+	const mayUseApis = useMay('apis.use');
 	const [hosts, setHosts] = useState((initial.tool_options?.http_fetch?.hosts ?? []).join(' '));
 	const [changed, setChanged] = useState(false);
 	const change = (part: Partial<Values>) => {
@@ -355,6 +361,7 @@ function AgentForm({
 				{values.tools.includes('knowledge_search') && (
 					<KnowledgeChoice value={values.tool_options?.knowledge_search?.collections ?? []} onChange={(collections) => change({ tool_options: { ...values.tool_options, knowledge_search: { ...values.tool_options?.knowledge_search, collections } } })} />
 				)}
+				{mayUseApis && <ApiChoice value={values.apis ?? []} onChange={(apis) => change({ apis })} />}
 				<div className="field">
 					<label htmlFor={`${id}-approval`}>Calls that need your approval</label>
 					<select

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { BookOpen, Bot, Braces, CalendarClock, ChartColumn, Cpu, Folder, Hand, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
+import { BookOpen, Bot, Braces, CalendarClock, ChartColumn, Cpu, Folder, Hand, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plug, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
 import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Link, NavLink, useLocation } from 'react-router';
 
@@ -64,6 +64,7 @@ const sections = [
 	{ to: '/chat', label: 'Chat', Icon: MessageSquare, permission: 'conversations.read' },
 	{ to: '/agents', label: 'Agents', Icon: Bot, permission: 'agents.read' },
 	{ to: '/approvals', label: 'Approvals', Icon: Hand, permission: 'executions.approve' },
+	{ to: '/apis', label: 'APIs', Icon: Plug, permission: 'apis.use' },
 	{ to: '/knowledge', label: 'Knowledge', Icon: BookOpen, permission: 'knowledge.read' },
 	{ to: '/automation', label: 'Automation', Icon: CalendarClock, permission: 'schedules.use' },
 	{ to: '/history', label: 'History', Icon: History, permission: 'executions.read' },
