@@ -140,13 +140,13 @@ const schemeWords = (s: Scheme) => (s.type === 'basic' ? 'name and password' : s
 
 function Credentials({ source }: { source: ApiSource }): ReactNode {
 	return (
-		<section aria-label="Credentials">
+		<>
 			<h2>Credentials</h2>
 			<p className="muted">Stored sealed, sent to {source.base_url} only, and never shown again.</p>
 			{source.schemes.map((s) => (
 				<Credential key={`${s.name}/${String(s.set)}/${s.end ?? ''}`} source={source} scheme={s} />
 			))}
-		</section>
+		</>
 	);
 }
 
@@ -197,7 +197,7 @@ function Operations({ source }: { source: ApiSource }): ReactNode {
 	const all = source.operations ?? [];
 	const shown = all.filter((o) => `${o.name} ${o.method} ${o.path} ${o.summary}`.toLowerCase().includes(words.trim().toLowerCase()));
 	return (
-		<section aria-label="Operations">
+		<>
 			<h2>Operations</h2>
 			<p className="muted">Agents are given them one by one, on their own pages.</p>
 			{all.length > 10 && <Field label="Search" type="search" value={words} onChange={(e) => setWords(e.target.value)} />}
@@ -229,6 +229,6 @@ function Operations({ source }: { source: ApiSource }): ReactNode {
 				</table>
 			</div>
 			{shown.length === 0 && <p className="empty">Nothing was found.</p>}
-		</section>
+		</>
 	);
 }
