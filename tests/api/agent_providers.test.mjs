@@ -208,6 +208,29 @@ describe('connected providers of models', { timeout: 240000 }, () => {
     await remove(p);
   });
 
+  test('tokens of a minute are counted, and what is over them waits instead of failing', async () => {
+    const p = await connect({ name: 'Metered', tokens_per_minute: 60000, default_model: 'other' });
+    assert.equal(p.tokens_per_minute, 60000);
+    const answers = [];
+    peer.answer = (req, res) => {
+      answers.push(performance.now());
+      // More than a minute has, by the provider's own count: 600 tokens are 0.6 s.
+      const usage = { prompt_tokens: answers.length === 1 ? 60500 : 1, completion_tokens: 1 };
+      res.end(chunk({ content: 'ok' }) + chunk({}, 'stop') + `data: ${JSON.stringify({ choices: [], usage })}\n\n` + DONE);
+    };
+    const agent = await w.ok('POST', '/api/agents', { name: 'Metered', model: 'metered/other', limits: { max_output_tokens: 50 } }, 201);
+    const go = async () => w.send('go', { conversation: await w.conversation({ agent_id: agent.id }) });
+    const first = await w.ended((await go()).id);
+    assert.equal(first.usage.input_tokens, 60500);
+    const second = await w.ended((await go()).id);
+    assert.equal(second.status, 'succeeded');
+    const { items } = await w.events(second.id);
+    assert.deepEqual(items.filter((x) => x.type === 'model.waiting').map((x) => x.data), [{ model: 'metered/other', reason: 'tokens_per_minute' }]);
+    assert.ok(answers[1] - answers[0] > 500, `${answers[1] - answers[0]} ms`);
+    assert.equal((await w.api('POST', PATH, { name: 'Bad', provider: 'openai', tokens_per_minute: -1 })).status, 422);
+    await remove(p);
+  });
+
   test('a cancel closes the socket of the provider within a tenth of a second', async () => {
     const p = await connect({ name: 'Slow', default_model: 'other' });
     let closed;

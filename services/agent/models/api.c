@@ -34,6 +34,7 @@ static const struct json_field create_fields[] = {
 	{"models", JSON_ARRAY, false, 0, CONNECTION_MAX_MODELS},
 	{"max_concurrent", JSON_INT, false, 0, 10000},
 	{"requests_per_minute", JSON_INT, false, 0, 1000000},
+	{"tokens_per_minute", JSON_INT, false, 0, 1000000000},
 	{"context", JSON_INT, false, 0, 100000000},
 	{"reasoning_echo", JSON_STRING, false, 1, 10},
 };
@@ -48,6 +49,7 @@ static const struct json_field patch_fields[] = {
 	{"models", JSON_ARRAY, false, 0, CONNECTION_MAX_MODELS},
 	{"max_concurrent", JSON_INT, false, 0, 10000},
 	{"requests_per_minute", JSON_INT, false, 0, 1000000},
+	{"tokens_per_minute", JSON_INT, false, 0, 1000000000},
 	{"context", JSON_INT, false, 0, 100000000},
 	{"reasoning_echo", JSON_STRING, false, 1, 10},
 };
@@ -141,6 +143,7 @@ static void add_row(const struct exchange *x, yyjson_mut_doc *doc, yyjson_mut_va
 	json_add_raw(doc, obj, "found_models", row->found_models ? row->found_models : "[]");
 	yyjson_mut_obj_add_int(doc, obj, "max_concurrent", json_get_int(s, "max_concurrent", 0));
 	yyjson_mut_obj_add_int(doc, obj, "requests_per_minute", json_get_int(s, "requests_per_minute", 0));
+	yyjson_mut_obj_add_int(doc, obj, "tokens_per_minute", json_get_int(s, "tokens_per_minute", 0));
 	yyjson_mut_obj_add_int(doc, obj, "context", json_get_int(s, "context", 0));
 	json_add_str(doc, obj, "reasoning_echo", json_get_str(s, "reasoning_echo", "loop"));
 	yyjson_mut_obj_add_bool(doc, obj, "working", !c || !model_place_is_broken(c->place));
@@ -230,8 +233,8 @@ static void copy_member(yyjson_mut_doc *doc, yyjson_mut_val *obj, yyjson_val *bo
 
 static const char *make_settings(struct arena *a, yyjson_val *body, const char *old_text)
 {
-	static const char *const names[] = {"default_model",       "models",  "max_concurrent",
-					    "requests_per_minute", "context", "reasoning_echo"};
+	static const char *const names[] = {"default_model",     "models",  "max_concurrent", "requests_per_minute",
+					    "tokens_per_minute", "context", "reasoning_echo"};
 	yyjson_val *old = old_text ? yyjson_doc_get_root(json_parse(a, old_text, strlen(old_text), NULL)) : NULL;
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(a, &doc);

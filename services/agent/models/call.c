@@ -15,6 +15,7 @@
 #define MAX_ERROR_BODY (16 * 1024)
 #define TURN_MAX_MS (120 * 1000)
 #define MAX_PAUSES 5
+#define OUTPUT_GUESS 1024 /* tokens of an answer, before it is there */
 #define SUSPICIOUS_TOKENS 2048
 
 /* ---- What went wrong, in words ---- */
@@ -168,6 +169,11 @@ static void on_turn(struct model_turn *t)
 
 static void fail(struct model_call *c);
 
+static bool has_next(const struct model_call *c)
+{
+	return c->nth + 1 < c->n_targets;
+}
+
 static void on_turn_too_late(struct deadline *d)
 {
 	struct model_call *c = container_of(d, struct model_call, wait);
@@ -179,11 +185,20 @@ static void on_turn_too_late(struct deadline *d)
 	fail(c);
 }
 
+static int64_t guess_tokens(const struct model_call *c)
+{
+	double input = (double)estimate_request(&c->request) * model_place_factor(c->target->place);
+	int64_t most = c->request.max_output_tokens;
+
+	return (int64_t)input + (most > 0 ? MIN(most, OUTPUT_GUESS) : OUTPUT_GUESS);
+}
+
 static void enter(struct model_call *c)
 {
 	enum model_hold why;
 
 	c->turn.user_id = c->user_id;
+	c->turn.tokens = guess_tokens(c);
 	c->turn.on_turn = on_turn;
 	why = model_place_enter(c->target->place, &c->turn);
 	if (why == HOLD_NONE) {
@@ -192,7 +207,9 @@ static void enter(struct model_call *c)
 	}
 	c->state = MODEL_CALL_TURN;
 	c->wait.on_expire = on_turn_too_late;
-	deadline_set(service_wheel(c->agent->service), &c->wait, TURN_MAX_MS);
+	/* A limit of time lets everybody in sooner or later; only another target is worth giving up for. */
+	if (has_next(c) || (why != HOLD_PER_MINUTE && why != HOLD_TOKENS))
+		deadline_set(service_wheel(c->agent->service), &c->wait, TURN_MAX_MS);
 	c->on_waiting(c, why);
 }
 
@@ -284,11 +301,6 @@ static uint64_t pause_time(const struct model_call *c)
 
 static void begin_target(struct model_call *c);
 
-static bool has_next(const struct model_call *c)
-{
-	return c->nth + 1 < c->n_targets;
-}
-
 static void next_target(struct model_call *c, const char *reason)
 {
 	const struct model_target *from = c->target, *to = c->targets[++c->nth];
@@ -373,11 +385,25 @@ static void succeed(struct model_call *c)
 	end(c, 0);
 }
 
+/* What the call took of the minute: as the provider counts it, else as it is estimated; a refusal takes nothing. */
+static void settle(struct model_call *c)
+{
+	const struct chat_usage *u = &c->answer.usage;
+	int64_t input = u->input_tokens > 0 ? u->input_tokens : c->turn.tokens - OUTPUT_GUESS;
+	int64_t output =
+		u->output_tokens > 0 ? u->output_tokens : (int64_t)((c->answer.text.n + c->answer.thoughts.n) / 4);
+	int64_t tokens = c->stream ? MAX(input, 0) + output - c->tokens_settled : 0;
+
+	model_place_settle(&c->turn, MAX(tokens, 0));
+	c->tokens_settled = c->pauses < MAX_PAUSES && c->answer.stop == CHAT_STOP_PAUSE ? input + output : 0;
+}
+
 static void on_http_done(struct model_http *h, int err, const char *why)
 {
 	struct model_call *c = h->owner;
 	bool is_good = false;
 
+	settle(c);
 	model_place_leave(&c->turn);
 	if (c->is_cancelled) {
 		end(c, -ECANCELED);

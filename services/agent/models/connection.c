@@ -170,7 +170,8 @@ static void find_place(struct connections *s, struct set *set, struct connection
 {
 	yyjson_val *settings = yyjson_doc_get_root(json_parse(set->arena, c->settings, strlen(c->settings), NULL));
 	struct model_place_limits limits = {json_get_int(settings, "max_concurrent", 0),
-					    json_get_int(settings, "requests_per_minute", 0)};
+					    json_get_int(settings, "requests_per_minute", 0),
+					    json_get_int(settings, "tokens_per_minute", 0)};
 	struct connection *old = NULL;
 	const char *address;
 

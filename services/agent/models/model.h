@@ -173,6 +173,7 @@ struct model_call {
 	int status;
 	bool is_cancelled;
 	uint64_t started_us, first_text_us;
+	int64_t tokens_settled; /* of the pauses before */
 	struct deadline wait;
 };
 

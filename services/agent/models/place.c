@@ -25,6 +25,7 @@ struct model_place {
 	struct list lines; /* struct model_line: users who wait, in the order of their turns */
 	size_t n_waiting;
 	double credit; /* beginnings that are free, by limits.per_minute */
+	double tokens; /* that are free, by limits.tokens; below 0 where calls took more than was estimated */
 	uint64_t credit_at;
 	uint64_t asked_until; /* loop ms */
 	unsigned failures;    /* in a row */
@@ -37,6 +38,7 @@ struct model_place {
 const char *const model_hold_names[] = {[HOLD_NONE] = "none",
 					[HOLD_AT_ONCE] = "at_once",
 					[HOLD_PER_MINUTE] = "per_minute",
+					[HOLD_TOKENS] = "tokens_per_minute",
 					[HOLD_ASKED] = "provider",
 					[HOLD_BROKEN] = "broken"};
 
@@ -71,7 +73,6 @@ struct model_place *model_place_new(uv_loop_t *loop, struct wheel *wheel, struct
 	deadline_init(&p->look, on_look);
 	later_init(&p->soon, on_soon);
 	model_place_set_limits(p, limits);
-	p->credit = (double)p->limits.per_minute;
 	return p;
 }
 
@@ -98,6 +99,11 @@ struct http_pool *model_place_pool(const struct model_place *p)
 
 void model_place_set_limits(struct model_place *p, const struct model_place_limits *limits)
 {
+	/* A limit that is new begins with a whole minute. */
+	if (p->limits.per_minute == 0)
+		p->credit = (double)limits->per_minute;
+	if (p->limits.tokens == 0)
+		p->tokens = (double)limits->tokens;
 	p->limits = *limits;
 	p->credit_at = now_ms(p);
 	if (p->n_waiting > 0)
@@ -131,15 +137,38 @@ size_t model_place_n_waiting(const struct model_place *p)
 
 static void refill(struct model_place *p, uint64_t now)
 {
-	double most = (double)p->limits.per_minute;
+	double most = (double)p->limits.per_minute, tokens = (double)p->limits.tokens;
+	double part = (double)(now - p->credit_at) / 60000.0;
 
-	p->credit += (double)(now - p->credit_at) * most / 60000.0;
-	p->credit = MIN(p->credit, most);
+	p->credit = MIN(p->credit + part * most, most);
+	p->tokens = MIN(p->tokens + part * tokens, tokens);
 	p->credit_at = now;
 }
 
-/* Why no call may begin now, and in *ret_ms when that may be otherwise (0 = when one has ended). */
-static enum model_hold hold(struct model_place *p, uint64_t *ret_ms)
+/* ms until so much is there that is short now, by what a minute brings. */
+static uint64_t time_for(double missing, int64_t a_minute)
+{
+	return (uint64_t)(missing * 60000.0 / (double)a_minute) + 1;
+}
+
+/* By limits of time. A call that takes more than a whole minute's tokens begins when none of them is used. */
+static enum model_hold hold_by_minute(struct model_place *p, const struct model_turn *t, uint64_t *ret_ms)
+{
+	double needed = (double)MIN(t->tokens, p->limits.tokens);
+
+	if (p->limits.per_minute > 0 && p->credit < 1) {
+		*ret_ms = time_for(1 - p->credit, p->limits.per_minute);
+		return HOLD_PER_MINUTE;
+	}
+	if (p->limits.tokens > 0 && p->tokens < needed) {
+		*ret_ms = time_for(needed - p->tokens, p->limits.tokens);
+		return HOLD_TOKENS;
+	}
+	return HOLD_NONE;
+}
+
+/* Why the call may not begin now, and in *ret_ms when that may be otherwise (0 = when one has ended). */
+static enum model_hold hold(struct model_place *p, const struct model_turn *t, uint64_t *ret_ms)
 {
 	uint64_t now = now_ms(p);
 
@@ -154,13 +183,10 @@ static enum model_hold hold(struct model_place *p, uint64_t *ret_ms)
 	}
 	if (p->limits.at_once > 0 && p->running >= (uint64_t)p->limits.at_once)
 		return HOLD_AT_ONCE;
-	if (p->limits.per_minute <= 0)
+	if (p->limits.per_minute <= 0 && p->limits.tokens <= 0)
 		return HOLD_NONE;
 	refill(p, now);
-	if (p->credit >= 1)
-		return HOLD_NONE;
-	*ret_ms = (uint64_t)((1 - p->credit) * 60000.0 / (double)p->limits.per_minute) + 1;
-	return HOLD_PER_MINUTE;
+	return hold_by_minute(p, t, ret_ms);
 }
 
 static void begin(struct model_place *p, struct model_turn *t)
@@ -169,6 +195,19 @@ static void begin(struct model_place *p, struct model_turn *t)
 	p->running++;
 	if (p->limits.per_minute > 0)
 		p->credit -= 1;
+	if (p->limits.tokens > 0)
+		p->tokens -= (double)t->tokens;
+}
+
+void model_place_settle(struct model_turn *t, int64_t tokens)
+{
+	struct model_place *p = t->place;
+
+	if (!p || !t->is_in)
+		return;
+	if (p->limits.tokens > 0)
+		p->tokens = MIN(p->tokens + (double)(t->tokens - tokens), (double)p->limits.tokens);
+	t->tokens = tokens;
 }
 
 static struct model_line *find_line(struct model_place *p, const char *user_id)
@@ -201,7 +240,7 @@ static void leave_line(struct model_turn *t)
 enum model_hold model_place_enter(struct model_place *p, struct model_turn *t)
 {
 	uint64_t ms;
-	enum model_hold why = hold(p, &ms);
+	enum model_hold why = hold(p, t, &ms);
 
 	t->place = p;
 	t->is_in = false;
@@ -219,11 +258,19 @@ enum model_hold model_place_enter(struct model_place *p, struct model_turn *t)
 	return why == HOLD_NONE ? HOLD_AT_ONCE : why;
 }
 
-/* The next of the user whose turn it is; he goes behind the others. */
-static struct model_turn *take_next(struct model_place *p)
+/* The next of the user whose turn it is. One that needs much holds those behind it, or it would never begin. */
+static struct model_turn *next_turn(struct model_place *p)
 {
 	struct model_line *line = list_first(&p->lines, struct model_line, link);
-	struct model_turn *t = list_first(&line->turns, struct model_turn, link);
+
+	return list_first(&line->turns, struct model_turn, link);
+}
+
+/* It is taken, and its user goes behind the others. */
+static struct model_turn *take_next(struct model_place *p)
+{
+	struct model_turn *t = next_turn(p);
+	struct model_line *line = t->line;
 
 	list_remove(&line->link);
 	list_append(&p->lines, &line->link);
@@ -236,7 +283,7 @@ static void let_in(struct model_place *p)
 	uint64_t ms = 0;
 
 	model_place_ref(p); /* on_turn may let go of it */
-	while (p->n_waiting > 0 && hold(p, &ms) == HOLD_NONE) {
+	while (p->n_waiting > 0 && hold(p, next_turn(p), &ms) == HOLD_NONE) {
 		struct model_turn *t = take_next(p);
 		begin(p, t);
 		t->on_turn(t);

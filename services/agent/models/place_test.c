@@ -46,7 +46,7 @@ static int tear_down(void **state)
 
 static void make(int64_t at_once, int64_t per_minute)
 {
-	w.place = model_place_new(&w.loop, w.wheel, NULL, &(struct model_place_limits){at_once, per_minute});
+	w.place = model_place_new(&w.loop, w.wheel, NULL, &(struct model_place_limits){at_once, per_minute, 0});
 }
 
 static enum model_hold enter(int i, const char *user, const char *name)
@@ -122,6 +122,56 @@ static void beginnings_are_spread_over_the_minute(void **state)
 	leave(0);
 }
 
+static enum model_hold enter_with(int i, const char *user, const char *name, int64_t tokens)
+{
+	w.calls[i] = (struct call){.turn = {.user_id = user, .tokens = tokens, .on_turn = on_turn}, .name = name};
+	return model_place_enter(w.place, &w.calls[i].turn);
+}
+
+static void settle(int i, int64_t tokens)
+{
+	model_place_settle(&w.calls[i].turn, tokens);
+	leave(i);
+}
+
+static void run_until(size_t n)
+{
+	while (strlen(w.order) < n)
+		uv_run(&w.loop, UV_RUN_ONCE);
+}
+
+/* 60,000 a minute are 60 in 60 ms. */
+static void tokens_of_a_minute_are_estimated_and_then_counted(void **state)
+{
+	w.place = model_place_new(&w.loop, w.wheel, NULL, &(struct model_place_limits){.tokens = 60000});
+	assert_int_equal(enter_with(0, "ann", "-", 59000), HOLD_NONE);
+	assert_int_equal(enter_with(1, "ann", "a", 2000), HOLD_TOKENS);
+	assert_string_equal(model_hold_names[HOLD_TOKENS], "tokens_per_minute");
+	model_place_leave(&w.calls[1].turn);
+	settle(0, 50000); /* it took less: 10,000 are free */
+	assert_int_equal(enter_with(1, "ann", "-", 9000), HOLD_NONE);
+	settle(1, 10100); /* it took more: 100 are owed */
+	assert_int_equal(enter_with(2, "ann", "a", 20), HOLD_TOKENS);
+	run_until(1);
+	settle(2, 0);
+	/* What never began took nothing. */
+	assert_int_equal(enter_with(3, "ann", "-", 10), HOLD_NONE);
+	settle(3, 0);
+}
+
+static void a_call_that_needs_much_is_not_overtaken_and_one_beyond_the_limit_begins_when_all_is_free(void **state)
+{
+	w.place = model_place_new(&w.loop, w.wheel, NULL, &(struct model_place_limits){.tokens = 60000});
+	assert_int_equal(enter_with(0, "ann", "-", 500000), HOLD_NONE);
+	settle(0, 60050);
+	assert_int_equal(enter_with(1, "ann", "a", 100), HOLD_TOKENS);
+	assert_int_equal(enter_with(2, "bob", "b", 10), HOLD_TOKENS);
+	run_until(2);
+	assert_string_equal(w.order, "ab");
+	settle(1, 0);
+	settle(2, 0);
+}
+
 static void what_the_provider_asks_for_holds_all_calls(void **state)
 {
 	make(0, 0);
@@ -156,6 +206,8 @@ int main(void)
 		T(who_leaves_the_line_is_not_called),
 		T(nobody_overtakes_those_who_wait),
 		T(beginnings_are_spread_over_the_minute),
+		T(tokens_of_a_minute_are_estimated_and_then_counted),
+		T(a_call_that_needs_much_is_not_overtaken_and_one_beyond_the_limit_begins_when_all_is_free),
 		T(what_the_provider_asks_for_holds_all_calls),
 		T(a_place_that_fails_again_and_again_is_left_alone_until_one_call_succeeds),
 	};

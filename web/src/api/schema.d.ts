@@ -5421,6 +5421,7 @@ export interface components {
             found_models: string[];
             max_concurrent: number;
             requests_per_minute: number;
+            tokens_per_minute: number;
             context: number;
             /** @enum {string} */
             reasoning_echo: "loop" | "never" | "always";
@@ -5456,6 +5457,8 @@ export interface components {
             max_concurrent?: number;
             /** @description In each agent process; 0 = no limit. */
             requests_per_minute?: number;
+            /** @description Read and written, in each agent process; 0 = no limit. */
+            tokens_per_minute?: number;
             /** @description Tokens that its models take; 0 = as the list of models says. */
             context?: number;
             /**
@@ -5479,6 +5482,8 @@ export interface components {
             max_concurrent?: number;
             /** @description In each agent process; 0 = no limit. */
             requests_per_minute?: number;
+            /** @description Read and written, in each agent process; 0 = no limit. */
+            tokens_per_minute?: number;
             /** @description Tokens that its models take; 0 = as the list of models says. */
             context?: number;
             /**
@@ -6506,7 +6511,7 @@ export interface components {
             data: {
                 model: string;
                 /** @enum {string} */
-                reason: "at_once" | "per_minute" | "provider" | "broken";
+                reason: "at_once" | "per_minute" | "tokens_per_minute" | "provider" | "broken";
             };
         } & {
             /**

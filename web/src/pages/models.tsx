@@ -163,6 +163,8 @@ function ProviderForm({ provider, onDone }: { provider: ModelProvider | null; on
 	const [isDefault, setIsDefault] = useState(provider?.is_default ?? false);
 	const [enabled, setEnabled] = useState(provider?.enabled ?? true);
 	const [atOnce, setAtOnce] = useState(String(provider?.max_concurrent ?? 0));
+	const [requests, setRequests] = useState(String(provider?.requests_per_minute ?? 0));
+	const [tokens, setTokens] = useState(String(provider?.tokens_per_minute ?? 0));
 	/* The same values sent again, after an answer was lost, make one provider. */
 	const sent = useRef({ values: '', key: '' });
 	const save = useMutation({
@@ -175,6 +177,8 @@ function ProviderForm({ provider, onDone }: { provider: ModelProvider | null; on
 				is_default: isDefault,
 				enabled,
 				max_concurrent: Number(atOnce) || 0,
+				requests_per_minute: Number(requests) || 0,
+				tokens_per_minute: Number(tokens) || 0,
 			};
 			if (provider) {
 				await unwrap(api.PATCH('/api/models/providers/{id}', { params: { path: { id: provider.id }, header: { 'If-Match': `"${provider.version}"` } }, body: common }));
@@ -234,6 +238,8 @@ function ProviderForm({ provider, onDone }: { provider: ModelProvider | null; on
 			/>
 			<Field label="Default model" hint="The provider’s own name of it." value={model} onChange={(e) => setModel(e.target.value)} required={isDefault} maxLength={150} />
 			<Field label="Calls at once" type="number" min={0} max={10000} hint="0: no limit." value={atOnce} onChange={(e) => setAtOnce(e.target.value)} />
+			<Field label="Calls a minute" type="number" min={0} max={1000000} hint="0: no limit." value={requests} onChange={(e) => setRequests(e.target.value)} />
+			<Field label="Tokens a minute" type="number" min={0} max={1000000000} hint="Read and written; 0: no limit." value={tokens} onChange={(e) => setTokens(e.target.value)} />
 			{!provider && mayManage && (
 				<label className="check">
 					<input type="checkbox" checked={shared} onChange={(e) => setShared(e.target.checked)} /> <span>For everybody</span>
