@@ -216,7 +216,7 @@ describe('connected providers of models', { timeout: 240000 }, () => {
       answers.push(performance.now());
       // More than a minute has, by the provider's own count: 600 tokens are 0.6 s.
       const usage = { prompt_tokens: answers.length === 1 ? 60500 : 1, completion_tokens: 1 };
-      res.end(chunk({ content: 'ok' }) + chunk({}, 'stop') + `data: ${JSON.stringify({ choices: [], usage })}\n\n` + DONE);
+      res.end(chunk({ content: 'ok' }) + chunk({}, 'stop') + `data: ${JSON.stringify({ choices: [], usage })}\n\ndata: [DONE]\n\n`);
     };
     const agent = await w.ok('POST', '/api/agents', { name: 'Metered', model: 'metered/other', limits: { max_output_tokens: 50 } }, 201);
     const go = async () => w.send('go', { conversation: await w.conversation({ agent_id: agent.id }) });

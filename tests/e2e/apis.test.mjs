@@ -61,7 +61,7 @@ components: {securitySchemes: {key: {type: apiKey, in: header, name: X-Api-Key}}
 		await form.getByText('set (…6789)').waitFor();
 		await judge(page, 'api', shots);
 		await at('/apis');
-		await page.getByRole('list', { name: 'APIs' }).getByText('Weather').waitFor();
+		await page.getByRole('link', { name: 'Weather' }).waitFor();
 		await judge(page, 'apis', shots);
 	});
 
@@ -82,7 +82,7 @@ components: {securitySchemes: {key: {type: apiKey, in: header, name: X-Api-Key}}
 		await at(`/chat/${c.body.id}`);
 		await page.getByRole('textbox', { name: 'Message' }).fill(`how warm is it ${word}`);
 		await page.keyboard.press('Enter');
-		await page.getByText('It is 21 degrees.').waitFor();
+		await page.locator('article').getByText('It is 21 degrees.').waitFor();
 		assert.deepEqual(seen, { url: '/now/New%20York', key: 'a-long-secret-0123456789' });
 	});
 
