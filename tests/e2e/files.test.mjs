@@ -110,5 +110,13 @@ describe('files and terminals in the browser', { concurrency: 1 }, () => {
 		await page.getByRole('textbox', { name: 'Message' }).fill('And this?');
 		await page.getByRole('button', { name: 'Send', exact: true }).click();
 		await page.getByText(/Images \(PNG, JPEG, GIF, WebP\) and texts/).waitFor();
+		// What is edited keeps its files.
+		await page.getByRole('button', { name: 'Edit', exact: true }).first().click();
+		const picked = page.getByRole('list', { name: 'Attached files' });
+		await picked.getByText('red.png').waitFor();
+		await picked.getByText('notes.txt').waitFor();
+		await page.getByRole('textbox', { name: 'Message' }).fill('What is this now?');
+		await page.getByRole('button', { name: 'Send', exact: true }).click();
+		await page.getByRole('img', { name: 'Attached image: red.png' }).waitFor();
 	});
 });

@@ -80,7 +80,7 @@ function NewChatPage({ agentId }: { agentId: string }): ReactNode {
 		);
 	const send = (text: string, whenBusy?: WhenBusy, files?: File[]) => sendMessage(null, agent?.id, text, delivery, whenBusy, files);
 	const takeOver = (entry: Outgoing) => {
-		takeDraft('new', entry.text);
+		takeDraft('new', entry.text, entry.files);
 		takeBack(entry.key);
 		setDraftVersion((v) => v + 1);
 	};
@@ -198,7 +198,7 @@ function ConversationPage({ id }: { id: string }): ReactNode {
 				outgoing={unseen}
 				onRetry={(entry) => sendAgain(entry, delivery)}
 				onEdit={(entry) => {
-					takeDraft(id, entry.text);
+					takeDraft(id, entry.text, entry.files);
 					takeBack(entry.key);
 					setDraftVersion((v) => v + 1);
 				}}

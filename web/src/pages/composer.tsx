@@ -25,10 +25,19 @@ function writeDraft(key: string, text: string): void {
 	}
 }
 
-/** Puts text that could not be sent back into the composer, before what is being written there. */
-export function takeDraft(key: string, text: string): void {
+/* Files are not text: they stay as long as the page does. */
+const draftFiles = new Map<string, File[]>();
+
+function writeFiles(key: string, files: File[]): void {
+	if (files.length > 0) draftFiles.set(key, files);
+	else draftFiles.delete(key);
+}
+
+/** Puts a message back into the composer, text and files, before what is being written there. */
+export function takeDraft(key: string, text: string, files: File[] = []): void {
 	const old = readDraft(key);
 	writeDraft(key, old ? `${text}\n${old}` : text);
+	writeFiles(key, [...files, ...(draftFiles.get(key) ?? [])].slice(0, mostAttachments));
 }
 
 export function Composer({
@@ -51,7 +60,7 @@ export function Composer({
 	foot?: ReactNode;
 }): ReactNode {
 	const [text, setText] = useState(() => readDraft(draftKey));
-	const [files, setFiles] = useState<File[]>([]);
+	const [files, setFiles] = useState<File[]>(() => draftFiles.get(draftKey) ?? []);
 	const [fileError, setFileError] = useState('');
 	const picker = useRef<HTMLInputElement>(null);
 	const area = useRef<HTMLTextAreaElement>(null);
@@ -75,20 +84,25 @@ export function Composer({
 		writeDraft(draftKey, next);
 	}
 
+	function changeFiles(next: File[]): void {
+		setFiles(next);
+		writeFiles(draftKey, next);
+	}
+
 	function send(whenBusy?: WhenBusy): void {
 		if (blank) return;
 		setWaits(held);
 		if (held) return;
 		onSend(text.trim(), whenBusy, files);
 		change('');
-		setFiles([]);
+		changeFiles([]);
 		setFileError('');
 		area.current?.focus({ preventScroll: true });
 	}
 
 	function attach(more: Iterable<File>): void {
 		const all = [...files, ...more];
-		setFiles(all.slice(0, mostAttachments));
+		changeFiles(all.slice(0, mostAttachments));
 		setFileError(all.length > mostAttachments ? `A message takes ${mostAttachments} files; the rest was left out.` : '');
 	}
 
@@ -128,7 +142,7 @@ export function Composer({
 					attach(event.dataTransfer.files);
 				}}
 			>
-				<PickedFiles files={files} onRemove={(file) => setFiles(files.filter((f) => f !== file))} />
+				<PickedFiles files={files} onRemove={(file) => changeFiles(files.filter((f) => f !== file))} />
 				{fileError && (
 					<p role="alert" className="field-error">
 						{fileError}

@@ -4,6 +4,7 @@ import { Link, useNavigate } from 'react-router';
 
 import { useQueryClient } from '@tanstack/react-query';
 
+import { readAttachment, type Attachment } from '../api/attachments';
 import { api, newKey, unwrap } from '../api/client';
 import { messageOf } from '../api/error';
 import { isEnded } from '../live/status';
@@ -251,7 +252,7 @@ function RunAction({ executionId, path, label }: { executionId: string; path: '/
 }
 
 /* A branch from before this message: with the same message again, or with it in the composer. This conversation stays. */
-function Branch({ executionId, input, files }: { executionId: string; input: string; files: string[] }): ReactNode {
+function Branch({ executionId, input, files }: { executionId: string; input: string; files: Attachment[] }): ReactNode {
 	const navigate = useNavigate();
 	const queries = useQueryClient();
 	const [state, setState] = useState<{ busy: boolean; error: string }>({ busy: false, error: '' });
@@ -260,8 +261,8 @@ function Branch({ executionId, input, files }: { executionId: string; input: str
 		setState({ busy: true, error: '' });
 		try {
 			const { id } = await unwrap(api.POST('/api/executions/{id}/fork', { params: { path: { id: executionId }, header: { 'Idempotency-Key': newKey() } }, body: { step: 0 } }));
-			if (again) await unwrap(api.POST('/api/conversations/{id}/messages', { params: { path: { id }, header: { 'Idempotency-Key': newKey() } }, body: { content: input, ...(files.length > 0 ? { attachments: files } : {}) } }));
-			else takeDraft(id, input);
+			if (again) await unwrap(api.POST('/api/conversations/{id}/messages', { params: { path: { id }, header: { 'Idempotency-Key': newKey() } }, body: { content: input, ...(files.length > 0 ? { attachments: files.map((f) => f.id) } : {}) } }));
+			else takeDraft(id, input, await Promise.all(files.map(async (f) => readAttachment(id, f.id).then((blob) => new File([blob], f.name, { type: blob.type })))));
 			void queries.invalidateQueries({ queryKey: ['conversations'] });
 			void navigate(`/chat/${id}`);
 		} catch (e) {
@@ -303,7 +304,7 @@ function GroupEnd({ group }: { group: Group }): ReactNode {
 			<div className="group-foot">
 				{answer && <CopyButton text={answer.text} what="answer" />}
 				{group.executionId && <Link to={`/runs/${group.executionId}`}>Run details</Link>}
-				{group.executionId && <Branch executionId={group.executionId} input={group.input} files={group.attachments.map((f) => f.id)} />}
+				{group.executionId && <Branch executionId={group.executionId} input={group.input} files={group.attachments} />}
 				{group.durationMs !== null && <span>{formatDuration(group.durationMs)}</span>}
 			</div>
 		</>
