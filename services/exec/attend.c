@@ -18,6 +18,7 @@
 #include "waiting.h"
 
 #define PIPE_SIZE (256 * 1024)
+#define PIPE_FULL (16 * 1024) /* read at once, it gets that size */
 #define SETUP_MS 30000
 #define INPUT_ROOM (64 * 1024)
 #define LOOK_FIRST_MS 100 /* from the last input or output to the first look whether it waits for input */
@@ -292,6 +293,11 @@ static void on_output(struct attendant *a, int i)
 		close_fd(&a->out[i]);
 		return;
 	}
+	/* Most commands have less to say than a pipe has room for. */
+	if ((size_t)n >= PIPE_FULL && !a->is_wide[i]) {
+		a->is_wide[i] = true;
+		fcntl(a->out[i], F_SETPIPE_SZ, PIPE_SIZE);
+	}
 	stir(a);
 	a->on_output(a, i, buffer, (size_t)n);
 }
@@ -514,7 +520,6 @@ static int output_pipe(struct attendant *a, int i, int *ret_inner)
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
 	fcntl(fds[0], F_SETFL, O_NONBLOCK);
-	fcntl(fds[0], F_SETPIPE_SZ, PIPE_SIZE);
 	/* So that the command can open /dev/stdout again. */
 	if (a->host->is_root && fchown(fds[1], a->spec->uid, a->spec->uid) < 0)
 		return -errno;

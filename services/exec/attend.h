@@ -39,6 +39,7 @@ struct attendant {
 	bool is_alone;               /* the leader ended, and left nobody behind */
 	bool is_left;                /* it has left something in a shared sandbox, which goes on */
 	int out[2];                  /* our ends of stdout and stderr, or of the terminal and -1; -1 = ended */
+	bool is_wide[2];             /* it has so much output that its pipe was made larger */
 	int in;                      /* our end of stdin, -1 = none or closed */
 	size_t in_at;                /* bytes of the spec's input written */
 	/* With spec->has_input: what came for stdin and waits to be taken. */

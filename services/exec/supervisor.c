@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -34,6 +36,8 @@
 #define AHEAD_MS 30000
 #define SHORT_MS 50
 #define SPEC_MAX (32 << 20)
+#define PAGE 4096u
+#define STACK_USED (64u << 10) /* at the most, by starting */
 
 /* A connection to exec; two at once while a new exec takes over. */
 struct peer {
@@ -58,6 +62,7 @@ struct supervisor {
 	struct session session;
 	int shared_fd;        /* the keeper of a shared sandbox; -1 = it has one of its own */
 	bool is_published;    /* the result is there */
+	bool is_light;        /* see lighten_if_due */
 	int dir_fd;           /* the command's folder, locked */
 	int exec_fd;          /* the exec folder */
 	int listen_fd;        /* -1 until listen_if_due */
@@ -358,6 +363,20 @@ static void listen_if_due(struct supervisor *s)
 							   strerror(-s->listen_fd)));
 }
 
+/* What starting has left of memory: the order, free blocks, the pages of the stack below us. One whose command lasts
+ * waits for most of its time. */
+static void lighten_if_due(struct supervisor *s)
+{
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)(PAGE - 1);
+
+	if (s->is_light || s->listen_fd < 0 || s->attendant.state == ATTEND_SETUP)
+		return;
+	s->is_light = true;
+	sandbox_forget_order(&s->attendant.sandbox);
+	malloc_trim(0);
+	madvise((void *)(here - STACK_USED), STACK_USED - PAGE, MADV_DONTNEED);
+}
+
 static int milliseconds(const struct supervisor *s)
 {
 	int ms = attendant_milliseconds(&s->attendant);
@@ -402,6 +421,7 @@ static void loop(struct supervisor *s)
 		attendant_step(&s->attendant);
 		tell_all(s);
 		listen_if_due(s);
+		lighten_if_due(s);
 	}
 }
 
@@ -472,7 +492,7 @@ static void begin(struct supervisor *s)
 	arena_reset(s->arena);
 	s->spec = (struct spec){0};
 	s->way_out = 0;
-	s->is_published = false;
+	s->is_published = s->is_light = false;
 	s->dir_fd = s->listen_fd = s->shared_fd = -1;
 	s->lasts_at_us = 0;
 	attendant_init(&s->attendant, s->arena);

@@ -390,6 +390,62 @@ static void a_command_never_runs_twice(void **state)
 	close(p.fd);
 }
 
+/* Of the supervisor's first child, the sandbox's first process. */
+static long init_kib(const struct trial *t)
+{
+	pid_t pid = trial_supervisor(t);
+	char path[64], line[128];
+	long kib = -1;
+	FILE *f;
+	int init = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	f = fopen(path, "re");
+	if (f && fscanf(f, "%d", &init) != 1)
+		init = 0;
+	if (f)
+		fclose(f);
+	snprintf(path, sizeof(path), "/proc/%d/status", init);
+	f = init > 0 ? fopen(path, "re") : NULL;
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmRSS: %ld", &kib) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+/* … and does all the same what it is there for: buries orphans, minds nobody's signals, tells the end and its costs. */
+static void the_first_process_of_a_lasting_command_gives_its_memory_back(void **state)
+{
+	struct trial t = trial_script(
+		bench, "echo on; read -r line; (sleep 0.1 &); (sleep 0.2 & sleep 0.05); sleep 0.4; "
+		       "test -d /proc/1/task && kill -ALRM 1; test -d /proc/1/task && kill -TERM 1; "
+		       "i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; ps -e -o stat= | grep -c Z; exit 7");
+	long kib = -1;
+
+	if (!namespaces) /* process 1 is the machine's */
+		t.spec.script = "echo on; read -r line; (sleep 0.1 &); sleep 0.4; echo 0; exit 7";
+	t.spec.has_input = true;
+	trial_start(&t);
+	assert_true(trial_until(&t, trial_has_output, 30000));
+#if defined(__x86_64__) || defined(__aarch64__)
+	for (int i = 0; i < 3000 && (kib < 0 || kib > 16); i++) {
+		usleep(10000);
+		kib = init_kib(&t);
+	}
+	assert_in_range(kib, 1, 16);
+#else
+	usleep(200000);
+#endif
+	assert_int_equal(control_send_data(t.control, "go\n", 3), 0);
+	trial_wait(&t);
+	assert_int_equal(t.result.status, COMMAND_EXITED);
+	assert_int_equal(t.result.exit_code, 7);
+	assert_non_null(strstr(t.output.p, "\n0\n"));
+	assert_true(!namespaces || t.result.cpu_ms > 0);
+}
+
 static void a_workspace_keeps_its_files(void **state)
 {
 	struct trial t = trial_run(bench, "mkdir d; echo kept > d/f; chmod 700 d"), again;
@@ -620,6 +676,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_supervisors_death_ends_the_sandbox),
 		cmocka_unit_test(a_command_outlives_exec_and_its_spawner),
 		cmocka_unit_test(a_command_never_runs_twice),
+		cmocka_unit_test(the_first_process_of_a_lasting_command_gives_its_memory_back),
 		cmocka_unit_test(a_workspace_keeps_its_files),
 		cmocka_unit_test(no_workspace_is_an_empty_one),
 		cmocka_unit_test(no_sandbox_sees_what_went_through_anothers_network),

@@ -294,52 +294,6 @@ static pid_t start_leader(const struct init_args *a, char *stack)
 	return pid < 0 ? -errno : pid;
 }
 
-/* Ends what died together with the leader; whether anybody is left. */
-static bool is_alone(void)
-{
-	pid_t pid;
-
-	do
-		pid = waitpid(-1, NULL, WNOHANG | __WALL);
-	while (pid > 0 || (pid < 0 && errno == EINTR));
-	return pid < 0;
-}
-
-static void say_exit(int status)
-{
-	struct init_message m = {.event = INIT_EXITED, .wait_status = status, .is_alone = is_alone()};
-	struct rusage all;
-
-	getrusage(RUSAGE_CHILDREN, &all);
-	m.max_rss_kib = (uint64_t)all.ru_maxrss;
-	m.cpu_us = (uint64_t)(all.ru_utime.tv_sec + all.ru_stime.tv_sec) * 1000000 +
-		   (uint64_t)(all.ru_utime.tv_usec + all.ru_stime.tv_usec);
-	m.system_us = (uint64_t)all.ru_stime.tv_sec * 1000000 + (uint64_t)all.ru_stime.tv_usec;
-	m.read_bytes = (uint64_t)all.ru_inblock * 512;
-	m.write_bytes = (uint64_t)all.ru_oublock * 512;
-	say(&m);
-}
-
-/* Reaps until there is nobody left. Who wants the network namespace looks at it through us. */
-static NORETURN void reap_all(const struct init_args *a, pid_t leader)
-{
-	int status;
-
-	for (;;) {
-		pid_t pid = waitpid(-1, &status, __WALL);
-
-		if (pid < 0 && errno == EINTR)
-			continue;
-		if (pid < 0) {
-			if (a->frame->keeps_net)
-				await_step();
-			_exit(0);
-		}
-		if (pid == leader)
-			say_exit(status);
-	}
-}
-
 /* ---- Seats ---- */
 
 static void *moved(const void *p, const struct sandbox_order *from, const struct sandbox_order *to)
@@ -396,7 +350,7 @@ static NORETURN void seat_main(const struct init_args *a, int control, char *sta
 	require(LAYER_PIDNS, leader, "starting the leader");
 	syscall(SYS_close_range, 0, 2, 0);
 	close(FD_RULES);
-	reap_all(&own, leader);
+	reap_all(FD_CONTROL, leader, own.frame->keeps_net);
 }
 
 /* One descriptor each: the seat's end of its control connection. */
@@ -479,5 +433,5 @@ void init_main(const struct init_args *a)
 	require(LAYER_PIDNS, leader, "starting the leader");
 	syscall(SYS_close_range, 0, 2, 0);
 	close(FD_RULES);
-	reap_all(a, leader);
+	reap_all(FD_CONTROL, leader, a->frame->keeps_net);
 }

@@ -122,3 +122,9 @@ struct init_args {
 };
 /* The inner init: never returns. */
 void init_main(const struct init_args *args) NORETURN;
+
+/* ---- reap.c ---- */
+
+/* The init when its leader runs: reaps until there is nobody left, says the leader's end. `keeps_net`: who wants the
+ * network namespace looks at it through us; we wait for their word, or their end. */
+void reap_all(int control, pid_t leader, bool keeps_net) NORETURN;

@@ -332,6 +332,13 @@ int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct 
 	return r;
 }
 
+void sandbox_forget_order(struct sandbox *s)
+{
+	if (s->order)
+		munmap(s->order, ORDER_SIZE);
+	s->order = NULL;
+}
+
 /* ---- The end ---- */
 
 /* Without a pid namespace: stops, then kills what hangs below `pid`, children first found first stopped, so that none
@@ -463,8 +470,7 @@ void sandbox_deinit(const struct sandbox_host *host, struct sandbox *s)
 	close_fd(&s->proxy_fd);
 	close_fd(&s->order_fd);
 	close_fd(&s->net.fd);
-	if (s->order)
-		munmap(s->order, ORDER_SIZE);
+	sandbox_forget_order(s);
 	cgroup_deinit(&s->cgroup);
 	*s = SANDBOX_INIT;
 }

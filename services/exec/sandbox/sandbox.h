@@ -218,6 +218,8 @@ int sandbox_receive(const struct sandbox_host *host, struct sandbox *s, struct i
 /* After INIT_READY: the leader becomes the command. Returns 0, or -errno with what failed in err: then nothing has run.
  * The stdio fds stay the caller's. */
 int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct sandbox_spec *spec, struct error *err);
+/* After INIT_READY and sandbox_go, when the leader runs: gives back the memory of its order. */
+void sandbox_forget_order(struct sandbox *s);
 /* Kills everything inside; pidfd becomes readable when the last process is dead. */
 void sandbox_kill(const struct sandbox_host *host, struct sandbox *s);
 struct rusage;
