@@ -731,6 +731,20 @@ static bool comes_back(const struct supervisor *s)
 	       !s->spec.session[0];
 }
 
+/* What is left is taken apart when nobody waits for anything. Where the scheduler shares by sessions, each supervisor
+ * is one, and its own priority says nothing to others. */
+static void step_back(void)
+{
+	int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+
+	setpriority(PRIO_PROCESS, 0, 19);
+	if (fd < 0)
+		return;
+	if (write(fd, "19", 2) < 0)
+		errno = 0; /* then it is as dear as the others */
+	close(fd);
+}
+
 static NORETURN void serve(struct supervisor *s, struct spawn_request *req)
 {
 	for (;;) {
@@ -740,10 +754,9 @@ static NORETURN void serve(struct supervisor *s, struct spawn_request *req)
 		begin_again(s);
 		offer(s, req);
 	}
+	step_back();
 	sync_result(s);
 	stay_away(s, 0);
-	/* What is left is taken apart when nobody waits for anything. */
-	setpriority(PRIO_PROCESS, 0, 19);
 	attendant_deinit(&s->attendant, s->place->exec_dir);
 	_exit(0);
 }

@@ -47,8 +47,8 @@ int mounts_enter(const struct sandbox_host *host, const struct sandbox_frame *fr
 /* In the supervisor: the workspace, and another size of /tmp, into a sandbox that is there. */
 int mounts_workspace(const struct sandbox_host *host, const struct sandbox *s, const struct sandbox_spec *spec,
 		     const char **what);
-/* In the supervisor, when nothing of the command runs any more and the init still does: the workspace goes. What fails
- * is left to the namespace's end. */
+/* In the supervisor, when nothing of the command runs any more: the workspace goes. What fails is left to the
+ * namespace's end. */
 void mounts_leave_workspace(const struct sandbox_host *host, const struct sandbox *s);
 
 /* ---- net.c ---- */

@@ -444,12 +444,11 @@ struct sandbox_net sandbox_take_net(struct sandbox *s)
 }
 
 /* While its mount namespace is there, each file that goes has to be unmounted in it, and that waits for all CPUs. The
- * init of a command that left nobody behind lives on for a while, and the namespace with it. */
+ * namespace itself is dear to take apart: that comes later (sandbox_deinit). */
 void sandbox_tidy(const struct sandbox_host *host, struct sandbox *s)
 {
-	if (s->mounts_fd >= 0 && s->init > 0 && !s->is_reaped && s->protection.lock_fd >= 0)
+	if (s->mounts_fd >= 0 && s->init > 0 && s->protection.lock_fd >= 0)
 		mounts_leave_workspace(host, s);
-	close_fd(&s->mounts_fd);
 	protect_end(&s->protection);
 }
 
