@@ -79,6 +79,21 @@ uv_loop_t *client_loop(struct client *c)
 	return &c->loop;
 }
 
+struct wheel *client_wheel(struct client *c)
+{
+	return c->wheel;
+}
+
+struct http_pool *client_pool(struct client *c)
+{
+	return c->pool;
+}
+
+const char *client_token(const struct client *c)
+{
+	return c->token.n ? c->token.p : "";
+}
+
 void client_set_token(struct client *c, const char *token)
 {
 	if (c->token.p)
@@ -109,6 +124,14 @@ static void take_body(struct request *r, const char *data, size_t n)
 			r->err = -EMSGSIZE;
 			stop(r);
 		}
+		return;
+	}
+	if (r->on_body && r->status / 100 == 2) {
+		if (r->on_body(r->arg, data, n))
+			return;
+		error_set(&r->error, "not_kept", "what came could not be kept");
+		r->err = -ECANCELED;
+		stop(r);
 		return;
 	}
 	if (r->body.n + n > MAX_BODY) {
@@ -155,6 +178,16 @@ static void http_on_done(struct http_call *call, int err)
 	finish(container_of(call, struct request, http), err, err < 0 ? strerror(-err) : "");
 }
 
+static const char *accepts(const struct request *r)
+{
+	return r->on_event ? "text/event-stream" : r->on_body ? "*/*" : "application/json";
+}
+
+static struct str body_of(struct request *r, struct str body)
+{
+	return !body.n ? (struct str){0} : r->type ? body : arena_str(r->arena, body);
+}
+
 static void start_http(struct request *r, const char *method, const char *path, struct str json)
 {
 	struct http_headers *h = arena_new_of(r->arena, struct http_headers);
@@ -162,16 +195,17 @@ static void start_http(struct request *r, const char *method, const char *path, 
 	h->arena = r->arena;
 	if (r->client->token.n)
 		http_header_set(h, "Authorization", arena_printf(r->arena, "Bearer %s", r->client->token.p));
-	http_header_set(h, "Accept", r->on_event ? "text/event-stream" : "application/json");
+	http_header_set(h, "Accept", accepts(r));
 	http_header_set(h, "User-Agent", "ogent/" OGENT_VERSION);
-	if (json.n)
-		http_header_set(h, "Content-Type", "application/json");
+	if (json.n || r->type)
+		http_header_set(h, "Content-Type", r->type ? r->type : "application/json");
 	r->http = (struct http_call){
 		.method = method,
 		.target = str_of(arena_strdup(r->arena, path)),
 		.headers = h,
-		.body = json.n ? arena_str(r->arena, json) : (struct str){0},
+		.body = body_of(r, json),
 		.body_length = (int64_t)json.n,
+		.head_ms = r->type || r->on_body ? UINT64_MAX : 0,
 		.on_head = http_on_head,
 		.on_body = http_on_body,
 		.on_done = http_on_done,
@@ -201,15 +235,15 @@ static void start_outbound(struct request *r, const char *method, const char *pa
 
 	if (r->client->token.n)
 		headers[n++] = arena_printf(r->arena, "Authorization: Bearer %s", r->client->token.p);
-	headers[n++] = r->on_event ? "Accept: text/event-stream" : "Accept: application/json";
+	headers[n++] = arena_printf(r->arena, "Accept: %s", accepts(r));
 	headers[n++] = "User-Agent: ogent/" OGENT_VERSION;
-	if (json.n)
-		headers[n++] = "Content-Type: application/json";
+	if (json.n || r->type)
+		headers[n++] = arena_printf(r->arena, "Content-Type: %s", r->type ? r->type : "application/json");
 	r->out = (struct outbound_call){
 		.method = method,
 		.url = arena_printf(r->arena, "%s%s", r->client->url, path),
 		.headers = headers,
-		.body = json.n ? arena_str(r->arena, json) : (struct str){0},
+		.body = body_of(r, json),
 		.connect_ms = CONNECT_MS,
 		.on_head = out_on_head,
 		.on_data = out_on_data,
@@ -255,24 +289,32 @@ static void read_problem(yyjson_val *body, int status, struct error *err)
 		error_set(err, "failed", "the platform answered with status %d", status);
 }
 
+int client_exchange(struct client *c, struct arena *a, struct request *r, const char *method, const char *path,
+		    struct str body, yyjson_val **ret, struct error *err)
+{
+	int result;
+
+	request_start(c, r, method, path, body);
+	request_wait(r);
+	result = r->err < 0 ? r->err : r->status;
+	if (r->err < 0) {
+		error_set(err, r->error.code, "%s", r->error.message);
+	} else {
+		yyjson_val *root = yyjson_doc_get_root(r->body.n ? json_parse(a, r->body.p, r->body.n, NULL) : NULL);
+
+		if (r->status >= 400)
+			read_problem(root, r->status, err);
+		if (ret)
+			*ret = root;
+	}
+	request_deinit(r);
+	return result;
+}
+
 int client_call(struct client *c, struct arena *a, const char *method, const char *path, struct str json,
 		yyjson_val **ret, struct error *err)
 {
 	struct request r = {0};
 
-	request_start(c, &r, method, path, json);
-	request_wait(&r);
-	if (r.err < 0) {
-		error_set(err, r.error.code, "%s", r.error.message);
-		request_deinit(&r);
-		return r.err;
-	}
-	yyjson_doc *doc = r.body.n ? json_parse(a, r.body.p, r.body.n, NULL) : NULL;
-	yyjson_val *root = yyjson_doc_get_root(doc);
-	if (r.status >= 400)
-		read_problem(root, r.status, err);
-	if (ret)
-		*ret = root;
-	request_deinit(&r);
-	return r.status;
+	return client_exchange(c, a, &r, method, path, json, ret, err);
 }

@@ -13,20 +13,17 @@
 
 #include "args.h"
 #include "base/alloc.h"
-#include "output.h"
-#include "session.h"
+#include "remote.h"
 
 #define PIECE_MAX (64 << 10)
 #define BREAKS_MAX 60
-#define CODE_TIMEOUT 124
-#define CODE_PLATFORM 125
+#define CODE_PLATFORM REMOTE_CODE_PLATFORM
 
 struct remote {
 	struct session *session;
 	char id[64];
-	bool has_tty, is_raw; /* of the command; of our terminal */
-	bool is_shared;       /* in the workspace's shared sandbox */
-	struct termios saved;
+	bool has_tty;   /* the command */
+	bool is_shared; /* in the workspace's shared sandbox */
 
 	/* Its output. */
 	struct request events;
@@ -54,59 +51,7 @@ struct remote {
 	bool is_telling;
 };
 
-/* ---- Our terminal ---- */
-
-static struct remote *raw; /* to be set right at exit */
-
-static void leave_raw(void)
-{
-	if (raw && raw->is_raw)
-		tcsetattr(STDIN_FILENO, TCSADRAIN, &raw->saved);
-	raw = NULL;
-}
-
-static void enter_raw(struct remote *r)
-{
-	struct termios t;
-
-	if (!r->has_tty || tcgetattr(STDIN_FILENO, &r->saved) < 0)
-		return;
-	t = r->saved;
-	cfmakeraw(&t);
-	r->is_raw = tcsetattr(STDIN_FILENO, TCSADRAIN, &t) == 0;
-	raw = r;
-	atexit(leave_raw);
-}
-
-static struct winsize window(void)
-{
-	struct winsize w = {.ws_row = 24, .ws_col = 80};
-
-	if ((ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) < 0 && ioctl(STDIN_FILENO, TIOCGWINSZ, &w) < 0) || !w.ws_row ||
-	    !w.ws_col)
-		return (struct winsize){.ws_row = 24, .ws_col = 80};
-	return w;
-}
-
 /* ---- Output ---- */
-
-static bool write_all(int fd, const char *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t k = write(fd, p, n);
-
-		if (k < 0 && errno == EAGAIN) {
-			struct pollfd full = {.fd = fd, .events = POLLOUT};
-
-			poll(&full, 1, -1);
-		} else if (k < 0 && errno != EINTR) {
-			return false;
-		}
-		p += MAX(k, 0);
-		n -= (size_t)MAX(k, 0);
-	}
-	return true;
-}
 
 static void show_output(struct remote *r, yyjson_val *data)
 {
@@ -117,34 +62,12 @@ static void show_output(struct remote *r, yyjson_val *data)
 	if (sodium_base642bin((unsigned char *)bytes, size, text, strlen(text), NULL, &n, NULL,
 			      sodium_base64_VARIANT_ORIGINAL) < 0)
 		n = 0;
-	if (n > 0 && !write_all(strcmp(stream, "stderr") == 0 ? STDERR_FILENO : STDOUT_FILENO, bytes, n) &&
+	if (n > 0 && !remote_write(strcmp(stream, "stderr") == 0 ? STDERR_FILENO : STDOUT_FILENO, bytes, n) &&
 	    errno == EPIPE)
 		exit(EXIT_OK); /* the reader of our output has gone */
 	free(bytes);
 	r->offset = (uint64_t)(json_get_int(data, "offset", 0) + json_get_int(data, "bytes", 0));
 	r->is_news = true;
-}
-
-/* As a shell tells it: the exit code, or 128 and the signal's number. */
-static int exit_code_of(yyjson_val *command)
-{
-	const char *status = json_get_str(command, "status", ""), *reason = json_get_str(command, "reason", NULL);
-	int code = (int)json_get_int(command, "exit_code", -1), sig = (int)json_get_int(command, "signal", 0);
-
-	if (strcmp(status, "exited") == 0 && code >= 0) {
-		if (reason && code >= 126)
-			fprintf(stderr, "ogent: %s\n", reason);
-		return code;
-	}
-	if (strcmp(status, "signalled") == 0 && sig > 0)
-		return 128 + sig;
-	fprintf(stderr, "ogent: %s%s%s\n", status, reason ? ": " : "", reason ? reason : "");
-	return strcmp(status, "timeout") == 0     ? CODE_TIMEOUT
-	       : strcmp(status, "oom") == 0       ? 128 + SIGKILL
-	       : strcmp(status, "quota") == 0     ? 128 + SIGKILL
-	       : strcmp(status, "cpu") == 0       ? 128 + SIGXCPU
-	       : strcmp(status, "cancelled") == 0 ? 128 + SIGTERM
-						  : CODE_PLATFORM;
 }
 
 static bool on_event(void *arg, const struct sse_event *ev)
@@ -160,7 +83,7 @@ static bool on_event(void *arg, const struct sse_event *ev)
 			(long long)json_get_int(data, "bytes", 0));
 	} else if (str_eq(ev->type, STR("ended"))) {
 		r->has_ended = true;
-		r->exit_code = exit_code_of(json_get_obj(data, "command"));
+		r->exit_code = remote_exit_code(json_get_obj(data, "command"));
 	}
 	arena_free(a);
 	return !r->has_ended;
@@ -267,7 +190,7 @@ static void on_signal(uv_signal_t *handle, int number)
 static void step_signals(struct remote *r)
 {
 	char path[128], text[64];
-	struct winsize w = window();
+	struct winsize w = remote_window();
 
 	if (r->is_telling && r->telling.is_done) {
 		request_deinit(&r->telling);
@@ -384,42 +307,9 @@ static int follow(struct remote *r)
 	return r->has_ended ? r->exit_code : code;
 }
 
-static int create(struct remote *r, char **argv, const char *workspace, const char *target, const char *cwd,
-		  const char *timeout)
+static int create(struct remote *r, const struct remote_spec *spec)
 {
-	struct arena *a = arena_new();
-	yyjson_mut_doc *doc;
-	yyjson_mut_val *obj = json_new_obj(a, &doc), *arr = yyjson_mut_obj_add_arr(doc, obj, "argv"), *tty;
-	yyjson_val *answer = NULL;
-	struct winsize w = window();
-	uint64_t ms = 0;
-	int code;
-
-	for (; *argv; argv++)
-		yyjson_mut_arr_add_str(doc, arr, *argv);
-	yyjson_mut_obj_add_bool(doc, obj, "stdin_open", true);
-	if (r->has_tty) {
-		tty = yyjson_mut_obj_add_obj(doc, obj, "tty");
-		yyjson_mut_obj_add_uint(doc, tty, "rows", w.ws_row);
-		yyjson_mut_obj_add_uint(doc, tty, "cols", w.ws_col);
-		if (getenv("TERM") && *getenv("TERM"))
-			yyjson_mut_obj_add_str(doc, tty, "term", getenv("TERM"));
-	}
-	if (workspace)
-		yyjson_mut_obj_add_str(doc, obj, "workspace", workspace);
-	if (r->is_shared)
-		yyjson_mut_obj_add_str(doc, obj, "sandbox", "session");
-	if (target)
-		yyjson_mut_obj_add_str(doc, obj, "target", target);
-	if (cwd)
-		yyjson_mut_obj_add_str(doc, obj, "cwd", cwd);
-	if (timeout && str_to_u64(str_of(timeout), INT32_MAX, &ms) == 0)
-		yyjson_mut_obj_add_uint(doc, obj, "timeout_ms", ms);
-	code = session_call(r->session, a, "POST", "/api/commands", json_text(a, doc), &answer);
-	if (code == EXIT_OK)
-		snprintf(r->id, sizeof(r->id), "%s", json_get_str(answer, "id", ""));
-	arena_free(a);
-	return code == EXIT_OK ? EXIT_OK : CODE_PLATFORM;
+	return remote_create(r->session, spec, r->id) == EXIT_OK ? EXIT_OK : CODE_PLATFORM;
 }
 
 /* One that runs already: its input goes on where it is. */
@@ -439,11 +329,6 @@ static int attach(struct remote *r, const char *id)
 	}
 	arena_free(a);
 	return code == EXIT_OK ? EXIT_OK : CODE_PLATFORM;
-}
-
-static bool is_id(const char *text)
-{
-	return strspn(text, "0123456789abcdef-") == strlen(text) && strlen(text) < 64;
 }
 
 static bool is_for_client(int argc, char **argv)
@@ -478,18 +363,21 @@ int cmd_exec(const struct command *self, int argc, char **argv)
 		free(r);
 		return code;
 	}
-	if (id ? args.n_rest > 0 || !is_id(id) : !args.n_rest)
+	if (id ? args.n_rest > 0 || !remote_is_id(id) : !args.n_rest)
 		code = usage_error(self, id ? "--attach ID stands alone" : "there is no command behind --");
 	else
 		code = session_open(&session, args.options, url);
 	if (code == EXIT_OK) {
 		r->session = &session;
-		code = id ? attach(r, id) : create(r, args.rest, workspace, target, cwd, timeout);
+		code = id ? attach(r, id)
+			  : create(r, &(struct remote_spec){args.rest, workspace, target, cwd, timeout, r->has_tty,
+							    r->is_shared});
 		if (code == EXIT_OK) {
 			open_handles(r);
-			enter_raw(r);
+			if (r->has_tty)
+				raw_enter();
 			code = follow(r);
-			leave_raw();
+			raw_leave();
 			close_handles(r);
 		}
 		session_close(&session);

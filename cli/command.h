@@ -59,6 +59,8 @@ int cmd_keys(const struct command *self, int argc, char **argv);
 int cmd_config(const struct command *self, int argc, char **argv);
 int cmd_doctor(const struct command *self, int argc, char **argv);
 int cmd_role(const struct command *self, int argc, char **argv);
+int cmd_files(const struct command *self, int argc, char **argv);
+int cmd_terminal(const struct command *self, int argc, char **argv);
 int cmd_exec(const struct command *self, int argc, char **argv);
 int cmd_healthcheck(const struct command *self, int argc, char **argv);
 int cmd_setup_link(const struct command *self, int argc, char **argv);

@@ -44,6 +44,28 @@ const struct command commands[] = {
 	 "--attach ID goes on with one that runs.\n" PLACE_HELP
 	 "\nWithout -- this runs one role: commands in the sandbox.\n",
 	 cmd_exec},
+	{"terminal",
+	 "[--workspace NAME] [--alone] [--cwd DIR] [--target NAME] [--timeout-ms N] [--attach ID] [-- CMD [ARG]...]",
+	 "open a shell, or CMD, on a terminal in the sandbox",
+	 "Every key goes there, the size of this terminal too, and its exit code is this command's. It goes on when "
+	 "the\n"
+	 "connection breaks. Ctrl-] leaves it running; --attach ID comes back to it. With --workspace it is in the\n"
+	 "workspace's shared sandbox, among what others have started there, unless --alone is given.\n" PLACE_HELP,
+	 cmd_terminal},
+	{"files", "[list | VERB WORKSPACE ...] [--target NAME] [--json]",
+	 "list, get, put and remove files of a workspace",
+	 "  list                         the workspaces\n"
+	 "  ls WORKSPACE [FOLDER]        what is in a folder\n"
+	 "  get WORKSPACE PATH [FILE]    a file, into FILE, a folder, or - for stdout\n"
+	 "  put WORKSPACE FILE [PATH]    a file, or - for stdin; with a slash behind PATH it keeps its name\n"
+	 "  rm WORKSPACE PATH [--recursive]\n"
+	 "  mkdir WORKSPACE FOLDER       with the folders that are missing\n"
+	 "  mv WORKSPACE FROM TO\n"
+	 "  archive WORKSPACE [FILE] [--path FOLDER] [--gzip]   a folder, or all of it, as tar\n"
+	 "  unpack WORKSPACE FILE [--path FOLDER]               a tar or tar.gz, or - for stdin\n"
+	 "\n  --target NAME             a workspace on that target; `ogent files list --target NAME` lists them\n"
+	 "  --mode 755                the permissions of what is put\n" PLACE_HELP,
+	 cmd_files},
 	{"agents", "[VERB] [AGENT] [--json]", "list agents, make them from templates, compare, share and move them",
 	 "  list                         all that you may use\n"
 	 "  templates                    what an agent can be made from\n"
