@@ -67,6 +67,127 @@ static void probe_calls(void)
 	say("reboot", syscall(SYS_reboot, 0xfee1dead, 672274793, 0, NULL));
 }
 
+/* System calls that act on the kernel, on other processes, or outside of the three writable places; newer ones by their
+ * number, which is the same on all machines. None may succeed. */
+static char room[256];
+static const struct {
+	const char *name;
+	long nr, a, b, c, d;
+} calls[] = {
+	{"io_uring_setup", 425, 1, (long)room, 0, 0},
+	{"io_uring_enter", 426, 0, 1, 0, 0},
+	{"io_uring_register", 427, 0, 0, (long)room, 1},
+	{"open_tree", 428, AT_FDCWD, (long)"/workspace", 1, 0},
+	{"move_mount", 429, AT_FDCWD, (long)"/tmp", AT_FDCWD, (long)"/workspace"},
+	{"fsopen", 430, (long)"proc", 0, 0, 0},
+	{"fsconfig", 431, 0, 6, 0, 0},
+	{"fsmount", 432, 0, 0, 0, 0},
+	{"fspick", 433, AT_FDCWD, (long)"/", 0, 0},
+	{"clone3", 435, (long)room, 64, 0, 0},
+	{"pidfd_getfd", 438, 0, 0, 0, 0},
+	{"mount_setattr", 442, AT_FDCWD, (long)"/", 0x8000, (long)room},
+	{"quotactl_fd", 443, 0, 0, 0, 0},
+	{"memfd_secret", 447, 0, 0, 0, 0},
+	{"process_mrelease", 448, 0, 0, 0, 0},
+	{"set_mempolicy_home_node", 450, 0, 0, 0, 0},
+	{"statmount", 457, (long)room, (long)room, sizeof(room), 0},
+	{"listmount", 458, (long)room, (long)room, 8, 0},
+	{"lsm_get_self_attr", 459, 100, (long)room, (long)room, 0},
+	{"lsm_set_self_attr", 460, 100, (long)room, 8, 0},
+	{"open_tree_attr", 467, AT_FDCWD, (long)"/", 1, 0},
+	{"one_of_the_future", 600, 0, 0, 0, 0},
+	{"acct", SYS_acct, (long)"/tmp/x", 0, 0, 0},
+	{"adjtimex", SYS_adjtimex, (long)room, 0, 0, 0},
+	{"clock_settime", SYS_clock_settime, 0, (long)room, 0, 0},
+	{"delete_module", SYS_delete_module, (long)"x", 0, 0, 0},
+	{"fanotify_init", SYS_fanotify_init, 0, 0, 0, 0},
+	{"finit_module", SYS_finit_module, 0, (long)"", 0, 0},
+	{"kcmp", SYS_kcmp, 1, 1, 0, 0},
+	{"kexec_file_load", SYS_kexec_file_load, 0, 0, 0, 0},
+	{"keyctl_join", SYS_keyctl, 1, (long)"x", 0, 0},
+	{"keyctl_read", SYS_keyctl, 11, -3, (long)room, sizeof(room)},
+	{"request_key", SYS_request_key, (long)"user", (long)"x", 0, -3},
+	{"migrate_pages", SYS_migrate_pages, 0, 8, (long)room, (long)room},
+	{"move_pages", SYS_move_pages, 0, 0, 0, 0},
+	{"mbind", SYS_mbind, 0, 0, 0, 0},
+	{"set_mempolicy", SYS_set_mempolicy, 0, 0, 0, 0},
+	{"open_by_handle_at", SYS_open_by_handle_at, AT_FDCWD, (long)room, 0, 0},
+	{"personality_read_implies_exec", SYS_personality, 0x0400000, 0, 0, 0},
+	{"personality_mmap_page_zero", SYS_personality, 0x0100000, 0, 0, 0},
+	{"process_vm_writev", SYS_process_vm_writev, 1, 0, 0, 0},
+	{"ptrace_attach", SYS_ptrace, 16, 1, 0, 0},
+	{"ptrace_seize", SYS_ptrace, 0x4206, 1, 0, 0},
+	{"quotactl", SYS_quotactl, 0, 0, 0, 0},
+	{"setdomainname", SYS_setdomainname, (long)"x", 1, 0, 0},
+	{"setns_user", SYS_setns, 0, CLONE_NEWUSER, 0, 0},
+	{"settimeofday", SYS_settimeofday, (long)room, 0, 0, 0},
+	{"swapon", SYS_swapon, (long)"/tmp/x", 0, 0, 0},
+	{"unshare_mounts", SYS_unshare, CLONE_NEWNS, 0, 0, 0},
+	{"unshare_cgroup", SYS_unshare, 0x02000000, 0, 0, 0},
+	{"unshare_time", SYS_unshare, 0x80, 0, 0, 0},
+	{"vhangup", SYS_vhangup, 0, 0, 0, 0},
+	{"clone_mounts", SYS_clone, CLONE_NEWNS | SIGCHLD, 0, 0, 0},
+	{"clone_pids", SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0},
+	{"clone_cgroup", SYS_clone, 0x02000000 | SIGCHLD, 0, 0, 0},
+	{"clone_high", SYS_clone, (long)(0x100000000ul | CLONE_NEWUSER | SIGCHLD), 0, 0, 0},
+	{"security_xattr", SYS_setxattr, (long)"/workspace/probe", (long)"security.capability", (long)room, 20},
+	{"trusted_xattr", SYS_setxattr, (long)"/workspace/probe", (long)"trusted.x", (long)room, 1},
+	{"block_device", SYS_mknodat, AT_FDCWD, (long)"/workspace/b", S_IFBLK | 0666, 0x800},
+	{"char_device", SYS_mknodat, AT_FDCWD, (long)"/tmp/c", S_IFCHR | 0666, 0x101},
+	{"tmpfile_in_usr", SYS_openat, AT_FDCWD, (long)"/usr", O_TMPFILE | O_RDWR, 0600},
+	{"link_of_program", SYS_linkat, AT_FDCWD, (long)"/usr/bin/env", AT_FDCWD, (long)"/workspace/env"},
+	{"link_of_descriptor", SYS_linkat, 0, (long)"", AT_FDCWD, (long)"/workspace/in"},
+	{"rename_over_dev", SYS_renameat2, AT_FDCWD, (long)"/workspace/probe", AT_FDCWD, (long)"/dev/null"},
+	{"own_root_is_no_way_up", SYS_openat, AT_FDCWD, (long)"/proc/self/root/../../../../home", 0, 0},
+	{"first_root", SYS_openat, AT_FDCWD, (long)"/proc/1/root/etc", 0, 0},
+	{"first_cwd", SYS_openat, AT_FDCWD, (long)"/proc/1/cwd/x", 0, 0},
+	{"first_descriptor", SYS_openat, AT_FDCWD, (long)"/proc/1/fd/1", 0, 0},
+	{"first_memory", SYS_openat, AT_FDCWD, (long)"/proc/1/mem", O_RDWR, 0},
+	{"first_maps", SYS_openat, AT_FDCWD, (long)"/proc/1/map_files", 0, 0},
+	{"core_pattern", SYS_openat, AT_FDCWD, (long)"/proc/sys/kernel/core_pattern", O_WRONLY, 0},
+	{"raise_priority", SYS_setpriority, 0, 0, -10, 0},
+	{"real_time", SYS_sched_setscheduler, 0, 1, (long)room, 0},
+	{"inherited_descriptor", SYS_fcntl, 7, 1, 0, 0},
+	{"kill_the_first", SYS_kill, 1, 9, 0, 0},
+};
+
+static void probe_surface(void)
+{
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		long r = syscall(calls[i].nr, calls[i].a, calls[i].b, calls[i].c, calls[i].d, 0, 0);
+
+		if (r == 0 && strncmp(calls[i].name, "clone", 5) == 0 && getpid() != 2)
+			_exit(0); /* the child of one that was let through */
+		say(calls[i].name, r);
+	}
+}
+
+/* All families and protocols: those that open are told. */
+static void probe_families(void)
+{
+	for (int family = 0; family < 64; family++) {
+		int fd = socket(family, SOCK_STREAM, 0);
+
+		if (fd < 0)
+			fd = socket(family, SOCK_DGRAM, 0);
+		if (fd < 0)
+			fd = socket(family, SOCK_RAW, 0);
+		if (fd >= 0)
+			printf("family %d\n", family);
+		close(fd);
+	}
+	for (int protocol = 0; protocol < 32; protocol++) {
+		int fd = socket(AF_NETLINK, SOCK_RAW, protocol);
+
+		if (fd >= 0)
+			printf("netlink %d\n", protocol);
+		close(fd);
+	}
+	for (int protocol = 1; protocol < 263; protocol++)
+		if (socket(AF_INET, SOCK_RAW, protocol) >= 0 || socket(AF_INET6, SOCK_RAW, protocol) >= 0)
+			printf("raw %d\n", protocol);
+}
+
 static void probe_sockets(void)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(53), .sin_addr = {htonl(0x08080808)}};
@@ -181,6 +302,10 @@ static int run_probe(const char *name, const char *seconds)
 {
 	if (strcmp(name, "calls") == 0)
 		probe_calls();
+	else if (strcmp(name, "surface") == 0)
+		probe_surface();
+	else if (strcmp(name, "families") == 0)
+		probe_families();
 	else if (strcmp(name, "sockets") == 0)
 		probe_sockets();
 	else if (strcmp(name, "terminal") == 0)

@@ -102,8 +102,19 @@ static bool is_ours(struct str name)
 	return false;
 }
 
+/* Two lengths of one body are understood in two ways. */
+static bool is_second_length(struct str name, bool *has_length)
+{
+	bool is_length = str_ieq(name, STR("Content-Length")) || str_ieq(name, STR("Transfer-Encoding"));
+	bool is_second = is_length && *has_length;
+
+	*has_length |= is_length;
+	return is_second;
+}
+
 static int fields(struct str rest, struct egress_request *ret)
 {
+	bool has_length = false;
 	struct str line;
 
 	while (take_line(&rest, &line)) {
@@ -114,7 +125,7 @@ static int fields(struct str rest, struct egress_request *ret)
 				buf_add_str(&ret->head, "\r\n");
 			return 0;
 		}
-		if (!value.p || !http_is_token(name))
+		if (!value.p || !http_is_token(name) || is_second_length(name, &has_length))
 			return -EBADMSG;
 		if (!ret->is_connect && !is_ours(name)) {
 			buf_add(&ret->head, line.p, line.n);
