@@ -103,6 +103,11 @@ static void answer_failure(struct exchange *x, int err)
 		reply_problem(x, 403, "workspace_forbidden",
 			      "The workspace of this name is somebody else's. Use another name.");
 		break;
+	case -ESTALE:
+		reply_problem(
+			x, 403, "policy_denied",
+			"The policy does not allow this command, and the earlier one of this Idempotency-Key is gone.");
+		break;
 	case -EAGAIN:
 		reply_header(x, "Retry-After", "1");
 		reply_problem(x, 503, "unavailable", "There is too much to do. Try again in a moment.");

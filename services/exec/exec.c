@@ -248,6 +248,7 @@ int exec_main(const struct options *options)
 	service_health_info(e.service, exec_health, &e);
 	service_on_drain(e.service, drain, &e);
 	revocation_on_change(e.service, terminals_revoke, &e);
+	revocation_on_change(e.service, commands_revoke, &e);
 	service_on_stop(e.service, stop, &e);
 	service_listen(e.service);
 	status = service_run(e.service);

@@ -27,8 +27,9 @@ struct exec {
 	struct deadline prune;
 	struct deadline pool_idle;
 
-	struct list terminals; /* struct terminal (terminal.c), link */
-	struct list targets;   /* struct target, link; the local one first */
+	int64_t revoked_number; /* of the last user who was disabled or removed (revoked.c) */
+	struct list terminals;  /* struct terminal (terminal.c), link */
+	struct list targets;    /* struct target, link; the local one first */
 	struct policies *policies;
 
 	/* Commands that have not ended. */
@@ -81,6 +82,8 @@ void terminals_end(struct exec *e);
 struct revocation;
 /* For revocation_on_change; arg: struct exec. */
 void terminals_revoke(void *arg, const struct revocation *what);
+/* revoked.c: likewise. */
+void commands_revoke(void *arg, const struct revocation *what);
 /* Without waiting for their closing. */
 void terminals_cut(struct exec *e);
 /* recording.c */

@@ -318,6 +318,8 @@ int journal_save(const struct journal *j, struct spec *spec, char ret_existing[s
 
 	if (spec->key[0] && find_key(j, spec->key, ret_existing) == 0)
 		return JOURNAL_EXISTS;
+	if (spec->is_replay)
+		return -ESTALE;
 	r = claim_for(j, spec);
 	if (r == 0)
 		r = make_workspace(j, spec);

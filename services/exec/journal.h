@@ -27,7 +27,7 @@ enum journal_saved { JOURNAL_SAVED, JOURNAL_EXISTS };
 /* Makes the workspace (spec->uid: the user id if it is new; changed to its owner if not) and accepts the command.
  * JOURNAL_EXISTS: the key stands for another command already; its id is in ret_existing and nothing was kept. <0:
  * -errno; -EPERM: the workspace's name is taken by something else; -EACCES: it is another user's, and
- * spec->may_use_any is not set. */
+ * spec->may_use_any is not set; -ESTALE: spec->is_replay, and the key stands for none. */
 int journal_save(const struct journal *j, struct spec *spec, char ret_existing[static ID_SIZE]);
 
 struct journal_entry {

@@ -90,7 +90,7 @@ static int connect_to(int dir_fd)
 
 static int open_session(int exec_fd, const char *name)
 {
-	char path[SHARED_NAME_SIZE + 16];
+	char path[NAME_MAX + 16];
 
 	snprintf(path, sizeof(path), SHARED_FOLDER "/%s", name);
 	return dir_open(exec_fd, path);
@@ -132,20 +132,55 @@ int shared_ask(int exec_fd, const char *name, struct shared_status *ret)
 	return r == -EPIPE ? 0 : r;
 }
 
-int shared_end(int exec_fd, const char *name)
+static void tell_end(int dir)
 {
 	struct keeper_request req = {.type = KEEPER_END};
+	int fd = connect_to(dir);
+
+	if (fd < 0)
+		return;
+	send(fd, &req, sizeof(req), MSG_NOSIGNAL);
+	close(fd);
+}
+
+/* W@USER is of the user, and has been there since before then. */
+static bool is_of_user(int exec_fd, const char *name, const char *user_id, int64_t before_us)
+{
+	const char *at = strrchr(name, '@');
+	struct shared_status status;
+
+	return at && strcmp(at + 1, user_id) == 0 && shared_ask(exec_fd, name, &status) == 0 && status.is_live &&
+	       status.started_us <= before_us;
+}
+
+void shared_end_of(int exec_fd, const char *user_id, int64_t before_us)
+{
+	int fd = dir_open(exec_fd, SHARED_FOLDER), dir;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		dir = is_of_user(exec_fd, e->d_name, user_id, before_us) ? open_session(exec_fd, e->d_name) : -1;
+		if (dir < 0)
+			continue;
+		tell_end(dir);
+		close(dir);
+	}
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
+}
+
+int shared_end(int exec_fd, const char *name)
+{
 	uint64_t until = clock_mono_us() + END_MS * 1000ull;
-	int dir = open_session(exec_fd, name), sessions, fd;
+	int dir = open_session(exec_fd, name), sessions;
 	bool lives = true;
 
 	if (dir < 0)
 		return dir == -ENOENT ? 0 : dir;
-	fd = connect_to(dir);
-	if (fd >= 0) {
-		send(fd, &req, sizeof(req), MSG_NOSIGNAL);
-		close(fd);
-	}
+	tell_end(dir);
 	close(dir);
 	sessions = dir_open(exec_fd, SHARED_FOLDER);
 	while (sessions >= 0 && (lives = is_live(sessions, name)) && clock_mono_us() < until)

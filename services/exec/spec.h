@@ -64,6 +64,7 @@ struct spec {
 	uid_t uid;                        /* on the host, where exec is root */
 	bool protects;                    /* protect.h */
 	bool may_use_any;                 /* workspaces of others; not kept */
+	bool is_replay;                   /* only the command that its key stands for already may answer; not kept */
 	uint64_t timeout_ms, memory_max, tmp_max, output_max, file_size_max;
 	uint64_t cpu_max_ms, quota_bytes, quota_files; /* 0 = none */
 	unsigned pids_max, cpu_percent;                /* of one CPU; 0 = no quota */

@@ -284,6 +284,45 @@ test('a recording says what is not kept', async () => {
   assert.ok(events.some((e) => e[1] === 'm' && /bytes are not kept/.test(e[2])));
 });
 
+test('a user who is disabled keeps no terminal, no command, and no shared sandbox; others keep theirs', async () => {
+  const login = { email: 'dan@example.org', password: 'a quiet river under stones' };
+  const made = await auth.api('POST', '/api/users', { name: 'Dan', roles: ['member'], ...login }, admin);
+  assert.equal(made.status, 201, made.text);
+  let dan = (await auth.login(login)).access_token;
+  const startAs = async (token, body) => {
+    const r = await api('POST', '', body, token);
+    assert.equal(r.status, 201, r.text);
+    return r.body.id;
+  };
+  const tty = { rows: 24, cols: 80 };
+  const mine = { workspace: 'of-dan', sandbox: 'session' };
+  const ids = [await startAs(dan, { argv: ['cat'], tty, ...mine }), await startAs(dan, { argv: ['cat'], tty }), await startAs(dan, { argv: ['sleep', '3600'] })];
+  const others = await startAs(bob, { argv: ['cat'], tty, workspace: 'of-bob', sandbox: 'session' });
+  const left = await api('POST', '?wait_ms=20000', { script: 'sleep 3600 & true', ...mine }, dan);
+  assert.equal(left.body.status, 'exited', left.text);
+  const terminals = ids.slice(0, 2).map((id) => new Terminal(id, { token: dan }));
+  const theirs = new Terminal(others);
+  for (const t of [...terminals, theirs]) await t.message('ready');
+  const session = (id, token) => exec.api('GET', `/api/workspaces/${id}/session`, undefined, token);
+  assert.equal((await session('of-dan', dan)).body.live, true);
+  assert.equal((await auth.api('PATCH', `/api/users/${made.body.id}`, { disabled: true }, admin)).status, 200);
+  for (const t of terminals) assert.equal((await t.closed).code, 4401);
+  for (const id of ids) {
+    let c;
+    do c = (await api('GET', `/${id}?wait_ms=5000`, undefined, admin)).body;
+    while (c.status === 'running');
+    assert.equal(c.status, 'cancelled', JSON.stringify(c));
+  }
+  assert.equal((await auth.api('PATCH', `/api/users/${made.body.id}`, { disabled: false }, admin)).status, 200);
+  dan = (await auth.login(login)).access_token;
+  for (const until = Date.now() + 30000; (await session('of-dan', dan)).body.live; await new Promise((d) => setTimeout(d, 20))) assert.ok(Date.now() < until, 'it lives on');
+  const again = await api('POST', '?wait_ms=20000&output=100', { script: 'echo again', ...mine }, dan);
+  assert.equal(again.body.output?.head, 'again\n', again.text);
+  theirs.type('still\n');
+  await theirs.shows('still\r\nstill\r\n');
+  for (const [id, token] of [['of-dan', dan], ['of-bob', bob]]) assert.equal((await exec.api('DELETE', `/api/workspaces/${id}/session`, undefined, token)).status, 204);
+});
+
 test('through the gateway, with the token in the first message', async () => {
   const p = await startPlatform();
   const token = (await p.setUp()).access_token, mine = port;

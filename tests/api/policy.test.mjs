@@ -225,7 +225,7 @@ describe('policies', { timeout: 180000 }, () => {
       assert.equal((await status(more)).status, 201, JSON.stringify(more));
     const filter = 'cd sub/repo && git add . && git commit -q -m first && git config filter.x.clean "touch /workspace/helped; cat" && touch a';
     assert.equal((await run({ script: filter, workspace: 'filters' })).command.exit_code, 0);
-    for (const more of [{ cwd: 'sub/repo' }, { cwd: '/workspace/sub/repo' }, { argv: undefined, script: 'cd sub/repo && git status' }, { argv: undefined, script: 'ls; cd sub && cd repo; timeout 5 git status' }])
+    for (const more of [{ cwd: 'sub/repo' }, { cwd: '/workspace/sub/repo' }, { argv: undefined, script: 'cd sub/repo && git status' }, { argv: undefined, script: 'ls; cd sub && cd repo; timeout 5 git status' }, { argv: undefined, script: 'cd none; cd sub/repo && git status' }, { argv: undefined, script: 'cd plain || cd sub/repo; git status' }])
       assert.equal((await status(more)).body?.code, 'approval_required', JSON.stringify(more));
     assert.equal((await status({})).status, 201, 'the repository around it is another one');
     assert.ok(!(await run({ argv: ['ls'], workspace: 'filters' })).output.includes('helped'));
@@ -326,6 +326,49 @@ describe('policies', { timeout: 180000 }, () => {
       await run({ script: 'echo "echo good" > go.sh', workspace: 'file' });
       assert.match((await run(body)).output, /good/);
     }
+  });
+
+  test('an approval is bound to the files that the command may run, however they are named', async () => {
+    await run({ script: 'mkdir -p sub/deep pk', workspace: 'files' });
+    const write = (name, text) => writeFileSync(place('files', name), text);
+    const names = ['go.sh', 'go', 'lib.sh', 'real.sh', 'mod.py', 'build.py', 'x.rb', 'Main.class', 'Cargo.toml', '.mocharc.js', 'vite.config.js', 'conftest.py', 'pk/__main__.py'];
+    const below = ['go.sh', 'Makefile', 'index.js', 'package.json', '__init__.py', 'go.mod', 'deep/go.sh'];
+    const fill = (text, list) => list.forEach((name) => write(name, `echo ${text}\n`));
+    const everything = [...names, ...below.map((name) => `sub/${name}`)];
+    fill('good', everything);
+    symlinkSync('/workspace/real.sh', place('files', 'abs.sh'));
+    symlinkSync('real.sh', place('files', 'rel.sh'));
+    symlinkSync('/workspace/./sub', place('files', 'absdir'));
+    symlinkSync('sub', place('files', 'reldir'));
+    const many = Array.from({ length: 80 }, (_, i) => `f${i}`);
+    many.forEach((name) => write(name, 'x'));
+    const cases = [
+      { script: 'cd sub && sh go.sh' }, { script: 'cd sub; cd deep; sh go.sh' }, { script: 'cd sub/deep && sh ../go.sh' }, { script: 'sh < go.sh' }, { script: 'sh <go.sh' }, { script: 'sh 0<go.sh' },
+      { argv: ['sh', '-c', '. ./go.sh'] }, { argv: ['sh', '-c', 'cd sub && . ./go.sh'] }, { argv: ['bash', '-c', 'bash<go.sh'] }, { argv: ['python3', '-m', 'mod'] }, { argv: ['python3', '-mmod'] }, { argv: ['python3', 'pk'] }, { argv: ['python3', '-m', 'pk'] },
+      { argv: ['make', '-C', 'sub'] }, { argv: ['make', '-Csub'] }, { argv: ['make', '--directory=sub'] }, { argv: ['node', 'sub'] }, { argv: ['node', './sub/'] }, { argv: ['npm', '--prefix', 'sub', 'test'] }, { argv: ['npm', '--prefix=sub', 'test'] },
+      { argv: ['sh', 'abs.sh'] }, { argv: ['sh', 'rel.sh'] }, { argv: ['sh', 'absdir/go.sh'] }, { argv: ['sh', 'reldir/go.sh'] }, { argv: ['sh', ...many, 'go.sh'] }, { script: 'bash go*.sh' }, { script: 'bash ./g[o].sh' }, { script: 'F=go.sh; sh $F' },
+      { script: 'sh "g"o.sh' }, { script: "sh g\\o.sh" }, { script: "sh $'go.sh'" }, { script: 'for f in go.sh; do sh $f; done' }, { argv: ['env', '-C', 'sub', 'sh', 'go.sh'] }, { argv: ['./go.sh'] }, { argv: ['sub/go.sh'] }, { argv: ['git', '-C', 'sub', 'status'] },
+      { argv: ['java', 'Main'] }, { argv: ['ruby', '-r./x', '-e', '1'] }, { argv: ['node', 'go'] }, { argv: ['sh', '/workspace//sub/./go.sh'] }, { argv: ['sh', 'sub/../go.sh'] }, { argv: ['bash', '--rcfile', 'go.sh', '-i'] }, { argv: ['go', 'run', './sub'] }, { argv: ['cargo', 'run'] },
+      { script: 'cat go.sh | sh' }, { script: 'eval "$(cat go.sh)"' }, { script: 'sh ~/go.sh' }, { script: 'sh "$HOME/go.sh"' }, { script: 'sh $PWD/go.sh' }, { script: 'source go.sh' }, { script: 'xargs sh < go.sh' }, { script: 'cd absdir && sh go.sh' }, { argv: ['sh', 'go.sh'], cwd: 'absdir' }, { argv: ['sh', 'go.sh'], cwd: 'reldir' }, { argv: ['sh', '-c', 'sh go.sh', 'x'], cwd: 'sub' },
+      { argv: ['run-parts', 'sub'] }, { argv: ['pytest'] }, { argv: ['npx', 'mocha'] }, { argv: ['npx', 'vite', 'build'] }, { argv: ['perl', '-I', 'sub', '-e', 1 + ''] }, { argv: ['sh', '-c', 'sh go.sh;:'] }, { argv: ['sh', '-c', 'x=1;sh<go.sh'] }, { argv: ['bash', '-c', '{ sh go.sh;}'] }, { argv: ['awk', '-f', 'go.sh'] }, { argv: ['awk', '-fgo.sh'] }, { argv: ['node', '--import=./go.sh', '-e', '1'] }, { argv: ['bash', '-c', 'source "$0"', 'go.sh'] }, { argv: ['tar', '--to-command=./go.sh', '-xf', 'x'] }, { argv: ['find', '.', '-exec', './go.sh', ';'] }, { argv: ['find', 'sub', '-name', '*.sh', '-exec', 'sh', '{}', ';'] }, { argv: ['sh', '-c', 'for f in sub/*; do sh $f; done'] },
+    ];
+    const hash = async (c) => {
+      const r = await post({ ...c, workspace: 'files', policy: 'guard' });
+      assert.equal(r.body.code, 'approval_required', `${JSON.stringify(c)}: ${r.text}`);
+      return r.body.approval.hash;
+    };
+    const first = [];
+    for (const c of cases) first.push(await hash(c));
+    for (const [i, c] of cases.entries()) assert.equal(await hash(c), first[i], `the same is the same: ${JSON.stringify(c)}`);
+    fill('evil', everything);
+    for (const [i, c] of cases.entries()) assert.notEqual(await hash(c), first[i], JSON.stringify(c));
+    // What is next to it does not matter.
+    const touch = await hash({ argv: ['touch', 'x'] });
+    fill('good', everything);
+    assert.equal(await hash({ argv: ['touch', 'x'] }), touch);
+    const folders = Array.from({ length: 40 }, (_, i) => `d${i}`);
+    folders.forEach((name) => mkdirSync(place('files', name)));
+    assert.equal((await post({ argv: ['sh', ...folders, 'go.sh'], workspace: 'files', policy: 'guard' })).body.code, 'policy_denied');
   });
 
   test('a changed policy asks again', async () => {

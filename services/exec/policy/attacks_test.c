@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -41,6 +42,14 @@ static struct policy *load(const char *json)
 	if (!p)
 		fail_msg("%s", err.message);
 	return p;
+}
+
+static const char *built_in(const char *name)
+{
+	for (const struct builtin_policy *b = builtin_policies; b->name; b++)
+		if (strcmp(b->name, name) == 0)
+			return b->json;
+	return NULL;
 }
 
 static unsigned n_cases;
@@ -193,6 +202,143 @@ static void what_is_forbidden_is_found_in_arguments(void **state)
 	       "x=$(rm y)", "cat <(rm y)");
 	EXPECT(open_one, DECISION_ALLOW, "prlimit --nofile 5 ls", "valgrind ls", "xargs ls", "busybox ls",
 	       "env --no-such ls");
+}
+
+static void what_the_shell_would_make_of_it_is_not_allowed(void **state)
+{
+	EXPECT(example, DECISION_DENY, "echo a[$(rm x)]", "coproc rm x", "trap 'rm x' EXIT", "exec -a ls rm x",
+	       "alias ls=rm", "cat <(rm x)", "cat >(rm x)", "ls &>> .bashrc", "{ rm x; }", "/\?\?\?/rm x", "$'rm' x",
+	       "$\"rm\" x", "'r'm x", "r''m x", "\\rm x", "r\\m x", "\"r\"m x", "`rm x`", "ls `rm x`", "ls $(rm x)",
+	       "ls ${x:-$(rm x)}", "ls \"$(rm x)\"", "ls \"${x/$(rm)/}\"", "if rm x; then ls; fi",
+	       "while rm x; do ls; done", "for i in 1; do rm x; done", "case x in x) rm x;; esac", "ls() { rm x; }; ls",
+	       "ls(){ rm x;};ls", "select x in a; do rm x; done", "time rm x", "! rm x", "(rm x)", "ls & rm x",
+	       "ls;rm x", "ls|rm x", "ls||rm x", "ls&&rm x", "xargs rm", "ls > .git/config",
+	       "ls > a/.git/hooks/pre-commit", "ls > ./.bashrc", "ls > ../x", "ls > /tmp/x", "ls > /workspace/../etc/x",
+	       "ls > /workspace/.bashrc", "ls > \"/workspace/./.bashrc\"", "ls > /proc/self/fd/1",
+	       "ls > /dev/tcp/1.1.1.1/80", "ls > $HOME/x", "ls > ~/x", "ls > a*b", "ls 2>.bashrc", "ls 1>.bashrc",
+	       "cd .git && echo x > config", "cd .git; echo x > config", "cd / && echo x > x", "cd ..; ls > x",
+	       "cd /tmp; ls > x", "find . -exec rm {} ;", "find . -execdir rm {} +", "find . -ok rm {} ;",
+	       "find . -okdir rm {} ;", "find . \"-exec\" rm {} +", "timeout 5 rm x", "timeout -s9 5 rm x", "nice rm x",
+	       "nohup rm x", "stdbuf -o0 rm x", "setsid rm x", "ionice rm x", "chrt 1 rm x", "taskset 1 rm x",
+	       "env rm x", "env A=b rm x", "env -S 'rm x'", "env -S'rm x'", "env --split-string='rm x'",
+	       "env -vS 'rm x'", "FOO=$(rm x) ls", "eval rm x", "command rm x", "builtin eval rm", "exec rm x",
+	       "busybox rm x", "toybox rm x", "/bin/busybox rm x", "/usr//bin/../../bin/rm x", "//bin/rm x",
+	       "/bin/./rm x", "ls -la; curl x", "wget x", "sudo ls", "sudo -u x ls", "ssh h", "ssh h ls",
+	       "su -c 'rm x'", "doas rm x", "pkexec rm x", "run0 rm x", "xargs -a x rm", "sem rm x", "eatmydata rm x",
+	       "uclampset -m 1 rm x", "dtach -n x rm y", "abduco -n x rm y", "timelimit rm x", "nocache rm x",
+	       "datefudge now rm x", "proxychains rm x", "proxychains4 -q rm x", "tsocks rm x", "mispipe rm ls",
+	       "lckdo x rm y", "niceload rm x", "schedtool -e rm x", "please rm x", "sudo-rs rm x",
+	       "coresched exec -- rm x", "dbclient h rm x", "autossh h rm x", "mosh h -- rm x", "rsh h rm x",
+	       "x-terminal-emulator -e rm x", "catchsegv rm x", "ltrace rm x", "strace rm x", "gdb --args rm x",
+	       "perf record rm x", "rr record rm x", "valgrind rm x", "script -c 'rm x'", "script -qc 'rm x' /dev/null",
+	       "flock x rm y", "flock x -c 'rm y'", "flock -x x -c 'rm y'", "watch rm x", "watch -n1 'rm x'",
+	       "screen -dm rm x", "systemd-run rm x", "unshare rm x", "nsenter rm x", "chroot / rm x", "bwrap rm x",
+	       "firejail rm x", "runuser -u x rm y", "setpriv rm x", "start-stop-daemon --start --exec /bin/rm -- x",
+	       "openvt rm x", "i386 rm x", "x86_64 rm x", "setarch x86_64 rm x", "ld.so /bin/rm x",
+	       "/lib64/ld-linux-x86-64.so.2 /bin/rm x", "curl -o x y", "curl -K x", "wget --use-askpass=x y",
+	       "ls\342\200\256x", "l\342\200\213s", "echo x > a\342\200\213b");
+	REFUSED(example, "env -i git log", "env -u GIT_CONFIG_COUNT git log", "env - git log",
+		"timeout 5 env -i nice git log", "env -iu X timeout 5 git log", "env --ignore-environment git log",
+		"env --unset=GIT_PAGER git log", "test -v 'a[$(id)]'", "[ -v 'a[$(id)]' ]", "[[ 'a[$(id)]' -eq 0 ]]",
+		"printf -v 'a[$(id)]' x", "printf \"%d\" 'a[$(id)]'", "read 'a[$(id)]'", "unset 'a[$(id)]'",
+		"declare -n x='a[$(id)]'", "let 'a[$(id)]'", "((a[$(id)]))", "echo $((a[$(id)]))", "enable -f ./x.so x",
+		"hash -p ./x ls", ". ./x", "source x", "!!", "!rm", "echo !$", "ls <<X", "ls <<<x", "ls >&rm",
+		"ls &> x", "ls >& x", "ls 3>x", "ls >| x", "ls <> x", "{rm,x}", "r{m,}", "/bin/r? x", "/bin/r[m] x",
+		"~/x", "~+/x", "~root/x", "LS", "Ls", "$'\\x72m' x", "$'\\162m' x", "rm\\\nx", "x", "ls ${x@P}",
+		"ls ${!x}", "ls $[1+1]", "function ls { rm x; }; ls", "lsrm x", "cat x | sh",
+		"cat x | xargs -I{} sh -c {}", "echo rm x | sh", "echo 'rm x' | bash -s", "ls | tee .bashrc",
+		"ls | tee /etc/passwd", "ls < /dev/tcp/1.1.1.1/80", "cd -", "cd", "cd ~", "pushd /tmp",
+		"find . -delete", "find . -fprint x", "find . -fprintf x y", "find . -fls x", "find . -exec",
+		"grep --include=x -r --exec x", "grep -d x --filter", "head --foo", "wc --files0-from=x -Z", "ls --foo",
+		"cat -z", "echo x > a; sh a", "git log --output=x", "git log --ext-diff", "git -c a.b=c log",
+		"git --git-dir=x log", "git -C x log", "git log --textconv", "git log --show-signature", "git log -S x",
+		"git log -G x", "git log --oneline -p1", "git log --pretty=format:%G?", "git log --format=%GS",
+		"git log --pretty=%aN%GK", "git --no-pager -c x=y log", "git -p log", "git --config-env=a=b log",
+		"git log --remerge-diff", "git log --submodule", "git log --no-ext-diff --ext-diff", "git log -L1,2:f",
+		"git log --cc", "git log -m", "git log -c", "git loG", "git  \"lo\"g --output x",
+		"git log --stat --out=x", "git log --o=x", "git diff", "git show", "git blame x", "git grep x",
+		"git archive HEAD", "git bundle create x HEAD", "git branch x", "git tag x", "git config x y",
+		"git stash", "git push", "git pull", "git fetch", "git-log", "/usr/lib/git-core/git-log",
+		"/usr/bin/git -c x=y log", "./git log", "env -C / ls", "env --chdir=/ ls", "env LD_PRELOAD=x ls",
+		"env -- LD_PRELOAD=x ls", "env PATH=. ls", "env BASH_ENV=x ls", "env 'BASH_FUNC_ls%%=() { rm x; }' ls",
+		"env GCONV_PATH=. ls", "env LOCPATH=. ls", "env LC_ALL=../x ls", "env GIT_EXTERNAL_DIFF=x git log",
+		"env GIT_PAGER=x git log", "env HOME=/tmp git log", "env XDG_CONFIG_HOME=x git log",
+		"env PAGER=x git log", "env GREP_OPTIONS=x grep a", "env GREP_COLORS=x grep a", "LD_PRELOAD=x ls",
+		"PATH=. ls", "A=b ls", "a[0]=b ls", "A+=b ls", "export PATH=.", "export A=b; ls", "set -- x",
+		"set -x; ls", "shopt -s expand_aliases", "ulimit -c 0", "umask 0", "eval 'r''m x'", "python3 -c 1",
+		"perl -e 1", "awk 'BEGIN{system(\"rm x\")}'", "sed 's/x/rm/e'", "sed -i s/a/b/ x",
+		"tar cf x --checkpoint-action=exec=rm x", "./ls", "/tmp/ls", "/workspace/ls", "/proc/self/root/bin/ls",
+		"/proc/self/exe", "/usr/bin/../bin/ls", "gtimeout 5 rm x", "genv rm x", "gnice rm x",
+		"gstdbuf -o0 rm x", "gnohup rm x", "sshfs x y", "pager x", "sensible-pager x", "sensible-editor x",
+		"sensible-browser x", "select-editor", "gdb -ex 'shell rm x'", "scriptreplay x",
+		"expect -c 'spawn rm x'", "tmux new 'rm x'", "at now", "capsh -- -c 'rm x'", "make", "vim -c ':!rm x'",
+		"less x", "man x", "ex x", "emacs -batch x", "tee x", "cp a b", "mv a b", "ln -s a b", "dd if=a of=b",
+		"truncate -s0 x", "chmod +x x", "touch x", "mkdir x", "jq -n env", "jq -n 'input_filename'",
+		"psql -c '\\!'", "zip -TT id", "rsync -e id a b", "dpkg -i x", "apt-get -o x=y update", "l\321\225",
+		"\357\275\214\357\275\223", "catx");
+}
+
+/* A bracket in which the separator stands is read in two ways. */
+static void a_script_for_sed_is_understood_or_asked_about(void **state)
+{
+	const char *json = built_in("guarded");
+
+	REFUSED(json, "sed '/[/s/]/e id;x/p'", "sed -n '1,/[/s/]/e id;x/p'", "sed '/[/s/]/w x;x/p' a",
+		"sed 's/[/]/x/e'", "sed '/[[:x/]e id/p'", "sed 's^[^]^e id;^^p'", "sed 's:[[:x:]:e id;:p'",
+		"sed '/[a/e id/]/p'", "sed '/x[/;e id'", "sed 's[x[y[e'", "sed 's]x]y]w z'", "sed -ne 'e id'",
+		"sed -nEe p -e 'w x'", "sed -e p -ne '1e id'", "sed -nf x a", "sed -n -s -i p a", "sed p -i a",
+		"sed -E -i.x p a", "sed -- 'e id'", "sed --expression='e id'", "sed '$!{e id\n}'", "sed '1~2e id'",
+		"sed '\\cxce id'", "sed 'y/e/w/;w x'", "sed '0,/x/e id'", "sed 's/x/y/m;e id'", "sed 'r x'",
+		"sed 'p;;;w x'", "sed '1,2!  e id'", "sed 's/a/b/gw x'", "sed 'v 1;e'", "sed ':a;e;ba'");
+	EXPECT(json, DECISION_ALLOW, "sed 's/[^a-z]//g' f", "sed 's/[[:space:]]*$//' f", "sed -ne '5p' f",
+	       "sed '/[0-9]/d' f", "sed -n '/^[A-Z]/,/[.]$/p' f", "sed 's/[]x]/y/' f", "sed 's|[a-z/]*|x|' f",
+	       "sed -Ene 's/(a|b)+/x/gp' f", "sed 'n;d' f", "sed '$!N;P;D' f", "sed -n '$=' f", "sed G f");
+}
+
+static void everyday_commands_are_no_question(void **state)
+{
+	EXPECT(built_in("guarded"), DECISION_ALLOW, "ls -la", "ls -lah --color=auto src tests", "ls -R | head -50",
+	       "cat README.md", "cat -n src/main.c | head -100", "cat package.json | jq .scripts",
+	       "cat package.json | jq -r '.dependencies | keys[]'", "head -n 20 file", "tail -n 50 log.txt",
+	       "tail -f log.txt", "grep -rn \"foo\" src", "grep -rn --include='*.ts' \"foo bar\" .",
+	       "grep -E 'a|b' x | sort | uniq -c | sort -rn | head -20", "grep -v '^#' /etc/services | wc -l",
+	       "rg -n \"FOO\" -g '!node_modules'", "rg --files | wc -l", "rg -l foo --type py",
+	       "find . -name '*.py' -not -path './node_modules/*'", "find . -type f -name \"*.c\" | wc -l",
+	       "find . -maxdepth 1 -type d", "find src -name '*.o' -newer Makefile", "find . -size +100M",
+	       "wc -l src/main.c", "sort -u names.txt", "sort -k2 -n data.csv", "cut -d, -f1 data.csv | sort | uniq -c",
+	       "diff -u a b", "diff -r dir1 dir2", "stat file", "file bin", "du -sh .", "df -h", "pwd", "echo hello",
+	       "echo \"hello world\"", "echo \"a\" > out.txt", "echo \"a\" >> out.txt", "printf '%s\\n' a b",
+	       "date +%Y-%m-%d", "date -u +%FT%TZ", "date -d yesterday", "uname -a", "whoami", "id", "which node",
+	       "nproc", "free -m", "uptime", "tree -L 2", "basename a/b", "dirname a/b", "realpath .", "readlink -f x",
+	       "md5sum file", "sha256sum file", "seq 1 10", "sleep 1", "test -f x && echo yes", "[ -d src ] && ls src",
+	       "true", "false", "ls && pwd", "ls; pwd", "ls || true", "cd src && ls", "cd src && grep -n main main.c",
+	       "ls 2>/dev/null", "ls > /dev/null 2>&1", "ls 2>&1 | head", "git status -s", "git log --oneline -10",
+	       "git log --oneline --graph --all", "git log -n 5 --format='%h %s'",
+	       "git log --since='2 weeks ago' -- src", "git log --stat -3", "git log -1", "git rev-parse HEAD",
+	       "git rev-parse --abbrev-ref HEAD", "git ls-files", "git ls-files '*.c'", "git describe --tags",
+	       "mkdir -p build/out", "mkdir build", "touch a.txt", "timeout 10 ls", "nice ls", "env LANG=C sort x",
+	       "sed -n '1,20p' file", "sed 's/a/b/' file", "sed 's/a/b/g' file", "sed -E 's/(a+)/x/g' file",
+	       "sed '/foo/d' file", "sed -n '/start/,/end/p' file", "sed -n '/foo/p' file", "sed 's#a#b#g' file",
+	       "sed 's|/usr|/opt|g' file", "sed -e 's/a/b/' -e 's/c/d/' file", "sed 's/[^a-z]//g' file",
+	       "sed '1d' file", "sed '$d' file", "sed 's/foo\\.bar/baz/' file", "tr a-z A-Z < file",
+	       "cat file | tr -d '\\n'", "tr -s ' ' < file", "paste -sd, file", "column -t file", "nl file",
+	       "od -c file | head", "xxd file | head", "hexdump -C file | head", "strings bin | grep foo", "cmp a b",
+	       "tac file", "rev file", "fold -w 80 file", "expr 1 + 2", "jq . file.json", "jq -r '.a.b' file.json",
+	       "jq '.[] | select(.x > 1)' file.json", "jq -c . < file.json", "ps aux", "printenv PATH",
+	       "ls /usr/bin | wc -l", "cat /etc/os-release", "head -c 100 file | xxd", "ls -l --time-style=long-iso",
+	       "ls --sort=time", "grep -c foo file", "grep -o 'x[0-9]*' file", "grep -A 3 -B 3 foo file", "[ -f x ]",
+	       "[ -d src ] && ls", "[ a = b ] || echo no", "env -i ls", "env -u A cat x", "ps aux", "hexdump -C x");
+}
+
+/* Without these variables a repository's settings would name programs again. */
+static void a_git_that_is_allowed_keeps_its_variables(void **state)
+{
+	REFUSED(example, "env -i git log", "env - git log", "env -u GIT_CONFIG_COUNT git log",
+		"env -uGIT_PAGER git log", "env --unset=GIT_CONFIG_COUNT git log", "env --ignore-env git log",
+		"timeout 5 env -i nice git log", "env -iu X timeout 5 git log", "nice env -i env A=b git log",
+		"env -vi /usr/bin/git log", "env GIT_CONFIG_COUNT=0 git log", "env -i -- git log",
+		"env A=b env -u B git log");
+	EXPECT(example, DECISION_ALLOW, "env A=b git log", "env -i ls", "nice -n 5 git log", "env -u A cat b");
 }
 
 static void options_that_are_not_known_are_asked(void **state)
@@ -388,6 +534,10 @@ int main(void)
 		cmocka_unit_test(work_that_reads_is_allowed),
 		cmocka_unit_test(programs_that_run_others_are_not_allowed),
 		cmocka_unit_test(what_is_forbidden_is_found_in_arguments),
+		cmocka_unit_test(what_the_shell_would_make_of_it_is_not_allowed),
+		cmocka_unit_test(a_script_for_sed_is_understood_or_asked_about),
+		cmocka_unit_test(everyday_commands_are_no_question),
+		cmocka_unit_test(a_git_that_is_allowed_keeps_its_variables),
 		cmocka_unit_test(options_that_are_not_known_are_asked),
 		cmocka_unit_test(a_distrusted_repository_is_not_compared),
 		cmocka_unit_test(settings_of_programs_are_not_set),

@@ -13,7 +13,7 @@
 	"\"realpath\",\"readlink\",\"md5sum\",\"sha1sum\",\"sha256sum\",\"sha512sum\",\"cksum\",\"nl\",\"od\","      \
 	"\"tac\",\"paste\",\"fold\",\"column\",\"rev\",\"seq\",\"printf\",\"test\",\"true\",\"false\",\"date\","     \
 	"\"id\",\"whoami\",\"uname\",\"nproc\",\"sleep\",\"jq\",\"rg\",\"tree\",\"sed\",\"expr\",\"strings\","       \
-	"\"arch\",\"uptime\",\"free\",\"which\""
+	"\"arch\",\"uptime\",\"free\",\"which\",\"[\",\"hexdump\",\"ps\",\"printenv\",\"xxd\""
 
 #define GUARDED                                                                                                       \
 	"{\"description\":\"Programs that only read run; what runs code, writes, or cannot be understood is asked; "  \

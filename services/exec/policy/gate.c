@@ -3,24 +3,20 @@
  * of the workspace that it names. */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/encode.h"
 #include "egress/hosts.h"
 #include "io/cares_api.h"
+#include "policy/bind.h"
 #include "policy/plan.h"
 #include "policy/store.h"
 #include "shared.h"
 #include "target.h"
 
-#define FILES_MAX 64
-#define FILE_HASHED (1 << 20) /* larger ones count by size, times and inode */
 #define TEXT_MAX (32 << 10)
 
 /* ---- The hash ---- */
@@ -51,117 +47,24 @@ static void add_env(struct buf *b, struct arena *a, char *const *env)
 		add(b, "env", str_of(sorted[i]));
 }
 
-static void add_file_digest(struct buf *b, struct arena *a, int fd, const struct stat *st)
+/* Returns false when the approval could not be bound to all that matters. */
+static bool add_workspace(struct buf *b, struct arena *a, const struct exec *e, const struct spec *s,
+			  const struct verdict *v)
 {
-	char hex[SHA256_HEX_SIZE];
+	int dir = openat(e->journal.workspaces_fd, s->workspace, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	bool ok = dir < 0 || bind_workspace(b, a, dir, s->cwd, v);
 
-	if (st->st_size > FILE_HASHED) {
-		buf_printf(b, "large %lld %lld.%ld %lld.%ld %llu\n", (long long)st->st_size,
-			   (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (long long)st->st_ctim.tv_sec,
-			   st->st_ctim.tv_nsec, (unsigned long long)st->st_ino);
-		return;
-	}
-	char *data = arena_alloc(a, (size_t)st->st_size + 1);
-	ssize_t n = pread(fd, data, (size_t)st->st_size, 0);
-
-	sha256_hex(data, (size_t)MAX(n, 0), hex);
-	add(b, "digest", str_of(hex));
-}
-
-/* Returns whether it is a file of the workspace. */
-static bool add_file(struct buf *b, struct arena *a, const struct exec *e, const struct spec *s, struct str word)
-{
-	struct open_how how = {.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC,
-			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-	const char *rel = workspace_relative(a, s->cwd, word);
-	struct stat st;
-	int dir, fd;
-
-	if (!rel || !rel[0])
-		return false;
-	dir = openat(e->journal.workspaces_fd, s->workspace, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	fd = dir < 0 ? -1 : (int)syscall(SYS_openat2, dir, rel, &how, sizeof(how));
 	if (dir >= 0)
 		close(dir);
-	if (fd < 0)
-		return false;
-	bool is_file = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-
-	if (is_file) {
-		add(b, "file", str_of(rel));
-		add_file_digest(b, a, fd, &st);
-	}
-	close(fd);
-	return is_file;
+	return ok;
 }
 
-/* What programs read without being told. */
-static const char *const implicit[][2] = {{"make", "Makefile"},
-					  {"make", "makefile"},
-					  {"make", "GNUmakefile"},
-					  {"npm", "package.json"},
-					  {"npx", "package.json"},
-					  {"yarn", "package.json"},
-					  {"pnpm", "package.json"},
-					  {"cargo", "Cargo.toml"},
-					  {"cargo", "build.rs"},
-					  {"git", ".git/config"},
-					  {"pytest", "conftest.py"},
-					  {"tox", "tox.ini"},
-					  {"just", "justfile"},
-					  {"meson", "meson.build"},
-					  {"cmake", "CMakeLists.txt"},
-					  {"npm", ".npmrc"},
-					  {"yarn", ".yarnrc.yml"},
-					  {"bun", "package.json"},
-					  {"deno", "deno.json"},
-					  {"pip", "setup.py"},
-					  {"pip", "pyproject.toml"},
-					  {"pip3", "setup.py"},
-					  {"pip3", "pyproject.toml"},
-					  {"pytest", "pyproject.toml"},
-					  {"pytest", "pytest.ini"},
-					  {"ninja", "build.ninja"},
-					  {"rake", "Rakefile"},
-					  {"bundle", "Gemfile"},
-					  {"composer", "composer.json"},
-					  {"docker", "Dockerfile"},
-					  {"gradle", "build.gradle"},
-					  {"mvn", "pom.xml"},
-					  {"go", "go.mod"},
-					  {"cargo", ".cargo/config.toml"},
-					  {"nox", "noxfile.py"},
-					  {"scons", "SConstruct"},
-					  {"task", "Taskfile.yml"},
-					  {"vagrant", "Vagrantfile"},
-					  {"ansible-playbook", "ansible.cfg"}};
-
-/* Every word that may name a file: itself, what follows its '=', what follows a short option's letter. */
-static void add_files(struct buf *b, struct arena *a, const struct exec *e, const struct spec *s,
-		      const struct verdict *v)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < v->n_words && n < FILES_MAX; i++) {
-		struct str word = v->words[i].text, rest = word;
-
-		n += add_file(b, a, e, s, word);
-		str_cut(&rest, '=');
-		if (rest.p && rest.n)
-			n += add_file(b, a, e, s, rest);
-		if (word.n > 2 && word.p[0] == '-' && word.p[1] != '-')
-			n += add_file(b, a, e, s, (struct str){word.p + 2, word.n - 2});
-		for (size_t k = 0; k < ARRAY_SIZE(implicit); k++)
-			if (str_is(word, implicit[k][0]))
-				n += add_file(b, a, e, s, str_of(implicit[k][1]));
-	}
-}
-
-static void hash_request(const struct exec *e, struct arena *a, const struct spec *s, const struct verdict *v,
+static bool hash_request(const struct exec *e, struct arena *a, const struct spec *s, const struct verdict *v,
 			 const struct applied *set, enum profile profile, char ret[static SHA256_HEX_SIZE])
 {
 	_cleanup_(buf_deinit) struct buf b = BUF_INIT;
 	char hex[SHA256_HEX_SIZE];
+	bool is_bound;
 
 	add(&b, "ogent-approval-1 user", str_of(s->user_id));
 	add(&b, "policies", str_of(set->names));
@@ -184,9 +87,9 @@ static void hash_request(const struct exec *e, struct arena *a, const struct spe
 	sha256_hex(s->input.p ? s->input.p : "", s->input.n, hex);
 	add(&b, "stdin", str_of(hex));
 	buf_printf(&b, "open %d tty %u\n", s->has_input, s->tty.rows);
-	if (s->workspace[0] && !s->target[0])
-		add_files(&b, a, e, s, v);
+	is_bound = !s->workspace[0] || s->target[0] || add_workspace(&b, a, e, s, v);
 	sha256_hex(b.p, b.n, ret);
+	return is_bound;
 }
 
 /* ---- What a person sees ---- */
@@ -470,7 +373,13 @@ static bool is_approved(struct exec *e, struct exchange *x, struct spec *s, cons
 	char hash[SHA256_HEX_SIZE];
 	int r;
 
-	hash_request(e, x->arena, s, v, set, profile, hash);
+	if (!hash_request(e, x->arena, s, v, set, profile, hash)) {
+		reply_problem(
+			x, 403, "policy_denied",
+			"This command needs a person's approval, and names too many folders for one to be bound to "
+			"what is in them. Split it.");
+		return false;
+	}
 	r = profile == PROFILE_NONE ? -ENOENT : approval_use(e, hash);
 	if (r == 0) {
 		log_event(LOG_INFO, "an approved command runs", "request_id", x->request_id, "command", s->id,
@@ -512,7 +421,8 @@ bool policy_gate(struct exec *e, struct exchange *x, struct arena *a, struct spe
 		req.script = str_of(s->script);
 	policy_judge_in(e, x->arena, &set, &req, s->workspace, &v);
 	/* The key of a command that was accepted before leads to it, whatever is allowed today. */
-	if (v.decision != DECISION_ALLOW && !journal_has_key(&e->journal, s->key)) {
+	s->is_replay = v.decision != DECISION_ALLOW && journal_has_key(&e->journal, s->key);
+	if (v.decision != DECISION_ALLOW && !s->is_replay) {
 		if (v.decision == DECISION_DENY)
 			refuse(x, &v);
 		if (v.decision == DECISION_DENY || !is_approved(e, x, s, &v, &set, req.profile))

@@ -199,6 +199,13 @@ static bool is_hidden(const char *path)
 	return path[0] == '.' || strstr(path, "/.");
 }
 
+/* An option with a path in it may lead anywhere. */
+static bool holds_path(struct str option)
+{
+	return memchr(option.p, '/', option.n) || memmem(option.p, option.n, "=.", 2) ||
+	       (option.n > 2 && option.p[1] != '-' && memchr(option.p, '.', option.n));
+}
+
 /* Arguments that are no options lie in the workspace's folders that the rule names. */
 static bool stays_below(const struct judging *j, const struct rule *r, const struct program *p)
 {
@@ -207,6 +214,8 @@ static bool stays_below(const struct judging *j, const struct rule *r, const str
 		const char *rel;
 		bool is_below = false;
 
+		if (a.n > 0 && a.p[0] == '-' && holds_path(a))
+			return false;
 		if (a.n > 0 && a.p[0] == '-')
 			continue;
 		rel = j->cwd_is_outside || j->cwd_is_hidden ? NULL : workspace_relative(j->arena, j->req->cwd, a);
@@ -412,14 +421,19 @@ static void keep_words(struct judging *j, const struct arg *args, unsigned n)
 	}
 }
 
+static void keep_word(struct judging *j, const struct script_word *w)
+{
+	const struct arg arg = {w->text, w->is_proven};
+
+	keep_words(j, &arg, 1);
+}
+
 static void judge_command(struct judging *j, const struct arg *args, unsigned n)
 {
 	struct program p = {.args = args, .n = n, .is_proven = true};
 	struct part part = {.kind = "command", .text = shown(j, join(j, args, n))};
 	bool has = false;
 
-	if (j->depth == 0)
-		keep_words(j, args, n);
 	for (unsigned i = 0; i < n; i++)
 		p.is_proven &= args[i].is_proven;
 	program_resolve(j->arena, args[0].text, j->req->is_remote, &p.at);
@@ -528,15 +542,18 @@ static void judge_script_command(struct judging *j, const struct script_command 
 
 	for (unsigned i = 0; i < c->n_words; i++)
 		args[i] = (struct arg){c->words[i].text, c->words[i].is_proven};
-	for (unsigned i = 0; i < c->n_assignments; i++)
+	keep_words(j, args, c->n_words);
+	for (unsigned i = 0; i < c->n_assignments; i++) {
 		judge_env(j, c->assignments[i].text);
-	for (unsigned i = 0; i < c->n_redirects; i++)
-		judge_redirect(j, &c->redirects[i]);
-	/* A long here document, of which nothing more can come. */
-	if (c->n_words == 0 || c->is_keyword || (j->is_open && j->out->n >= VERDICT_PARTS_MAX)) {
-		keep_words(j, args, c->n_words);
-		return;
+		keep_word(j, &c->assignments[i]);
 	}
+	for (unsigned i = 0; i < c->n_redirects; i++) {
+		judge_redirect(j, &c->redirects[i]);
+		keep_word(j, &c->redirects[i].target);
+	}
+	/* A long here document, of which nothing more can come. */
+	if (c->n_words == 0 || c->is_keyword || (j->is_open && j->out->n >= VERDICT_PARTS_MAX))
+		return;
 	if (str_is(args[0].text, "cd"))
 		note_cd(j, c);
 	else
@@ -596,6 +613,7 @@ static void judge_argv(struct judging *j)
 				break;
 			}
 	}
+	keep_words(j, args, (unsigned)n);
 	judge_command(j, args, (unsigned)n);
 }
 

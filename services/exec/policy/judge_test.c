@@ -909,7 +909,8 @@ static void arguments_narrow_a_rule(void **state)
 	assert_non_null(p);
 	EXPECT(p, DECISION_ALLOW, "cp out/a out/b", "ps aux", "ps aux --sort=x", "ps", "cat x");
 	EXPECT(p, DECISION_ASK, "cp out/a b", "cp -t /tmp out/a", "cp --target=/tmp out/a", "cp out/a out/../b",
-	       "cp out/.a out/b", "cp out/a outside/b", "ps e", "ps aux aux aux", "cd .. && cp out/a out/b");
+	       "cp out/.a out/b", "cp out/a outside/b", "cp -S/x out/a out/b", "cp --backup=../x out/a out/b",
+	       "cp -- -x/y out/b", "cp -t.git out/a", "ps e", "ps aux aux aux", "cd .. && cp out/a out/b");
 	EXPECT(p, DECISION_DENY, "cat -n x", "cat -An x", "cat --number x", "cat --num x");
 	policy_free(p);
 }

@@ -1,323 +1,9 @@
 #include "policy/programs.h"
 
 #include <ctype.h>
-#include <stdlib.h>
+#include <string.h>
 
-#include "policy/options.h"
-
-/* ---- Classes ---- */
-
-/* Sorted. */
-/* clang-format off */
-static const char *const code[] = {
-	"7z", "7za", "R", "Rscript", "aa-exec", "ab", "ack", "act", "agetty", "airflow", "alien", "alpine",
-	"ammonite", "anacron", "ansible", "ansible-playbook", "ant", "apk", "apropos", "apt", "apt-get",
-	"aptitude", "ar", "aria2c", "as", "ascii-xfr", "ash", "aspell", "at", "autoconf", "autoheader",
-	"autom4te", "automake", "autoreconf", "awk", "axel", "bandit", "bash", "bashdb", "bat", "batcat",
-	"batch", "bazel", "bazelisk", "behave", "bison", "black", "bmake", "bpftrace", "bpython", "brew",
-	"broot", "buildah", "bun", "bundle", "bundler", "busctl", "busybox", "bwrap", "byacc", "byebug",
-	"byobu", "bzdiff", "bzgrep", "bzmore", "c++", "c89", "c99", "cabal", "capsh", "cargo", "cargo-clippy",
-	"catatonit", "catchsegv", "cc", "ccache", "ccmake", "celery", "certbot", "cgcreate", "cgexec", "chez",
-	"chezscheme", "chpst", "chronic", "chroot", "chsh", "clang", "clang++", "clisp", "clj", "clojure",
-	"cmake", "cmus", "cobc", "code", "codium", "coffee", "colormake", "composer", "conda", "convert",
-	"coqtop", "corepack", "cowsay", "cowthink", "cpack", "cpan", "cpio", "cpp", "cppcheck", "cpulimit",
-	"cqlsh", "crash", "crontab", "crun", "crystal", "cscope", "csh", "csvsql", "csvtool", "ctags", "ctest",
-	"ctr", "cu", "cupsfilter", "curlftpfs", "cvs", "daemon", "daemonize", "darcs", "dart", "dash",
-	"dbus-run-session", "dc", "debconf", "debugfs", "delta", "deno", "dhclient", "dialog", "direnv",
-	"distcc", "django-admin", "dmenu", "dmsetup", "dnf", "dnsmasq", "doas", "docker", "dosbox", "dotnet",
-	"dpkg", "dpkg-buildpackage", "dpkg-deb", "dpkg-reconfigure", "duckdb", "dumb-init", "dune", "dvips",
-	"dwarfdump", "dwm", "easy_install", "easyrsa", "ecl", "ed", "editor", "efibootmgr", "eject", "elinks",
-	"elixir", "elvish", "emacs", "emacsclient", "enscript", "entr", "envdir", "eqn", "erl", "erlc",
-	"esbuild", "escript", "esh", "eslint", "espeak", "ettercap", "evince", "ex", "exim", "expect", "fab",
-	"facter", "fakechroot", "fakeroot", "faketime", "fastboot", "fennel", "ffmpeg", "ffplay", "ffprobe",
-	"find2perl", "firejail", "fish", "flatpak", "flex", "forever", "fossil", "fpc", "fping", "frawk",
-	"fsck", "fswatch", "ftp", "fusermount", "fzf", "g++", "gauche", "gawk", "gcc", "gcloud", "gcov", "gdb",
-	"gdbserver", "gdbtui", "gem", "genie", "genisoimage", "gforth", "gfortran", "gh", "ghc", "ghci",
-	"ghostscript", "gimp", "ginsh", "git", "git-lfs", "git-receive-pack", "git-shell", "git-upload-pack",
-	"glab", "gmake", "gnat", "gnatmake", "gnuplot", "go", "goawk", "goreleaser", "gosh", "gosu", "gpg",
-	"gpg2", "gpgconf", "gpgv", "gprolog", "gradle", "groff", "groovy", "grunt", "gs", "gsi", "gtester",
-	"guile", "gulp", "gunicorn", "hadoop", "hatch", "helm", "hexchat", "hexedit", "hg", "hledger",
-	"hping3", "http", "httpie", "httpx", "hugo", "hx", "hyperfine", "identify", "iex", "ifconfig",
-	"ifdown", "ifne", "ifup", "igawk", "incrond", "incus", "inetd", "info", "inkscape", "inotifywait",
-	"insmod", "install-info", "invoke", "ip", "iptables", "ipython", "irb", "irssi", "isort", "ispell",
-	"janet", "java", "javac", "jbang", "jconsole", "jekyll", "jest", "jj", "jjs", "joe", "jrunscript",
-	"jshell", "julia", "jupyter", "just", "jython", "k3s", "k9s", "kak", "kate", "kcov", "kind", "kmod",
-	"knife", "kotlin", "kotlinc", "ksh", "ksu", "kubectl", "kustomize", "latex", "latexmk", "ld",
-	"ldconfig", "ldd", "lein", "lerna", "less", "lessecho", "lesspipe", "lf", "lftp", "lftpget",
-	"libreoffice", "libtool", "lima", "limactl", "links", "linux32", "linux64", "lldb", "locate", "locust",
-	"loginctl", "logrotate", "logsave", "losetup", "lp", "lpr", "ltrace", "lttng", "lua", "luajit",
-	"lualatex", "lualatexmk", "luatex", "lwp-download", "lwp-request", "lxc", "lxc-attach", "lxc-exec",
-	"lxd", "lynx", "m4", "machinectl", "magick", "mail", "mailx", "make", "mamba", "man", "masscan",
-	"matlab", "mawk", "mc", "mcedit", "mdadm", "mdbook", "meson", "micro", "micropython", "mill", "miller",
-	"minijail0", "minikube", "mise", "mkfs", "mksh", "mlr", "mocha", "modprobe", "mogrify", "mongo",
-	"mongod", "mongosh", "mono", "more", "mosh", "mosquitto_rr", "most", "mount", "mpg123", "mplayer",
-	"mpv", "msbuild", "msfconsole", "msgexec", "msgfilter", "mtr", "mujs", "multipass", "multitime",
-	"murex", "mutool", "mutt", "mvn", "mycli", "mypy", "mysql", "mysqldump", "nano", "nasm", "nawk", "nc",
-	"ncat", "ncdu", "ncftp", "neofetch", "neovim", "nerdctl", "newgrp", "newuidmap", "nft", "nginx",
-	"ngrep", "ngrok", "nim", "nimble", "ninja", "nix", "nix-shell", "nmap", "nnn", "node", "node-gyp",
-	"nodejs", "nodemon", "nomad", "nox", "npm", "npm-check", "npx", "nq", "nroff", "nsenter", "nsjail",
-	"nspawn", "nu", "nuget", "nvidia-smi", "nvim", "ocaml", "ocamlc", "ocamlopt", "ocamlrun", "octave",
-	"oil", "opam", "open", "openssl", "openvpn", "opkg", "osascript", "osh", "pacman", "pandoc",
-	"parallel", "parcel", "paru", "passwd", "patch", "pcmanfm", "pdb", "pdbpp", "pdflatex", "pdm", "pee",
-	"perf", "perl", "perlbug", "perldoc", "pexec", "pg", "pgcli", "php", "phpunit", "pic", "pico",
-	"pidstat", "pinentry", "pip", "pip3", "pipe-viewer", "pipenv", "pipx", "pixi", "pkcon", "pkexec",
-	"pkg", "plenv", "pm2", "pnpm", "podman", "poetry", "polkit", "posh", "postfix", "pre-commit",
-	"prettier", "procmail", "proot", "pry", "psad", "psftp", "psql", "psysh", "ptargrep", "ptksh",
-	"ptpython", "pulumi", "puppet", "pv", "pwsh", "pydoc", "pyenv", "pyinstaller", "pylint", "pypy",
-	"pyright", "pytest", "python", "qemu", "qjs", "qmake", "quickjs", "racket", "rake", "raku", "ranger",
-	"rbash", "rc", "rclone", "rdmd", "rdoc", "rebar3", "red", "redis-cli", "redo", "remake", "rename",
-	"restic", "rexec", "ri", "rksh", "rlogin", "rlwrap", "rofi", "rollup", "rpm", "rpmbuild", "rr", "rsh",
-	"rspec", "rsync", "rubocop", "ruby", "ruff", "run-mailcap", "run-one", "run-parts", "runas", "runc",
-	"runcon", "runghc", "runhaskell", "runit", "runsv", "runuser", "rust-gdb", "rust-lldb", "rustc",
-	"rustup", "rview", "rvim", "rye", "s6-setuidgid", "s6-svc", "s6-svscan", "sage", "salt", "samu",
-	"sash", "sbcl", "sbt", "scala", "scheme", "schroot", "scons", "scp", "screen", "script", "scrot",
-	"sdiff", "sdkman", "see", "semgrep", "sendmail", "service", "setarch", "setfacl", "setlock",
-	"setuidgid", "sftp", "sftp-server", "sg", "sh", "sk", "skopeo", "slapcat", "slapd", "slsh",
-	"smbclient", "snap", "socat", "soffice", "softlimit", "spawn-fcgi", "sphinx-build", "sqlite",
-	"sqlite3", "sqlplus", "ssh", "ssh-add", "ssh-agent", "ssh-copy-id", "ssh-keygen", "ssh-keyscan",
-	"sshfs", "sshpass", "stack", "starship", "start-stop-daemon", "stow", "strace", "strace-graph", "su",
-	"su-exec", "sudo", "sudoedit", "supervisorctl", "supervisord", "sux", "sv", "svn", "swc", "swift",
-	"swiftc", "swipl", "syncthing", "sysctl", "systemctl", "systemd-run", "tailscale", "tar", "task",
-	"tasksh", "tbl", "tcc", "tclkit", "tclsh", "tcpdump", "tcpserver", "tcsh", "tectonic", "telepresence",
-	"telnet", "terraform", "tesseract", "tex", "tftp", "tic", "tig", "tilix", "tini", "tldr", "tmate",
-	"tmux", "tnftp", "toolbox", "top", "tor", "torify", "torsocks", "tox", "toybox", "trickle", "trivy",
-	"troff", "ts", "ts-node", "tsc", "tsh", "tshark", "tsx", "turbo", "twine", "ugrep", "umount",
-	"unbuffer", "unshare", "unsquashfs", "unzip", "updatedb", "upx", "useradd", "usermod", "usql",
-	"uudecode", "uv", "uvicorn", "uvx", "vagrant", "valgrind", "varnishd", "vault", "vbox", "vboxmanage",
-	"vi", "vidir", "view", "vigr", "vim", "vimdiff", "vipe", "vipw", "virsh", "virtualenv", "visudo",
-	"vite", "vitest", "vlc", "volta", "w3m", "waf", "wall", "wasmer", "wasmtime", "watch", "watchexec",
-	"watchman", "webpack", "websocat", "wg-quick", "wget2", "whatis", "whiptail", "whois", "wine",
-	"wireshark", "wish", "wkhtmltopdf", "wp", "wrangler", "write", "xargs", "xbuild", "xclip", "xdg-email",
-	"xdg-mime", "xdg-open", "xdg-settings", "xdotool", "xelatex", "xetex", "xinetd", "xmake", "xmllint",
-	"xonsh", "xpdf", "xsltproc", "xstata", "xterm", "xvfb-run", "xzgrep", "xzless", "yacc", "yap", "yarn",
-	"yarnpkg", "yash", "ydotool", "yelp", "yosys", "youtube-dl", "yt-dlp", "yum", "zathura", "zcat",
-	"zcmp", "zdiff", "zeek", "zegrep", "zellij", "zfgrep", "zgrep", "zig", "zip", "zipdetails", "zless",
-	"zmore", "zrun", "zsh", "zsoelim", "zstdgrep", "zstdless", "zypper",
-};
-/* clang-format on */
-
-/* What may stand in front of the program that they run: options, and plain arguments. */
-struct wrapper {
-	struct option_set set;
-	unsigned positional; /* arguments before the program */
-	const char *shape;   /* … of which they are made; NULL = anything */
-	bool has_env;        /* NAME=VALUE before the program */
-	bool is_vague;       /* where the program stands is not known: any argument may be it */
-	const char *bad[5];  /* options that do something else */
-};
-
-#define DIGITS "0123456789"
-
-/* Whose options are known to change nothing about which program runs. Sorted. */
-static const struct wrapper wrappers[] = {
-	{.set = {"choom", "n:", " adjust= "}, .bad = {"-p", "--pid"}},
-	{.set = {"chrt", "abdfiomrRvT:P:D:",
-		 " all-tasks batch deadline fifo idle max other rr reset-on-fork verbose sched-runtime= sched-period= "
-		 "sched-deadline= "},
-	 .positional = 1,
-	 .shape = DIGITS,
-	 .bad = {"-p", "--pid"}},
-	{.set = {"command", "pvV", " "}, .bad = {"-v", "-V"}},
-	{.set = {"env", "i0vu:C:a:S:",
-		 " ignore-environment null debug unset= chdir= argv0= split-string= default-signal? block-signal? "
-		 "ignore-signal? list-signal-handling "},
-	 .has_env = true,
-	 .bad = {"-S", "--split-string", "-C", "--chdir"}}, /* -a: coreutils 9.5 */
-	{.set = {"exec", "cla:", " "}},
-	{.set = {"ionice", "tc:n:", " class= classdata= ignore "}, .bad = {"-p", "--pid"}},
-	{.set = {"nice", "n:" DIGITS, " adjustment= "}},
-	{.set = {"nohup", "", " "}},
-	{.set = {"numactl", "aN:C:m:p:P:i:w:ltb",
-		 " all interleave= weighted-interleave= preferred= preferred-many= membind= cpunodebind= physcpubind= "
-		 "localalloc balancing "}},
-	{.set = {"setsid", "cfw", " ctty fork wait "}},
-	{.set = {"stdbuf", "i:o:e:", " input= output= error= "}},
-	{.set = {"taskset", "ac", " all-tasks cpu-list "},
-	 .positional = 1,
-	 .shape = DIGITS "abcdefABCDEFxX,:-",
-	 .bad = {"-p", "--pid"}},
-	{.set = {"time", "apqvf:o:", " append portability quiet verbose format= output= "}, .bad = {"-o", "--output"}},
-	{.set = {"timeout", "fpvk:s:", " foreground preserve-status verbose kill-after= signal= "},
-	 .positional = 1,
-	 .shape = DIGITS ".smhd"},
-};
-
-#define VAGUE(program)                              \
-	{                                           \
-		.set = {program}, .is_vague = true, \
-	}
-
-/* Programs of class code that run the one in their arguments all the same: it is judged too. */
-static const struct wrapper runners[] = {
-	VAGUE("aa-exec"),
-	VAGUE("bwrap"),
-	VAGUE("busybox"),
-	VAGUE("catatonit"),
-	VAGUE("cgexec"),
-	{.set = {"chroot", "", " userspec= groups= skip-chdir "}, .positional = 1},
-	VAGUE("chpst"),
-	VAGUE("chronic"),
-	VAGUE("cpulimit"),
-	VAGUE("daemonize"),
-	{.set = {"dbus-run-session", "", " config-file= dbus-daemon= "}},
-	{.set = {"doas", "nsLa:C:u:", " "}, .has_env = true},
-	VAGUE("dumb-init"),
-	VAGUE("entr"),
-	{.set = {"fakeroot", "i:s:l:b:f:u", " lib= faked= unknown-is-real "}},
-	VAGUE("faketime"),
-	VAGUE("firejail"),
-	{.set = {"flock", "sxenouFvw:E:",
-		 " shared exclusive unlock nonblock nb timeout= conflict-exit-code= close no-fork verbose fcntl "},
-	 .positional = 1},
-	VAGUE("gdbserver"),
-	VAGUE("gosu"),
-	VAGUE("hyperfine"),
-	VAGUE("ifne"),
-	VAGUE("linux32"),
-	VAGUE("linux64"),
-	{.set = {"ltrace", "bcCfhiLrStTVa:A:e:D:F:l:n:o:p:s:u:w:x:", " "}},
-	VAGUE("multitime"),
-	{.set = {"nsenter", "m;u;i;n;p;C;U;T;r;w;W;t:S:G:aFeZ", " all target= setuid= setgid= no-fork "}},
-	VAGUE("parallel"),
-	{.set = {"pkexec", "u:", " user= disable-internal-agent keep-cwd "}},
-	VAGUE("prlimit"),
-	VAGUE("proot"),
-	VAGUE("rlwrap"),
-	VAGUE("run-one"),
-	{.set = {"runuser", "mplPu:g:G:w:s:", " user= group= supp-group= login preserve-environment shell= pty "}},
-	VAGUE("setarch"),
-	VAGUE("setlock"),
-	{.set = {"setpriv", "d",
-		 " reuid= regid= ruid= euid= rgid= egid= groups= inh-caps= ambient-caps= bounding-set= securebits= "
-		 "pdeathsig= selinux-label= apparmor-profile= clear-groups keep-groups init-groups no-new-privs nnp "
-		 "reset-env "}},
-	VAGUE("setuidgid"),
-	VAGUE("softlimit"),
-	{.set = {"ssh", "46AaCfGgKkMNnqsTtVvXxYyB:b:c:D:E:e:F:I:i:J:L:l:m:O:o:p:Q:R:S:W:w:", " "}, .positional = 1},
-	VAGUE("ssh-agent"),
-	{.set = {"sshpass", "ep:f:d:P:", " "}},
-	VAGUE("start-stop-daemon"),
-	{.set = {"strace", "a:b:e:I:o:O:p:P:s:S:u:U:E:X:AcCdDfFikNnqrtTvwxyYzZ", " "}},
-	VAGUE("su-exec"),
-	{.set = {"sudo", "AbBEHiKklNnPSsVvC:D:g:h:p:R:r:T:t:U:u:",
-		 " user= group= host= prompt= chdir= non-interactive login shell preserve-env? set-home stdin "},
-	 .has_env = true},
-	VAGUE("systemd-inhibit"),
-	{.set = {"systemd-run", "p:E:u:H:M:tPqGrdS",
-		 " unit= property= setenv= uid= gid= nice= working-directory= slice= description= user system scope "
-		 "pty "
-		 "pipe quiet wait collect no-block remain-after-exit same-dir service-type= "}},
-	VAGUE("tini"),
-	{.set = {"torify", "", " "}},
-	{.set = {"torsocks", "", " "}},
-	VAGUE("toybox"),
-	VAGUE("trickle"),
-	VAGUE("unbuffer"),
-	{.set = {"unshare", "m;u;i;n;p;U;C;T;rcfS:G:R:w:",
-		 " mount? uts? ipc? net? pid? user? cgroup? time? fork map-root-user map-current-user root= wd= "
-		 "setuid= "
-		 "setgid= mount-proc? kill-child? "}},
-	VAGUE("valgrind"),
-	{.set = {"watch", "n:q:bcdegprtxw",
-		 " interval= beep color differences? errexit exec no-title precise no-wrap chgexit equexit= "}},
-	{.set = {"xargs", "0a:d:E:e;I:i;L:l;n:P:prs:txo",
-		 " null arg-file= delimiter= eof? replace? max-lines? max-args= max-procs= interactive "
-		 "process-slot-var= max-chars= no-run-if-empty verbose show-limits exit open-tty "}},
-	/* What the dynamic linker is called as; it runs the program in its arguments. */
-	{.set = {"ld.so", "",
-		 " library-path= preload= argv0= audit= inhibit-cache inhibit-rpath= glibc-hwcaps-prepend= "
-		 "glibc-hwcaps-mask= "}},
-};
-
-static const char *const shells[] = {"ash",   "bash", "dash", "ksh",  "mksh", "posh",
-				     "rbash", "rksh", "sh",   "yash", "zsh"};
-
-static int compare_name(const void *key, const void *item)
-{
-	return strcmp(key, *(const char *const *)item);
-}
-
-static bool is_in(const char *name, const char *const *list, size_t n)
-{
-	return bsearch(name, list, n, sizeof(*list), compare_name);
-}
-
-static const struct wrapper *wrapper_find(const struct wrapper *list, size_t n, const char *name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(list[i].set.name, name) == 0)
-			return &list[i];
-	return NULL;
-}
-
-const char *program_class_name(enum program_class c)
-{
-	static const char *const names[] = {"plain", "code", "wrapper"};
-
-	return names[c];
-}
-
-#define NAME_SIZE 64
-
-/* The last part of the path, in small memory; "" for one that is too long to be known. */
-static void base_name(struct str path, char ret[static NAME_SIZE])
-{
-	size_t from = path.n;
-
-	while (from > 0 && path.p[from - 1] != '/')
-		from--;
-	path = (struct str){path.p + from, path.n - from};
-	ret[0] = 0;
-	if (path.n < NAME_SIZE) {
-		memcpy(ret, path.p, path.n);
-		ret[path.n] = 0;
-	}
-}
-
-/* python3.11, gcc-12, perl5.36.0: without what comes after the name. */
-static bool drop_version(char *name)
-{
-	size_t n = strlen(name), all = n;
-
-	while (n > 1 && (isdigit((unsigned char)name[n - 1]) || name[n - 1] == '.' || name[n - 1] == '-'))
-		n--;
-	name[n] = 0;
-	return n < all;
-}
-
-/* vim.tiny, mawk.1, git-log, x86_64-linux-gnu-gcc, qemu-arm, ld-linux-x86-64.so.2: of a family. */
-static bool is_of_family(const char *name)
-{
-	static const char *const prefixes[] = {"ld-linux", "ld-musl", "ld.so", "git-",     "vim.", "qemu-",  "python",
-					       "perl",     "ruby",    "php",   "lua",      "nc.",  "emacs-", "busybox",
-					       "ssh-",     "mysql",   "apt-",  "dpkg-",    "pip",  "npm",    "java",
-					       "clang",    "tclsh",   "mkfs",  "systemd-", "awk",  "podman", "docker"};
-	static const char *const suffixes[] = {"-gcc", "-g++", "-ld", "-as", "-cc", "-clang", "-python", "-gdb"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
-		if (str_has_prefix(str_of(name), str_of(prefixes[i])))
-			return true;
-	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++)
-		if (str_has_suffix(str_of(name), str_of(suffixes[i])))
-			return true;
-	return false;
-}
-
-enum program_class program_class_of(struct str path)
-{
-	char name[NAME_SIZE];
-
-	base_name(path, name);
-	for (;;) {
-		if (wrapper_find(wrappers, ARRAY_SIZE(wrappers), name))
-			return PROGRAM_WRAPPER;
-		if (is_in(name, code, ARRAY_SIZE(code)) || wrapper_find(runners, ARRAY_SIZE(runners), name) ||
-		    is_of_family(name))
-			return PROGRAM_CODE;
-		if (!drop_version(name))
-			return PROGRAM_PLAIN;
-	}
-}
+#include "policy/wrappers.h"
 
 /* ---- Options ---- */
 
@@ -341,7 +27,8 @@ bool arg_is_option(struct str arg, const char *option)
 static const char *find_option(const struct arg *args, unsigned n, const char *const *options, struct str *ret_arg)
 {
 	for (unsigned i = 1; i < n; i++) {
-		if (str_is(args[i].text, "--"))
+		/* Behind an option it may be that one's value. */
+		if (str_is(args[i].text, "--") && (i == 1 || args[i - 1].text.n == 0 || args[i - 1].text.p[0] != '-'))
 			return NULL;
 		for (const char *const *o = options; *o; o++)
 			if (arg_is_option(args[i].text, *o)) {
@@ -520,15 +207,40 @@ static void look_into_find(const struct arg *args, unsigned n, unsigned from, st
 
 /* ---- sed ---- */
 
+/* From '[' on to behind its ']'. In it a separator stands for itself, which not every sed sees alike: with one in it,
+ * or anything else that is not plain, SIZE_MAX. */
+static size_t sed_bracket(struct str s, size_t i, char sep)
+{
+	if (sep == '^' || sep == ':')
+		return SIZE_MAX;
+	i++;
+	i += i < s.n && s.p[i] == '^';
+	i += i < s.n && s.p[i] == ']';
+	for (; i < s.n && s.p[i] != ']'; i++) {
+		if (s.p[i] == '[' && i + 1 < s.n && s.p[i + 1] == ':') { /* [:alpha:] */
+			for (i += 2; i < s.n && islower((unsigned char)s.p[i]); i++)
+				;
+			if (i + 1 >= s.n || s.p[i] != ':' || s.p[i + 1] != ']')
+				return SIZE_MAX;
+			i++;
+		} else if (s.p[i] == sep || strchr("[\\\n", s.p[i])) {
+			return SIZE_MAX;
+		}
+	}
+	return i < s.n ? i + 1 : SIZE_MAX;
+}
+
 /* An address: a number, $, or /pattern/ without a backslash; or none. */
 static size_t sed_address(struct str s, size_t i)
 {
 	if (i < s.n && s.p[i] == '$')
 		return i + 1;
 	if (i < s.n && s.p[i] == '/') {
-		for (i++; i < s.n && s.p[i] != '/'; i++)
+		for (i++; i < s.n && s.p[i] != '/';) {
 			if (s.p[i] == '\\' || s.p[i] == '\n')
 				return SIZE_MAX;
+			i = s.p[i] == '[' ? sed_bracket(s, i, '/') : i + 1;
+		}
 		return i < s.n ? i + 1 : SIZE_MAX;
 	}
 	while (i < s.n && isdigit((unsigned char)s.p[i]))
@@ -542,15 +254,20 @@ static size_t sed_substitution(struct str s, size_t i)
 	char sep = i < s.n ? s.p[i] : 0;
 	unsigned parts = 0;
 
-	if (!sep || isalnum((unsigned char)sep) || sep == '\\' || sep == '\n' || sep == ' ')
+	if (!sep || isalnum((unsigned char)sep) || strchr("\\\n []", sep))
 		return SIZE_MAX;
-	for (i++; i < s.n && parts < 2; i++) {
+	for (i++; i < s.n && parts < 2;) {
+		if (s.p[i] == '\n')
+			return SIZE_MAX;
+		if (s.p[i] == '[' && parts == 0) {
+			i = sed_bracket(s, i, sep);
+			continue;
+		}
 		if (s.p[i] == '\\' && i + 1 < s.n && s.p[i + 1] != '\n')
 			i++;
 		else if (s.p[i] == sep)
 			parts++;
-		else if (s.p[i] == '[' || s.p[i] == '\n')
-			return SIZE_MAX; /* in [ ] the separator may stand as it is */
+		i++;
 	}
 	while (i < s.n && (strchr("gpiI", s.p[i]) || isdigit((unsigned char)s.p[i])))
 		i++;
@@ -576,7 +293,7 @@ static bool sed_is_harmless(struct str s)
 			return false;
 		if (s.p[i] == 's')
 			i = sed_substitution(s, i + 1);
-		else if (strchr("pdq=Pn", s.p[i]))
+		else if (strchr("pdq=PnNDgGhHxQ", s.p[i]))
 			i++;
 		else
 			return false;
@@ -605,7 +322,7 @@ static void look_into_sed(const struct arg *args, unsigned n, struct program_ins
 			k++;
 		if (k == a.n)
 			continue;
-		if (a.p[1] != 'e' || a.n != 2 || i + 1 == n || !sed_is_harmless(args[i + 1].text))
+		if (a.p[k] != 'e' || k + 1 != a.n || i + 1 == n || !sed_is_harmless(args[i + 1].text))
 			ret->hazard = "an option that may run or write";
 		/* A script that was first without -e is read as a file name then: harmless. */
 		has_script = true;
@@ -784,6 +501,23 @@ static void look_into_wrapper(const struct wrapper *w, const struct arg *args, u
 		ret->inner_script = args[end].text;
 }
 
+/* A git that a rule allows is kept from its helpers by variables, which env would take away. */
+static void look_for_cleared(const struct arg *args, unsigned n, struct program_inside *ret)
+{
+	bool is_cleared = false;
+	char name[PROGRAM_NAME_SIZE];
+
+	for (unsigned i = 1; i < n; i++) {
+		struct str a = args[i].text;
+
+		is_cleared |= str_is(a, "-") || arg_is_option(a, "-i") || arg_is_option(a, "-u") ||
+			      arg_is_option(a, "--ignore-environment") || arg_is_option(a, "--unset");
+		program_base_name(a, name);
+		if (is_cleared && strcmp(name, "git") == 0)
+			doubt(ret, a, "variables that are taken away");
+	}
+}
+
 /* env -S TEXT, with the text in the same argument or the next one. */
 static void look_into_split(const struct arg *args, unsigned n, struct program_inside *ret)
 {
@@ -800,6 +534,17 @@ static void look_into_split(const struct arg *args, unsigned n, struct program_i
 		ret->inner_script = rest.n || i + 1 == n ? rest : args[i + 1].text;
 		return;
 	}
+}
+
+static const char *const shells[] = {"ash",   "bash", "dash", "ksh",  "mksh", "posh",
+				     "rbash", "rksh", "sh",   "yash", "zsh"};
+
+static bool is_shell(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(shells); i++)
+		if (strcmp(name, shells[i]) == 0)
+			return true;
+	return false;
 }
 
 /* How many of the following arguments a shell's option takes: -o and -O a name each. */
@@ -863,6 +608,21 @@ static void look_for_text(const struct arg *args, unsigned n, struct program_ins
 	}
 }
 
+/* NAME=TEXT, one after the other. */
+static void look_into_alias(const struct arg *args, unsigned n, unsigned from, struct program_inside *ret)
+{
+	unsigned i = MAX(from, 1u);
+	struct str rest;
+
+	if (i >= n)
+		return;
+	rest = args[i].text;
+	str_cut(&rest, '=');
+	if (rest.p)
+		ret->inner_script = rest;
+	ret->at = i + 1 < n ? i + 1 : 0;
+}
+
 /* Programs that hand the rest to a shell: the words as a text. */
 static bool takes_option_script(const char *name)
 {
@@ -873,31 +633,33 @@ static bool takes_option_script(const char *name)
 void program_look_inside(const struct arg *args, unsigned n, unsigned from, struct program_inside *ret)
 {
 	const struct wrapper *w;
-	char name[NAME_SIZE];
+	char name[PROGRAM_NAME_SIZE];
 
 	*ret = (struct program_inside){0};
 	if (n == 0)
 		return;
-	base_name(args[0].text, name);
+	program_base_name(args[0].text, name);
 	if (strcmp(name, "find") == 0)
 		look_into_find(args, n, from, ret);
 	else if (strcmp(name, "sed") == 0)
 		look_into_sed(args, n, ret);
 	else if (strcmp(name, "git") == 0)
 		look_into_git(args, n, ret);
-	else if (is_in(name, shells, ARRAY_SIZE(shells)))
+	else if (is_shell(name))
 		look_into_shell(args, n, ret);
 	else
 		look_at_options(name, args, n, ret);
 	if (strcmp(name, "date") == 0)
 		look_into_date(args, n, ret);
-	w = wrapper_find(wrappers, ARRAY_SIZE(wrappers), name);
+	w = wrapper_of(name);
 	if (!w)
-		w = wrapper_find(runners, ARRAY_SIZE(runners), name);
+		w = runner_of(name);
 	if (!w && (str_has_prefix(str_of(name), STR("ld-")) || str_has_prefix(str_of(name), STR("ld.so"))))
-		w = wrapper_find(runners, ARRAY_SIZE(runners), "ld.so");
+		w = runner_of("ld.so");
 	if (w)
 		look_into_wrapper(w, args, n, from, ret);
+	if (strcmp(name, "alias") == 0)
+		look_into_alias(args, n, from, ret);
 	if (from)
 		return;
 	if (strcmp(name, "eval") == 0 || strcmp(name, "builtin") == 0) {
@@ -906,6 +668,10 @@ void program_look_inside(const struct arg *args, unsigned n, unsigned from, stru
 	}
 	if (takes_option_script(name) && !ret->inner_script.p)
 		look_for_text(args, n, ret);
-	if (strcmp(name, "env") == 0)
+	if (strcmp(name, "env") == 0) {
 		look_into_split(args, n, ret);
+		look_for_cleared(args, n, ret);
+	}
+	if (strcmp(name, "trap") == 0 && n > 2)
+		ret->inner_script = args[1].text;
 }

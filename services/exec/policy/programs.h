@@ -14,6 +14,9 @@ enum program_class {
 };
 const char *program_class_name(enum program_class c);
 
+#define PROGRAM_NAME_SIZE 64
+/* The last part of a path; "" for one that is too long to be known. */
+void program_base_name(struct str path, char ret[static PROGRAM_NAME_SIZE]);
 /* By the last part of a path; versions (python3.11) are left out. */
 enum program_class program_class_of(struct str name);
 

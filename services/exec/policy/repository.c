@@ -65,24 +65,42 @@ static bool is_harmless_from(int workspace, char *path)
 	}
 }
 
-bool repositories_are_harmless(struct exec *e, struct arena *a, const char *workspace, const char *cwd,
-			       const struct script *script)
-{
-	const char *at = cwd[0] ? workspace_relative(a, "", str_of(cwd)) : "";
-	bool ok = at != NULL;
-	int dir = openat(e->journal.workspaces_fd, workspace, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+#define FOLDERS_MAX 64
 
-	if (dir < 0) /* it is made with the command, empty */
-		return errno == ENOENT || !workspace[0];
-	ok = ok && is_harmless_from(dir, arena_strdup(a, at));
-	for (unsigned i = 0; ok && script && i < script->n; i++) {
+/* Where the script may be after its changes of folder: each may have failed. Returns false when that is too much to
+ * look at, or a repository there is not known to be harmless. */
+static bool follow_script(int workspace, struct arena *a, const char *start, const struct script *script)
+{
+	const char *at[FOLDERS_MAX] = {start};
+	unsigned n = 1;
+
+	for (unsigned i = 0; i < script->n; i++) {
 		const struct script_command *c = &script->commands[i];
 
 		if (c->n_words < 2 || !str_is(c->words[0].text, "cd"))
 			continue;
-		at = workspace_relative(a, at, c->words[1].text);
-		ok = at && is_harmless_from(dir, arena_strdup(a, at));
+		for (unsigned k = 0, all = n; k < all; k++) {
+			if (n == FOLDERS_MAX)
+				return false;
+			at[n] = workspace_relative(a, at[k], c->words[1].text);
+			if (!at[n] || !is_harmless_from(workspace, arena_strdup(a, at[n])))
+				return false;
+			n++;
+		}
 	}
+	return true;
+}
+
+bool repositories_are_harmless(struct exec *e, struct arena *a, const char *workspace, const char *cwd,
+			       const struct script *script)
+{
+	const char *at = cwd[0] ? workspace_relative(a, "", str_of(cwd)) : "";
+	int dir = openat(e->journal.workspaces_fd, workspace, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	bool ok;
+
+	if (dir < 0) /* it is made with the command, empty */
+		return errno == ENOENT || !workspace[0];
+	ok = at && is_harmless_from(dir, arena_strdup(a, at)) && (!script || follow_script(dir, a, at, script));
 	close(dir);
 	return ok;
 }

@@ -160,7 +160,7 @@ static int check_breadth(const struct rule *r, struct error *err)
 	for (const char **name = r->programs; *name; name++) {
 		const char *slash = strrchr(*name, '/'), *base = slash ? slash + 1 : *name;
 
-		if (strpbrk(base, "*?[") || !*base)
+		if ((strpbrk(base, "*?[") && strcmp(base, "[") != 0) || !*base)
 			return error_set(err, "policy_too_broad",
 					 "rule %.60s: \"%.60s\" is no name of one program; patterns cannot be allowed",
 					 r->id, *name);

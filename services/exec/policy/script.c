@@ -320,6 +320,12 @@ static bool ends_word(char c, char closing)
 	       c == '(' || c == ')' || (c == '`' && closing == '`');
 }
 
+/* The program [ by its name. */
+static bool is_lone_bracket(const struct parser *p, char closing)
+{
+	return peek(p, 0) == '[' && !p->has_word && (p->at + 1 >= p->n || ends_word(peek(p, 1), closing));
+}
+
 static bool is_number(const struct parser *p)
 {
 	if (!p->has_word || p->word.quote_at != NO_QUOTE)
@@ -431,7 +437,7 @@ static void read_word(struct parser *p, struct building *b)
 		case '$': read_dollar(p, b, false); break;
 		case '`': substitution(p, b, 1, '`'); break;
 		default:
-			if (expansion_of(c))
+			if (expansion_of(c) && !is_lone_bracket(p, b->closing))
 				unproven(p, expansion_of(c));
 			word_char(p, c);
 			p->at++;
