@@ -31,7 +31,7 @@ before(async () => {
   bob = await member('bob');
   eve = await member('eve');
   // A role that no installation begins with.
-  execFileSync('sqlite3', [join(auth.data, 'db/ogent_auth.db'), `insert into roles (id, name, description, built_in, created_at) values ('onlooker', 'onlooker', '', 0, 0);
+  execFileSync('sqlite3', ['-cmd', '.timeout 20000', join(auth.data, 'db/ogent_auth.db'), `insert into roles (id, name, description, built_in, created_at) values ('onlooker', 'onlooker', '', 0, 0);
     insert into role_permissions (role_id, permission) values ('onlooker', 'commands.read'), ('onlooker', 'commands.read_any')`]);
   watcher = await member('wanda', ['onlooker']);
 });
