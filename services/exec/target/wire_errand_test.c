@@ -152,17 +152,18 @@ static void a_failure_arrives_with_its_words(void **state)
 
 static void a_result_that_cannot_be_shown_is_none(void **state)
 {
-	struct tree_item up = {.name = "../x"}, empty = {.name = ""}, bytes = {.name = "\xff"}, long_ago = {.name = "f"},
-			 negative = {.name = "f"};
+	struct tree_item up = {.name = "../x"}, empty = {.name = ""}, bytes = {.name = "\xff"},
+			 long_ago = {.name = "f"}, negative = {.name = "f"};
 	struct snapshot wrong = {.id = "..", .name = ""}, name = {.id = ID, .name = "\xc3"};
 	const struct tree_item *items[] = {&up, &empty, &bytes, &long_ago, &negative};
 
 	long_ago.st.st_mtim.tv_sec = INT64_MIN;
 	negative.st.st_size = -1;
 	for (size_t i = 0; i < ARRAY_SIZE(items); i++)
-		assert_int_equal(read_done(ERRAND_OPEN,
-					   &(struct errand_result){.items = (struct tree_item *)(uintptr_t)items[i], .n = 1}),
-				 -EBADMSG);
+		assert_int_equal(
+			read_done(ERRAND_OPEN,
+				  &(struct errand_result){.items = (struct tree_item *)(uintptr_t)items[i], .n = 1}),
+			-EBADMSG);
 	assert_int_equal(read_done(ERRAND_KEEP, &(struct errand_result){.snapshot = wrong}), -EBADMSG);
 	assert_int_equal(read_done(ERRAND_LIST, &(struct errand_result){.list = {&name, 1}}), -EBADMSG);
 	assert_int_equal(read_done(ERRAND_OPEN, &(struct errand_result){.is_more = true}), -EBADMSG);
