@@ -135,9 +135,9 @@ int db_notify(struct db_conn *c, const char *channel, const char *message);
 /* A migration may switch a SQLite database to packing (packed.h), by `select pack_ids()`: from then on every text that
  * is an id takes 16 bytes in it, and what is bound by DB_LONG_TEXT or DB_LONG_STR may be compressed. Both are texts
  * again when they are read, and ids are compared and sorted as before. But a function of SQL that wants text gets a
- * blob: put text_of() around a column of such, as in `length(text_of(content))`. text_has(column, ?) says whether a text
- * is in it, in either case of letters. On texts that are not packed both do the same; on PostgreSQL the schema makes
- * them. */
+ * blob: put text_of() around a column of such, as in `length(text_of(content))`. text_has(column, ?) says whether a
+ * text is in it, in either case of letters. On texts that are not packed both do the same; on PostgreSQL the schema
+ * makes them. */
 
 /* Migrations: numbered from 1, each applied once, in one transaction, recorded in schema_migrations(version, name,
  * applied_at). A database that is newer than the program is refused. Blocking, at start. Returns 0 or -errno with err

@@ -1,4 +1,5 @@
-/* Packing in a SQLite database: the functions text_of, text_has and pack_ids of its SQL (db.h), for connections in sqlite.c. */
+/* Packing in a SQLite database: the functions text_of, text_has and pack_ids of its SQL (db.h), for connections in
+ * sqlite.c. */
 #pragma once
 
 #include <sqlite3.h>
