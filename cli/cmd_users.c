@@ -3,6 +3,8 @@
 
 #include "admin.h"
 
+static const char *heir; /* --transfer-to */
+
 static void print_user(struct admin *m, yyjson_val *user)
 {
 	const char *email = json_get_str(user, "email", NULL);
@@ -92,12 +94,43 @@ static int enable(struct admin *m)
 
 static int remove_user(struct admin *m)
 {
-	const char *id;
+	const char *id, *to = NULL;
 	int r = admin_find_user(m, m->args[0], &id);
 
 	if (r == EXIT_OK)
-		r = admin_call(m, "DELETE", arena_printf(m->a, "/api/users/%s", id), (struct str){0}, NULL);
+		r = heir ? admin_find_user(m, heir, &to) : EXIT_OK;
+	if (r == EXIT_OK)
+		r = admin_call(m, "DELETE",
+			       arena_printf(m->a, "/api/users/%s%s%s", id, to ? "?transfer_to=" : "", to ?: ""),
+			       (struct str){0}, NULL);
 	return r;
+}
+
+/* "conversations 12, agents 1" */
+static const char *counts_text(struct admin *m, yyjson_val *counts)
+{
+	const char *text = "";
+	size_t i, n;
+	yyjson_val *key, *value;
+
+	yyjson_obj_foreach(counts, i, n, key, value)
+	{
+		text = arena_printf(m->a, "%s%s%s %lld", text, *text ? ", " : "", yyjson_get_str(key),
+				    (long long)yyjson_get_int(value));
+	}
+	return text;
+}
+
+static void print_erasure(struct admin *m, yyjson_val *item)
+{
+	out_printf("%s  %-36s  %-9s  %-14s  %s\n", json_get_str(item, "created_at", ""),
+		   json_get_str(item, "user_id", ""), json_get_str(item, "status", ""), json_get_str(item, "stage", ""),
+		   counts_text(m, yyjson_obj_get(item, "counts")));
+}
+
+static int removals(struct admin *m)
+{
+	return admin_list(m, "/api/account/erasures", "Nobody was removed.", print_erasure);
 }
 
 static int add_service(struct admin *m)
@@ -176,12 +209,14 @@ static int clear(struct admin *m)
 int cmd_users(const struct command *self, int argc, char **argv)
 {
 	static const struct admin_verb verbs[] = {
-		{"list", 0, 0, list},     {"show", 1, 1, show},
-		{"roles", 1, 33, roles},  {"disable", 1, 1, disable},
-		{"enable", 1, 1, enable}, {"remove", 1, 1, remove_user},
-		{"grant", 2, 65, grant},  {"deny", 2, 65, deny},
-		{"clear", 2, 65, clear},  {"add-service", 1, 33, add_service},
+		{"list", 0, 0, list},         {"show", 1, 1, show},
+		{"roles", 1, 33, roles},      {"disable", 1, 1, disable},
+		{"enable", 1, 1, enable},     {"remove", 1, 1, remove_user},
+		{"grant", 2, 65, grant},      {"deny", 2, 65, deny},
+		{"clear", 2, 65, clear},      {"add-service", 1, 33, add_service},
+		{"removals", 0, 0, removals},
 	};
+	const struct flag flags[] = {{"transfer-to", &heir}};
 
-	return admin_run(self, argc, argv, NULL, 0, verbs, ARRAY_SIZE(verbs));
+	return admin_run(self, argc, argv, flags, ARRAY_SIZE(flags), verbs, ARRAY_SIZE(verbs));
 }

@@ -213,7 +213,9 @@ const struct command commands[] = {
 	 "  grant|deny USER PERMISSION...   besides the roles; a denial wins over every grant\n"
 	 "  clear USER PERMISSION...     take such a grant or denial back\n"
 	 "  add-service NAME [ROLE]...   a user that is a program, for `ogent tokens create --user`\n"
-	 "  disable|enable|remove USER\n" PLACE_HELP,
+	 "  disable|enable USER\n"
+	 "  remove USER [--transfer-to USER]   with all that is his; what others use goes to whoever removes him\n"
+	 "  removals                     what becomes of what removed users had\n" PLACE_HELP,
 	 cmd_users},
 	{"roles", "[VERB] [ROLE] [--json]", "list roles, make one's own, say why somebody may do something",
 	 "  list                         all roles\n"

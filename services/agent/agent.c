@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/account/jobs.h"
 #include "agent/automation/automation.h"
 #include "agent/bus.h"
 #include "agent/knowledge/knowledge.h"
@@ -62,6 +63,7 @@ const struct migration agent_migrations[] = {
 	 NULL},
 	{"evaluations", sql_120_evaluations},
 	{"apis", sql_130_apis},
+	{"account_jobs", sql_141_account_jobs},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 
@@ -169,6 +171,7 @@ static void on_models_ready(struct agent *a)
 {
 	runner_start(a->runner);
 	retention_start(a->retention);
+	account_jobs_start(a->account_jobs);
 	automation_start(a->automation);
 	knowledge_start(a->knowledge);
 }
@@ -180,6 +183,7 @@ static void drain(void *arg)
 	automation_stop(a->automation);
 	runner_stop(a->runner);
 	retention_stop(a->retention);
+	account_jobs_stop(a->account_jobs);
 	knowledge_stop(a->knowledge);
 	models_stop(a->models);
 	publisher_stop(a->publisher);
@@ -219,6 +223,7 @@ static void stop(void *arg)
 	publisher_free(a->publisher);
 	runner_free(a->runner);
 	retention_free(a->retention);
+	account_jobs_free(a->account_jobs);
 	automation_free(a->automation);
 	bus_free(a->bus);
 	knowledge_free(a->knowledge);
@@ -242,6 +247,7 @@ int agent_main(const struct options *options)
 	a.publisher = publisher_new(&a);
 	a.runner = runner_new(&a);
 	a.retention = retention_new(&a);
+	a.account_jobs = account_jobs_new(&a);
 	if (runner_register(a.runner) < 0)
 		fatal("The database cannot be written.");
 	a.bus = bus_new(&a);

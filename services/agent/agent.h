@@ -15,6 +15,7 @@ struct agent {
 	struct models *models;
 	struct runner *runner;
 	struct retention *retention;
+	struct account_jobs *account_jobs;
 	struct publisher *publisher;
 	struct automation *automation;
 	struct bus *bus;

@@ -108,3 +108,6 @@ route_handler apis_list, apis_get, apis_get_operation, apis_delete, apis_share; 
 route_handler apis_create, apis_patch, apis_put_document;                       /* apis/change.c */
 route_handler user_gone;                                                        /* user_gone.c */
 route_handler retention_preview;                                                /* retention_api.c */
+route_handler user_gone;         /* user_gone.c */
+route_handler erasures_list;     /* account/api.c */
+route_handler retention_preview; /* retention_api.c */

@@ -137,6 +137,10 @@ static const char *const samples[] = {
 	"'1', "
 	"'[]', 'https://pets.example', '{}', '{}', '[]', 1, 1, 1, 1); insert into api_operations (source_id, name, "
 	"position, method, path, summary, spec) values ('q1', 'list', 0, 'GET', '/', '', '{}')",
+
+	"insert into account_jobs (id, kind, user_id, status, stage, counts, claim, attempts, run_after, size, "
+	"created_at) "
+	"values ('j1', 'erase', 'u2', 'queued', '', '{}', 0, 0, 0, 0, 1)",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

@@ -9,6 +9,7 @@
 
 /* Reading a conversation is open to those who may read or use them: the handlers check. */
 const struct route agent_routes[] = {
+	{HTTP_GET_, "/api/account/erasures", "users.manage", 0, 0, erasures_list},
 	{HTTP_GET_, "/api/agents", "agents.read", 0, 0, agents_list},
 	{HTTP_POST_, "/api/agents", "agents.write", ROUTE_BODY_JSON, AGENT_BODY, agents_create},
 	{HTTP_GET_, "/api/agents/templates", "agents.read", 0, 0, agents_list_templates},
@@ -127,7 +128,7 @@ const struct route agent_routes[] = {
 	{HTTP_GET_, "/api/webhooks/{id}/deliveries", "webhooks.use", 0, 0, hooks_deliveries},
 	{HTTP_GET_, "/api/webhooks/{id}/deliveries/{delivery_id}", "webhooks.use", 0, 0, hooks_delivery},
 	{HTTP_POST_, "/api/webhooks/{id}/deliveries/{delivery_id}/redeliver", "webhooks.use", 0, 0, hooks_redeliver},
-	{HTTP_POST_, "/users/{id}/gone", NULL, ROUTE_INTERNAL, 4096, user_gone},
+	{HTTP_POST_, "/users/{id}/gone", NULL, ROUTE_INTERNAL | ROUTE_BODY_JSON | ROUTE_BODY_OPTIONAL, 4096, user_gone},
 	{HTTP_GET_, "/api/knowledge/collections", "knowledge.read", 0, 0, collections_list},
 	{HTTP_POST_, "/api/knowledge/collections", "knowledge.write", ROUTE_BODY_JSON, 16 * 1024, collections_create},
 	{HTTP_GET_, "/api/knowledge/collections/{id}", "knowledge.read", 0, 0, collections_get},

@@ -1,7 +1,8 @@
-/* POST /users/{id}/gone, from auth: a user was deleted. His agents are archived, so that nobody starts them any more,
- * his executions stop, and what agents remember of him is forgotten; the APIs that he described and their credentials
- * are removed. What they did stays: who may see everybody's executions still does. Auth asks until it is answered, so
- * this may come twice. */
+/* POST /users/{id}/gone, from auth: a user was deleted. What he shared goes to the heir that is named, his other agents
+ * are archived, so that nobody starts them any more, his executions stop, what agents remember of him is forgotten; and
+ * a job begins that takes away all that was his (account/erase.c). Auth asks until it is answered, so this may come
+ * twice. */
+#include "agent/account/jobs.h"
 #include "agent/agent.h"
 #include "agent/apis/source.h"
 #include "agent/bus.h"
@@ -48,16 +49,47 @@ static int stop_one(struct db_conn *c, const char *id, int64_t now)
 	return r > 0 ? bus_tell(c, BUS_CANCEL, id) : (int)r;
 }
 
+/* What others use: agents that are shared or have conversations of others, collections for everybody. */
+static int hand_over(struct db_conn *c, const char *user_id, const char *heir)
+{
+	int64_t r = db_exec(c,
+			    "update agents set owner_id = ? where owner_id = ? and archived_at is null and (shares <> "
+			    "'[]' or exists (select 1 from conversations c where c.agent_id = agents.id and c.user_id "
+			    "<> ?))",
+			    DB_TEXT(heir), DB_TEXT(user_id), DB_TEXT(user_id));
+
+	if (r >= 0)
+		r = db_exec(c, "update knowledge_collections set owner_id = ? where owner_id = ? and is_shared <> 0",
+			    DB_TEXT(heir), DB_TEXT(user_id));
+	return (int)MIN(r, 0);
+}
+
+static int begin_erasing(struct db_conn *c, const char *user_id, const char *heir)
+{
+	char id[ID_SIZE];
+	int64_t one;
+	int r = db_get_int(c, &one, "select 1 from account_jobs where user_id = ? and kind = 'erase' limit 1",
+			   DB_TEXT(user_id));
+
+	id_new(id);
+	return r != 0 ? MIN(r, 0) : account_job_add(c, id, "erase", user_id, heir);
+}
+
 static int gone_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct user_gone *g = (struct user_gone *)job;
 	const char *user_id = job->x->params[0].p;
+	const char *heir = json_get_str(job->x->body, "heir", NULL);
 	int64_t now = clock_now_us();
-	int64_t r =
-		db_exec(c,
-			"update agents set archived_at = ?, slug = slug || '~' || text_of(id) where owner_id = ? and "
-			"archived_at is null",
-			DB_INT(now), DB_TEXT(user_id));
+	int64_t r = heir ? hand_over(c, user_id, heir) : 0;
+
+	if (r >= 0)
+		r = begin_erasing(c, user_id, heir);
+	if (r >= 0)
+		r = db_exec(c,
+			    "update agents set archived_at = ?, slug = slug || '~' || text_of(id) where owner_id = ? and "
+			    "archived_at is null",
+			    DB_INT(now), DB_TEXT(user_id));
 
 	if (r >= 0)
 		r = memory_delete_user(c, user_id);
@@ -77,8 +109,9 @@ static void gone_done(struct exchange_job *job)
 
 	for (struct gone_execution *e = g->running; e; e = e->next)
 		runner_cancel(agent->runner, e->id);
-	log_event(LOG_INFO, "a deleted user's agents are archived and his executions stopped", "user_id",
-		  job->x->params[0].p, "request_id", job->x->request_id, NULL);
+	account_jobs_wake(agent->account_jobs);
+	log_event(LOG_INFO, "a deleted user's executions stop, and what was his goes", "user_id", job->x->params[0].p,
+		  "request_id", job->x->request_id, NULL);
 	reply_empty(job->x, 204);
 }
 

@@ -28,7 +28,7 @@ route_handler users_sessions_list, users_sessions_end, users_sessions_end_all;
 route_handler mails_list;                                                     /* mail/mails.c */
 route_handler auth_refresh;                                                   /* refresh.c */
 route_handler auth_logout;                                                    /* logout.c */
-route_handler auth_me, auth_me_patch;                                         /* me.c */
+route_handler auth_me, auth_me_patch, auth_me_delete;                         /* me.c */
 route_handler auth_local;                                                     /* local.c */
 route_handler auth_jwks, keys_list, keys_rotate;                              /* keys.c */
 route_handler users_list, users_create, users_get, users_patch, users_delete; /* users.c, user_changes.c */

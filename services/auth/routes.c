@@ -33,6 +33,7 @@ const struct route auth_routes[] = {
 	{HTTP_POST_, "/api/auth/logout", NULL, ROUTE_PUBLIC, SMALL_BODY, auth_logout},
 	{HTTP_GET_, "/api/auth/me", NULL, 0, 0, auth_me},
 	{HTTP_PATCH_, "/api/auth/me", NULL, ROUTE_BODY_JSON, SMALL_BODY, auth_me_patch},
+	{HTTP_DELETE_, "/api/auth/me", NULL, 0, SMALL_BODY, auth_me_delete},
 	{HTTP_POST_, "/api/auth/verify", NULL, PUBLIC_JSON, SMALL_BODY, auth_verify},
 	{HTTP_POST_, "/api/auth/forgot", NULL, PUBLIC_JSON, SMALL_BODY, auth_forgot},
 	{HTTP_POST_, "/api/auth/reset", NULL, PUBLIC_JSON, SMALL_BODY, auth_reset},

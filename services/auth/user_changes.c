@@ -1,4 +1,4 @@
-/* PATCH and DELETE /api/users/{id}. */
+/* PATCH and DELETE /api/users/{id}, and DELETE /api/auth/me: of one's own account. */
 #include "audit/audit.h"
 #include "base/clock.h"
 #include "feed.h"
@@ -15,7 +15,14 @@
 
 #include <errno.h>
 
-enum change_outcome { CHANGE_DONE, CHANGE_REFUSED, CHANGE_MISSING, CHANGE_OWNER, CHANGE_LAST_ADMINISTRATOR };
+enum change_outcome {
+	CHANGE_DONE,
+	CHANGE_REFUSED,
+	CHANGE_MISSING,
+	CHANGE_OWNER,
+	CHANGE_LAST_ADMINISTRATOR,
+	CHANGE_HEIR
+};
 
 struct change {
 	struct exchange_job job;
@@ -24,6 +31,8 @@ struct change {
 	const char *name; /* NULL: stays */
 	int disabled;     /* -1: stays */
 	bool has_roles;
+	bool is_own;      /* the account of who asks */
+	const char *heir; /* DELETE: who gets what was shared; NULL: who deletes, for one's own the owner */
 	struct role_list roles;
 	int actor;
 	struct account account;
@@ -60,7 +69,7 @@ static int begin(struct db_conn *c, struct change *p, int64_t *ret_administrator
 	if (*ret_administrators < 0)
 		return (int)*ret_administrators;
 	p->outcome = CHANGE_REFUSED;
-	p->actor = actor_check(c, p->job.x, &actor);
+	p->actor = p->is_own ? actor_check_fresh(c, p->job.x, &actor) : actor_check(c, p->job.x, &actor);
 	if (p->actor == ACTOR_OK && p->has_roles)
 		p->actor = roles_may_be_given(c, &actor, &p->roles);
 	if (p->actor != ACTOR_OK)
@@ -128,7 +137,38 @@ static bool is_last_administrator(const struct change *p, int64_t before)
 	return is_admin && !p->account.disabled && before == 1;
 }
 
-static int delete_rows(struct db_conn *c, const char *id)
+/* 1, 0 (he cannot be it) or -errno. */
+static int find_heir(struct db_conn *c, struct change *p)
+{
+	_cleanup_(db_done_p) struct db_stmt *st = NULL;
+	struct account heir;
+	int r;
+
+	if (!p->heir && strcmp(p->job.x->who.user_id, p->id) != 0) {
+		p->heir = p->job.x->who.user_id;
+	} else if (!p->heir) {
+		st = db_query(c, "select owner_id from setup");
+		r = db_step(c, st);
+		if (r != 1)
+			return r;
+		p->heir = db_col_dup(st, 0, p->job.x->arena);
+	}
+	if (!p->heir || strcmp(p->heir, p->id) == 0)
+		return 0;
+	r = account_load(c, p->job.x->arena, p->heir, &heir);
+	return r == 1 ? !heir.disabled : r;
+}
+
+static const char *gone_json(struct arena *a, const char *heir)
+{
+	yyjson_mut_doc *doc;
+	yyjson_mut_val *obj = json_new_obj(a, &doc);
+
+	json_add_str(doc, obj, "heir", heir);
+	return json_text(a, doc).p;
+}
+
+static int delete_rows(struct db_conn *c, const char *id, const char *gone)
 {
 	/* The row first: no session can begin any more. */
 	int64_t r = db_exec(c, "update users set disabled = 1 where id = ?", DB_TEXT(id));
@@ -158,7 +198,7 @@ static int delete_rows(struct db_conn *c, const char *id)
 	if (r >= 0)
 		r = feed_add_user(c, id, "user_deleted");
 	if (r >= 0)
-		r = outbox_add_call(c, OUTBOX_USER_DELETED, id);
+		r = outbox_add_call(c, OUTBOX_USER_DELETED, id, gone);
 	return MIN(r, 0);
 }
 
@@ -175,7 +215,10 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 		return r < 0 ? r
 			     : roll_back(p,
 					 is_last_administrator(p, before) ? CHANGE_LAST_ADMINISTRATOR : CHANGE_OWNER);
-	r = delete_rows(c, p->id);
+	r = find_heir(c, p);
+	if (r != 1)
+		return r < 0 ? r : roll_back(p, CHANGE_HEIR);
+	r = delete_rows(c, p->id, gone_json(job->x->arena, p->heir));
 	if (r == 0)
 		r = check_administrators(c, p, before);
 	return r != 0 ? r : audit(c, p);
@@ -192,6 +235,11 @@ static bool refuse(struct change *p, int result)
 	}
 	switch (p->outcome) {
 	case CHANGE_DONE: return false;
+	case CHANGE_HEIR:
+		reply_problem(x, 422, "invalid_field",
+			      "transfer_to is the id of another user who is not disabled: he gets the agents and "
+			      "collections that others use.");
+		break;
 	case CHANGE_REFUSED: roles_refuse(x, p->actor); break;
 	case CHANGE_MISSING: user_reply_missing(x); break;
 	case CHANGE_OWNER:
@@ -269,14 +317,26 @@ void users_patch(struct exchange *x)
 	exchange_write(auth->db, &p->job);
 }
 
-void users_delete(struct exchange *x)
+static void start_deleting(struct exchange *x, const char *id, bool is_own)
 {
 	const struct auth *auth = x->self;
 	struct change *p = arena_new_of(x->arena, struct change);
 
-	p->id = x->params[0].p;
+	p->id = id;
+	p->is_own = is_own;
+	p->heir = is_own ? NULL : http_query_get(x->arena, x->req->query, "transfer_to");
 	p->disabled = -1;
 	audit_event_of(x, "user.deleted", &p->event);
 	p->job = (struct exchange_job){.x = x, .run = delete_run, .done = delete_done};
 	exchange_write(auth->db, &p->job);
+}
+
+void users_delete(struct exchange *x)
+{
+	start_deleting(x, x->params[0].p, false);
+}
+
+void auth_me_delete(struct exchange *x)
+{
+	start_deleting(x, x->who.user_id, true);
 }

@@ -61,6 +61,8 @@ void commands_create(struct exchange *x);
 /* commands.c */
 void commands_list(struct exchange *x);
 void commands_get(struct exchange *x);
+/* user_gone.c */
+void exec_user_gone(struct exchange *x);
 /* commands_clear.c */
 void commands_clear(struct exchange *x);
 void commands_cancel(struct exchange *x);

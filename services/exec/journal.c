@@ -636,6 +636,14 @@ uid_t journal_greatest_uid(const struct journal *j)
 	return greatest;
 }
 
+void journal_forget_user(const struct journal *j, const char *user_id)
+{
+	char name[65];
+
+	user_folder(user_id, name);
+	unlinkat(j->users_fd, name, AT_REMOVEDIR);
+}
+
 int journal_clear(const struct journal *j, const char *workspace, const char *user_id, int64_t before_us)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new(), *one = arena_new();

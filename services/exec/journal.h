@@ -65,6 +65,9 @@ unsigned journal_prune(const struct journal *j, int64_t before_us);
  * Returns how many of them have not ended, or -errno. */
 int journal_clear(const struct journal *j, const char *workspace, const char *user_id, int64_t before_us);
 
+/* The folder of marks of a user who has no command any more. */
+void journal_forget_user(const struct journal *j, const char *user_id);
+
 struct workspace_entry {
 	char name[65];
 	const char *user_id; /* "" = of a service, or from before there were owners */

@@ -6,6 +6,7 @@
 #define POLICY_BODY (256 << 10)
 
 const struct route exec_routes[] = {
+	{HTTP_POST_, "/users/{id}/gone", NULL, ROUTE_INTERNAL, 4096, exec_user_gone},
 	{HTTP_GET_, "/api/commands", "commands.read", 0, 0, commands_list},
 	{HTTP_POST_, "/api/commands", "commands.run", ROUTE_BODY_JSON, CREATE_BODY, commands_create},
 	{HTTP_DELETE_, "/api/commands", "commands.run", 0, 0, commands_clear},

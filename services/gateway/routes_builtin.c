@@ -12,6 +12,7 @@ const struct builtin_route builtin_routes[] = {
 	{"audit", "/api/audit", "auth", 0, 0},
 	{"well-known", "/.well-known", "auth", PATH_PUBLIC | PATH_BELOW, 0},
 	{"oauth", "/oauth", "auth", PATH_PUBLIC | PATH_COOKIES | PATH_BELOW, 0},
+	{"account", "/api/account", "agent", 0, 0},
 	{"agents", "/api/agents", "agent", 0, 0},
 	{"conversations", "/api/conversations", "agent", 0, 0},
 	{"executions", "/api/executions", "agent", 0, 0},

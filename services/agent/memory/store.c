@@ -207,6 +207,17 @@ int64_t memory_delete_user(struct db_conn *c, const char *user_id)
 	return n < 0 ? n : db_exec(c, "delete from memories where user_id = ?", DB_TEXT(user_id));
 }
 
+int64_t memory_delete_agent(struct db_conn *c, const char *agent_id)
+{
+	int64_t n = 0;
+
+	if (!is_postgres(c))
+		n = db_exec(c,
+			    "delete from memory_words where rowid in (select number from memories where agent_id = ?)",
+			    DB_TEXT(agent_id));
+	return n < 0 ? n : db_exec(c, "delete from memories where agent_id = ?", DB_TEXT(agent_id));
+}
+
 /* ---- Finding ---- */
 
 /* "(m.namespace = ? or …)", with the values. */

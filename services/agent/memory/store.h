@@ -45,6 +45,8 @@ int memory_delete_id(struct db_conn *c, const char *id);
 int memory_get_id(struct db_conn *c, const char *id, struct arena *a, struct memory *ret);
 /* All of a person's, but what is shared. Returns how many, or -errno. */
 int64_t memory_delete_user(struct db_conn *c, const char *user_id);
+/* What this agent alone knows, of anybody. Returns how many, or -errno. */
+int64_t memory_delete_agent(struct db_conn *c, const char *agent_id);
 
 /* What to look for. */
 struct memory_query {

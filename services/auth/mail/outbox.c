@@ -89,9 +89,9 @@ int outbox_add(struct db_conn *c, struct arena *a, const struct outbox_mail *mai
 	return add(c, mail->kind, mail->to, mail->user_id, mail->link_id, facts_text(a, &mail->facts));
 }
 
-int outbox_add_call(struct db_conn *c, const char *kind, const char *user_id)
+int outbox_add_call(struct db_conn *c, const char *kind, const char *user_id, const char *json)
 {
-	return add(c, kind, "", user_id, NULL, "{}");
+	return add(c, kind, "", user_id, NULL, json);
 }
 
 /* ---- Taking ---- */
@@ -313,8 +313,8 @@ static void send_call(struct outbox *o)
 	const char *path = arena_printf(o->arena, "/users/%s/gone", o->item.user_id);
 
 	o->call = http_fetch(service_peer(s, "agent"), "POST", path,
-			     service_peer_headers(s, "agent", "", NULL, NULL, o->arena), NULL, (struct str){0}, 4096,
-			     CALL_MS, call_done, o);
+			     service_peer_headers(s, "agent", "", NULL, NULL, o->arena), "application/json",
+			     str_of(o->item.facts), 4096, CALL_MS, call_done, o);
 }
 
 /* ---- The flow ---- */

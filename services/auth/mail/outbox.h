@@ -11,7 +11,7 @@
 #include "link.h"
 #include "mail_text.h"
 
-/* No mail: the agent service is told that a user is gone (user_id). */
+/* No mail: the agent service is told that a user is gone (user_id), and who gets what he shared. */
 #define OUTBOX_USER_DELETED "user_deleted"
 
 struct outbox_mail {
@@ -22,7 +22,8 @@ struct outbox_mail {
 
 /* Inside a write job. 0 or -errno. After the commit, outbox_wake. */
 int outbox_add(struct db_conn *c, struct arena *a, const struct outbox_mail *mail);
-int outbox_add_call(struct db_conn *c, const char *kind, const char *user_id);
+/* json: what is told, an object. */
+int outbox_add_call(struct db_conn *c, const char *kind, const char *user_id, const char *json);
 /* On the loop, when a job that added something is committed. */
 void outbox_wake(struct auth *auth);
 

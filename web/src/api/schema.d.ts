@@ -214,7 +214,11 @@ export interface paths {
         get: operations["getMe"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Delete one's own account, with all that is one's own
+         * @description Needs a password or another factor given within five minutes. Agents and collections that others use go to the owner of the installation, see `DELETE /api/users/{id}`.
+         */
+        delete: operations["deleteMe"];
         options?: never;
         head?: never;
         /** Change one's name */
@@ -1321,7 +1325,12 @@ export interface paths {
         get: operations["getUser"];
         put?: never;
         post?: never;
-        /** Remove a user and end the user's sessions */
+        /**
+         * Delete a user with all that is the user's
+         * @description Sessions and tokens end at once. Conversations, runs, attachments, workspaces, commands, recordings, schedules, webhooks, batches, memory, knowledge, keys
+         *     of models and agents go in the background, see `GET /api/account/erasures`. Agents that are shared or that others have conversations with, and collections
+         *     for everybody, go to `transfer_to`.
+         */
         delete: operations["deleteUser"];
         options?: never;
         head?: never;
@@ -1558,6 +1567,23 @@ export interface paths {
         };
         /** Whether a row of the audit log was changed, removed or put in */
         get: operations["verifyAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/account/erasures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What becomes of what deleted users had */
+        get: operations["listErasures"];
         put?: never;
         post?: never;
         delete?: never;
@@ -6138,6 +6164,29 @@ export interface components {
             /** @description Events of runs. */
             event_days?: number;
         };
+        /**
+         * @description `queued` also while another try is waited for.
+         * @enum {string}
+         */
+        AccountJobStatus: "queued" | "running" | "succeeded" | "failed";
+        Erasure: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            user_id: string;
+            /** @description Who has got what others use. */
+            heir_id: string | null;
+            status: components["schemas"]["AccountJobStatus"];
+            /** @description What it is at; "" before and after. */
+            stage: string;
+            /** @description How many of what have gone so far. */
+            counts: {
+                [key: string]: number;
+            };
+            attempts: number;
+            created_at: components["schemas"]["Time"];
+            ended_at: components["schemas"]["MaybeTime"];
+        };
         RetentionItem: {
             /** @enum {string} */
             kind: "conversations" | "executions" | "results" | "events" | "schedule_firings" | "webhook_deliveries" | "batches" | "usage_days";
@@ -7536,6 +7585,29 @@ export interface operations {
                     "application/json": components["schemas"]["Me"];
                 };
             };
+            default: components["responses"]["Problem"];
+        };
+    };
+    deleteMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted; what the account had goes in the background. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `reauth_required`. */
+            403: components["responses"]["Problem"];
+            /** @description `last_administrator`, or `owner_account`. */
+            409: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
@@ -9549,7 +9621,10 @@ export interface operations {
     };
     deleteUser: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Who deletes without it. */
+                transfer_to?: string;
+            };
             header?: never;
             path: {
                 id: components["parameters"]["Id"];
@@ -9567,6 +9642,8 @@ export interface operations {
             };
             /** @description `last_administrator`, or `owner_account`: the owner of the installation can only be disabled. */
             409: components["responses"]["Problem"];
+            /** @description `invalid_field`: transfer_to is nobody who can have it. */
+            422: components["responses"]["Problem"];
             default: components["responses"]["Problem"];
         };
     };
@@ -10063,6 +10140,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditCheck"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    listErasures: {
+        parameters: {
+            query?: {
+                /** @description How many items. */
+                limit?: components["parameters"]["Limit"];
+                /** @description `next` of the page before. */
+                after?: components["parameters"]["After"];
+                user_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page, the newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page"] & {
+                        items: components["schemas"]["Erasure"][];
+                    };
                 };
             };
             default: components["responses"]["Problem"];

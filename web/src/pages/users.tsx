@@ -137,7 +137,7 @@ function Removal({ user, onDone }: { user: User; onDone: () => void }): ReactNod
 			<Confirm
 				open={asking}
 				title={`Remove ${user.name}?`}
-				text="Sessions and access tokens end at once, running executions are stopped, and the user’s agents are archived. Conversations and runs stay for those who may see everybody’s. To keep the way back open, take “May sign in” away instead."
+				text="Sessions and access tokens end at once. Conversations, runs, files, knowledge, schedules and keys of the user are deleted for good; agents and collections that others use become yours. To keep the way back open, take “May sign in” away instead."
 				action="Remove"
 				busy={remove.isPending}
 				error={remove.error === null ? null : messageOf(remove.error)}
