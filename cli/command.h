@@ -50,6 +50,7 @@ int cmd_restore(const struct command *self, int argc, char **argv);
 int cmd_users(const struct command *self, int argc, char **argv);
 int cmd_roles(const struct command *self, int argc, char **argv);
 int cmd_memory(const struct command *self, int argc, char **argv);
+int cmd_account(const struct command *self, int argc, char **argv);
 int cmd_retention(const struct command *self, int argc, char **argv);
 int cmd_tokens(const struct command *self, int argc, char **argv);
 int cmd_events(const struct command *self, int argc, char **argv);

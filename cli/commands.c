@@ -176,6 +176,12 @@ const struct command commands[] = {
 	 "  --user NAME      of credentials: the username of a basic scheme\n"
 	 "  --file FILE      of read\n" PLACE_HELP,
 	 cmd_apis},
+	{"account", "export [--out FILE] [--json]", "write all that is one's own into a file",
+	 "A tar.gz with JSON lines for each kind, attachments, documents and recordings; no secrets. It is made in "
+	 "the\n"
+	 "background; the command waits and writes ogent-account.tar.gz, or FILE, never over one that is "
+	 "there.\n" PLACE_HELP,
+	 cmd_account},
 	{"memory", "[list|search WORDS|delete ID|clear] [--json]", "list or forget what agents remember of you",
 	 "search finds what has any of the words. clear forgets all but what is shared with everybody.\n" PLACE_HELP,
 	 cmd_memory},

@@ -64,6 +64,7 @@ const struct migration agent_migrations[] = {
 	{"evaluations", sql_120_evaluations},
 	{"apis", sql_130_apis},
 	{"account_jobs", sql_141_account_jobs},
+	{"account_parts", sql_142_account_parts_sqlite, sql_142_account_parts_postgres},
 };
 const size_t agent_migrations_n = ARRAY_SIZE(agent_migrations);
 

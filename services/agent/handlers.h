@@ -111,3 +111,7 @@ route_handler retention_preview;                                                
 route_handler user_gone;         /* user_gone.c */
 route_handler erasures_list;     /* account/api.c */
 route_handler retention_preview; /* retention_api.c */
+route_handler user_gone;                                                                  /* user_gone.c */
+route_handler exports_list, exports_create, exports_get, exports_delete, exports_content; /* account/export_api.c */
+route_handler erasures_list;                                                              /* account/api.c */
+route_handler retention_preview;                                                          /* retention_api.c */

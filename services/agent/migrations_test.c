@@ -141,6 +141,8 @@ static const char *const samples[] = {
 	"insert into account_jobs (id, kind, user_id, status, stage, counts, claim, attempts, run_after, size, "
 	"created_at) "
 	"values ('j1', 'erase', 'u2', 'queued', '', '{}', 0, 0, 0, 0, 1)",
+
+	"insert into account_job_parts (job_id, part, data) values ('j1', 0, 'x')",
 };
 
 static void every_earlier_version_becomes_this_one(void **state)

@@ -9,6 +9,11 @@
 
 /* Reading a conversation is open to those who may read or use them: the handlers check. */
 const struct route agent_routes[] = {
+	{HTTP_GET_, "/api/account/exports", NULL, 0, 0, exports_list},
+	{HTTP_POST_, "/api/account/exports", NULL, 0, 4096, exports_create},
+	{HTTP_GET_, "/api/account/exports/{id}", NULL, 0, 0, exports_get},
+	{HTTP_DELETE_, "/api/account/exports/{id}", NULL, 0, 0, exports_delete},
+	{HTTP_GET_, "/api/account/exports/{id}/content", NULL, 0, 0, exports_content},
 	{HTTP_GET_, "/api/account/erasures", "users.manage", 0, 0, erasures_list},
 	{HTTP_GET_, "/api/agents", "agents.read", 0, 0, agents_list},
 	{HTTP_POST_, "/api/agents", "agents.write", ROUTE_BODY_JSON, AGENT_BODY, agents_create},

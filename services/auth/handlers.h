@@ -37,6 +37,7 @@ route_handler audit_list, audit_verify;                                       /*
 route_handler roles_create, roles_get, roles_patch, roles_delete;             /* rbac/role_changes.c */
 route_handler user_permissions_get, user_permissions_put;                     /* rbac/user_permissions.c */
 route_handler users_rights;                                                   /* rights.c */
+route_handler users_data;                                                     /* user_data.c */
 route_handler tokens_list, tokens_create, tokens_revoke, tokens_lookup;       /* tokens/ */
 route_handler service_accounts_create;                                        /* tokens/service_account.c */
 route_handler permissions_check;                                              /* rbac/check.c */

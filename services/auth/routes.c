@@ -65,6 +65,7 @@ const struct route auth_routes[] = {
 	{HTTP_POST_, "/api/users/service-accounts", "users.manage", ROUTE_BODY_JSON, SMALL_BODY,
 	 service_accounts_create},
 	{HTTP_GET_, "/users/{id}/rights", NULL, ROUTE_INTERNAL, 0, users_rights},
+	{HTTP_GET_, "/users/{id}/data", NULL, ROUTE_INTERNAL, 0, users_data},
 	{HTTP_GET_, "/revocations", NULL, ROUTE_INTERNAL, 0, auth_revocations},
 	{HTTP_GET_, "/.well-known/jwks.json", NULL, ROUTE_PUBLIC, 0, auth_jwks},
 	{HTTP_GET_, "/.well-known/oauth-authorization-server", NULL, ROUTE_PUBLIC, 0, oauth_server_metadata},

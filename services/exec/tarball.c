@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "archive_api.h"
+#include "io/archive_api.h"
 #include "base/buf.h"
 #include "sandbox/protect.h"
 

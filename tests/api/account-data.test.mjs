@@ -1,7 +1,9 @@
 // All that is a person's: what of it goes with him, and what he takes along.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -92,6 +94,78 @@ describe("a person's data", { timeout: 280000 }, () => {
     assert.equal(texts, '');
     assert.deepEqual(readdirSync(join(exec, 'users')).filter((f) => f.includes(p.id)), []);
   }
+
+  const unpack = (bytes) => {
+    const dir = mkdtempSync(join(tmpdir(), 'ogent-export-'));
+    try {
+      writeFileSync(join(dir, 'a.tar.gz'), bytes);
+      const names = execFileSync('tar', ['-tzf', 'a.tar.gz'], { cwd: dir }).toString().trim().split('\n');
+      execFileSync('tar', ['-xzf', 'a.tar.gz'], { cwd: dir });
+      const text = Object.fromEntries(names.map((n) => [n, readFileSync(join(dir, n), 'utf8')]));
+      return { names, text, lines: (kind) => text[`${kind}.jsonl`].trim().split('\n').filter(Boolean).map((l) => JSON.parse(l)) };
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  };
+  const binary = (path, token) =>
+    new Promise((done, fail) => {
+      http.get({ ...w.agent.where(), path, headers: { authorization: `Bearer ${token}` } }, (res) => {
+        const parts = [];
+        res.on('data', (d) => parts.push(d));
+        res.on('end', () => done({ status: res.statusCode, headers: res.headers, bytes: Buffer.concat(parts) }));
+        res.on('error', fail);
+      }).on('error', fail);
+    });
+
+  test('a person takes along all that is his and nothing else, without secrets, and a killed process makes it anew', async () => {
+    const p = await full('Taker'), other = await full('Other');
+    const made = await p.ok('POST', '/api/account/exports', undefined, 202);
+    assert.equal((await p.api('POST', '/api/account/exports')).status, 409);
+    await w.agent.kill('SIGKILL');
+    await w.agent.start();
+    const path = `/api/account/exports/${made.id}`;
+    const job = await until('the file is made', async () => {
+      const e = await p.ok('GET', path);
+      return e.ended_at && e;
+    });
+    assert.deepEqual([job.status, job.error], ['succeeded', null]);
+    const got = await binary(`${path}/content`, p.token);
+    assert.deepEqual([got.status, got.headers['content-type'], got.bytes.length, Number(got.headers['content-length'])], [200, 'application/gzip', job.size, job.size]);
+    const file = unpack(got.bytes);
+    const ids = (kind, key = 'id') => file.lines(kind).map((l) => l[key]);
+    assert.ok(ids('conversations').includes(p.e.conversation_id) && ids('executions').includes(p.e.id));
+    assert.deepEqual(ids('agents').sort(), [p.own.id, p.shared.id].sort());
+    assert.deepEqual([ids('schedules'), ids('webhooks'), ids('triggers'), ids('batches'), ids('model_providers'), ids('knowledge_collections')], [[p.schedule.id], [p.hook.id], [p.trigger.id], [p.batch.id], [p.provider.id], [p.collection.id]]);
+    assert.ok(file.lines('messages').some((m) => m.role === 'tool' && m.content.includes('secret of Taker') && m.result.exit_code === 0));
+    assert.deepEqual(file.lines('memories').map((m) => m.value), ['tea, says Taker']);
+    assert.deepEqual(file.lines('batch_rows').map((r) => [r.number, r.status]), [[1, 'succeeded']]);
+    assert.ok(file.lines('usage').reduce((sum, u) => sum + u.calls, 0) >= 2);
+    const [command] = file.lines('commands');
+    assert.equal(command.user_id, p.id);
+    assert.match(file.text[`recordings/${command.id}.cast`], /secret of Taker/);
+    const named = (folder) => file.names.filter((n) => n.startsWith(folder)).map((n) => file.text[n]);
+    assert.deepEqual([named('attachments/'), named('documents/')], [['attached by Taker'], ['A paper by Taker.']]);
+    const account = JSON.parse(file.text['account.json']);
+    assert.deepEqual([account.id, account.email, account.sessions.length > 0], [p.id, p.email, true]);
+    const all = Object.values(file.text).join('\n');
+    for (const secret of ['sk-very-secret', 'whsec_', 'argon2', PASSWORD, 'key_sealed', 'secret_sealed', other.id, 'says Other', 'by Other']) assert.ok(!all.includes(secret), secret);
+    // For him alone, and not for a token of narrower scope.
+    for (const token of [other.token, w.token]) {
+      assert.equal((await binary(`${path}/content`, token)).status, 404);
+      assert.equal((await w.api('GET', path, undefined, token)).status, 404);
+      assert.equal((await w.api('DELETE', path, undefined, token)).status, 404);
+    }
+    const narrow = await w.auth.api('POST', '/api/tokens', { name: 'x', scopes: ['*'], days: 1 }, p.token);
+    if (narrow.status === 201) assert.equal((await w.api('GET', '/api/account/exports', undefined, narrow.body.token)).status, 403);
+    // A new one takes its place; one that is too old goes.
+    const second = await p.ok('POST', '/api/account/exports', undefined, 202);
+    assert.equal((await p.api('GET', path)).status, 404);
+    await until('the second is made', async () => (await p.ok('GET', `/api/account/exports/${second.id}`)).ended_at);
+    await agentSql(w.data, `update account_jobs set expires_at = 1 where id = '${second.id}'`);
+    assert.equal((await binary(`/api/account/exports/${second.id}/content`, p.token)).status, 404);
+    await until('the old one is gone', async () => (await p.api('GET', `/api/account/exports/${second.id}`)).status === 404);
+    assert.equal(Number(await agentSql(w.data, 'select count(*) from account_job_parts')), 0);
+  });
 
   test('an administrator deletes a user: all that was his goes, what others use goes to the administrator, and a killed process goes on', async () => {
     const p = await full('Gone');

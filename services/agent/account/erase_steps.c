@@ -195,6 +195,19 @@ static int erase_rest(struct db_conn *c, const char *user_id)
 	return (int)(r < 0 ? r : n);
 }
 
+/* Also one that is being made, which is lost then. */
+static int erase_exports(struct db_conn *c, const char *user_id)
+{
+	int64_t r = db_exec(c,
+			    "delete from account_job_parts where job_id in (select id from account_jobs where user_id "
+			    "= ? and kind = 'export')",
+			    DB_TEXT(user_id));
+
+	return (int)(r < 0 ? r
+			   : db_exec(c, "delete from account_jobs where user_id = ? and kind = 'export'",
+				     DB_TEXT(user_id)));
+}
+
 const struct erase_step erase_steps[] = {
 	{"schedules", erase_schedules},
 	{"triggers", erase_triggers},
@@ -208,5 +221,6 @@ const struct erase_step erase_steps[] = {
 	{"agents", erase_agents},
 	{"usage", erase_usage},
 	{"others", erase_rest},
+	{"exports", erase_exports},
 };
 const size_t erase_steps_n = ARRAY_SIZE(erase_steps);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent/agent.h"
 #include "agent/runner.h"
@@ -18,7 +19,7 @@
 	"(select 1 from agent_processes p where p.owner = account_jobs.owner and p.lease_until >= ?)))"
 
 /* What it waits for. */
-enum jobs_state { RESTING, ENTERING, LOOKING, TAKING, WORKING, ENDING };
+enum jobs_state { RESTING, ENTERING, LOOKING, EXPIRING, TAKING, WORKING, ENDING };
 
 struct account_jobs {
 	struct agent *agent;
@@ -27,12 +28,13 @@ struct account_jobs {
 	struct db_job db;
 	bool is_woken, is_stopped;
 
-	int64_t n_free;
+	int64_t n_free, n_expired;
 	bool has_taken;
 	struct arena *arena; /* of the job */
 	struct account_job job;
-	int result; /* how it ended */
-	struct erasure *erasure;
+	int result;              /* how it ended */
+	struct erasure *erasure; /* the one or the other */
+	struct exporting *exporting;
 };
 
 /* ---- On the worker threads ---- */
@@ -84,10 +86,52 @@ static int look(struct db_conn *c, struct db_job *db)
 		r = db_get_int(c, &j->n_free,
 			       "select count(*) from (select 1 from account_jobs where" FREE " limit 1) as waiting",
 			       DB_INT(now), DB_TEXT(runner_owner(j->agent->runner)), DB_INT(now));
+	if (r == 1)
+		r = db_get_int(c, &j->n_expired,
+			       "select count(*) from account_jobs where kind = 'export' and expires_at < ?",
+			       DB_INT(clock_now_us()));
 	return MIN(r, 0);
 }
 
-static int find_free(struct db_conn *c, struct account_jobs *j, const char **ret_kind)
+static int erase_export(struct db_conn *c, const char *id)
+{
+	int64_t r = db_exec(c, "delete from account_job_parts where job_id = ?", DB_TEXT(id));
+
+	return (int)(r < 0 ? r : db_exec(c, "delete from account_jobs where id = ?", DB_TEXT(id)));
+}
+
+static int erase_found(struct db_conn *c, struct db_stmt *st)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	const char *ids[16];
+	int r, n = 0;
+
+	while ((r = db_step(c, st)) == 1 && n < (int)ARRAY_SIZE(ids))
+		ids[n++] = db_col_dup(st, 0, a);
+	db_done(st);
+	for (int i = 0; r >= 0 && i < n; i++)
+		r = erase_export(c, ids[i]);
+	return r < 0 ? r : n;
+}
+
+int account_exports_erase(struct db_conn *c, const char *user_id, const char *id)
+{
+	return erase_found(c, db_query(c,
+				       "select id from account_jobs where user_id = ? and (? = '' or id = ?) and "
+				       "kind = 'export' and ended_at is not null",
+				       DB_TEXT(user_id), DB_TEXT(id), DB_TEXT(id)));
+}
+
+static int expire(struct db_conn *c, struct db_job *db)
+{
+	return MIN(erase_found(c, db_query(c,
+					   "select id from account_jobs where kind = 'export' and expires_at < ? limit "
+					   "1",
+					   DB_INT(clock_now_us()))),
+		   0);
+}
+
+static int find_free(struct db_conn *c, struct account_jobs *j)
 {
 	_cleanup_(db_done_p) struct db_stmt *st = NULL;
 	struct account_job *job = &j->job;
@@ -110,20 +154,19 @@ static int find_free(struct db_conn *c, struct account_jobs *j, const char **ret
 				    .created_at = db_col_int(st, 6)};
 	snprintf(job->id, sizeof(job->id), "%.*s", STR_ARG(db_col_str(st, 0)));
 	snprintf(job->user_id, sizeof(job->user_id), "%.*s", STR_ARG(db_col_str(st, 1)));
-	*ret_kind = db_col_dup(st, 5, j->arena);
+	job->is_export = strcmp(db_col_dup(st, 5, j->arena), "export") == 0;
 	return 1;
 }
 
 static int take(struct db_conn *c, struct db_job *db)
 {
 	struct account_jobs *j = container_of(db, struct account_jobs, db);
-	const char *kind;
 	int64_t n;
 	int r;
 
 	arena_reset(j->arena);
 	j->has_taken = false;
-	r = find_free(c, j, &kind);
+	r = find_free(c, j);
 	if (r != 1)
 		return r;
 	n = db_exec(c,
@@ -172,7 +215,7 @@ static enum jobs_state next(struct account_jobs *j, int result);
 static enum jobs_state submit(struct account_jobs *j, enum jobs_state state)
 {
 	static int (*const runs[])(struct db_conn * c, struct db_job * db) = {
-		[ENTERING] = enter, [LOOKING] = look, [TAKING] = take, [ENDING] = end};
+		[ENTERING] = enter, [LOOKING] = look, [EXPIRING] = expire, [TAKING] = take, [ENDING] = end};
 
 	j->db.run = runs[state];
 	if (state == LOOKING)
@@ -196,17 +239,12 @@ static void on_ended(struct account_job *job, int result)
 	j->state = next(j, result);
 }
 
-static enum jobs_state work(struct account_jobs *j)
-{
-	j->job.on_ended = on_ended;
-	j->erasure = erasure_start(&j->job);
-	return WORKING;
-}
-
 static enum jobs_state ended(struct account_jobs *j, int result)
 {
 	erasure_free(j->erasure);
+	exporting_free(j->exporting);
 	j->erasure = NULL;
+	j->exporting = NULL;
 	j->result = result;
 	log_event(result == -ECANCELED ? LOG_WARN : LOG_INFO, "a job of an account", "job_id", j->job.id, "user_id",
 		  j->job.user_id, "outcome",
@@ -218,6 +256,16 @@ static enum jobs_state ended(struct account_jobs *j, int result)
 	return result == ACCOUNT_LOST ? rest(j, LOOK_MS) : submit(j, ENDING);
 }
 
+static enum jobs_state work(struct account_jobs *j)
+{
+	j->job.on_ended = on_ended;
+	if (!j->job.is_export)
+		j->erasure = erasure_start(&j->job);
+	else if (!(j->exporting = exporting_start(&j->job)))
+		return ended(j, -ECANCELED);
+	return WORKING;
+}
+
 static enum jobs_state next(struct account_jobs *j, int result)
 {
 	if (j->is_stopped)
@@ -225,7 +273,11 @@ static enum jobs_state next(struct account_jobs *j, int result)
 	switch (j->state) {
 	case RESTING: return submit(j, LOOKING);
 	case ENTERING: return result < 0 ? rest(j, LOOK_MS) : submit(j, LOOKING);
-	case LOOKING: return result == 0 && j->n_free > 0 ? submit(j, TAKING) : rest(j, LOOK_MS);
+	case LOOKING:
+		if (result == 0 && j->n_expired > 0)
+			return submit(j, EXPIRING);
+		return result == 0 && j->n_free > 0 ? submit(j, TAKING) : rest(j, LOOK_MS);
+	case EXPIRING: return result == 0 ? submit(j, LOOKING) : rest(j, LOOK_MS);
 	case TAKING: return result == 0 && j->has_taken ? work(j) : rest(j, LOOK_MS);
 	case WORKING: return ended(j, result);
 	/* What could not be stored is found to be ours at the next start, or when the lease has run out. */
@@ -277,11 +329,14 @@ void account_jobs_stop(struct account_jobs *j)
 	deadline_clear(&j->rest);
 	if (j->erasure)
 		erasure_stop(j->erasure);
+	if (j->exporting)
+		exporting_stop(j->exporting);
 }
 
 void account_jobs_free(struct account_jobs *j)
 {
 	erasure_free(j->erasure);
+	exporting_free(j->exporting);
 	arena_free(j->arena);
 	free(j);
 }

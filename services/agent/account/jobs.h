@@ -23,6 +23,7 @@ void account_jobs_free(struct account_jobs *j);
 struct account_job {
 	struct agent *agent;
 	char id[ID_SIZE], user_id[65];
+	bool is_export; /* otherwise everything goes */
 	int64_t claim, attempts, created_at;
 	const char *counts; /* as they were stored, an object of JSON */
 	/* It is done with (0), to be tried again later (-EAGAIN), failed for good (-ECANCELED, with `error`), or
@@ -41,6 +42,20 @@ int account_job_note(struct db_conn *c, const struct account_job *job, const cha
 
 /* In a write: a new job. Returns 0 or -errno. */
 int account_job_add(struct db_conn *c, const char *id, const char *kind, const char *user_id, const char *heir_id);
+
+/* In a write: the files of exports of a person that have ended go, with their jobs; id "": all. Returns how many, or
+ * -errno. */
+int account_exports_erase(struct db_conn *c, const char *user_id, const char *id);
+/* A file in the database is cut into these. */
+#define ACCOUNT_PART_BYTES (128 * 1024)
+/* How often an export is tried. */
+#define EXPORT_ATTEMPTS 5
+
+/* export.c: all that is the person's becomes a file. NULL, with the job's error: it cannot begin. */
+struct exporting;
+struct exporting *exporting_start(struct account_job *job);
+void exporting_stop(struct exporting *e);
+void exporting_free(struct exporting *e);
 
 /* erase.c: everything of the person goes. What is freed with erasure_free must have ended or been stopped. */
 struct erasure;

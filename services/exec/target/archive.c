@@ -1,5 +1,5 @@
 /* libarchive as a part of the program: here nothing is loaded. */
-#include "archive_api.h"
+#include "io/archive_api.h"
 
 static const struct archive_api api = {
 #define X(name) .name = archive_##name,

@@ -9,7 +9,7 @@ import { messageOf } from '../api/error';
 import { sessionsQuery } from '../api/queries';
 import { refreshSession } from '../api/session';
 import { Failure, Field, Notice, Spinner, useTitle } from '../ui/parts';
-import { AccountRemoval } from './account-data';
+import { AccountExport, AccountRemoval } from './account-data';
 import { Factors } from './factors';
 import { Identities } from './identities';
 import { Memory } from './memory';
@@ -48,6 +48,9 @@ export function AccountPage(): ReactNode {
 				<p>
 					<Link to="/tokens">Access tokens for programs of your own</Link>
 				</p>
+			</Section>
+			<Section title="Your data as a file">
+				<AccountExport />
 			</Section>
 			{user.email && (
 				<Section title="Deleting the account">

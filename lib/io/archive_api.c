@@ -1,4 +1,4 @@
-#include "archive_api.h"
+#include "io/archive_api.h"
 
 #include <pthread.h>
 
