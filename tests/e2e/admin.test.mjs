@@ -118,7 +118,7 @@ describe('administration in the browser', { concurrency: 1 }, () => {
 		await tab('Users');
 		await button(`Change ${BOB.name}`).click();
 		await button(`Remove ${BOB.name}`).click();
-		await page.getByText('the user’s agents are archived').waitFor();
+		await page.getByText('are deleted for good; agents and collections').waitFor();
 		await judge(page, 'admin-removal', shots);
 		await button('Remove').click();
 		await button(`Change ${BOB.name}`).waitFor({ state: 'detached' });
