@@ -68,9 +68,10 @@ describe("a person's data", { timeout: 280000 }, () => {
     const hook = await p.ok('POST', '/api/webhooks', { name: 'H', url: 'https://example.org/', events: ['execution.paused'] }, 201);
     const trigger = await p.ok('POST', '/api/webhooks/triggers', { name: 'T', agent_id: own.id, message: '{{body}}' }, 201);
     const batch = await p.ok('POST', '/api/batches', { name: 'B', agent_id: own.id, message: 'hello {{a}}', data: 'a\n1\n', format: 'csv' }, 201);
+    const set = await p.ok('POST', '/api/evaluations', { name: `Set of ${name}` }, 201);
     const provider = await p.ok('POST', '/api/models/providers', { provider: 'openai', name: 'P', slug: `p${n}`, key: `sk-very-secret-of-${name}`, shared: false }, 201);
     await until('the batch ends', async () => (await p.ok('GET', `/api/batches/${batch.id}`)).ended_at);
-    return { ...p, own, shared, e, collection, schedule, hook: hook.webhook ?? hook, trigger: trigger.trigger ?? trigger, batch, provider };
+    return { ...p, own, shared, e, collection, schedule, hook: hook.webhook ?? hook, trigger: trigger.trigger ?? trigger, batch, provider, set };
   }
 
   // Where agent's database has this id, whatever the column.
@@ -87,7 +88,7 @@ describe("a person's data", { timeout: 280000 }, () => {
   const erasures = async (id) => (await w.ok('GET', `/api/account/erasures?user_id=${id}`)).items;
   const erased = (id) => until('he is erased', async () => (await erasures(id))[0]?.status === 'succeeded' && (await erasures(id))[0]);
   async function isGone(p) {
-    for (const id of [p.id, p.own.id, p.e.id, p.e.conversation_id, p.collection.id, p.schedule.id, p.hook.id, p.trigger.id, p.batch.id, p.provider.id]) assert.deepEqual(await whereIs(id), [], id);
+    for (const id of [p.id, p.own.id, p.e.id, p.e.conversation_id, p.collection.id, p.schedule.id, p.hook.id, p.trigger.id, p.batch.id, p.provider.id, p.set.id]) assert.deepEqual(await whereIs(id), [], id);
     const exec = join(w.data, 'exec');
     for (const folder of ['workspaces', 'owners', 'snapshots']) assert.equal(existsSync(join(exec, folder, p.e.conversation_id)), false, folder);
     const texts = execFileSync('sh', ['-c', `grep -rl -e "secret of ${p.name}" -e ${p.id} ${exec} || true`]).toString();

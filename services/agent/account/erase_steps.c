@@ -84,6 +84,16 @@ static int erase_batches(struct db_conn *c, const char *user_id)
 	return r < 0 ? r : ids.n;
 }
 
+static int erase_evaluations(struct db_conn *c, const char *user_id)
+{
+	static const char *const statements[] = {"delete from evaluation_cases where set_id = ?",
+						 "delete from evaluation_sets where id = ?"};
+	struct ids ids;
+	int r = find(c, "select id from evaluation_sets where user_id = ? order by id limit ?", user_id, 1, &ids);
+
+	return r < 0 ? r : erase_each(c, &ids, statements, ARRAY_SIZE(statements));
+}
+
 static int erase_conversations(struct db_conn *c, const char *user_id)
 {
 	struct ids ids;
@@ -209,18 +219,10 @@ static int erase_exports(struct db_conn *c, const char *user_id)
 }
 
 const struct erase_step erase_steps[] = {
-	{"schedules", erase_schedules},
-	{"triggers", erase_triggers},
-	{"webhooks", erase_webhooks},
-	{"batches", erase_batches},
-	{"conversations", erase_conversations},
-	{"documents", erase_documents},
-	{"collections", erase_collections},
-	{"memories", erase_memories},
-	{"providers", erase_providers},
-	{"agents", erase_agents},
-	{"usage", erase_usage},
-	{"others", erase_rest},
-	{"exports", erase_exports},
+	{"schedules", erase_schedules}, {"triggers", erase_triggers},       {"webhooks", erase_webhooks},
+	{"batches", erase_batches},     {"evaluations", erase_evaluations}, {"conversations", erase_conversations},
+	{"documents", erase_documents}, {"collections", erase_collections}, {"memories", erase_memories},
+	{"providers", erase_providers}, {"agents", erase_agents},           {"usage", erase_usage},
+	{"others", erase_rest},         {"exports", erase_exports},
 };
 const size_t erase_steps_n = ARRAY_SIZE(erase_steps);

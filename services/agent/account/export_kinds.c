@@ -90,6 +90,11 @@ static const struct kind kinds[] = {
 	 "select id, agent_id, name, message, columns, status, created_at, ended_at from batches where id = ?"},
 	{"batch_rows", "t:batch_id i:number j:data t:status t:execution_id", OF_USER("batches"),
 	 "select batch_id, number, data, status, execution_id from batch_rows where batch_id = ? order by number"},
+	{"evaluation_sets", "t:id t:name t:description j:graders d:created_at d:updated_at", OF_USER("evaluation_sets"),
+	 "select id, name, description, graders, created_at, updated_at from evaluation_sets where id = ?"},
+	{"evaluation_cases", "t:set_id i:number t:id t:input j:expected j:variables j:tags", OF_USER("evaluation_sets"),
+	 "select set_id, number, id, input, expected, variables, tags from evaluation_cases where set_id = ? order by "
+	 "number"},
 	{"model_providers", "t:id t:slug t:name t:kind t:base_url d:created_at d:updated_at",
 	 OF_OWNER("model_providers"),
 	 "select id, slug, name, kind, base_url, created_at, updated_at from model_providers where id = ?"},
