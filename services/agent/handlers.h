@@ -104,14 +104,9 @@ route_handler hooks_list, hooks_create, hooks_get, hooks_patch, hooks_delete, ho
 	hooks_deliveries, hooks_delivery, hooks_redeliver;
 route_handler schedules_list, schedules_create, schedules_get, schedules_patch, schedules_delete, schedules_run,
 	schedules_firings, schedules_preview;
-route_handler apis_list, apis_get, apis_get_operation, apis_delete, apis_share; /* apis/source.c */
-route_handler apis_create, apis_patch, apis_put_document;                       /* apis/change.c */
-route_handler user_gone;                                                        /* user_gone.c */
-route_handler retention_preview;                                                /* retention_api.c */
-route_handler user_gone;         /* user_gone.c */
-route_handler erasures_list;     /* account/api.c */
-route_handler retention_preview; /* retention_api.c */
+route_handler apis_list, apis_get, apis_get_operation, apis_delete, apis_share;           /* apis/source.c */
+route_handler apis_create, apis_patch, apis_put_document;                                 /* apis/change.c */
 route_handler user_gone;                                                                  /* user_gone.c */
-route_handler exports_list, exports_create, exports_get, exports_delete, exports_content; /* account/export_api.c */
-route_handler erasures_list;                                                              /* account/api.c */
 route_handler retention_preview;                                                          /* retention_api.c */
+route_handler erasures_list;                                                              /* account/api.c */
+route_handler exports_list, exports_create, exports_get, exports_delete, exports_content; /* account/export_api.c */

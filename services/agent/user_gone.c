@@ -1,7 +1,7 @@
 /* POST /users/{id}/gone, from auth: a user was deleted. What he shared goes to the heir that is named, his other agents
- * are archived, so that nobody starts them any more, his executions stop, what agents remember of him is forgotten; and
- * a job begins that takes away all that was his (account/erase.c). Auth asks until it is answered, so this may come
- * twice. */
+ * are archived, so that nobody starts them any more, his executions stop, what agents remember of him is forgotten, the
+ * APIs that he described are removed with their credentials; and a job begins that takes away all that was his
+ * (account/erase.c). Auth asks until it is answered, so this may come twice. */
 #include "agent/account/jobs.h"
 #include "agent/agent.h"
 #include "agent/apis/source.h"
@@ -86,13 +86,16 @@ static int gone_run(struct db_conn *c, struct exchange_job *job)
 	if (r >= 0)
 		r = begin_erasing(c, user_id, heir);
 	if (r >= 0)
-		r = db_exec(c,
-			    "update agents set archived_at = ?, slug = slug || '~' || text_of(id) where owner_id = ? and "
-			    "archived_at is null",
-			    DB_INT(now), DB_TEXT(user_id));
+		r = db_exec(
+			c,
+			"update agents set archived_at = ?, slug = slug || '~' || text_of(id) where owner_id = ? and "
+			"archived_at is null",
+			DB_INT(now), DB_TEXT(user_id));
 
 	if (r >= 0)
 		r = memory_delete_user(c, user_id);
+	if (r >= 0)
+		r = api_sources_delete_user(c, user_id);
 	if (r >= 0)
 		r = api_sources_delete_user(c, user_id);
 	if (r >= 0)

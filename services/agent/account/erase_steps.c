@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "agent/apis/source.h"
 #include "agent/bus.h"
 #include "agent/knowledge/knowledge.h"
 #include "agent/memory/store.h"
@@ -129,6 +130,11 @@ static int erase_collections(struct db_conn *c, const char *user_id)
 			    DB_TEXT(user_id));
 }
 
+static int erase_apis(struct db_conn *c, const char *user_id)
+{
+	return (int)api_sources_delete_user(c, user_id);
+}
+
 static int erase_memories(struct db_conn *c, const char *user_id)
 {
 	return (int)memory_delete_user(c, user_id);
@@ -219,10 +225,20 @@ static int erase_exports(struct db_conn *c, const char *user_id)
 }
 
 const struct erase_step erase_steps[] = {
-	{"schedules", erase_schedules}, {"triggers", erase_triggers},       {"webhooks", erase_webhooks},
-	{"batches", erase_batches},     {"evaluations", erase_evaluations}, {"conversations", erase_conversations},
-	{"documents", erase_documents}, {"collections", erase_collections}, {"memories", erase_memories},
-	{"providers", erase_providers}, {"agents", erase_agents},           {"usage", erase_usage},
-	{"others", erase_rest},         {"exports", erase_exports},
+	{"schedules", erase_schedules},
+	{"triggers", erase_triggers},
+	{"webhooks", erase_webhooks},
+	{"batches", erase_batches},
+	{"evaluations", erase_evaluations},
+	{"conversations", erase_conversations},
+	{"documents", erase_documents},
+	{"collections", erase_collections},
+	{"apis", erase_apis},
+	{"memories", erase_memories},
+	{"providers", erase_providers},
+	{"agents", erase_agents},
+	{"usage", erase_usage},
+	{"others", erase_rest},
+	{"exports", erase_exports},
 };
 const size_t erase_steps_n = ARRAY_SIZE(erase_steps);

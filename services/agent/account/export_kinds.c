@@ -95,6 +95,10 @@ static const struct kind kinds[] = {
 	{"evaluation_cases", "t:set_id i:number t:id t:input j:expected j:variables j:tags", OF_USER("evaluation_sets"),
 	 "select set_id, number, id, input, expected, variables, tags from evaluation_cases where set_id = ? order by "
 	 "number"},
+	{"apis", "t:id t:slug t:name t:description t:url t:base_url j:shares d:created_at d:updated_at",
+	 OF_OWNER("api_sources"),
+	 "select id, slug, name, description, url, base_url, shares, created_at, updated_at from api_sources where id "
+	 "= ?"},
 	{"model_providers", "t:id t:slug t:name t:kind t:base_url d:created_at d:updated_at",
 	 OF_OWNER("model_providers"),
 	 "select id, slug, name, kind, base_url, created_at, updated_at from model_providers where id = ?"},
