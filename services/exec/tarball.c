@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "io/archive_api.h"
 #include "base/buf.h"
+#include "io/archive_api.h"
 #include "sandbox/protect.h"
 
 #define BLOCK (64 << 10)
