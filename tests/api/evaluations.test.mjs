@@ -11,6 +11,7 @@ const capitals = { France: 'Paris', Italy: 'Rome', Peru: 'Lima', Kenya: 'Nairobi
 describe('evaluation sets', { timeout: 240000 }, () => {
   let w, peer, agent, other;
   const seen = new Map(); // message → how often the model was asked
+  const judged = [];      // what judges were asked
   let held = null;        // answers wait for this
 
   before(async () => {
@@ -20,6 +21,15 @@ describe('evaluation sets', { timeout: 240000 }, () => {
       const instructions = body.messages[0].role === 'system' ? body.messages[0].content : '';
       seen.set(text, (seen.get(text) ?? 0) + 1);
       if (held) await held.promise;
+      if (instructions.includes('You judge what')) {
+        judged.push({ text, instructions, body });
+        const [, answer] = /\nBEGIN ANSWER \S+\n([^]*)\nEND ANSWER \S+$/.exec(text);
+        if (answer === 'Nairobi' && !seen.get('judge mended')) {
+          res.statusCode = 400;
+          return res.end('{"error":{"message":"I do not judge this."}}');
+        }
+        return res.end(chunk({ content: JSON.stringify({ reason: `It says ${answer}.`, passed: answer !== 'Rome', score: 0.8 }) }) + chunk({}, 'stop') + DONE);
+      }
       if (text.includes('broken') && !seen.get('mended')) {
         res.statusCode = 400;
         return res.end('{"error":{"message":"I do not like this one."}}');
@@ -224,6 +234,35 @@ describe('evaluation sets', { timeout: 240000 }, () => {
     assert.deepEqual([kenya.passed, kenya.grades.map((g) => g.passed)], [false, [false, true, true, true, false]]);
   });
 
+  test('a model judges by a rubric, in runs of its own', async () => {
+    const set = await setOf([...world, { input: 'broken', expected: 'x' }], { pass_score: 0.85, graders: [{ type: 'contains' }, { type: 'model', name: 'Tone', rubric: 'Is it {{polite}}?', required: true }] });
+    seen.delete('mended');
+    const run = await over(await begin(set));
+    assert.deepEqual([run.results.passed, run.results.failed, run.results.open, run.rows.judging, run.rows.total], [2, 2, 1, 0, 5]);
+    const all = await rows(run);
+    const [france, italy, , kenya, broken] = all;
+    assert.deepEqual([france.passed, france.score, france.grades[1].passed, france.grades[1].score, france.grades[1].reason], [true, 0.9, true, 0.8, 'It says Paris.']);
+    assert.deepEqual([italy.passed, italy.grades.map((g) => g.passed)], [false, [true, false]]);
+    assert.deepEqual([kenya.status, kenya.passed, kenya.grades[1].reason], ['succeeded', null, 'The run of the judge is failed: model_refused.']);
+    assert.deepEqual([broken.passed, broken.grades[1].passed], [false, false], 'what has no answer is not judged');
+    const one = judged.find((j) => j.text.includes('Capital of France?'));
+    assert.match(one.text, /^The key of this message is (\S+)\.\n\nBEGIN ASKED \1\nCapital of France\?\nEND ASKED \1\n\nBEGIN EXPECTED \1\nParis\nEND EXPECTED \1\n\nBEGIN ANSWER \1\nParis\nEND ANSWER \1$/);
+    assert.ok(one.instructions.includes('Is it {{polite}}?') && !one.body.tools);
+    const execution = await w.ok('GET', `/api/executions/${france.grades[1].execution_id}`);
+    assert.deepEqual([execution.agent_name, execution.status], ['Judge: Tone', 'succeeded']);
+    assert.ok(!(await w.ok('GET', '/api/agents?limit=200')).items.some((a) => a.name.startsWith('Judge')), 'nobody sees judges among the agents');
+    seen.set('judge mended', 1);
+    await w.ok('POST', `/api/evaluations/runs/${run.id}/retry`);
+    const again = await over(run);
+    assert.deepEqual([again.results.passed, again.results.failed, again.results.open], [3, 2, 0]);
+    assert.equal((await rows(run))[3].grades[1].reason, 'It says Nairobi.');
+    const second = await over(await begin(set, { tags: ['america'] }));
+    const [peru] = await rows(second);
+    assert.equal((await w.ok('GET', `/api/executions/${peru.grades[1].execution_id}`)).agent_id, execution.agent_id, 'the same rubric has the same judge');
+    const many = Array.from({ length: 4 }, () => ({ type: 'model', rubric: 'x' }));
+    assert.match((await w.api('PATCH', `/api/evaluations/${set.id}`, { graders: many })).body.detail, /3/);
+  });
+
   test('what fails is not passed, and can be run again; a run can be paused and cancelled', async () => {
     const set = await setOf([{ input: 'broken', expected: '=broken' }, ...world]);
     const run = await over(await begin(set));
@@ -261,10 +300,10 @@ describe('evaluation sets', { timeout: 240000 }, () => {
 
   test('killed again and again, each case is run and graded once', async (t) => {
     if (process.env.OGENT_DEPLOYMENT) return t.skip('the service cannot be killed here');
-    const set = await setOf(Array.from({ length: 30 }, (_, i) => ({ input: `k${i}`, expected: i % 3 ? `=k${i}` : 'no' })));
+    const set = await setOf(Array.from({ length: 30 }, (_, i) => ({ input: `k${i}`, expected: i % 3 ? `=k${i}` : 'no' })), { graders: [{ type: 'exact' }, { type: 'model', rubric: 'r' }] });
     const run = await begin(set, { repeats: 2, concurrency: 8 });
     for (let i = 0; i < 4; i++) {
-      await until(run, (x) => x.results.passed + x.results.failed > i * 10);
+      await until(run, (x) => x.rows.succeeded > i * 12 || x.rows.judging > 0);
       await w.agent.kill('SIGKILL');
       await w.agent.start();
     }
@@ -273,5 +312,7 @@ describe('evaluation sets', { timeout: 240000 }, () => {
     const all = await rows(run);
     assert.ok(all.every((r) => r.attempt === 1 && r.passed === (r.output === r.expected)));
     assert.equal(new Set(all.map((r) => r.execution_id)).size, 60);
+    assert.equal(new Set(all.map((r) => r.grades[1].execution_id)).size, 60);
+    assert.ok(all.every((r) => r.grades[1].reason === `It says ${r.output}.`));
   });
 });

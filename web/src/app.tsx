@@ -22,6 +22,10 @@ const FilesPage = lazy(() => import('./pages/files').then((m) => ({ default: m.F
 const WorkspacesPage = lazy(() => import('./pages/files').then((m) => ({ default: m.WorkspacesPage })));
 const TerminalPage = lazy(() => import('./pages/terminal').then((m) => ({ default: m.TerminalPage })));
 const AutomationPage = lazy(() => import('./pages/automation').then((m) => ({ default: m.AutomationPage })));
+const EvaluationsPage = lazy(() => import('./pages/evaluations').then((m) => ({ default: m.EvaluationsPage })));
+const EvaluationPage = lazy(() => import('./pages/evaluation').then((m) => ({ default: m.EvaluationPage })));
+const EvaluationRunPage = lazy(() => import('./pages/evaluation-run').then((m) => ({ default: m.EvaluationRunPage })));
+const EvaluationComparisonPage = lazy(() => import('./pages/evaluation-run').then((m) => ({ default: m.EvaluationComparisonPage })));
 const HistoryPage = lazy(() => import('./pages/history').then((m) => ({ default: m.HistoryPage })));
 const UsersPage = lazy(() => import('./pages/users').then((m) => ({ default: m.UsersPage })));
 const RolesPage = lazy(() => import('./pages/roles').then((m) => ({ default: m.RolesPage })));
@@ -115,6 +119,10 @@ function Pages(): ReactNode {
 					<Route path="/automation" element={<AutomationPage />} />
 					<Route path="/apis" element={<ApisPage />} />
 					<Route path="/apis/:id" element={<ApiSourcePage />} />
+					<Route path="/evaluations" element={<EvaluationsPage />} />
+					<Route path="/evaluations/:id" element={<EvaluationPage />} />
+					<Route path="/evaluations/runs/:id" element={<EvaluationRunPage />} />
+					<Route path="/evaluations/runs/:id/with/:other" element={<EvaluationComparisonPage />} />
 					<Route path="/models" element={<ModelsPage />} />
 					<Route path="/files" element={<WorkspacesPage />} />
 					<Route path="/files/:workspace" element={<FilesPage />} />

@@ -218,6 +218,7 @@ static int settle(struct visit *w)
 
 struct waiting {
 	int64_t number;
+	int part;
 	struct str data;
 };
 
@@ -237,7 +238,7 @@ static int begin_row(struct visit *w, const struct waiting *row)
 	int r;
 
 	if (w->b.evaluation_id)
-		evaluation_begin_row(w->v->arena, row->data, &made);
+		evaluation_begin_row(w->v->arena, row->data, row->part, &made);
 	if (batch_message(w->v->arena, w->b.message, row->data, &p->content, &err) < 0) {
 		w->b.failures++;
 		return set_row(w, row->number, "failed");
@@ -251,6 +252,9 @@ static int begin_row(struct visit *w, const struct waiting *row)
 		r = conversation_load_to_change(w->c, w->v->arena, id, &p->conversation);
 	if (r < 0)
 		return r;
+	/* A judge is nobody's to talk to, so it is archived from the beginning. */
+	if (row->part > 0)
+		p->conversation.is_archived = false;
 	if (r == 0 || p->conversation.is_archived) {
 		stop(w, "agent_archived");
 		return r == 0 ? 0 : failed(db_exec(w->c, "delete from conversations where id = ?", DB_TEXT(id)));
@@ -280,13 +284,15 @@ static int begin_rows(struct visit *w)
 
 	if (room <= 0 || w->counts.waiting == 0)
 		return 0;
-	st = db_query(w->c,
-		      "select number, data from batch_rows where batch_id = ? and status = 'waiting' order by number "
-		      "limit ?",
-		      DB_TEXT(w->b.id), DB_INT(room));
+	st = db_query(
+		w->c,
+		"select number, part, data from batch_rows where batch_id = ? and status = 'waiting' order by number "
+		"limit ?",
+		DB_TEXT(w->b.id), DB_INT(room));
 	while ((r = db_step(w->c, st)) == 1) {
 		list[n].number = db_col_int(st, 0);
-		list[n++].data = arena_str(w->v->arena, db_col_str(st, 1));
+		list[n].part = (int)db_col_int(st, 1);
+		list[n++].data = arena_str(w->v->arena, db_col_str(st, 2));
 	}
 	db_done(st);
 	for (size_t i = 0; r >= 0 && i < n && strcmp(w->b.status, "running") == 0; i++)

@@ -1,7 +1,7 @@
 #include "agent/evaluations/grade.h"
 
 #include "agent/batches/batch.h"
-#include "agent/evaluations/graders.h"
+#include "agent/evaluations/judge.h"
 
 #define AT_ONCE BATCH_CONCURRENCY_MAX
 
@@ -20,7 +20,8 @@ struct ended {
 	"e.steps, e.input_tokens + e.output_tokens + (select coalesce(sum(k.input_tokens + k.output_tokens), 0) "      \
 	"from executions k where k.root_id = e.id and k.id <> e.id), e.cost_nano + (select coalesce(sum("              \
 	"k.cost_nano), 0) from executions k where k.root_id = e.id and k.id <> e.id), (e.ended_at - "                  \
-	"coalesce(e.started_at, e.created_at)) / 1000 from batch_rows r join executions e on e.id = r.execution_id "   \
+	"coalesce(e.started_at, e.created_at)) / 1000, r.part from batch_rows r join executions e on e.id = "          \
+	"r.execution_id "                                                                                              \
 	"left join messages o on o.conversation_id = e.conversation_id and o.seq = e.output_seq where r.batch_id = ? " \
 	"and r.status = 'running' and e.ended_at is not null and e.status <> 'cancelled' order by r.number limit ?"
 
@@ -45,7 +46,8 @@ static void read_ended(struct db_stmt *st, struct arena *a, struct ended *ret)
 				       .execution_id = db_col_dup(st, 1, a),
 				       .tokens = ret->run.tokens,
 				       .cost_nano = ret->run.cost_nano,
-				       .latency_ms = ret->run.latency_ms};
+				       .latency_ms = ret->run.latency_ms,
+				       .part = (int)db_col_int(st, 12)};
 }
 
 /* What it called, in order. */
@@ -75,6 +77,42 @@ static int read_calls(struct db_conn *c, struct arena *a, struct ended *e)
 	return MIN(r, 0);
 }
 
+/* The n-th of the graders that are models, from 1. */
+static yyjson_val *model_of(yyjson_val *graders, int n)
+{
+	yyjson_val *grader;
+	size_t i, max;
+
+	yyjson_arr_foreach(graders, i, max, grader)
+	{
+		if (strcmp(json_get_str(grader, "type", ""), "model") == 0 && --n == 0)
+			return grader;
+	}
+	return NULL;
+}
+
+static void grade_by_judge(struct arena *work, struct arena *a, yyjson_val *graders, struct ended *e)
+{
+	struct graded_row *row = &e->row;
+
+	row->grades = arena_strdup(a, judge_grade(work, model_of(graders, row->part), &e->run, row->execution_id));
+	row->execution_id = arena_strdup(a, row->execution_id);
+	row->is_open = true;
+}
+
+static void add_judgements(struct arena *work, struct arena *a, yyjson_val *rules, yyjson_val *data, struct ended *e)
+{
+	yyjson_val *judges = json_get_arr(rules, "judges"), *judge;
+	size_t i, max;
+
+	yyjson_arr_foreach(judges, i, max, judge)
+	{
+		if (e->row.n_judgements < GRADERS_MODELS_MAX)
+			e->row.judgements[e->row.n_judgements++] =
+				arena_str(a, judge_row(work, yyjson_get_str(judge), data, e->run.answer));
+	}
+}
+
 static void grade_one(struct arena *work, struct arena *a, yyjson_val *rules, struct ended *e)
 {
 	yyjson_val *data = yyjson_doc_get_root(json_parse(work, e->data.p, e->data.n, NULL));
@@ -82,11 +120,17 @@ static void grade_one(struct arena *work, struct arena *a, yyjson_val *rules, st
 	struct graded_row *row = &e->row;
 	enum verdict verdict;
 
+	if (row->part > 0) {
+		grade_by_judge(work, a, graders, e);
+		return;
+	}
 	row->grades = graders_grade(work, graders, &e->run, yyjson_obj_get(data, "expected"));
 	grades = yyjson_doc_get_root(json_parse(work, row->grades, strlen(row->grades), NULL));
 	verdict = graders_verdict(graders, grades, json_get_num(rules, "pass_score", 1), &row->score);
 	row->is_open = verdict == VERDICT_OPEN;
 	row->has_passed = verdict == VERDICT_PASSED;
+	if (row->is_open)
+		add_judgements(work, a, rules, data, e);
 	row->grades = arena_strdup(a, row->grades);
 	row->execution_id = arena_strdup(a, row->execution_id);
 }
@@ -123,23 +167,75 @@ int evaluation_grade(struct db_conn *c, struct arena *a, const char *batch_id, s
 	return MIN(r, 0);
 }
 
-int evaluation_keep_grade(struct db_conn *c, struct arena *a, const struct batch *b, const struct graded_row *row)
+static int store(struct db_conn *c, const struct batch *b, int64_t number, const char *grades, enum verdict verdict,
+		 int64_t score)
 {
-	return (int)MIN(db_exec(c,
-				"update batch_rows set passed = ?, score = ?, grades = ?, tokens = ?, cost_nano = ?, "
-				"latency_ms = ? where batch_id = ? and number = ?",
-				row->is_open ? DB_NULL() : DB_INT(row->has_passed),
-				row->is_open ? DB_NULL() : DB_INT(row->score), DB_TEXT(row->grades),
-				DB_INT(row->tokens), DB_INT(row->cost_nano), DB_INT(row->latency_ms), DB_TEXT(b->id),
-				DB_INT(row->number)),
-			0);
+	bool is_open = verdict == VERDICT_OPEN;
+
+	return (int)MIN(
+		db_exec(c, "update batch_rows set passed = ?, score = ?, grades = ? where batch_id = ? and number = ?",
+			is_open ? DB_NULL() : DB_INT(verdict == VERDICT_PASSED), is_open ? DB_NULL() : DB_INT(score),
+			DB_TEXT(grades), DB_TEXT(b->id), DB_INT(number)),
+		0);
 }
 
-void evaluation_begin_row(struct arena *a, struct str data, struct conversation_row *made)
+/* The grade of a judge has its place among those of the row that it judged. */
+static int join(struct db_conn *c, struct arena *a, const struct batch *b, const struct graded_row *row)
+{
+	yyjson_val *rules = yyjson_doc_get_root(json_parse(a, b->graders, strlen(b->graders), NULL));
+	yyjson_val *graders = json_get_arr(rules, "graders"), *joined;
+	int64_t number = row->number - row->part * b->n_rows, score;
+	const char *grades = NULL;
+	enum verdict verdict;
+	struct db_stmt *st = db_query(c, "select grades from batch_rows where batch_id = ? and number = ?",
+				      DB_TEXT(b->id), DB_INT(number));
+	int r = db_step(c, st);
+
+	if (r == 1)
+		grades = db_col_dup(st, 0, a);
+	db_done(st);
+	if (r < 0 || !grades)
+		return MIN(r, 0);
+	grades = judge_join(a, graders, yyjson_doc_get_root(json_parse(a, grades, strlen(grades), NULL)), row->part,
+			    row->grades);
+	joined = yyjson_doc_get_root(json_parse(a, grades, strlen(grades), NULL));
+	verdict = graders_verdict(graders, joined, json_get_num(rules, "pass_score", 1), &score);
+	return store(c, b, number, grades, verdict, score);
+}
+
+static int add_rows(struct db_conn *c, const struct batch *b, const struct graded_row *row)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < row->n_judgements; i++)
+		r = batch_row_insert(c, b, (i + 1) * b->n_rows + row->number, i + 1, row->judgements[i]);
+	return r;
+}
+
+int evaluation_keep_grade(struct db_conn *c, struct arena *a, const struct batch *b, const struct graded_row *row)
+{
+	enum verdict verdict = row->is_open ? VERDICT_OPEN : row->has_passed ? VERDICT_PASSED : VERDICT_NOT_PASSED;
+	int64_t n = db_exec(c,
+			    "update batch_rows set tokens = ?, cost_nano = ?, latency_ms = ? where batch_id = ? and "
+			    "number = ?",
+			    DB_INT(row->tokens), DB_INT(row->cost_nano), DB_INT(row->latency_ms), DB_TEXT(b->id),
+			    DB_INT(row->number));
+	int r = n < 0 ? (int)n : store(c, b, row->number, row->grades, verdict, row->score);
+
+	if (r < 0)
+		return r;
+	return row->part > 0 ? join(c, a, b, row) : add_rows(c, b, row);
+}
+
+void evaluation_begin_row(struct arena *a, struct str data, int part, struct conversation_row *made)
 {
 	yyjson_val *root = yyjson_doc_get_root(json_parse(a, data.p, data.n, NULL));
 	yyjson_val *variables = json_get_obj(root, "variables");
 
-	if (yyjson_obj_size(variables) > 0)
+	if (part > 0) {
+		made->agent_id = json_get_str(root, "agent_id", "");
+		made->pinned_version = 1;
+	} else if (yyjson_obj_size(variables) > 0) {
 		made->variables = json_val_text(a, variables).p;
+	}
 }

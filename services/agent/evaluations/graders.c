@@ -13,6 +13,7 @@
 
 #define SCORE_UNIT 1000000
 #define VALUE_MAX (64 * 1024)
+#define RUBRIC_MAX 8000
 
 /* One grader at work. */
 struct judging {
@@ -324,9 +325,11 @@ static const struct json_field called_fields[] = {COMMON,
 static const struct json_field not_called_fields[] = {
 	COMMON, {"tool", JSON_STRING, true, 1, 128}, {"arguments", JSON_OBJECT}};
 static const struct json_field status_fields[] = {COMMON, {"value", JSON_STRING, false, 1, 16}};
+static const struct json_field model_fields[] = {
+	COMMON, {"rubric", JSON_STRING, true, 1, RUBRIC_MAX}, {"model", JSON_STRING, false, 1, 200}};
 static const struct json_field limit_fields[] = {COMMON, {"value", JSON_NUMBER, true}};
 
-/* needs_answer: a run without one does not pass. */
+/* needs_answer: a run without one does not pass. judge: NULL = a model judges, later. */
 static const struct rule {
 	const char *type;
 	const struct json_field *fields;
@@ -349,6 +352,7 @@ static const struct rule {
 	{"max_tokens", limit_fields, ARRAY_SIZE(limit_fields), check_not_negative, false, max_tokens},
 	{"max_cost_usd", limit_fields, ARRAY_SIZE(limit_fields), check_not_negative, false, max_cost},
 	{"max_latency_ms", limit_fields, ARRAY_SIZE(limit_fields), check_not_negative, false, max_latency},
+	{"model", model_fields, ARRAY_SIZE(model_fields), NULL, true, NULL},
 };
 
 static const struct rule *rule_find(yyjson_val *grader)
@@ -378,17 +382,20 @@ static int check_one(yyjson_val *grader, struct error *err)
 int graders_check(yyjson_val *graders, struct error *err)
 {
 	yyjson_val *grader;
-	size_t i, max;
+	size_t i, max, models = 0;
 
 	if (!yyjson_is_arr(graders) || yyjson_arr_size(graders) > GRADERS_MAX)
 		return error_set(err, "invalid_field", "\"graders\" is a list of at most %d.", GRADERS_MAX);
 	yyjson_arr_foreach(graders, i, max, grader)
 	{
-		if (check_one(grader, err) == 0)
-			continue;
-		error_prefix(err, "Grader %zu", i + 1);
-		return -EINVAL;
+		if (check_one(grader, err) < 0) {
+			error_prefix(err, "Grader %zu", i + 1);
+			return -EINVAL;
+		}
+		models += strcmp(json_get_str(grader, "type", ""), "model") == 0;
 	}
+	if (models > GRADERS_MODELS_MAX)
+		return error_set(err, "invalid_field", "At most %d graders are models.", GRADERS_MODELS_MAX);
 	return 0;
 }
 
@@ -404,8 +411,7 @@ static bool judge(struct judging *j)
 	return rule->judge(j);
 }
 
-/* Cut between characters. */
-static struct str cut(struct str text)
+struct str grade_reason_cut(struct str text)
 {
 	text.n = MIN(text.n, (size_t)GRADE_REASON_MAX);
 	while (text.n > 0 && text.n == GRADE_REASON_MAX && ((unsigned char)text.p[text.n - 1] & 0x80))
@@ -417,7 +423,7 @@ static void add_grade(yyjson_mut_doc *doc, yyjson_mut_val *list, struct judging 
 {
 	yyjson_mut_val *obj = yyjson_mut_arr_add_obj(doc, list);
 	const char *type = json_get_str(j->grader, "type", "");
-	struct str reason = cut(buf_str(&j->reason));
+	struct str reason = grade_reason_cut(buf_str(&j->reason));
 
 	json_add_str(doc, obj, "name", json_get_str(j->grader, "name", type));
 	json_add_str(doc, obj, "type", type);
@@ -442,7 +448,7 @@ const char *graders_grade(struct arena *a, yyjson_val *graders, const struct gra
 	yyjson_arr_foreach(graders, i, max, grader)
 	{
 		struct judging j = {.a = a, .grader = grader, .run = run, .expected = expected};
-		bool is_open = !rule_find(grader);
+		bool is_open = !rule_find(grader)->judge && strcmp(run->status, "succeeded") == 0;
 
 		add_grade(doc, list, &j, is_open, !is_open && judge(&j));
 		buf_deinit(&j.reason);

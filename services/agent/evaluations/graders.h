@@ -1,8 +1,8 @@
 /* Graders by rule: what an answer must be like, and whether it is. A set of cases has an array of them:
  *
  *   {"type": "exact" | "contains" | "regex" | "json_equals" | "json_subset" | "json_schema" | "numeric" | "tool_called"
- * | "tool_not_called" | "status" | "max_steps" | "max_tokens" | "max_cost_usd" | "max_latency_ms", "name": "…",
- * "weight": 1, "required": false, and what the type has besides (graders.c)}
+ * | "tool_not_called" | "status" | "max_steps" | "max_tokens" | "max_cost_usd" | "max_latency_ms" | "model", "name":
+ * "…", "weight": 1, "required": false, and what the type has besides (graders.c)}
  *
  * What an answer is compared with is the grader's "value", or else what its case expects. A case passes when every
  * required grader passed and the mean of the scores by weight is at least the set's "pass_score". To add a type: its
@@ -13,6 +13,7 @@
 #include "base/json.h"
 
 #define GRADERS_MAX 20
+#define GRADERS_MODELS_MAX 3 /* of them, those that are models (judge.h) */
 #define GRADERS_BYTES_MAX (128 * 1024)
 #define GRADE_REASON_MAX 400 /* bytes */
 
@@ -32,6 +33,9 @@ struct graded_run {
 /* The grades by rule, in the order of the graders: [{name, type, passed, score, reason}]. The grades of models are
  * still to come, with null for passed and score. In the arena. */
 const char *graders_grade(struct arena *a, yyjson_val *graders, const struct graded_run *run, yyjson_val *expected);
+
+/* As much of a reason as is kept, cut between characters. */
+struct str grade_reason_cut(struct str text);
 
 enum verdict { VERDICT_OPEN, VERDICT_PASSED, VERDICT_NOT_PASSED };
 /* What the grades are together. score: in millionths; 0 as long as it is open. */

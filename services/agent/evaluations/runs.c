@@ -1,6 +1,7 @@
 /* Runs of an evaluation set: each of its cases, so many times, by one version of an agent. */
 #include "agent/automation/automation.h"
 #include "agent/evaluations/evaluations.h"
+#include "agent/evaluations/judge.h"
 #include "agent/variables.h"
 
 #include <stdlib.h>
@@ -57,7 +58,25 @@ static int add_medians(struct db_conn *c, struct arena *a, yyjson_mut_doc *doc, 
 struct sums {
 	struct batch_counts rows;
 	int64_t passed, failed, score, tokens, cost_nano;
+	int64_t judging, judge_cost_nano; /* of models that grade */
 };
+
+static int sum_up_judges(struct db_conn *c, const char *id, struct sums *ret)
+{
+	struct db_stmt *st =
+		db_query(c,
+			 "select coalesce(sum(case when status in ('waiting', 'running') then 1 else 0 end), "
+			 "0), coalesce(sum(cost_nano), 0) from batch_rows where batch_id = ? and part > 0",
+			 DB_TEXT(id));
+	int r = db_step(c, st);
+
+	if (r == 1) {
+		ret->judging = db_col_int(st, 0);
+		ret->judge_cost_nano = db_col_int(st, 1);
+	}
+	db_done(st);
+	return MIN(r, 0);
+}
 
 static int sum_up(struct db_conn *c, const char *id, struct sums *ret)
 {
@@ -89,7 +108,7 @@ static int sum_up(struct db_conn *c, const char *id, struct sums *ret)
 		ret->cost_nano += db_col_int(st, 5);
 	}
 	db_done(st);
-	return r;
+	return r < 0 ? r : sum_up_judges(c, id, ret);
 }
 
 static void add_sums(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct batch *b, const struct sums *n)
@@ -104,6 +123,7 @@ static void add_sums(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct batc
 	yyjson_mut_obj_add_int(doc, rows, "succeeded", n->rows.succeeded);
 	yyjson_mut_obj_add_int(doc, rows, "failed", n->rows.failed);
 	yyjson_mut_obj_add_int(doc, rows, "cancelled", n->rows.cancelled);
+	yyjson_mut_obj_add_int(doc, rows, "judging", n->judging);
 	yyjson_mut_obj_add_int(doc, results, "passed", n->passed);
 	yyjson_mut_obj_add_int(doc, results, "failed", n->failed);
 	yyjson_mut_obj_add_int(doc, results, "open", b->n_rows - graded);
@@ -117,6 +137,7 @@ static void add_sums(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct batc
 	}
 	yyjson_mut_obj_add_int(doc, results, "tokens", n->tokens);
 	yyjson_mut_obj_add_real(doc, results, "cost_usd", (double)n->cost_nano / 1e9);
+	yyjson_mut_obj_add_real(doc, results, "judge_cost_usd", (double)n->judge_cost_nano / 1e9);
 }
 
 static int add_run(struct db_conn *c, struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct batch *b,
@@ -327,10 +348,17 @@ static int insert_rows(struct begin *p)
 	return r;
 }
 
-static const char *rules_of(struct arena *a, const struct evaluation_set *s)
+/* With the judges, who are made now if they are not there. */
+static int make_rules(struct begin *p)
 {
-	return arena_printf(a, "{\"pass_score\":%.6g,\"graders\":%s}", (double)s->pass_score / EVALUATION_SCORE_UNIT,
-			    s->graders);
+	struct exchange *x = p->a->job.x;
+	const char *graders = p->set.graders, *judges;
+	int r = judges_make(p->c, x->self, x->arena, p->b.user_id,
+			    yyjson_doc_get_root(json_parse(x->arena, graders, strlen(graders), NULL)), &judges);
+
+	p->b.graders = arena_printf(x->arena, "{\"pass_score\":%.6g,\"judges\":%s,\"graders\":%s}",
+				    (double)p->set.pass_score / EVALUATION_SCORE_UNIT, judges, graders);
+	return r;
 }
 
 static int check_count(struct begin *p)
@@ -391,8 +419,9 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	p.b.evaluation_id = p.set.id;
 	p.b.name = json_get_str(x->body, "name", p.set.name);
 	p.b.updated_at = p.b.created_at;
-	p.b.graders = rules_of(x->arena, &p.set);
-	r = batch_insert(c, &p.b);
+	r = make_rules(&p);
+	if (r == 0)
+		r = batch_insert(c, &p.b);
 	if (r == 0)
 		r = insert_rows(&p);
 	if (r == 0)

@@ -5915,11 +5915,11 @@ export interface components {
         /**
          * @description `exact`, `contains`, `regex`, `numeric`, `json_equals` and `json_subset` compare the answer with `value`, or else with what the case expects. `json_schema` has a `schema`. `tool_called`
          *     and `tool_not_called` count the calls of `tool`, with `arguments` those that have these. `status` has succeeded (so if unsaid) or failed as `value`; `max_steps`,
-         *     `max_tokens`, `max_cost_usd` and `max_latency_ms` what is at most allowed.
+         *     `max_tokens`, `max_cost_usd` and `max_latency_ms` what is at most allowed. `model` has a `rubric`, by which a model judges in a run of its own; at most three of a set.
          */
         EvaluationGrader: {
             /** @enum {string} */
-            type: "exact" | "contains" | "regex" | "json_equals" | "json_subset" | "json_schema" | "numeric" | "tool_called" | "tool_not_called" | "status" | "max_steps" | "max_tokens" | "max_cost_usd" | "max_latency_ms";
+            type: "exact" | "contains" | "regex" | "json_equals" | "json_subset" | "json_schema" | "numeric" | "tool_called" | "tool_not_called" | "status" | "max_steps" | "max_tokens" | "max_cost_usd" | "max_latency_ms" | "model";
             name?: string;
             /** @default 1 */
             weight?: number;
@@ -5953,6 +5953,10 @@ export interface components {
             schema?: {
                 [key: string]: unknown;
             };
+            /** @description Of model: when an answer is good. */
+            rubric?: string;
+            /** @description Of model: which; the default one unless told. */
+            model?: string;
             tool?: string;
             /** @description What a call has at least. */
             arguments?: {
@@ -6078,6 +6082,8 @@ export interface components {
                 succeeded: number;
                 failed: number;
                 cancelled: number;
+                /** @description Models that are still to grade. */
+                judging: number;
             };
             results: components["schemas"]["EvaluationResults"];
             /** @description Of one run; not in lists. */
@@ -6101,6 +6107,8 @@ export interface components {
             mean_score: number | null;
             tokens: number;
             cost_usd: number;
+            /** @description Of the models that grade. */
+            judge_cost_usd: number;
         };
         EvaluationComparison: {
             base: components["schemas"]["EvaluationRun"];
@@ -6137,6 +6145,8 @@ export interface components {
             passed: boolean | null;
             score: number | null;
             reason: string;
+            /** @description Of a model's grade; the run in which it judged. */
+            execution_id?: string;
         };
         EvaluationRow: {
             /** @description From 1. */

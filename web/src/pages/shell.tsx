@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query';
-import { BookOpen, Bot, Braces, CalendarClock, ChartColumn, Cpu, Folder, Hand, History, LogOut, Menu, MessageSquare, Monitor, Moon, Plug, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
+import { BookOpen, Bot, Braces, CalendarClock, ChartColumn, Cpu, Folder, Hand, History, ListChecks, LogOut, Menu, MessageSquare, Monitor, Moon, Plug, Plus, Sun, Users, WifiOff, X } from 'lucide-react';
 import { useEffect, useRef, useState, useSyncExternalStore, type ReactNode } from 'react';
 import { Link, NavLink, useLocation } from 'react-router';
 
@@ -67,6 +67,7 @@ const sections = [
 	{ to: '/apis', label: 'APIs', Icon: Plug, permission: 'apis.use' },
 	{ to: '/knowledge', label: 'Knowledge', Icon: BookOpen, permission: 'knowledge.read' },
 	{ to: '/automation', label: 'Automation', Icon: CalendarClock, permission: 'schedules.use' },
+	{ to: '/evaluations', label: 'Evaluations', Icon: ListChecks, permission: 'evaluations.use' },
 	{ to: '/history', label: 'History', Icon: History, permission: 'executions.read' },
 	{ to: '/usage', label: 'Usage', Icon: ChartColumn, permission: 'executions.read' },
 	{ to: '/files', label: 'Files', Icon: Folder, permission: 'commands.read' },
