@@ -300,7 +300,7 @@ describe('evaluation sets', { timeout: 240000 }, () => {
 
   test('killed again and again, each case is run and graded once', async (t) => {
     if (process.env.OGENT_DEPLOYMENT) return t.skip('the service cannot be killed here');
-    const set = await setOf(Array.from({ length: 30 }, (_, i) => ({ input: `k${i}`, expected: i % 3 ? `=k${i}` : 'no' })), { graders: [{ type: 'exact' }, { type: 'model', rubric: 'r' }] });
+    const set = await setOf(Array.from({ length: 30 }, (_, i) => ({ input: `k${i}`, expected: i % 3 ? `=k${i}` : 'no' })), { pass_score: 0.9, graders: [{ type: 'exact' }, { type: 'model', rubric: 'r' }] });
     const run = await begin(set, { repeats: 2, concurrency: 8 });
     for (let i = 0; i < 4; i++) {
       await until(run, (x) => x.rows.succeeded > i * 12 || x.rows.judging > 0);

@@ -53,7 +53,8 @@ export type Passed = 'true' | 'false' | 'open' | 'all';
 
 export const evaluationRowsQuery = (id: string, passed: Passed, isLive: boolean) =>
 	queryOptions({
-		queryKey: ['evaluation-runs', id, 'rows', passed],
+		/* Once it is over they are read once more. */
+		queryKey: ['evaluation-runs', id, 'rows', passed, isLive],
 		queryFn: async ({ signal }) => (await unwrap(api.GET('/api/evaluations/runs/{id}/rows', { signal, params: { path: { id }, query: { limit: mostShown, passed } } }))).items,
 		refetchInterval: isLive ? busyMs : false,
 	});
