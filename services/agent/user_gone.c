@@ -97,8 +97,6 @@ static int gone_run(struct db_conn *c, struct exchange_job *job)
 	if (r >= 0)
 		r = api_sources_delete_user(c, user_id);
 	if (r >= 0)
-		r = api_sources_delete_user(c, user_id);
-	if (r >= 0)
 		r = find_running(c, g, user_id);
 	for (struct gone_execution *e = g->running; r >= 0 && e; e = e->next)
 		r = stop_one(c, e->id, now);
