@@ -2,11 +2,10 @@
 #include <string.h>
 
 #include "agent_find.h"
-#include "args.h"
 #include "base/encode.h"
 #include "local_file.h"
 #include "output.h"
-#include "session.h"
+#include "verbs.h"
 
 struct asked {
 	const struct command *self;
@@ -165,11 +164,7 @@ static int delete (struct asked *q)
 	return session_call(q->session, q->a, "DELETE", path_of(q, ""), (struct str){0}, NULL);
 }
 
-static const struct {
-	const char *name;
-	int n_rest;
-	int (*run)(struct asked *q);
-} verbs[] = {
+static const struct verb verbs[] = {
 	{"list", 1, list},         {"add", 4, add},          {"show", 2, show},
 	{"results", 2, results},   {"pause", 2, set_status}, {"resume", 2, set_status},
 	{"cancel", 2, set_status}, {"retry", 2, retry},      {"remove", 2, delete},
@@ -177,32 +172,21 @@ static const struct {
 
 int cmd_batches(const struct command *self, int argc, char **argv)
 {
-	const char *url = NULL, *verb;
+	const char *url = NULL;
 	struct asked q = {.self = self};
 	const struct flag flags[] = {{"url", &url},         {"json", NULL, &q.is_json},
 				     {"agent", &q.agent},   {"concurrency", &q.concurrency},
 				     {"format", &q.format}, {"max-failures", &q.max_failures}};
 	struct session session;
 	struct args args;
-	size_t i = 0;
 	int r;
 
 	if (!args_read(self, argc, argv, flags, ARRAY_SIZE(flags), &args, &r))
 		return r;
-	verb = args.n_rest ? args.rest[0] : "list";
-	while (i < ARRAY_SIZE(verbs) && strcmp(verbs[i].name, verb) != 0)
-		i++;
 	q.a = arena_new();
 	q.rest = args.rest;
 	q.session = &session;
-	if (i == ARRAY_SIZE(verbs))
-		r = usage_error(self, "\"%s\" is no verb of batches", verb);
-	else if (MAX(args.n_rest, 1) != verbs[i].n_rest)
-		r = usage_error(self, "%s takes %d words behind it", verb, verbs[i].n_rest - 1);
-	else if ((r = session_open(&session, args.options, url)) == EXIT_OK) {
-		r = verbs[i].run(&q);
-		session_close(&session);
-	}
+	r = verbs_run(self, &args, url, verbs, ARRAY_SIZE(verbs), &session, &q);
 	arena_free(q.a);
 	args_deinit(&args);
 	return r;

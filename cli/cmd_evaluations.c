@@ -3,11 +3,10 @@
 #include <time.h>
 
 #include "agent_find.h"
-#include "args.h"
 #include "base/encode.h"
 #include "local_file.h"
 #include "output.h"
-#include "session.h"
+#include "verbs.h"
 
 struct asked {
 	const struct command *self;
@@ -416,11 +415,7 @@ static int retry(struct asked *q)
 	return show_run(q, r, answer);
 }
 
-static const struct {
-	const char *name;
-	int n_rest;
-	int (*run)(struct asked *q);
-} verbs[] = {
+static const struct verb verbs[] = {
 	{"list", 1, list},       {"add", 4, add},           {"import", 3, import},     {"cases", 2, cases},
 	{"runs", 2, runs},       {"run", 2, begin},         {"show", 2, show},         {"results", 2, results},
 	{"compare", 3, compare}, {"pause", 2, set_status},  {"resume", 2, set_status}, {"cancel", 2, set_status},
@@ -429,7 +424,7 @@ static const struct {
 
 int cmd_evaluations(const struct command *self, int argc, char **argv)
 {
-	const char *url = NULL, *verb;
+	const char *url = NULL;
 	struct asked q = {.self = self};
 	const struct flag flags[] = {{"url", &url},
 				     {"json", NULL, &q.is_json},
@@ -444,25 +439,14 @@ int cmd_evaluations(const struct command *self, int argc, char **argv)
 				     {"failed", NULL, &q.is_failed}};
 	struct session session;
 	struct args args;
-	size_t i = 0;
 	int r;
 
 	if (!args_read(self, argc, argv, flags, ARRAY_SIZE(flags), &args, &r))
 		return r;
-	verb = args.n_rest ? args.rest[0] : "list";
-	while (i < ARRAY_SIZE(verbs) && strcmp(verbs[i].name, verb) != 0)
-		i++;
 	q.a = arena_new();
 	q.rest = args.rest;
 	q.session = &session;
-	if (i == ARRAY_SIZE(verbs))
-		r = usage_error(self, "\"%s\" is no verb of evaluations", verb);
-	else if (MAX(args.n_rest, 1) != verbs[i].n_rest)
-		r = usage_error(self, "%s takes %d words behind it", verb, verbs[i].n_rest - 1);
-	else if ((r = session_open(&session, args.options, url)) == EXIT_OK) {
-		r = verbs[i].run(&q);
-		session_close(&session);
-	}
+	r = verbs_run(self, &args, url, verbs, ARRAY_SIZE(verbs), &session, &q);
 	arena_free(q.a);
 	args_deinit(&args);
 	return r;

@@ -2,10 +2,9 @@
 #include <string.h>
 
 #include "agent_find.h"
-#include "args.h"
 #include "base/encode.h"
 #include "output.h"
-#include "session.h"
+#include "verbs.h"
 
 struct when {
 	const char *cron, *zone, *every, *at, *agent, *missed, *overlap;
@@ -190,11 +189,7 @@ static int delete (struct asked *q)
 	return session_call(q->session, q->a, "DELETE", path_of(q, q->rest[1], ""), (struct str){0}, NULL);
 }
 
-static const struct {
-	const char *name;
-	int n_rest;
-	int (*run)(struct asked *q);
-} verbs[] = {
+static const struct verb verbs[] = {
 	{"list", 1, list},        {"add", 3, add},           {"show", 2, show},     {"run", 2, run_now},
 	{"pause", 2, set_status}, {"resume", 2, set_status}, {"remove", 2, delete}, {"preview", 1, preview},
 };
@@ -202,7 +197,7 @@ static const struct {
 int cmd_schedules(const struct command *self, int argc, char **argv)
 {
 	struct when when = {0};
-	const char *url = NULL, *verb;
+	const char *url = NULL;
 	struct asked q = {.self = self, .when = &when};
 	const struct flag flags[] = {{"url", &url},
 				     {"json", NULL, &q.is_json},
@@ -216,25 +211,14 @@ int cmd_schedules(const struct command *self, int argc, char **argv)
 				     {"keep", NULL, &when.is_kept}};
 	struct session session;
 	struct args args;
-	size_t i = 0;
 	int r;
 
 	if (!args_read(self, argc, argv, flags, ARRAY_SIZE(flags), &args, &r))
 		return r;
-	verb = args.n_rest ? args.rest[0] : "list";
-	while (i < ARRAY_SIZE(verbs) && strcmp(verbs[i].name, verb) != 0)
-		i++;
 	q.a = arena_new();
 	q.rest = args.rest;
 	q.session = &session;
-	if (i == ARRAY_SIZE(verbs))
-		r = usage_error(self, "\"%s\" is no verb of schedules", verb);
-	else if (MAX(args.n_rest, 1) != verbs[i].n_rest)
-		r = usage_error(self, "%s takes %d words behind it", verb, verbs[i].n_rest - 1);
-	else if ((r = session_open(&session, args.options, url)) == EXIT_OK) {
-		r = verbs[i].run(&q);
-		session_close(&session);
-	}
+	r = verbs_run(self, &args, url, verbs, ARRAY_SIZE(verbs), &session, &q);
 	arena_free(q.a);
 	args_deinit(&args);
 	return r;

@@ -44,14 +44,9 @@ void agents_restore(struct exchange *x)
 	answer_write(x, arena_new_of(x->arena, struct answer), restore_run);
 }
 
-struct list_answer {
-	struct answer answer;
-	struct page page;
-};
-
 static int versions_run(struct db_conn *c, struct exchange_job *job)
 {
-	struct list_answer *l = (struct list_answer *)job;
+	struct page_answer *l = (struct page_answer *)job;
 	struct arena *a = job->x->arena;
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(a, &doc), *items = yyjson_mut_obj_add_arr(doc, obj, "items"), *item;
@@ -85,10 +80,7 @@ static int versions_run(struct db_conn *c, struct exchange_job *job)
 
 void agents_list_versions(struct exchange *x)
 {
-	struct list_answer *l = arena_new_of(x->arena, struct list_answer);
-
-	if (page_read(x, &l->page))
-		answer_read(x, &l->answer, versions_run);
+	answer_page(x, versions_run);
 }
 
 /* ---- What changed between two versions ---- */

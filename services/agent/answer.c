@@ -104,6 +104,14 @@ void answer_read(struct exchange *x, struct answer *a, int (*run)(struct db_conn
 	exchange_read(((struct agent *)x->self)->db, &a->job);
 }
 
+void answer_page(struct exchange *x, int (*run)(struct db_conn *c, struct exchange_job *job))
+{
+	struct page_answer *p = arena_new_of(x->arena, struct page_answer);
+
+	if (page_read(x, &p->page))
+		answer_read(x, &p->answer, run);
+}
+
 void answer_write(struct exchange *x, struct answer *a, int (*run)(struct db_conn *c, struct exchange_job *job))
 {
 	start(x, a, run);

@@ -28,6 +28,12 @@ int answer_known(struct db_conn *c, struct answer *a);
 /* Keeps a creation's answer for its Idempotency-Key. Returns 0 or -errno. */
 int answer_keep(struct db_conn *c, struct answer *a);
 void answer_read(struct exchange *x, struct answer *a, int (*run)(struct db_conn *c, struct exchange_job *job));
+/* Reads for a page of rows, which ?limit and ?after choose; `run` gets a struct page_answer. */
+struct page_answer {
+	struct answer answer;
+	struct page page;
+};
+void answer_page(struct exchange *x, int (*run)(struct db_conn *c, struct exchange_job *job));
 void answer_write(struct exchange *x, struct answer *a, int (*run)(struct db_conn *c, struct exchange_job *job));
 /* `done` for a job that does more after answering. */
 void answer_send(struct exchange_job *job, int result);

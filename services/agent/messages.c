@@ -213,11 +213,6 @@ void messages_send(struct exchange *x)
 
 /* ---- The list ---- */
 
-struct list_answer {
-	struct answer answer;
-	struct page page;
-};
-
 static void add_message(yyjson_mut_doc *doc, yyjson_mut_val *obj, const char *conversation_id, struct db_stmt *st,
 			struct arena *a)
 {
@@ -247,7 +242,7 @@ static void add_attachments(yyjson_mut_doc *doc, yyjson_mut_val *obj, const stru
 
 static int list_run(struct db_conn *c, struct exchange_job *job)
 {
-	struct list_answer *l = (struct list_answer *)job;
+	struct page_answer *l = (struct page_answer *)job;
 	struct arena *a = job->x->arena;
 	struct conversation_row row;
 	yyjson_mut_doc *doc;
@@ -292,8 +287,6 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 
 void messages_list(struct exchange *x)
 {
-	struct list_answer *l = arena_new_of(x->arena, struct list_answer);
-
-	if (conversation_may_read(x) && page_read(x, &l->page))
-		answer_read(x, &l->answer, list_run);
+	if (conversation_may_read(x))
+		answer_page(x, list_run);
 }

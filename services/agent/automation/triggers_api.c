@@ -221,14 +221,9 @@ void triggers_create(struct exchange *x)
 	answer_write(x, &m->answer, create_run);
 }
 
-struct list_answer {
-	struct answer answer;
-	struct page page;
-};
-
 static int list_run(struct db_conn *c, struct exchange_job *job)
 {
-	struct list_answer *l = (struct list_answer *)job;
+	struct page_answer *l = (struct page_answer *)job;
 	struct exchange *x = job->x;
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(x->arena, &doc), *items = yyjson_mut_obj_add_arr(doc, obj, "items");
@@ -253,10 +248,7 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 
 void triggers_list(struct exchange *x)
 {
-	struct list_answer *l = arena_new_of(x->arena, struct list_answer);
-
-	if (page_read(x, &l->page))
-		answer_read(x, &l->answer, list_run);
+	answer_page(x, list_run);
 }
 
 static int patch_run(struct db_conn *c, struct exchange_job *job)

@@ -133,14 +133,9 @@ static int answer_row(struct db_conn *c, struct answer *a, int status, const str
 	return r < 0 ? r : answer_json(a, status, doc);
 }
 
-struct list_answer {
-	struct answer answer;
-	struct page page;
-};
-
 static int list_run(struct db_conn *c, struct exchange_job *job)
 {
-	struct list_answer *l = (struct list_answer *)job;
+	struct page_answer *l = (struct page_answer *)job;
 	struct exchange *x = job->x;
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(x->arena, &doc), *items = yyjson_mut_obj_add_arr(doc, obj, "items"), *item;
@@ -168,10 +163,7 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 
 void collections_list(struct exchange *x)
 {
-	struct list_answer *l = arena_new_of(x->arena, struct list_answer);
-
-	if (page_read(x, &l->page))
-		answer_read(x, &l->answer, list_run);
+	answer_page(x, list_run);
 }
 
 static int get_run(struct db_conn *c, struct exchange_job *job)
