@@ -77,7 +77,7 @@ X
 # What other suites run on SQLite, once more on a server, and what is true of servers only.
 run_servers() {
 	export OGENT_TEST_AUTH_DB=mysql OGENT_TEST_AGENT_DB=postgres
-	run_node servers 2 api/auth.test.mjs api/auth-accounts.test.mjs api/auth-checklist.test.mjs api/auth-factors.test.mjs api/auth-gateway.test.mjs api/oauth.test.mjs api/sso.test.mjs api/agent.test.mjs api/agent_exec.test.mjs api/knowledge.test.mjs api/agent_fork.test.mjs api/agent_retention.test.mjs api/agent_manage.test.mjs api/agent_attachments.test.mjs api/events.test.mjs api/automation_webhooks.test.mjs api/automation_schedules.test.mjs api/batches.test.mjs api/evaluations.test.mjs api/rbac.test.mjs api/tokens.test.mjs api/revocation.test.mjs api/act.test.mjs
+	run_node servers 2 api/auth.test.mjs api/auth-accounts.test.mjs api/auth-checklist.test.mjs api/auth-factors.test.mjs api/auth-gateway.test.mjs api/oauth.test.mjs api/sso.test.mjs api/agent.test.mjs api/agent_exec.test.mjs api/knowledge.test.mjs api/agent_fork.test.mjs api/agent_retention.test.mjs api/agent_manage.test.mjs api/agent_attachments.test.mjs api/events.test.mjs api/automation_webhooks.test.mjs api/automation_schedules.test.mjs api/batches.test.mjs api/evaluations.test.mjs api/apis.test.mjs api/account-data.test.mjs api/rbac.test.mjs api/tokens.test.mjs api/revocation.test.mjs api/act.test.mjs
 	unset OGENT_TEST_AUTH_DB OGENT_TEST_AGENT_DB
 }
 
