@@ -53,7 +53,7 @@ authorities=/etc/ssl/certs/ca-certificates.crt
 role gateway 10001 libcares.so.2 libcrypto.so.3 libhiredis.so.0.14
 # The plugins are the ways to log in to MySQL 8 and MariaDB.
 role auth 10002 libcrypto.so.3 libcurl.so.4 $authorities libmariadb.so.3 "$libs"/libmariadb3/plugin/caching_sha2_password.so "$libs"/libmariadb3/plugin/sha256_password.so
-role agent 10003 libcurl.so.4 libpq.so.5 libxml2.so.2 libpcre2-8.so.0 libyaml-0.so.2 $authorities
+role agent 10003 libarchive.so.13 libcurl.so.4 libpq.so.5 libxml2.so.2 libpcre2-8.so.0 libyaml-0.so.2 $authorities
 role exec 10004 libcares.so.2 libssh.so.4 libarchive.so.13
 role socket 10005 libcrypto.so.3 libhiredis.so.0.14
 role demo-model 10006
