@@ -126,6 +126,7 @@ static void write_fields(struct visit *v, const struct limit_verdict *verdicts)
 
 static void refuse(struct visit *v, const struct limit_verdict *verdicts)
 {
+	char *seconds = arena_alloc(v->arena, 24);
 	uint64_t retry_us = 0;
 
 	for (size_t i = 0; i < v->n_claims; i++) {
@@ -134,8 +135,8 @@ static void refuse(struct visit *v, const struct limit_verdict *verdicts)
 		retry_us = MAX(retry_us, verdicts[i].retry_us);
 	}
 	v->answer.arena = v->arena;
-	fields_add(&v->answer, STR("Retry-After"),
-		   str_of(arena_printf(v->arena, "%llu", (unsigned long long)MAX(seconds_up(retry_us), (uint64_t)1))));
+	put_number(seconds, MAX(seconds_up(retry_us), (uint64_t)1));
+	fields_add(&v->answer, STR("Retry-After"), str_of(seconds));
 	visit_problem(v, 429, "rate_limited", "Too many requests. Wait as long as Retry-After says.");
 }
 
