@@ -38,7 +38,8 @@ static void end(struct relay *r, int err)
 	r->err = err;
 	deadline_clear(&r->idle);
 	for (size_t i = 0; i < ARRAY_SIZE(r->sides); i++)
-		stream_close(r->sides[i].stream, true);
+		if (r->sides[i].stream)
+			stream_close(r->sides[i].stream, true);
 }
 
 void relay_close(struct relay *r)
@@ -91,8 +92,10 @@ static void on_close(void *owner)
 	struct relay *r = s->relay;
 
 	s->stream = NULL;
-	if (s->other->stream)
+	if (s->other->stream) {
+		end(r, -ECONNRESET); /* it was closing already when it came, and says no end */
 		return;
+	}
 	deadline_clear(&r->idle);
 	r->events->on_end(r->owner, r->err);
 	free(r);

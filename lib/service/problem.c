@@ -12,14 +12,14 @@
 void problem_write(struct buf *out, int status, const char *code, const char *request_id, const char *detail)
 {
 	buf_reserve(out, 400);
-	/* Of these the detail alone may need escapes. */
+	/* A code may come from another machine, as the detail may; the others need no escapes. */
 	buf_add_str(out, "{\"type\":\"about:blank\",\"title\":\"");
 	buf_add_str(out, http_status_text(status));
 	buf_add_str(out, "\",\"status\":");
 	buf_add_number(out, (uint64_t)status);
-	buf_add_str(out, ",\"code\":\"");
-	buf_add_str(out, code);
-	buf_add_str(out, "\",\"detail\":");
+	buf_add_str(out, ",\"code\":");
+	json_quote(out, str_of(code));
+	buf_add_str(out, ",\"detail\":");
 	json_quote(out, str_of(detail));
 	buf_add_str(out, ",\"request_id\":\"");
 	buf_add_str(out, request_id ? request_id : "");

@@ -260,6 +260,7 @@ static int perform(struct errand *e, const struct errand_step *s, struct arena *
 	case ERRAND_DROP: return snapshot_drop(e->on, e->workspace, s->other);
 	case ERRAND_COPY: return do_copy(e, s);
 	case ERRAND_ERASE: return do_erase(e);
+	case ERRAND_NONE:
 	case ERRAND_MAKE:
 	case ERRAND_OPS: break;
 	}

@@ -8,6 +8,7 @@
 #include "snapshot.h"
 
 enum errand_op {
+	ERRAND_NONE,    /* never asked for: who forgets to say what he wants may do nothing */
 	ERRAND_MAKE,    /* the workspace itself, which is not there yet: not by errand_do */
 	ERRAND_MEASURE, /* size, list of snapshots */
 	ERRAND_OPEN,    /* path: a file, for ERRAND_READ, or a folder: at most n items behind `other` ("" = all) */

@@ -17,7 +17,7 @@ const done = ({ mode = FOLDER, size = 0, more = 0, count, items = [], data = Buf
   frame('N', Buffer.concat([u32(0), u32(0), stat(mode, size), zeros(16), u32(0), u32(more), u32(count ?? items.length), ...items, u32(0), text(data)]));
 const item = (name) => Buffer.concat([text(name), stat(FILE, 1), text('')]);
 
-const OPEN = 2;
+const OPEN = 3;
 const answers = {
   up: () => done({ items: [item('../../etc/passwd')] }),
   bytes: () => done({ items: [item(Buffer.from([0x66, 0xff]))] }),

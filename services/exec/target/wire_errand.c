@@ -152,8 +152,8 @@ int wire_read_step(struct arena *a, struct str data, struct errand_step *ret)
 	s.n = get_u64(&r);
 	s.data = get_bytes(&r);
 	s.op = (enum errand_op)op;
-	if (ended(&r) < 0 || op >= ERRAND_OPS || (s.flags & ~(unsigned)ERRAND_FLAGS) || s.mode > 0777 ||
-	    s.offset > INT64_MAX || !makes_sense(&s))
+	if (ended(&r) < 0 || op == ERRAND_NONE || op >= ERRAND_OPS || (s.flags & ~(unsigned)ERRAND_FLAGS) ||
+	    s.mode > 0777 || s.offset > INT64_MAX || !makes_sense(&s))
 		return -EBADMSG;
 	*ret = s;
 	return 0;
