@@ -71,6 +71,7 @@ describe('evaluations in the browser', { concurrency: 1 }, () => {
 		await page.getByText('2 of 2 passed (100.0 %)').waitFor();
 		await page.getByRole('link', { name: 'Back to the set' }).click();
 		const boxes = page.getByRole('checkbox', { name: /^Compare the run of/ });
+		await boxes.nth(1).waitFor(); // the list from before has the first run only
 		await boxes.nth(0).focus();
 		await page.keyboard.press('Space');
 		await boxes.nth(1).check();
