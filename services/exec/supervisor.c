@@ -754,7 +754,8 @@ static NORETURN void serve(struct supervisor *s, struct spawn_request *req)
 		begin_again(s);
 		offer(s, req);
 	}
-	step_back();
+	if (!s->spec.session[0]) /* whoever ends a shared sandbox waits until it is gone */
+		step_back();
 	sync_result(s);
 	stay_away(s, 0);
 	attendant_deinit(&s->attendant, s->place->exec_dir);
