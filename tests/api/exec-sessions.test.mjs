@@ -324,6 +324,8 @@ test('commands of one workspace share a sandbox when they ask for it, across a k
   assert.ok(s.processes >= 1 && s.started_at, JSON.stringify(s));
   const held = await api('POST', '', { script: 'sleep 3600', workspace: 'together', sandbox: 'session' });
   assert.equal(held.status, 201, held.text);
+  // One that comes when its sandbox ends begins another.
+  for (const limit = Date.now() + 30000; (await sessionOf('together')).body.running_commands !== 1; ) assert.ok(Date.now() < limit, 'it does not begin');
   for (const [method, path] of [['POST', '/snapshots'], ['DELETE', '']]) {
     const r = await exec.api(method, `/api/workspaces/together${path}`, method === 'POST' ? {} : undefined, bob);
     assert.deepEqual([r.status, r.body.code], [409, 'workspace_busy']);

@@ -36,7 +36,7 @@ export function run({ argv, script, env = [], cwd = '', workspace = '', input = 
     text(workspace), text(cwd), u32(script === undefined ? 0 : 1), texts(script === undefined ? argv : [script]), texts(env), text(input), u32(stdinOpen ? 1 : 0), u32(rows), u32(cols),
   ]));
 }
-const OPS = ['make', 'measure', 'open', 'read', 'put', 'write', 'place', 'remove', 'mkdir', 'move', 'pack', 'take', 'unpack', 'list', 'keep', 'restore', 'drop', 'copy', 'erase'];
+const OPS = ['none', 'make', 'measure', 'open', 'read', 'put', 'write', 'place', 'remove', 'mkdir', 'move', 'pack', 'take', 'unpack', 'list', 'keep', 'restore', 'drop', 'copy', 'erase'];
 export const errand = ({ workspace, writes = false, alone = false, version = 6 }) =>
   frame('F', Buffer.concat([u32(version), text(workspace), u32(writes ? 1 : 0), u32(alone ? 1 : 0), u64(1 << 30), u32(10), u32(10)]));
 export const step = ({ op, flags = 0, path = '', other = '', mode = 0, offset = 0, n = 0, data = '' }) =>
