@@ -192,16 +192,20 @@ static void work_done(struct workspace_job *w)
 {
 	struct exchange *x = w->x;
 	bool goes_on = w->goes_on && w->result >= 0 && x->req;
+	/* What fails in the middle of an answer can be told by breaking it off only. */
+	struct http_request *begun = x->req && w->result < 0 && http_reply_has_started(x->req) ? x->req : NULL;
 
 	if (!goes_on && w->clean)
 		w->clean(w);
 	w->is_busy = false;
-	if (x->req && w->result < 0)
+	if (x->req && w->result < 0 && !begun)
 		workspace_reply_failure(x, w->result, &w->r.err);
-	else if (x->req)
+	else if (x->req && !begun)
 		w->done(w);
 	if (!goes_on)
 		workspace_over(w);
+	if (begun)
+		http_reply_abort(begun);
 }
 
 static void on_job(struct job *job)

@@ -184,7 +184,8 @@ filesSuite(
       assert.ok(words.text.length < 1500);
       assert.equal((await ask('twice')).status, 200);
       for (const path of ['more', 'less']) {
-        const r = await ask(path).catch(() => ({ status: 0, text: '' }));
+        const r = await ask(path).catch((e) => ({ status: 0, text: '', e }));
+        assert.doesNotMatch(`${r.e}`, /no answer/, 'it is broken off');
         assert.ok(r.text.length <= 10, path);
       }
       assert.equal((await api('GET', '/twice')).status, 200, 'exec goes on');
