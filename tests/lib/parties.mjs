@@ -1,5 +1,6 @@
 // The parties of a benchmark: server processes on one CPU, their load on another, what they use told by /proc. As root they run under
-// SCHED_FIFO, so that what else runs on the machine does not get between them.
+// SCHED_RR, so that what else runs on the machine does not get between them. Not SCHED_FIFO: a thread of Node that spins until another of its threads on
+// the same CPU has done its part would spin for ever.
 
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -8,7 +9,7 @@ import { join } from 'node:path';
 
 // [CPU for the servers, CPU for the load]
 export const cpus = availableParallelism() > 1 ? ['0', '1'] : ['0', '0'];
-const first = cpus[0] !== cpus[1] && spawnSync('chrt', ['-f', '50', 'true']).status === 0 ? ['chrt', '-f', '50'] : [];
+const first = cpus[0] !== cpus[1] && spawnSync('chrt', ['-r', '50', 'true']).status === 0 ? ['chrt', '-r', '50'] : [];
 
 const children = new Set();
 process.on('exit', endAll);
