@@ -24,7 +24,7 @@ function bubblewrap(workspace) {
   return [
     '/usr/bin/bwrap --unshare-all --die-with-parent --new-session --clearenv --cap-drop ALL --uid 1000 --gid 1000 --hostname ogent',
     ...places, ...etc, '--proc /proc --dev /dev --tmpfs /tmp --tmpfs /dev/shm', `--bind ${workspace} /workspace --chdir /workspace`,
-    '--remount-ro / --add-seccomp-fd 20 --add-seccomp-fd 21 /bin/true',
+    '--remount-ro / --seccomp 20 /bin/true',
   ].join(' ');
 }
 

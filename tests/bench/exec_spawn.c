@@ -25,7 +25,7 @@
 #include "testing.h"
 
 #define PEERS_MAX 12
-#define FILTER_FD 20 /* and the next one: as exec.mjs names them to bubblewrap */
+#define FILTER_FD 20 /* as exec.mjs names it to bubblewrap */
 #define WORDS_MAX 160
 #define ARG(text) ((char *)(uintptr_t)(text))
 
@@ -60,25 +60,19 @@ static double ms_since(uint64_t us)
 
 /* ---- Starts ---- */
 
-/* Our filters, for bubblewrap, which takes them from descriptors. */
-static void save_filters(const struct bench *b, posix_spawn_file_actions_t *ret)
+/* Our filter, for bubblewrap, which takes it from a descriptor. */
+static void save_filter(const struct bench *b, posix_spawn_file_actions_t *ret)
 {
 	static struct sandbox_host host;
-	const struct sock_fprog *programs[] = {&host.seccomp_args, &host.seccomp_calls};
+	char *path = xasprintf("%s/filter", b->dir);
+	FILE *f = fopen(path, "we");
 
 	posix_spawn_file_actions_init(ret);
-	if (seccomp_host_init(&host) < 0)
+	if (!f || seccomp_host_init(&host) < 0 ||
+	    fwrite(host.seccomp.filter, sizeof(struct sock_filter), host.seccomp.len, f) != host.seccomp.len)
 		exit(1);
-	for (int i = 0; i < 2; i++) {
-		char *path = xasprintf("%s/filter-%d", b->dir, i);
-		FILE *f = fopen(path, "we");
-
-		if (!f ||
-		    fwrite(programs[i]->filter, sizeof(struct sock_filter), programs[i]->len, f) != programs[i]->len)
-			exit(1);
-		fclose(f);
-		posix_spawn_file_actions_addopen(ret, FILTER_FD + i, path, O_RDONLY, 0);
-	}
+	fclose(f);
+	posix_spawn_file_actions_addopen(ret, FILTER_FD, path, O_RDONLY, 0);
 }
 
 /* A first word "@PID": with that process's mounts. */
@@ -169,7 +163,7 @@ static void measure_starts(size_t rounds, char **peers, size_t n_peers)
 		{.name = "cold"}, {.name = "warm"}, {.name = "warm_protected"}, {.name = "posix_spawn"}};
 	size_t n = 4 + n_peers;
 
-	save_filters(cold, &filters);
+	save_filter(cold, &filters);
 	for (size_t i = 0; i < n_peers; i++) {
 		p[i] = peer_of(peers[i]);
 		all[4 + i].name = p[i].name;

@@ -89,7 +89,7 @@ int landlock_enter(int ruleset, const char **what);
 
 /* ---- seccomp.c ---- */
 
-/* Builds the filters. Returns 0 or -errno. */
+/* Builds the programs. Returns 0 or -errno. */
 int seccomp_host_init(struct sandbox_host *host);
 void seccomp_host_deinit(struct sandbox_host *host);
 int seccomp_enter(const struct sandbox_host *host, bool network, const char **what);

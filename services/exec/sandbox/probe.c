@@ -286,7 +286,7 @@ static void describe(struct sandbox_host *host)
 		set(host, LAYER_PROC, true, "own");
 	set(host, LAYER_CAPABILITIES, true, "none");
 	set(host, LAYER_NO_NEW_PRIVS, true, "set");
-	set(host, LAYER_SECCOMP, true, "%u + %u instructions", host->seccomp_calls.len, host->seccomp_args.len);
+	set(host, LAYER_SECCOMP, true, "%u instructions", host->seccomp.len);
 	set(host, LAYER_RLIMITS, true, "set");
 	if (host->landlock_abi > 0)
 		set(host, LAYER_LANDLOCK, true, "ABI %d", host->landlock_abi);

@@ -97,9 +97,8 @@ struct sandbox_host {
 	int mounts_fd;   /* our own mount namespace; -1: without namespaces */
 	struct sandbox_place places[SANDBOX_MAX_PLACES];
 	size_t n_places;
-	/* Two filters, both loaded: which calls exist, and which arguments they may have. */
-	struct sock_fprog seccomp_calls, seccomp_args;
-	struct sock_fprog seccomp_no_inet; /* also loaded where there is no network namespace */
+	struct sock_fprog seccomp;
+	struct sock_fprog seccomp_no_inet; /* instead of it where there is no network namespace */
 	struct cgroup_host cgroup;
 	struct sandbox_report report;
 };

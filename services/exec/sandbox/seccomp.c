@@ -1,551 +1,325 @@
-/* The system calls of a sandbox. Two filters, the stricter verdict counts: the first knows which calls exist at all
- * (an allow-list: what is not named answers ENOSYS, as on a kernel that lacks it, so that programs fall back), the
- * second which arguments they may have. A call of another architecture's table (int 0x80, x32) ends the process.
+/* The system calls of a sandbox: which exist at all (calls.h), and which arguments some of them may have. A call of
+ * another architecture's table (int 0x80, x32) ends the process.
  *
- * The programs are built once by libseccomp and loaded in the init by one system call each. */
+ * One program, built once and loaded in each init, which is dear by its length: a tree of comparisons finds the call's
+ * number among ranges of numbers with the same answer. libseccomp knows the numbers; of rules that allow some arguments
+ * of a call, refuse others, and do not know the rest of the numbers it makes two programs of 536 instructions. */
 #include <errno.h>
+#include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "sandbox/bpf.h"
+#include "sandbox/calls.h"
 #include "sandbox/layers.h"
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP 262
 #endif
 
-/* Names that this machine's architecture does not have are skipped. */
-static const char *const allowed[] = {
-	/* files */
-	"access",
-	"chdir",
-	"chmod",
-	"chown",
-	"close",
-	"close_range",
-	"copy_file_range",
-	"creat",
-	"dup",
-	"dup2",
-	"dup3",
-	"faccessat",
-	"faccessat2",
-	"fadvise64",
-	"fallocate",
-	"fchdir",
-	"fchmod",
-	"fchmodat",
-	"fchmodat2",
-	"fchown",
-	"fchownat",
-	"fcntl",
-	"fdatasync",
-	"fgetxattr",
-	"flistxattr",
-	"flock",
-	"fremovexattr",
-	"fsetxattr",
-	"fstat",
-	"fstatfs",
-	"fsync",
-	"ftruncate",
-	"futimesat",
-	"getcwd",
-	"getdents",
-	"getdents64",
-	"getxattr",
-	"inotify_add_watch",
-	"inotify_init",
-	"inotify_init1",
-	"inotify_rm_watch",
-	"ioctl",
-	"lchown",
-	"lgetxattr",
-	"link",
-	"linkat",
-	"listxattr",
-	"llistxattr",
-	"lremovexattr",
-	"lseek",
-	"lsetxattr",
-	"lstat",
-	"mkdir",
-	"mkdirat",
-	"mknod",
-	"mknodat",
-	"newfstatat",
-	"open",
-	"openat",
-	"openat2",
-	"pread64",
-	"preadv",
-	"preadv2",
-	"pwrite64",
-	"pwritev",
-	"pwritev2",
-	"read",
-	"readahead",
-	"readlink",
-	"readlinkat",
-	"readv",
-	"removexattr",
-	"rename",
-	"renameat",
-	"renameat2",
-	"rmdir",
-	"sendfile",
-	"setxattr",
-	"splice",
-	"stat",
-	"statfs",
-	"statx",
-	"symlink",
-	"symlinkat",
-	"sync",
-	"sync_file_range",
-	"syncfs",
-	"tee",
-	"truncate",
-	"umask",
-	"unlink",
-	"unlinkat",
-	"utime",
-	"utimensat",
-	"utimes",
-	"vmsplice",
-	"write",
-	"writev",
-	/* waiting */
-	"epoll_create",
-	"epoll_create1",
-	"epoll_ctl",
-	"epoll_pwait",
-	"epoll_pwait2",
-	"epoll_wait",
-	"eventfd",
-	"eventfd2",
-	"pause",
-	"poll",
-	"ppoll",
-	"pselect6",
-	"select",
-	"signalfd",
-	"signalfd4",
-	"timerfd_create",
-	"timerfd_gettime",
-	"timerfd_settime",
-	/* memory */
-	"brk",
-	"cachestat",
-	"get_mempolicy",
-	"madvise",
-	"map_shadow_stack",
-	"membarrier",
-	"memfd_create",
-	"mincore",
-	"mlock",
-	"mlock2",
-	"mlockall",
-	"mmap",
-	"mprotect",
-	"mremap",
-	"msync",
-	"munlock",
-	"munlockall",
-	"munmap",
-	"pkey_alloc",
-	"pkey_free",
-	"pkey_mprotect",
-	"process_madvise",
-	"remap_file_pages",
-	"riscv_flush_icache",
-	/* processes */
-	"arch_prctl",
-	"capget",
-	"capset",
-	"clone",
-	"execve",
-	"execveat",
-	"exit",
-	"exit_group",
-	"fork",
-	"getegid",
-	"geteuid",
-	"getgid",
-	"getgroups",
-	"getpgid",
-	"getpgrp",
-	"getpid",
-	"getppid",
-	"getpriority",
-	"getresgid",
-	"getresuid",
-	"getrlimit",
-	"getrusage",
-	"getsid",
-	"gettid",
-	"getuid",
-	"ioprio_get",
-	"ioprio_set",
-	"kill",
-	"pidfd_open",
-	"pidfd_send_signal",
-	"prctl",
-	"prlimit64",
-	"rseq",
-	"seccomp",
-	"set_robust_list",
-	"get_robust_list",
-	"set_thread_area",
-	"get_thread_area",
-	"set_tid_address",
-	"setfsgid",
-	"setfsuid",
-	"setgid",
-	"setgroups",
-	"setpgid",
-	"setpriority",
-	"setregid",
-	"setresgid",
-	"setresuid",
-	"setreuid",
-	"setrlimit",
-	"setsid",
-	"setuid",
-	"tgkill",
-	"times",
-	"tkill",
-	"uname",
-	"vfork",
-	"wait4",
-	"waitid",
-	"landlock_add_rule",
-	"landlock_create_ruleset",
-	"landlock_restrict_self",
-	/* signals */
-	"restart_syscall",
-	"rt_sigaction",
-	"rt_sigpending",
-	"rt_sigprocmask",
-	"rt_sigqueueinfo",
-	"rt_sigreturn",
-	"rt_sigsuspend",
-	"rt_sigtimedwait",
-	"rt_tgsigqueueinfo",
-	"sigaltstack",
-	/* scheduling, time */
-	"alarm",
-	"clock_getres",
-	"clock_gettime",
-	"clock_nanosleep",
-	"futex",
-	"futex_wait",
-	"futex_waitv",
-	"futex_wake",
-	"futex_requeue",
-	"getcpu",
-	"getitimer",
-	"gettimeofday",
-	"nanosleep",
-	"sched_get_priority_max",
-	"sched_get_priority_min",
-	"sched_getaffinity",
-	"sched_getattr",
-	"sched_getparam",
-	"sched_getscheduler",
-	"sched_rr_get_interval",
-	"sched_setaffinity",
-	"sched_setattr",
-	"sched_setparam",
-	"sched_setscheduler",
-	"sched_yield",
-	"setitimer",
-	"time",
-	"timer_create",
-	"timer_delete",
-	"timer_getoverrun",
-	"timer_gettime",
-	"timer_settime",
-	/* sockets, pipes, System V and POSIX IPC */
-	"accept",
-	"accept4",
-	"bind",
-	"connect",
-	"getpeername",
-	"getsockname",
-	"getsockopt",
-	"listen",
-	"mq_getsetattr",
-	"mq_notify",
-	"mq_open",
-	"mq_timedreceive",
-	"mq_timedsend",
-	"mq_unlink",
-	"msgctl",
-	"msgget",
-	"msgrcv",
-	"msgsnd",
-	"pipe",
-	"pipe2",
-	"recvfrom",
-	"recvmmsg",
-	"recvmsg",
-	"semctl",
-	"semget",
-	"semop",
-	"semtimedop",
-	"sendmmsg",
-	"sendmsg",
-	"sendto",
-	"setsockopt",
-	"shmat",
-	"shmctl",
-	"shmdt",
-	"shmget",
-	"shutdown",
-	"socket",
-	"socketpair",
-	/* other */
-	"getrandom",
-	"io_cancel",
-	"io_destroy",
-	"io_getevents",
-	"io_pgetevents",
-	"io_setup",
-	"io_submit",
-	"sysinfo",
-	"arm_fadvise64_64",
-	"sync_file_range2",
+#define CALLS_MAX 1024
+#define X32_FIRST 0x40000000u
+#define NOT_A_CALL UINT32_MAX /* of a call that a tracer took away */
+#define NEW_NAMESPACES \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+
+enum answer {
+	UNKNOWN, /* ENOSYS */
+	ALLOWED,
+	REFUSED, /* EPERM */
+	KILLED,
+	NO_FAMILY,   /* EAFNOSUPPORT */
+	NO_PROTOCOL, /* EPROTONOSUPPORT */
+	NO_NETWORK,  /* EACCES */
+	/* Looked at further. */
+	PERSONALITY,
+	IOCTL,
+	CLONE,
+	SOCKET,
+	SOCKETPAIR,
+	ANSWERS
 };
 
-/* Refused with EPERM and not ENOSYS, because programs expect that of them. */
-static const char *const refused[] = {
-	"acct",
-	"add_key",
-	"adjtimex",
-	"bpf",
-	"chroot",
-	"clock_adjtime",
-	"clock_settime",
-	"delete_module",
-	"fanotify_init",
-	"finit_module",
-	"fsconfig",
-	"fsmount",
-	"fsopen",
-	"fspick",
-	"init_module",
-	"ioperm",
-	"iopl",
-	"kcmp",
-	"kexec_file_load",
-	"kexec_load",
-	"keyctl",
-	"lookup_dcookie",
-	"mount",
-	"mount_setattr",
-	"move_mount",
-	"move_pages",
-	"name_to_handle_at",
-	"nfsservctl",
-	"open_by_handle_at",
-	"open_tree",
-	"perf_event_open",
-	"pidfd_getfd",
-	"pivot_root",
-	"process_vm_readv",
-	"process_vm_writev",
-	"ptrace",
-	"quotactl",
-	"quotactl_fd",
-	"reboot",
-	"request_key",
-	"setdomainname",
-	"sethostname",
-	"setns",
-	"settimeofday",
-	"stime",
-	"swapoff",
-	"swapon",
-	"syslog",
-	"umount",
-	"umount2",
-	"unshare",
-	"uselib",
-	"userfaultfd",
-	"vhangup",
+static const uint32_t results[] = {
+	[UNKNOWN] = SECCOMP_RET_ERRNO | ENOSYS,         [ALLOWED] = SECCOMP_RET_ALLOW,
+	[REFUSED] = SECCOMP_RET_ERRNO | EPERM,          [KILLED] = SECCOMP_RET_KILL_PROCESS,
+	[NO_FAMILY] = SECCOMP_RET_ERRNO | EAFNOSUPPORT, [NO_PROTOCOL] = SECCOMP_RET_ERRNO | EPROTONOSUPPORT,
+	[NO_NETWORK] = SECCOMP_RET_ERRNO | EACCES,
 };
 
-#define LOW32 0xffffffffu /* what the kernel reads of an int: the upper half of the register is not compared */
+struct builder {
+	struct bpf bpf;
+	unsigned labels[ANSWERS];
+	bool no_inet;
+	/* From this number on it is this answer. */
+	struct range {
+		uint32_t from;
+		enum answer answer;
+	} ranges[2 * CALLS_MAX];
+	size_t n_ranges;
+};
 
-static int add_names(scmp_filter_ctx ctx, uint32_t action, const char *const *names, size_t n)
+/* ---- Numbers ---- */
+
+struct call {
+	uint32_t nr;
+	enum answer answer;
+};
+
+static int by_number(const void *a, const void *b)
 {
-	for (size_t i = 0; i < n; i++) {
-		int nr = seccomp_syscall_resolve_name(names[i]);
-		int r = nr < 0 ? 0 : seccomp_rule_add(ctx, action, nr, 0);
+	uint32_t x = ((const struct call *)a)->nr, y = ((const struct call *)b)->nr;
 
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return (x > y) - (x < y);
 }
 
-static int fill_calls(scmp_filter_ctx ctx)
+static size_t add_names(struct call *calls, size_t n, const char *const *names, enum answer answer)
 {
-	static const uint64_t personalities[] = {0, 8, 0x20000, 0x20008, 0x40000, 0xffffffff};
-	int r = add_names(ctx, SCMP_ACT_ALLOW, allowed, ARRAY_SIZE(allowed));
+	for (; *names && n < CALLS_MAX; names++) {
+		int nr = seccomp_syscall_resolve_name(*names);
 
-	if (r == 0)
-		r = add_names(ctx, SCMP_ACT_ERRNO(EPERM), refused, ARRAY_SIZE(refused));
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(personalities); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(personality), 1,
-				     SCMP_A0(SCMP_CMP_EQ, personalities[i], 0));
-	return r;
+		if (nr >= 0)
+			calls[n++] = (struct call){(uint32_t)nr, answer};
+	}
+	return n;
+}
+
+/* All that are named, sorted by number. */
+static size_t list_calls(struct call calls[static CALLS_MAX])
+{
+	static const struct call looked_at[] = {
+		{SYS_ioctl, IOCTL}, {SYS_clone, CLONE}, {SYS_socket, SOCKET}, {SYS_socketpair, SOCKETPAIR}};
+	size_t n = add_names(calls, 0, calls_allowed, ALLOWED);
+
+	n = add_names(calls, n, calls_refused, REFUSED);
+	n = add_names(calls, n, (const char *const[]){"personality", NULL}, PERSONALITY);
+	qsort(calls, n, sizeof(*calls), by_number);
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(looked_at); k++)
+			if (calls[i].nr == looked_at[k].nr && calls[i].answer == ALLOWED)
+				calls[i].answer = looked_at[k].answer;
+	return n;
+}
+
+static void from(struct builder *b, uint32_t nr, enum answer answer)
+{
+	size_t n = b->n_ranges;
+
+	if (n > 0 && b->ranges[n - 1].from == nr)
+		n--;
+	if (n == 0 || b->ranges[n - 1].answer != answer)
+		b->ranges[n++] = (struct range){nr, answer};
+	b->n_ranges = n;
+}
+
+static void find_ranges(struct builder *b)
+{
+	struct call calls[CALLS_MAX];
+	size_t n = list_calls(calls);
+
+	from(b, 0, UNKNOWN);
+	for (size_t i = 0; i < n; i++) {
+		from(b, calls[i].nr, calls[i].answer);
+		from(b, calls[i].nr + 1, UNKNOWN);
+	}
+	if (seccomp_arch_native() == SCMP_ARCH_X86_64) {
+		from(b, X32_FIRST, KILLED);
+		from(b, NOT_A_CALL, UNKNOWN);
+	}
+}
+
+/* Where the ranges from `first` to before `end` are told apart; one range is its answer. */
+static unsigned tree_label(struct builder *b, size_t first, size_t end)
+{
+	return end - first == 1 ? b->labels[b->ranges[first].answer] : bpf_label(&b->bpf);
+}
+
+static void put_tree(struct builder *b, size_t first, size_t end)
+{
+	size_t middle = first + (end - first) / 2;
+	unsigned below, above;
+
+	if (end - first < 2)
+		return;
+	below = tree_label(b, first, middle);
+	above = tree_label(b, middle, end);
+	bpf_if(&b->bpf, BPF_JGE, b->ranges[middle].from, above, below);
+	if (middle - first > 1)
+		bpf_here(&b->bpf, below);
+	put_tree(b, first, middle);
+	if (end - middle > 1)
+		bpf_here(&b->bpf, above);
+	put_tree(b, middle, end);
+}
+
+/* ---- Arguments ---- */
+
+enum half { LOW, HIGH };
+
+/* The kernel reads of an int the lower half only; where the upper one is not compared below, it does not count. */
+static void load_half(struct builder *b, unsigned argument, enum half half)
+{
+	bool is_second = (half == HIGH) == (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
+
+	bpf_load(&b->bpf, (uint32_t)(offsetof(struct seccomp_data, args) + argument * sizeof(uint64_t) +
+				     (is_second ? sizeof(uint32_t) : 0)));
+}
+
+/* The argument is of 32 bits, or `otherwise`. */
+static void load_whole(struct builder *b, unsigned argument, enum answer otherwise)
+{
+	load_half(b, argument, HIGH);
+	bpf_if(&b->bpf, BPF_JEQ, 0, BPF_NEXT, b->labels[otherwise]);
+	load_half(b, argument, LOW);
+}
+
+static void put_if_one(struct builder *b, const uint32_t *values, size_t n, enum answer then)
+{
+	for (size_t i = 0; i < n; i++)
+		bpf_if(&b->bpf, BPF_JEQ, values[i], b->labels[then], BPF_NEXT);
+}
+
+/* Another one would take away the randomness of addresses, or stand in for old systems. */
+static void put_personality(struct builder *b)
+{
+	static const uint32_t harmless[] = {0, 8, 0x20000, 0x20008, 0x40000, 0xffffffff};
+
+	load_whole(b, 0, UNKNOWN);
+	put_if_one(b, harmless, ARRAY_SIZE(harmless), ALLOWED);
+	bpf_return(&b->bpf, results[UNKNOWN]);
 }
 
 /* TIOCSTI types into a terminal, TIOCLINUX pastes into a console, TIOCSETD loads line disciplines, TIOCCONS takes the
  * console's output. */
-static int fill_ioctl(scmp_filter_ctx ctx)
+static void put_ioctl(struct builder *b)
 {
-	static const uint64_t requests[] = {TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS};
-	int r = 0;
+	static const uint32_t requests[] = {TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS};
 
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(requests); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-				     SCMP_A1(SCMP_CMP_MASKED_EQ, LOW32, requests[i]));
-	return r;
+	load_half(b, 1, LOW);
+	put_if_one(b, requests, ARRAY_SIZE(requests), REFUSED);
+	bpf_return(&b->bpf, results[ALLOWED]);
 }
 
-static int fill_clone(scmp_filter_ctx ctx)
+static void put_clone(struct builder *b)
 {
-	static const uint64_t flags[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
-					 CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(flags); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-				     SCMP_A0(SCMP_CMP_MASKED_EQ, flags[i], flags[i]));
-	return r;
+	load_half(b, 0, LOW);
+	bpf_if(&b->bpf, BPF_JSET, NEW_NAMESPACES, b->labels[REFUSED], b->labels[ALLOWED]);
 }
 
-/* Unix, IPv4, IPv6 and routing netlink; of the protocols not those that pass by rules made for TCP and UDP. */
-static int fill_socket(scmp_filter_ctx ctx)
+/* Of the protocols not those that pass by rules made for TCP and UDP. */
+static void put_protocols(struct builder *b)
 {
-	static const uint64_t protocols[] = {33 /* DCCP */, 132 /* SCTP */, IPPROTO_MPTCP};
-	const uint32_t family = SCMP_ACT_ERRNO(EAFNOSUPPORT);
-	int r = seccomp_rule_add(ctx, family, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_GT, AF_NETLINK, 0));
+	static const uint32_t protocols[] = {33 /* DCCP */, 132 /* SCTP */, IPPROTO_MPTCP};
 
-	for (uint64_t f = 0; r == 0 && f < AF_NETLINK; f++)
-		if (f != AF_UNIX && f != AF_INET && f != AF_INET6)
-			r = seccomp_rule_add(ctx, family, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_EQ, f, 0));
-	if (r == 0)
-		r = seccomp_rule_add(ctx, family, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, AF_NETLINK, 0),
-				     SCMP_A2(SCMP_CMP_NE, 0, 0));
-	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(protocols); i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPROTONOSUPPORT), SCMP_SYS(socket), 1,
-				     SCMP_A2(SCMP_CMP_MASKED_EQ, LOW32, protocols[i]));
-	if (r == 0)
-		r = seccomp_rule_add(ctx, family, SCMP_SYS(socketpair), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
-	return r;
+	load_half(b, 2, LOW);
+	put_if_one(b, protocols, ARRAY_SIZE(protocols), NO_PROTOCOL);
 }
 
-static int fill_args(scmp_filter_ctx ctx)
+/* Unix, IPv4, IPv6 and routing netlink. */
+static void put_socket(struct builder *b)
 {
-	int r = fill_ioctl(ctx);
+	static const uint32_t families[] = {AF_UNIX, AF_INET, AF_INET6};
 
-	if (r == 0)
-		r = fill_clone(ctx);
-	if (r == 0)
-		r = fill_socket(ctx);
-	return r;
-}
-
-static int fill_no_inet(scmp_filter_ctx ctx)
-{
-	return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
-}
-
-/* libseccomp writes a program to a file only. */
-static int export_program(scmp_filter_ctx ctx, struct sock_fprog *ret)
-{
-	int fd = memfd_create("seccomp", MFD_CLOEXEC), r;
-	struct stat st;
-
-	if (fd < 0)
-		return -errno;
-	r = seccomp_export_bpf(ctx, fd);
-	if (r == 0 && fstat(fd, &st) < 0)
-		r = -errno;
-	if (r == 0) {
-		ret->filter = xmalloc((size_t)st.st_size);
-		ret->len = (unsigned short)((size_t)st.st_size / sizeof(struct sock_filter));
-		if (pread(fd, ret->filter, (size_t)st.st_size, 0) != st.st_size)
-			r = -EIO;
+	if (b->no_inet) {
+		load_whole(b, 0, NO_NETWORK);
+		bpf_if(&b->bpf, BPF_JEQ, AF_UNIX, BPF_NEXT, b->labels[NO_NETWORK]);
+		put_protocols(b);
+		bpf_return(&b->bpf, results[ALLOWED]);
+		return;
 	}
-	close(fd);
-	return r;
+	put_protocols(b);
+	load_whole(b, 0, NO_FAMILY);
+	put_if_one(b, families, ARRAY_SIZE(families), ALLOWED);
+	bpf_if(&b->bpf, BPF_JEQ, AF_NETLINK, BPF_NEXT, b->labels[NO_FAMILY]);
+	load_whole(b, 2, NO_FAMILY);
+	bpf_if(&b->bpf, BPF_JEQ, 0, b->labels[ALLOWED], b->labels[NO_FAMILY]);
 }
 
-static int build(uint32_t action, int (*fill)(scmp_filter_ctx), struct sock_fprog *ret)
+static void put_socketpair(struct builder *b)
 {
-	scmp_filter_ctx ctx = seccomp_init(action);
+	load_whole(b, 0, NO_FAMILY);
+	bpf_if(&b->bpf, BPF_JEQ, AF_UNIX, b->labels[ALLOWED], b->labels[NO_FAMILY]);
+}
+
+/* ---- The program ---- */
+
+static void put_head(struct builder *b)
+{
+	bpf_load(&b->bpf, offsetof(struct seccomp_data, arch));
+	bpf_if(&b->bpf, BPF_JEQ, seccomp_arch_native(), BPF_NEXT, b->labels[KILLED]);
+	bpf_load(&b->bpf, offsetof(struct seccomp_data, nr));
+}
+
+static void put_answers(struct builder *b)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(results); i++) {
+		bpf_here(&b->bpf, b->labels[i]);
+		bpf_return(&b->bpf, results[i]);
+	}
+}
+
+static void put_looks(struct builder *b)
+{
+	static void (*const looks[ANSWERS])(struct builder *) = {
+		[PERSONALITY] = put_personality, [IOCTL] = put_ioctl,           [CLONE] = put_clone,
+		[SOCKET] = put_socket,           [SOCKETPAIR] = put_socketpair,
+	};
+
+	for (size_t i = 0; i < ANSWERS; i++) {
+		if (!looks[i])
+			continue;
+		bpf_here(&b->bpf, b->labels[i]);
+		looks[i](b);
+	}
+}
+
+static int build(bool no_inet, struct sock_fprog *ret)
+{
+	struct builder *b = xcalloc(1, sizeof(*b));
 	int r;
 
-	if (!ctx)
-		return -EINVAL;
-	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-	if (r == 0)
-		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-	if (r == 0)
-		r = fill(ctx);
-	if (r == 0)
-		r = export_program(ctx, ret);
-	seccomp_release(ctx);
+	b->bpf = BPF_EMPTY;
+	b->no_inet = no_inet;
+	for (size_t i = 0; i < ANSWERS; i++)
+		b->labels[i] = bpf_label(&b->bpf);
+	find_ranges(b);
+	put_head(b);
+	put_tree(b, 0, b->n_ranges);
+	put_looks(b);
+	put_answers(b);
+	r = bpf_finish(&b->bpf, ret);
+	free(b);
 	return r;
 }
 
 int seccomp_host_init(struct sandbox_host *host)
 {
-	int r = build(SCMP_ACT_ERRNO(ENOSYS), fill_calls, &host->seccomp_calls);
+	int r = build(false, &host->seccomp);
 
 	if (r == 0)
-		r = build(SCMP_ACT_ALLOW, fill_args, &host->seccomp_args);
-	if (r == 0)
-		r = build(SCMP_ACT_ALLOW, fill_no_inet, &host->seccomp_no_inet);
+		r = build(true, &host->seccomp_no_inet);
 	return r;
 }
 
 void seccomp_host_deinit(struct sandbox_host *host)
 {
-	free(host->seccomp_calls.filter);
-	free(host->seccomp_args.filter);
+	free(host->seccomp.filter);
 	free(host->seccomp_no_inet.filter);
-	host->seccomp_calls.filter = host->seccomp_args.filter = host->seccomp_no_inet.filter = NULL;
-}
-
-static int load(const struct sock_fprog *program)
-{
-	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program) < 0 ? -errno : 0;
+	host->seccomp.filter = host->seccomp_no_inet.filter = NULL;
 }
 
 int seccomp_enter(const struct sandbox_host *host, bool network, const char **what)
 {
-	int r;
+	const struct sock_fprog *program = host->namespaces || network ? &host->seccomp : &host->seccomp_no_inet;
 
 	*what = "seccomp filter";
-	r = load(&host->seccomp_args);
-	if (r == 0 && !host->namespaces && !network)
-		r = load(&host->seccomp_no_inet);
-	if (r == 0)
-		r = load(&host->seccomp_calls);
-	return r;
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, program) < 0 ? -errno : 0;
 }
