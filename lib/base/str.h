@@ -31,6 +31,8 @@ static inline bool str_is(struct str a, const char *s)
 
 /* ASCII case is ignored; for header names and schemes. */
 bool str_ieq(struct str a, struct str b);
+/* Whether `part` stands anywhere in `s`, ASCII case ignored. */
+bool str_ihas(struct str s, struct str part);
 bool str_has_prefix(struct str s, struct str prefix);
 bool str_has_suffix(struct str s, struct str suffix);
 struct str str_trim(struct str s);

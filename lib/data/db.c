@@ -14,6 +14,8 @@
 #define MAX_BATCH 256
 /* Connections to a server that write; as many as n_readers read. */
 #define POOL_WRITERS 4
+/* Statements made at run time that a connection keeps. */
+#define RECENT_MAX 16
 
 static const struct db_driver *const drivers[] = {&db_driver_sqlite, &db_driver_postgres, &db_driver_mysql};
 
@@ -327,6 +329,13 @@ int db_fail(struct db_conn *c, int err, const char *fmt, ...)
 	return err;
 }
 
+static void forget_recent(struct db_conn *c, struct db_stmt *st)
+{
+	HASH_DELETE(hh, c->recent, st);
+	free(st->text);
+	c->driver->unprepare(st);
+}
+
 void db_forget_statements(struct db_conn *c)
 {
 	struct db_stmt *st, *next;
@@ -336,6 +345,8 @@ void db_forget_statements(struct db_conn *c)
 		HASH_DELETE(hh, c->kept, st);
 		c->driver->unprepare(st);
 	}
+	HASH_ITER(hh, c->recent, st, next)
+	forget_recent(c, st);
 }
 
 static struct db_stmt *prepare(struct db_conn *c, const char *sql)
@@ -383,9 +394,47 @@ struct db_stmt *db_query_v(struct db_conn *c, const char *sql, const struct db_v
 	return start(c, find_statement(c, sql), args, n, true);
 }
 
+/* Room for one more. Returns false when all are in use. */
+static bool make_room(struct db_conn *c)
+{
+	struct db_stmt *st, *next;
+
+	if (HASH_COUNT(c->recent) < RECENT_MAX)
+		return true;
+	HASH_ITER(hh, c->recent, st, next)
+	{
+		if (st->is_busy)
+			continue;
+		forget_recent(c, st);
+		return true;
+	}
+	return false;
+}
+
+/* As find_statement, for SQL that does not live on. */
+static struct db_stmt *find_recent(struct db_conn *c, const char *sql)
+{
+	struct db_stmt *st;
+
+	HASH_FIND_STR(c->recent, sql, st);
+	if (st && !st->is_busy)
+		return st;
+	bool keep = !st && make_room(c);
+	char *text = keep ? xstrdup(sql) : NULL;
+	st = prepare(c, keep ? text : sql);
+	if (st && keep) {
+		st->is_kept = true;
+		st->text = text;
+		HASH_ADD_KEYPTR(hh, c->recent, text, strlen(text), st);
+	} else {
+		free(text);
+	}
+	return st;
+}
+
 struct db_stmt *db_query_dynamic(struct db_conn *c, const char *sql, const struct db_value *args, size_t n)
 {
-	return start(c, prepare(c, sql), args, n, true);
+	return start(c, find_recent(c, sql), args, n, true);
 }
 
 int64_t db_exec_v(struct db_conn *c, const char *sql, const struct db_value *args, size_t n)

@@ -88,7 +88,7 @@ int64_t db_exec_v(struct db_conn *c, const char *sql, const struct db_value *arg
  * db_done (accepts NULL), before the next use of the same SQL on this connection. */
 #define db_query(c, sql, ...) db_query_v(c, sql, DB_ARGS_(__VA_ARGS__))
 struct db_stmt *db_query_v(struct db_conn *c, const char *sql, const struct db_value *args, size_t n);
-/* For SQL made at run time from our own parts only; prepared for this one use. */
+/* For SQL made at run time from our own parts only, in few forms: a connection keeps the latest prepared, by text. */
 struct db_stmt *db_query_dynamic(struct db_conn *c, const char *sql, const struct db_value *args, size_t n);
 /* 1 = a row, 0 = no more, or -errno. */
 int db_step(struct db_conn *c, struct db_stmt *st);

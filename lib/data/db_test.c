@@ -341,6 +341,15 @@ static int use_statements(struct db_conn *c, struct db_job *job)
 	assert_int_equal(db_step(c, st), 0);
 	db_done(st);
 
+	st = db_query_dynamic(c, numbers, &one, 1);
+	assert_int_equal(db_step(c, st), 1);
+	struct db_stmt *again = db_query_dynamic(c, numbers, &one, 1);
+	assert_ptr_not_equal(again, st);
+	assert_int_equal(db_step(c, again), 1);
+	db_done(again);
+	assert_int_equal(db_col_int(st, 0), 3);
+	db_done(st);
+
 	assert_null(db_query(c, numbers));
 	assert_int_equal(db_step(c, NULL), -EINVAL);
 	assert_non_null(strstr(db_error(c), "0 values for the 1 of"));
@@ -350,15 +359,44 @@ static int use_statements(struct db_conn *c, struct db_job *job)
 	return 0;
 }
 
+/* More forms than are kept, some of them in use, each from memory that is gone afterwards. */
+static int use_many_forms(struct db_conn *c, struct db_job *job)
+{
+	struct db_stmt *busy[20];
+	char sql[64];
+
+	for (int i = 0; i < 100; i++) {
+		snprintf(sql, sizeof(sql), "select %d + ?", i % 40);
+		struct db_value one = DB_INT(1);
+		struct db_stmt *st = db_query_dynamic(c, sql, &one, 1);
+		memset(sql, 'x', sizeof(sql));
+		assert_int_equal(db_step(c, st), 1);
+		assert_int_equal(db_col_int(st, 0), i % 40 + 1);
+		if (i < 20)
+			busy[i] = st;
+		else
+			db_done(st);
+	}
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(db_col_int(busy[i], 0), i + 1);
+		db_done(busy[i]);
+	}
+	assert_null(db_query_dynamic(c, "select nothing", NULL, 0));
+	return 0;
+}
+
 static void statements_are_kept_and_can_be_nested(void **state)
 {
 	struct fixture *f = *state;
-	struct test_job t = {0};
+	struct test_job t = {0}, many = {0};
 
 	start(f, &t, db_read, use_statements);
 	uv_run(&f->loop, UV_RUN_DEFAULT);
 	assert_int_equal(t.result, 0);
 	assert_string_equal(db_url_dialect(f->db), "sqlite");
+	start(f, &many, db_read, use_many_forms);
+	uv_run(&f->loop, UV_RUN_DEFAULT);
+	assert_int_equal(many.result, 0);
 }
 
 /* The program again, as another process. */

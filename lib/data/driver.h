@@ -10,14 +10,16 @@ struct db_stmt {
 	struct db_conn *conn;
 	const char *sql;   /* the key among the kept ones: its address */
 	bool is_kept;      /* otherwise made for one use and freed by db_done */
+	char *text;        /* its own copy of the SQL, which is the key then: in conn->recent */
 	bool is_busy;      /* between db_query and db_done */
-	UT_hash_handle hh; /* in conn->kept */
+	UT_hash_handle hh; /* in conn->kept or conn->recent */
 };
 
 struct db_conn {
 	const struct db_driver *driver;
-	struct db_stmt *kept; /* prepared statements, by the address of their SQL */
-	int err;              /* the last failure, -errno */
+	struct db_stmt *kept;   /* prepared statements, by the address of their SQL */
+	struct db_stmt *recent; /* those of SQL made at run time, by its text, the oldest first */
+	int err;                /* the last failure, -errno */
 	char error[400];
 };
 

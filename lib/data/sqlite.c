@@ -313,8 +313,10 @@ static double sqlite_col_real(struct db_stmt *st, int col)
 static struct str unpack(struct sqlite_stmt *s, int col)
 {
 	struct str blob = {sqlite3_column_blob(s->st, col), (size_t)sqlite3_column_bytes(s->st, col)};
-	const char *type = sqlite3_column_decltype(s->st, col);
 
+	if (blob.n != PACKED_ID_SIZE && !packed_text_is(blob))
+		return (struct str){0};
+	const char *type = sqlite3_column_decltype(s->st, col);
 	if (type && strcasecmp(type, "blob") == 0)
 		return (struct str){0};
 	if (!s->texts)

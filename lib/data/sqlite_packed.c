@@ -1,6 +1,9 @@
 #include "data/sqlite_packed.h"
 
 #include <errno.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
 
 /* Kept in the database's header, so that it changes with the transaction that packs. */
 #define PACKED_VERSION 1
@@ -27,23 +30,55 @@ int sqlite_packed_read(struct packer *k, struct str blob, struct buf *out)
 	return 0;
 }
 
-/* Puts the text of a packed value into `out`; false when it is none. */
-static bool unpack(sqlite3_context *x, sqlite3_value *value, struct buf *out)
-{
-	struct str blob;
+/* What a connection's functions need, kept so that nothing is allocated for each row. */
+struct workspace {
+	struct packer *packer;
+	struct buf texts[2];
+};
 
-	if (sqlite3_value_type(value) != SQLITE_BLOB)
-		return false;
-	blob.p = sqlite3_value_blob(value);
-	blob.n = (size_t)sqlite3_value_bytes(value);
-	return sqlite_packed_read(sqlite3_user_data(x), blob, out) == 0;
+static void free_workspace(void *arg)
+{
+	struct workspace *w = arg;
+
+	buf_deinit(&w->texts[0]);
+	buf_deinit(&w->texts[1]);
+	free(w);
+}
+
+/* A buffer that a large text went through is not kept. */
+#define KEPT_MAX (64 * 1024)
+
+static struct buf *clear_buffer(struct buf *b)
+{
+	if (b->n > KEPT_MAX)
+		buf_deinit(b);
+	buf_clear(b);
+	return b;
+}
+
+/* The text of a value: of a packed one until the buffer is used again; p NULL for SQL's null. */
+static struct str read_value(struct workspace *w, sqlite3_value *value, struct buf *own)
+{
+	if (sqlite3_value_type(value) == SQLITE_BLOB) {
+		struct str blob = {sqlite3_value_blob(value), (size_t)sqlite3_value_bytes(value)};
+		if (sqlite_packed_read(w->packer, blob, clear_buffer(own)) == 0)
+			return buf_str(own);
+	}
+	const char *text = (const char *)sqlite3_value_text(value);
+
+	return (struct str){text, text ? (size_t)sqlite3_value_bytes(value) : 0};
 }
 
 static void text_of(sqlite3_context *x, int n, sqlite3_value **args)
 {
-	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
+	struct workspace *w = sqlite3_user_data(x);
 
-	if (unpack(x, args[0], &text))
+	if (sqlite3_value_type(args[0]) != SQLITE_BLOB) {
+		sqlite3_result_value(x, args[0]);
+		return;
+	}
+	struct str text = read_value(w, args[0], &w->texts[0]);
+	if (text.p == w->texts[0].p)
 		sqlite3_result_text64(x, text.p, text.n, SQLITE_TRANSIENT, SQLITE_UTF8);
 	else
 		sqlite3_result_value(x, args[0]);
@@ -51,12 +86,11 @@ static void text_of(sqlite3_context *x, int n, sqlite3_value **args)
 
 static void text_has(sqlite3_context *x, int n, sqlite3_value **args)
 {
-	_cleanup_(buf_deinit) struct buf text = BUF_INIT, part = BUF_INIT;
-	const char *in, *what;
+	struct workspace *w = sqlite3_user_data(x);
+	struct str part = read_value(w, args[1], &w->texts[1]);
+	struct str in = part.p ? read_value(w, args[0], &w->texts[0]) : (struct str){0};
 
-	in = unpack(x, args[0], &text) ? text.p : (const char *)sqlite3_value_text(args[0]);
-	what = unpack(x, args[1], &part) ? part.p : (const char *)sqlite3_value_text(args[1]);
-	sqlite3_result_int(x, in && what && strcasestr(in, what));
+	sqlite3_result_int(x, in.p && str_ihas(in, part));
 }
 
 static void pack_id(sqlite3_context *x, int n, sqlite3_value **args)
@@ -109,10 +143,13 @@ static void pack_ids(sqlite3_context *x, int n, sqlite3_value **args)
 int sqlite_packed_add(sqlite3 *db, struct packer *k)
 {
 	const int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC;
-	int r = sqlite3_create_function(db, "text_of", 1, flags, k, text_of, NULL, NULL);
+	struct workspace *w = xcalloc(1, sizeof(*w));
 
+	w->packer = k;
+	int r = sqlite3_create_function_v2(db, "text_of", 1, flags, w, text_of, NULL, NULL, free_workspace);
+	/* It goes with the first of them: both live as long as the connection. */
 	if (r == SQLITE_OK)
-		r = sqlite3_create_function(db, "text_has", 2, flags, k, text_has, NULL, NULL);
+		r = sqlite3_create_function(db, "text_has", 2, flags, w, text_has, NULL, NULL);
 	if (r == SQLITE_OK)
 		r = sqlite3_create_function(db, "pack_id", 1, flags, NULL, pack_id, NULL, NULL);
 	if (r == SQLITE_OK)

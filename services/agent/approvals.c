@@ -144,7 +144,8 @@ static struct db_stmt *query_list(struct db_conn *c, const struct list_answer *l
 		sql = arena_printf(a, "%s and conversation_id = ?", sql);
 		args[n++] = DB_TEXT(l->conversation_id);
 	}
-	sql = arena_printf(a, "%s order by id desc limit %lld", sql, (long long)l->page.limit + 1);
+	sql = arena_printf(a, "%s order by id desc limit ?", sql);
+	args[n++] = DB_INT(l->page.limit + 1);
 	return db_query_dynamic(c, sql, args, n);
 }
 

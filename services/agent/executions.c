@@ -167,7 +167,8 @@ static struct db_stmt *query_list(struct db_conn *c, const struct list_answer *l
 		args[n++] = DB_TEXT(l->words);
 		args[n++] = DB_TEXT(l->words);
 	}
-	sql = arena_printf(a, "%s order by e.id desc limit %lld", sql, (long long)l->page.limit + 1);
+	sql = arena_printf(a, "%s order by e.id desc limit ?", sql);
+	args[n++] = DB_INT(l->page.limit + 1);
 	return db_query_dynamic(c, sql, args, n);
 }
 
