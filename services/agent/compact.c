@@ -6,6 +6,7 @@
 #define RESULT_HEAD 1500
 #define RESULT_TAIL 1000
 #define MIN_PIECE 200
+#define TEXT_KEPT 2000
 #define HEADER "[What was said before, in short. The messages themselves are no longer here.]\n"
 
 static struct chat_message *message(const struct list *link)
@@ -56,6 +57,47 @@ int64_t compact_cut_results(struct arena *a, struct list *messages, int64_t budg
 		}
 	}
 	return now;
+}
+
+static struct chat_message *longest(struct list *messages, struct list *first)
+{
+	struct chat_message *found = NULL;
+
+	for (struct list *it = first; it != messages; it = it->next)
+		if (!found || message(it)->content.n > found->content.n)
+			found = message(it);
+	return found && found->content.n > TEXT_KEPT + 2 * MIN_PIECE ? found : NULL;
+}
+
+/* Takes at least `excess` tokens off, if what must stay allows it: the question stands before what was attached. */
+static size_t cut_text(struct arena *a, struct chat_message *m, int64_t excess)
+{
+	struct str whole = m->content;
+	int64_t tokens = estimate_text(whole), wanted = MAX(tokens - excess, 1);
+	size_t kept = (size_t)((double)whole.n * (double)wanted / (double)MAX(tokens, 1));
+
+	do {
+		kept = MAX(kept * 9 / 10, (size_t)TEXT_KEPT);
+		m->content = shorten(a, whole, kept * 3 / 4, kept / 4);
+	} while (kept > TEXT_KEPT && estimate_text(m->content) > wanted);
+	return whole.n - kept;
+}
+
+size_t compact_cut_texts(struct arena *a, struct list *messages, struct chat_message *from, int64_t budget)
+{
+	struct list *first = from ? &from->link : messages->next;
+	struct chat_message *m;
+	int64_t now = 0, before;
+	size_t left_out = 0;
+
+	for (struct list *it = first; it != messages; it = it->next)
+		now += estimate_message(message(it));
+	while (now > budget && (m = longest(messages, first))) {
+		before = estimate_message(m);
+		left_out += cut_text(a, m, now - budget);
+		now += estimate_message(m) - before;
+	}
+	return left_out;
 }
 
 struct chat_message *compact_find_cut(struct list *messages, int64_t budget)

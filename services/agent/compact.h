@@ -8,6 +8,10 @@
 /* Cuts results of calls, oldest first, to their head and tail until the conversation has about `budget` tokens, the
  * last two only when that is not enough. Copies are in the arena. Returns the tokens that are left by the estimate. */
 int64_t compact_cut_results(struct arena *a, struct list *messages, int64_t budget);
+/* Cuts the longest texts from the message `from` on (NULL: from the first) to their head and tail until what stands
+ * from there on has about `budget` tokens; of each at least some 2,000 bytes stay. Returns the bytes that were left
+ * out. */
+size_t compact_cut_texts(struct arena *a, struct list *messages, struct chat_message *from, int64_t budget);
 /* The first message to keep when the newest of at most `budget` tokens are kept: never a result of a call whose answer
  * goes, and at least the last group of them. NULL: nothing can go. */
 struct chat_message *compact_find_cut(struct list *messages, int64_t budget);

@@ -102,6 +102,30 @@ static void results_are_cut_the_oldest_first_and_no_more_than_needed(void **stat
 	assert_true(results[3]->content.n < 3000);
 }
 
+static void texts_that_are_too_long_are_cut_and_say_so(void **state)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	struct chat_message *first, *small, *large;
+	struct list l;
+
+	list_init(&l);
+	first = add(a, &l, CHAT_USER, long_text(a, 50000), 1);
+	small = add(a, &l, CHAT_USER, long_text(a, 1000), 2);
+	large = add(a, &l, CHAT_USER, long_text(a, 100000), 3);
+	memcpy((char *)large->content.p, "the question", 12);
+	assert_int_equal(compact_cut_texts(a, &l, small, 1000000), 0);
+	assert_in_range(compact_cut_texts(a, &l, small, 8000), 60000, 75000);
+	assert_true(estimate_message(small) + estimate_message(large) <= 8000);
+	assert_int_equal(first->content.n, 50000);
+	assert_int_equal(small->content.n, 1000);
+	assert_memory_equal(large->content.p, "the question", 12);
+	assert_non_null(strstr(large->content.p, "left out"));
+	assert_true(compact_cut_texts(a, &l, NULL, 1) > 0);
+	assert_true(first->content.n < 3000 && large->content.n < 3000);
+	assert_int_equal(small->content.n, 1000);
+	assert_int_equal(compact_cut_texts(a, &l, NULL, 1), 0);
+}
+
 static void a_transcript_has_a_bound_whatever_is_said(void **state)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
@@ -141,6 +165,7 @@ int main(void)
 		cmocka_unit_test(the_cut_never_parts_a_call_and_its_result),
 		cmocka_unit_test(what_is_replaced_is_one_message_and_its_place_is_told),
 		cmocka_unit_test(results_are_cut_the_oldest_first_and_no_more_than_needed),
+		cmocka_unit_test(texts_that_are_too_long_are_cut_and_say_so),
 		cmocka_unit_test(a_transcript_has_a_bound_whatever_is_said),
 		cmocka_unit_test(estimates_are_near_what_tokenizers_count),
 	};

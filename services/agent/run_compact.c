@@ -173,6 +173,29 @@ static void start(struct run *run, struct chat_message *cut, int64_t before, int
 
 /* ---- Whether it fits ---- */
 
+/* The newest messages are not summed up: their texts are cut when these alone are too much, and the person is told. */
+static void cut_newest(struct run *run, int64_t rest, bool is_overflow)
+{
+	struct chat_message *newest = compact_find_cut(&run->messages, 0);
+	int64_t context = run->target->context, room = newest ? rest * 3 / 4 : rest;
+	/* Of a context that is not known it is only known that this was too much. */
+	size_t left_out =
+		compact_cut_texts(run->arena, &run->messages, newest, is_overflow && context == 0 ? room / 2 : room);
+	char size[64] = "";
+
+	if (left_out == 0)
+		return;
+	if (context > 0)
+		snprintf(size, sizeof(size), " (%lld tokens)", (long long)context);
+	run_emit(
+		run, EVENT_MODEL_WARNING, false,
+		"{\"code\":\"text_cut\",\"message\":\"A text is longer than the model's context%s: about %zu bytes "
+		"were "
+		"left out of the middle of what it reads. Send less, put the file into a knowledge collection, or take "
+		"a model with a larger context.\"}",
+		size, left_out);
+}
+
 bool run_fit(struct run *run, bool is_overflow, void (*on_fit)(struct run *run))
 {
 	int64_t now = tokens_of(run), budget = budget_of(run, now, is_overflow), rest, of_messages = 0;
@@ -188,6 +211,9 @@ bool run_fit(struct run *run, bool is_overflow, void (*on_fit)(struct run *run))
 								    run->n_tools, 0}) -
 			    of_messages),
 		   budget / 4);
+	if (compact_cut_results(run->arena, &run->messages, rest) <= rest)
+		return false;
+	cut_newest(run, rest, is_overflow);
 	if (compact_cut_results(run->arena, &run->messages, rest) <= rest)
 		return false;
 	cut = compact_find_cut(&run->messages, rest / 2);

@@ -135,6 +135,27 @@ describe('attachments', { timeout: 240000 }, () => {
     assert.deepEqual(DIALECTS.compatible.told(peer.requests.at(-1).body), ['Look.\n\n[The image "a.png" was attached, which this model cannot see.]']);
   });
 
+  test('a text that is larger than the context of the model is cut, and both the model and the person are told', async () => {
+    await w.ok('POST', '/api/models/providers', { name: 'Narrow', provider: 'compatible', base_url: DIALECTS.compatible.base(peer), key: 'k', context: 4000 }, 201);
+    const c = await start(await agent('narrow/blind'));
+    const table = Array.from({ length: 6000 }, (_, i) => `row ${i}`).join('\n');
+    const warnings = async (e) => (await w.events(e.id)).items.filter((x) => x.type === 'model.warning').map((x) => x.data);
+    const e = await run(c, [await add(c, Buffer.from(table), 'table.txt')], { content: 'How many rows?' });
+    const [told] = DIALECTS.compatible.told(peer.requests.at(-1).body);
+    assert.ok(told.length > 4000 && told.length < 16000, `${told.length} characters`);
+    assert.match(told, /^How many rows\?\n\n<attachment name="table.txt">\nrow 0\n[^]*\[\.\.\. \d+ bytes left out \.\.\.\][^]*row 5999\n<\/attachment>$/);
+    const warned = await warnings(e);
+    assert.deepEqual(warned.map((x) => x.code), ['text_cut']);
+    assert.match(warned[0].message, /longer than the model's context \(4000 tokens\): about \d+ bytes were left out/);
+    // Nothing is lost, and the conversation goes on.
+    const { items } = await w.ok('GET', `/api/conversations/${c.id}/messages`);
+    assert.equal((await content(c, items[0].attachments[0])).text, table);
+    const next = await w.ended((await w.send('And columns?', { conversation: c })).id);
+    assert.equal(next.status, 'succeeded', JSON.stringify(next.error));
+    assert.match(JSON.stringify(peer.requests.at(-1).body.messages), /And columns\?/);
+    assert.ok(JSON.stringify(peer.requests.at(-1).body).length < 20000);
+  });
+
   test('what a file is, its bytes say; hostile ones are refused with a sentence', async () => {
     const c = await start();
     const kinds = [];

@@ -366,8 +366,13 @@ describe('connected providers of models', { timeout: 240000 }, () => {
       }
       asked = 0;
       const e = await w.run('x'.repeat(20000), { conversation });
-      assert.equal(e.error.code, 'model_context_overflow', 'a message that alone is too long is told');
+      assert.equal(e.status, 'succeeded', JSON.stringify(e.error));
+      const warned = (await w.events(e.id)).items.filter((x) => x.type === 'model.warning').map((x) => x.data);
+      assert.deepEqual([...new Set(warned.map((x) => x.code))], ['text_cut'], 'a message that alone is too long is cut, and that is told');
       assert.ok(asked <= 5, `${asked} calls`);
+      peer.answer = (req, res) => refuse(res);
+      const never = await w.run('x'.repeat(20000), { conversation });
+      assert.equal(never.error.code, 'model_context_overflow', 'what no cut helps against is told');
       await remove(p);
     }
   });
