@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -172,22 +173,77 @@ void shared_end_of(int exec_fd, const char *user_id, int64_t before_us)
 		close(fd);
 }
 
+static bool wait_for_exit(int pidfd, uint64_t until_us)
+{
+	uint64_t now = clock_mono_us();
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&p, 1, now < until_us ? (int)((until_us - now) / 1000) : 0) > 0;
+}
+
+static int keeper_pidfd(int fd)
+{
+	struct ucred who;
+	socklen_t n = sizeof(who);
+	int pidfd = -1;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) == 0)
+		pidfd = (int)syscall(SYS_pidfd_open, who.pid, 0);
+	return pidfd < 0 ? -errno : pidfd;
+}
+
+/* Its keeper is at the other end; one that began after `before_us` is another's. Waits for the process, because the
+ * folder and its lock may be a successor's the moment after. */
+static int end_keeper(int fd, int64_t before_us, uint64_t until_us)
+{
+	struct keeper_request req = {.type = KEEPER_END};
+	struct keeper_answer answer;
+	int none = -1, pidfd = keeper_pidfd(fd), r;
+
+	if (pidfd < 0)
+		return pidfd == -ESRCH ? 0 : pidfd;
+	r = ask(fd, KEEPER_STATUS, &answer, &none);
+	if (r == 0 && answer.started_us > before_us) {
+		close(pidfd);
+		return 0;
+	}
+	send(fd, &req, sizeof(req), MSG_NOSIGNAL);
+	r = wait_for_exit(pidfd, until_us) ? 0 : -ETIMEDOUT;
+	close(pidfd);
+	return r;
+}
+
+/* One that lives and cannot be reached either comes up or is at its end. fd, or -ENOENT, -ETIMEDOUT. */
+static int reach_keeper(int sessions, const char *name, uint64_t until_us)
+{
+	while (clock_mono_us() < until_us) {
+		int dir = dir_open(sessions, name), fd = dir < 0 ? dir : connect_to(dir);
+
+		if (dir >= 0)
+			close(dir);
+		if (fd >= 0)
+			return fd;
+		if (!is_live(sessions, name))
+			return -ENOENT;
+		usleep(AGAIN_MS * 1000);
+	}
+	return -ETIMEDOUT;
+}
+
 int shared_end(int exec_fd, const char *name)
 {
-	uint64_t until = clock_mono_us() + END_MS * 1000ull;
-	int dir = open_session(exec_fd, name), sessions;
-	bool lives = true;
+	int64_t before_us = clock_now_us();
+	uint64_t until_us = clock_mono_us() + END_MS * 1000ull;
+	int sessions = dir_open(exec_fd, SHARED_FOLDER), fd, r;
 
-	if (dir < 0)
-		return dir == -ENOENT ? 0 : dir;
-	tell_end(dir);
-	close(dir);
-	sessions = dir_open(exec_fd, SHARED_FOLDER);
-	while (sessions >= 0 && (lives = is_live(sessions, name)) && clock_mono_us() < until)
-		usleep(AGAIN_MS * 1000);
+	fd = sessions < 0 ? sessions : reach_keeper(sessions, name, until_us);
 	if (sessions >= 0)
 		close(sessions);
-	return lives ? -ETIMEDOUT : 0;
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	r = end_keeper(fd, before_us, until_us);
+	close(fd);
+	return r;
 }
 
 /* ---- A supervisor ---- */

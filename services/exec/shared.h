@@ -29,7 +29,8 @@ struct shared_status {
 };
 /* 0 or -errno. */
 int shared_ask(int exec_fd, const char *name, struct shared_status *ret);
-/* Ends it, and waits until it is gone. 0 or -errno; -ETIMEDOUT. */
+/* Ends the one that is there now, and waits until it is gone; one that begins meanwhile stays. 0 or -errno;
+ * -ETIMEDOUT. */
 int shared_end(int exec_fd, const char *name);
 /* Tells those of the user that began before then to end, and does not wait. */
 void shared_end_of(int exec_fd, const char *user_id, int64_t before_us);

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -262,6 +263,38 @@ static void the_end_of_the_session_ends_everything_with_a_reason(void **state)
 	end(&a);
 }
 
+/* Ends the session in a process of its own, which says by its status whether that took long. */
+static pid_t end_beside(const struct trial *t)
+{
+	pid_t pid = fork();
+	uint64_t since = clock_mono_us();
+
+	if (pid == 0)
+		_exit(shared_end(bench->dir_fd, t->spec.session) == 0 && clock_mono_us() - since < 10000000 ? 0 : 1);
+	return pid;
+}
+
+static void who_ends_it_does_not_wait_for_its_successor(void **state)
+{
+	struct trial first = session_script("sleep 0.1"), old, next;
+	int status;
+	pid_t pid;
+
+	run(&first);
+	for (int i = 0; i < 8; i++) {
+		old = same(&first, "echo on; sleep 3600");
+		trial_start(&old);
+		assert_true(trial_until(&old, trial_has_output, 20000));
+		pid = end_beside(&first);
+		trial_wait(&old);
+		next = run_same(&first, "echo next");
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+		expect(&next, "next\n");
+	}
+	end(&first);
+}
+
 static bool has_folder(const struct trial *t)
 {
 	return faccessat(bench->dir_fd, arena_printf(bench->arena, SHARED_FOLDER "/%s", t->spec.session), F_OK, 0) == 0;
@@ -392,6 +425,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(memory_is_limited_for_each_command),
 		cmocka_unit_test(processes_are_limited_for_each_command),
 		cmocka_unit_test(the_end_of_the_session_ends_everything_with_a_reason),
+		cmocka_unit_test(who_ends_it_does_not_wait_for_its_successor),
 		cmocka_unit_test(it_ends_when_nobody_uses_it),
 		cmocka_unit_test(no_more_live_than_allowed),
 		cmocka_unit_test(it_outlives_exec_and_its_spawner),
