@@ -77,6 +77,8 @@ struct ssh_link {
 void ssh_link_new(struct ssh_target *t);
 /* After something was said on one of its channels: it goes out at the turn's end. */
 void ssh_link_wake(struct ssh_link *l);
+/* A question that a host which lives answers at once. */
+void ssh_link_ask(struct ssh_link *l);
 /* Without a word to the target. The commands must have left. */
 void ssh_link_close(struct ssh_link *l);
 /* For its runs: it cannot be used any more. */

@@ -7,6 +7,9 @@
 #include "ssh_run.h"
 #include "target/wire_errand.h"
 
+#define STEP_MS 30000  /* for a step that does one thing */
+#define WORK_MS 600000 /* for one that goes through files without number */
+
 struct remote_errand {
 	struct list link; /* in the target's errands */
 	struct ssh_target *target;
@@ -24,6 +27,7 @@ struct remote_errand {
 	void (*done)(void *arg);
 	void *arg;
 	bool has_answer;
+	size_t unsent, received; /* bytes of the step and of its answer, when it was last looked at */
 	struct later later;
 };
 
@@ -67,6 +71,8 @@ void ssh_errand_fail(struct remote_errand *e, int result, const char *text)
 
 static void finish_step(struct remote_errand *e)
 {
+	if (e->run)
+		deadline_clear(&e->run->deadline);
 	e->step = NULL;
 	e->has_answer = false;
 	e->done(e->arg);
@@ -106,11 +112,54 @@ static void on_later(struct later *l)
 
 /* ---- For its run ---- */
 
+static uint64_t patience_ms(enum errand_op op)
+{
+	switch (op) {
+	case ERRAND_MEASURE:
+	case ERRAND_PLACE:
+	case ERRAND_REMOVE:
+	case ERRAND_PACK:
+	case ERRAND_UNPACK:
+	case ERRAND_LIST:
+	case ERRAND_KEEP:
+	case ERRAND_RESTORE:
+	case ERRAND_DROP:
+	case ERRAND_COPY:
+	case ERRAND_ERASE: return WORK_MS;
+	default: return STEP_MS;
+	}
+}
+
+static void send_step(struct remote_errand *e)
+{
+	wire_add_step(&e->run->out, e->step);
+	e->unsent = e->run->out.n;
+	e->received = e->run->in.buf.n;
+	ssh_run_await(e->run, patience_ms(e->step->op));
+}
+
 void ssh_errand_send(struct remote_errand *e)
 {
 	e->is_sent = true;
 	wire_add_errand(&e->run->out, &e->req);
-	wire_add_step(&e->run->out, e->step);
+	send_step(e);
+}
+
+/* Its bytes may still be under way, on a slow line. */
+void ssh_errand_overdue(struct remote_errand *e)
+{
+	struct ssh_run *run = e->run;
+
+	if (e->has_answer)
+		return;
+	if (run->out.n == e->unsent && run->in.buf.n == e->received) {
+		ssh_errand_fail(e, -ECONNRESET,
+				"The program on the target does not answer; it may still do what it was asked.");
+		return;
+	}
+	e->unsent = run->out.n;
+	e->received = run->in.buf.n;
+	ssh_run_await(run, patience_ms(e->step->op));
 }
 
 bool ssh_errand_has_begun(const struct remote_errand *e)
@@ -180,7 +229,7 @@ void ssh_errand_step(struct remote_errand *e, const struct errand_step *step, st
 	if (e->lost_as) {
 		later_set(wheel_of(e), &e->later);
 	} else if (e->is_sent) {
-		wire_add_step(&e->run->out, step);
+		send_step(e);
 		ssh_link_wake(e->run->on);
 	} else {
 		list_append(&e->target->waiting, &e->run->link);

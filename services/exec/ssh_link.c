@@ -422,7 +422,13 @@ void ssh_link_wake(struct ssh_link *l)
 		later_set(service_wheel(service_of(l)), &l->wake);
 }
 
-/* Whether the other side still lives: a keep-alive asks for an answer. */
+void ssh_link_ask(struct ssh_link *l)
+{
+	api(l)->send_keepalive(l->session);
+	ssh_link_wake(l);
+}
+
+/* Whether the other side still lives. */
 static void keep_alive(struct ssh_link *l)
 {
 	l->silent_ticks = l->traffic.in_bytes == l->heard ? l->silent_ticks + 1 : 0;
@@ -431,9 +437,8 @@ static void keep_alive(struct ssh_link *l)
 		ssh_link_fail(l, false, "The host does not answer any more.");
 		return;
 	}
-	api(l)->send_keepalive(l->session);
 	ssh_run_tick_all(l);
-	ssh_link_wake(l);
+	ssh_link_ask(l);
 	deadline_set(service_wheel(service_of(l)), &l->deadline, TICK_MS);
 }
 

@@ -14,7 +14,10 @@
 #define OPEN_MS 20000   /* from a link with room to an open channel with the program */
 #define GRACE_MS 30000  /* beyond the command's own time-out, which the target minds */
 #define CANCEL_MS 15000 /* for the target to say that it is done */
-#define FULL_MS 100     /* a connection that refuses a channel is not asked again for so long */
+/* Then a silent host is asked whether it lives; as long again, and it does not. */
+#define QUIET_MS 10000
+#define QUIET_OPENING_MS 6000
+#define FULL_MS 100 /* a connection that refuses a channel is not asked again for so long */
 #define REFUSALS_MAX 50
 
 static void on_deadline(struct deadline *d);
@@ -29,9 +32,27 @@ static struct exec *exec_of(const struct ssh_run *run)
 	return run->target->target.exec;
 }
 
-static void set_deadline(struct ssh_run *run, uint64_t ms)
+/* A command that runs may be silent: its link's keep-alive, which is more patient, minds its host. */
+static bool minds_silence(const struct ssh_run *run)
 {
-	deadline_set(service_wheel(exec_of(run)->service), &run->deadline, ms);
+	return run->on && (run->state != RUN_LISTENING || !run->command);
+}
+
+static void set_timer(struct ssh_run *run)
+{
+	uint64_t now = clock_mono_us(), left_ms = run->due_us > now ? (run->due_us - now) / 1000 + 1 : 1;
+
+	if (minds_silence(run))
+		left_ms = MIN(left_ms, run->state == RUN_LISTENING ? QUIET_MS : QUIET_OPENING_MS);
+	deadline_set(service_wheel(exec_of(run)->service), &run->deadline, left_ms);
+}
+
+void ssh_run_await(struct ssh_run *run, uint64_t ms)
+{
+	run->due_us = clock_mono_us() + ms * 1000;
+	run->heard = run->on ? run->on->traffic.in_bytes : 0;
+	run->is_asked = false;
+	set_timer(run);
 }
 
 static bool is_probe_run(const struct ssh_run *run)
@@ -335,7 +356,7 @@ static void refused(struct ssh_run *run)
 	ssh_run_detach(run);
 	run->state = RUN_WAITING;
 	list_append(&t->waiting, &run->link);
-	set_deadline(run, FULL_MS);
+	ssh_run_await(run, FULL_MS);
 }
 
 static void open_channel(struct ssh_run *run)
@@ -362,7 +383,6 @@ static void send_request(struct ssh_run *run)
 
 	run->state = RUN_LISTENING;
 	if (run->errand) {
-		deadline_clear(&run->deadline);
 		ssh_errand_send(run->errand);
 		return;
 	}
@@ -374,7 +394,7 @@ static void send_request(struct ssh_run *run)
 	req.shape = run->target->report.shape;
 	req.network = run->target->network || req.spec.network;
 	wire_add_run(&run->out, &req);
-	set_deadline(run, c->spec.timeout_ms + GRACE_MS);
+	ssh_run_await(run, c->spec.timeout_ms + GRACE_MS);
 }
 
 /* A forced command of sshd overrides the name. */
@@ -501,7 +521,7 @@ void ssh_run_assign(struct ssh_run *run, struct ssh_link *l)
 	};
 	ssh_callbacks_init(&run->callbacks);
 	api(run)->set_channel_callbacks(run->channel, &run->callbacks);
-	set_deadline(run, OPEN_MS);
+	ssh_run_await(run, OPEN_MS);
 	ssh_link_wake(l);
 }
 
@@ -594,7 +614,7 @@ void ssh_run_cancel(struct ssh_run *run)
 		return;
 	}
 	frame_add(&run->out, FRAME_KILL, (struct str){0});
-	set_deadline(run, CANCEL_MS);
+	ssh_run_await(run, CANCEL_MS);
 	ssh_link_wake(run->on);
 }
 
@@ -663,18 +683,43 @@ int ssh_run_resize(struct ssh_run *run, const struct tty_size *size)
 	return 0;
 }
 
-static void on_deadline(struct deadline *d)
+/* It was asked at the last look, and has said nothing since. */
+static bool is_host_silent(struct ssh_run *run)
 {
-	struct ssh_run *run = container_of(d, struct ssh_run, deadline);
+	struct ssh_link *l = run->on;
+	bool was_asked = run->is_asked;
 
+	run->is_asked = l->traffic.in_bytes == run->heard;
+	run->heard = l->traffic.in_bytes;
+	if (run->is_asked && !was_asked)
+		ssh_link_ask(l);
+	return run->is_asked && was_asked;
+}
+
+static void on_due(struct ssh_run *run)
+{
 	if (run->state == RUN_WAITING)
 		ssh_target_dispatch(run->target);
 	else if (is_probe_run(run))
 		ssh_link_fail(run->on, false, "The host does not answer.");
-	else if (run->state == RUN_LISTENING)
-		end_as(run, COMMAND_LOST, "The target does not say whether the command has ended.");
-	else
+	else if (run->state != RUN_LISTENING)
 		end_as(run, COMMAND_ERROR, "The target does not start " TARGET_NAME ".");
+	else if (run->errand)
+		ssh_errand_overdue(run->errand);
+	else
+		end_as(run, COMMAND_LOST, "The target does not say whether the command has ended.");
+}
+
+static void on_deadline(struct deadline *d)
+{
+	struct ssh_run *run = container_of(d, struct ssh_run, deadline);
+
+	if (minds_silence(run) && is_host_silent(run))
+		ssh_link_fail(run->on, false, "The host does not answer any more.");
+	else if (clock_mono_us() < run->due_us)
+		set_timer(run);
+	else
+		on_due(run);
 }
 
 void ssh_run_leave(struct ssh_run *run)

@@ -46,6 +46,9 @@ struct ssh_run {
 	bool is_recorded, is_recording;
 	unsigned refusals;
 	struct deadline deadline;
+	uint64_t due_us; /* monotonic: what it waits for must be there; the deadline may come before, to look */
+	uint64_t heard;  /* bytes that its link had received at the last look */
+	bool is_asked;   /* since that look the host owes an answer */
 	struct job job;
 	int job_result;
 };
@@ -56,6 +59,9 @@ struct ssh_run *ssh_run_new(struct ssh_target *t, struct command *c, struct remo
 void ssh_run_detach(struct ssh_run *run);
 void ssh_run_free(struct ssh_run *run);
 
+/* What it waits for from here on must come within that time, and meanwhile its host must not be silent. */
+void ssh_run_await(struct ssh_run *run, uint64_t ms);
+
 /* ---- Errands, for runs (ssh_errand.c) ---- */
 
 /* The channel has the program: what is to be said first. */
@@ -64,6 +70,8 @@ void ssh_errand_send(struct remote_errand *e);
 void ssh_errand_take(struct remote_errand *e, const struct frame *f);
 /* A turn of the link is over. */
 void ssh_errand_next(struct remote_errand *e);
+/* The step under way has not been answered in time. */
+void ssh_errand_overdue(struct remote_errand *e);
 /* Its run is over. */
 void ssh_errand_fail(struct remote_errand *e, int result, const char *text);
 /* The target may have something of it: it cannot begin again on another connection. */
