@@ -25,6 +25,7 @@ enum retention_state {
 	FINDING,    /* what of one kind is to go */
 	ERASING,    /* one of what was found */
 	LISTING,    /* what exec is to remove */
+	LEAVING,    /* a workspace's parts on other hosts: exec keeps in mind that they are to go */
 	REMOVING,   /* a workspace */
 	CLEARING,   /* what is kept of its commands */
 	FORGETTING, /* the row that says so */
@@ -255,11 +256,13 @@ static enum retention_state remove_one(struct retention *r)
 	if (r->list[r->at].commands_before)
 		return clear_one(r);
 	arena_reset(r->arena);
-	return ask(r, REMOVING, arena_printf(r->arena, "/api/workspaces/%s", r->list[r->at].workspace));
+	return ask(r, LEAVING, arena_printf(r->arena, "/api/workspaces/%s?target=*", r->list[r->at].workspace));
 }
 
 static enum retention_state removed(struct retention *r, int err)
 {
+	if (err == 0 && r->state == LEAVING)
+		return ask(r, REMOVING, arena_printf(r->arena, "/api/workspaces/%s", r->list[r->at].workspace));
 	if (err == 0)
 		return r->state == REMOVING ? clear_one(r) : submit(r, FORGETTING);
 	r->has_failed = true;
@@ -278,6 +281,7 @@ static enum retention_state next(struct retention *r, int err)
 	case FINDING: r->at_found = 0; return err < 0 ? find_kind(r, r->look.kind + 1) : erase_next(r);
 	case ERASING: return erased(r, err);
 	case LISTING: return err < 0 ? rest(r, EVERY_MS) : remove_one(r);
+	case LEAVING:
 	case REMOVING:
 	case CLEARING: return removed(r, err);
 	case FORGETTING:
@@ -295,7 +299,7 @@ static void on_removed(void *arg, int err, int status, struct str body)
 	struct retention *r = arg;
 
 	r->fetch = NULL;
-	r->state = next(r, err == 0 && (status == 204 || status == 404) ? 0 : -EAGAIN);
+	r->state = next(r, err == 0 && (status == 202 || status == 204 || status == 404) ? 0 : -EAGAIN);
 }
 
 static void on_job_done(struct db_job *job, int result)

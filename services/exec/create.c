@@ -103,6 +103,10 @@ static void answer_failure(struct exchange *x, int err)
 		reply_problem(x, 403, "workspace_forbidden",
 			      "The workspace of this name is somebody else's. Use another name.");
 		break;
+	case -EBUSY:
+		reply_problem(x, 409, "workspace_busy",
+			      "The workspace of this name is being removed. Use another name.");
+		break;
 	case -ESTALE:
 		reply_problem(
 			x, 403, "policy_denied",

@@ -15,6 +15,7 @@
 #include "base/networks.h"
 #include "command.h"
 #include "policy/store.h"
+#include "removals.h"
 #include "roles.h"
 #include "service/revocation.h"
 #include "snapshot.h"
@@ -209,9 +210,11 @@ static void stop(void *arg)
 	struct exec *e = arg;
 
 	terminals_cut(e);
+	removals_stop(e->removals);
 	targets_end_errands(e);
 	job_lane_free(e->files_lane);
 	job_lane_free(e->lane);
+	removals_free(e->removals);
 	deadline_clear(&e->prune);
 	deadline_clear(&e->pool_idle);
 	commands_leave_all(e);
@@ -238,6 +241,7 @@ int exec_main(const struct options *options)
 	deadline_init(&e.pool_idle, on_pool_idle);
 	commands_attach_all(&e);
 	sweep(&e);
+	e.removals = removals_new(&e);
 	deadline_init(&e.prune, on_prune);
 	deadline_set(service_wheel(e.service), &e.prune, 1000);
 	log_event(LOG_INFO, "sandbox", "level", sandbox_level_name(e.spawner.report.level), "required",

@@ -11,6 +11,7 @@
 
 struct command;
 struct policies;
+struct removals;
 
 struct exec {
 	struct service *service;
@@ -31,6 +32,7 @@ struct exec {
 	struct list terminals;  /* struct terminal (terminal.c), link */
 	struct list targets;    /* struct target, link; the local one first */
 	struct policies *policies;
+	struct removals *removals;
 
 	/* Commands that have not ended. */
 	struct command *by_id, *by_key; /* hash tables */
@@ -95,6 +97,8 @@ void workspaces_list(struct exchange *x);
 void workspaces_create(struct exchange *x);
 void workspaces_get(struct exchange *x);
 void workspaces_delete(struct exchange *x);
+/* removals.c: on all targets, when they can be reached */
+void workspaces_give_up(struct exchange *x);
 /* workspace_session.c */
 void workspace_session_get(struct exchange *x);
 void workspace_session_delete(struct exchange *x);

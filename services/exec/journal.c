@@ -41,13 +41,13 @@ static void sweep_keys(const struct journal *j)
 
 int journal_open(const char *dir, bool shared, struct journal *ret)
 {
-	struct journal j = {-1, -1, -1, -1, -1, -1, -1, -1, geteuid() == 0};
+	struct journal j = {-1, -1, -1, -1, -1, -1, -1, -1, -1, geteuid() == 0};
 	const struct {
 		const char *name;
 		int *fd;
-	} folders[] = {{"commands", &j.commands_fd},  {"running", &j.running_fd},       {"keys", &j.keys_fd},
-		       {"users", &j.users_fd},        {"workspaces", &j.workspaces_fd}, {"owners", &j.owners_fd},
-		       {"snapshots", &j.snapshots_fd}};
+	} folders[] = {{"commands", &j.commands_fd},   {"running", &j.running_fd},       {"keys", &j.keys_fd},
+		       {"users", &j.users_fd},         {"workspaces", &j.workspaces_fd}, {"owners", &j.owners_fd},
+		       {"snapshots", &j.snapshots_fd}, {"removals", &j.removals_fd}};
 	int r = 0;
 
 	j.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -68,13 +68,13 @@ int journal_open(const char *dir, bool shared, struct journal *ret)
 
 void journal_close(struct journal *j)
 {
-	int fds[] = {j->dir_fd,   j->commands_fd,   j->running_fd, j->keys_fd,
-		     j->users_fd, j->workspaces_fd, j->owners_fd,  j->snapshots_fd};
+	int fds[] = {j->dir_fd,        j->commands_fd, j->running_fd,  j->keys_fd,     j->users_fd,
+		     j->workspaces_fd, j->owners_fd,   j->removals_fd, j->snapshots_fd};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	*j = (struct journal){-1, -1, -1, -1, -1, -1, -1, -1, false};
+	*j = (struct journal){-1, -1, -1, -1, -1, -1, -1, -1, -1, false};
 }
 
 bool journal_has_key(const struct journal *j, const char *key)
@@ -137,6 +137,11 @@ static void owner_file(const char *workspace, const char *target, char ret[stati
 	snprintf(ret, 128, "%.64s%s%.40s", workspace, target[0] ? "@" : "", target);
 }
 
+static bool is_given_up(const struct journal *j, const char *file)
+{
+	return strchr(file, '@') && faccessat(j->removals_fd, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* Whoever makes the file has it. 1: it was nobody's before. */
 static int claim(const struct journal *j, const char *name, const char *user_id, bool any)
 {
@@ -144,6 +149,8 @@ static int claim(const struct journal *j, const char *name, const char *user_id,
 	const char *owner;
 	int r;
 
+	if (is_given_up(j, name))
+		return -EBUSY;
 	for (int tries = 0; tries < 3; tries++) {
 		r = read_owner(j, name, a, &owner);
 		if (r == 0)
@@ -483,6 +490,8 @@ int journal_check_owner(const struct journal *j, const char *name, const char *t
 	int r;
 
 	owner_file(name, target, file);
+	if (is_given_up(j, file))
+		return -ENOENT;
 	r = read_owner(j, file, a, &owner);
 	if (r < 0 && r != -ENOENT)
 		return r;
@@ -527,6 +536,91 @@ static const char *name_of_entry(struct arena *a, const char *file, const char *
 	return arena_strndup(a, name.p, name.n);
 }
 
+/* ---- Those of targets that are to go ---- */
+
+static bool read_given_up(const char *file, struct given_up *ret)
+{
+	struct str rest = str_of(file), name = str_cut(&rest, '@');
+
+	if (!workspace_is_valid(name) || !rest.p || rest.n < 1 || rest.n >= sizeof(ret->target))
+		return false;
+	snprintf(ret->name, sizeof(ret->name), "%.*s", STR_ARG(name));
+	snprintf(ret->target, sizeof(ret->target), "%.*s", STR_ARG(rest));
+	return true;
+}
+
+/* 1: it is one of those. */
+static int give_up(const struct journal *j, const char *file, const char *name, const char *user_id, struct arena *a)
+{
+	struct given_up w;
+	const char *owner = "";
+	int r = 0;
+
+	if (!read_given_up(file, &w) || (name && strcmp(w.name, name) != 0))
+		return 0;
+	if (user_id)
+		r = read_owner(j, file, a, &owner);
+	if (r < 0 || (user_id && strcmp(owner, user_id) != 0))
+		return r == -ENOENT ? 0 : r;
+	r = file_create(j->removals_fd, file, (struct str){0});
+	return r < 0 && r != -EEXIST ? r : 1;
+}
+
+int journal_give_up(const struct journal *j, const char *name, const char *user_id)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	int fd = dir_open(j->owners_fd, "."), n = 0, r = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!d)
+		return fd < 0 ? fd : (close(fd), -errno);
+	while (r >= 0 && (e = readdir(d))) {
+		arena_reset(a);
+		r = give_up(j, e->d_name, name, user_id, a);
+		n += r > 0;
+	}
+	closedir(d);
+	if (r >= 0 && n > 0 && fsync(j->removals_fd) < 0)
+		r = -errno;
+	return r < 0 ? r : n;
+}
+
+int journal_list_given_up(const struct journal *j, size_t n, struct arena *a, struct given_up **ret, size_t *ret_n)
+{
+	_cleanup_(buf_deinit) struct buf all = BUF_INIT;
+	int fd = dir_open(j->removals_fd, ".");
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct given_up w;
+	struct dirent *e;
+
+	if (!d)
+		return fd < 0 ? fd : (close(fd), -errno);
+	while (all.n < n * sizeof(w) && (e = readdir(d)))
+		if (read_given_up(e->d_name, &w))
+			buf_add(&all, &w, sizeof(w));
+	closedir(d);
+	*ret_n = all.n / sizeof(w);
+	*ret = arena_alloc(a, all.n + 1);
+	if (all.n > 0)
+		memcpy(*ret, all.p, all.n);
+	return 0;
+}
+
+/* The mark last: until then nobody takes the name. */
+int journal_removed(const struct journal *j, const struct given_up *w)
+{
+	int r = journal_disclaim(j, w->name, w->target);
+	char file[128];
+
+	owner_file(w->name, w->target, file);
+	if (r == 0 && unlinkat(j->removals_fd, file, 0) < 0 && errno != ENOENT)
+		r = -errno;
+	return r;
+}
+
+/* ---- Lists ---- */
+
 /* All of one's own, sorted; then those that are asked for. Those of a target are known by their owners alone. */
 int journal_list_workspaces(const struct journal *j, const char *target, const char *user_id, const char *after,
 			    size_t n, struct arena *a, struct workspace_list *ret)
@@ -543,6 +637,8 @@ int journal_list_workspaces(const struct journal *j, const char *target, const c
 		const char *name = name_of_entry(a, e->d_name, target);
 
 		if (!*name || (after && strcmp(name, after) <= 0))
+			continue;
+		if (target[0] && is_given_up(j, e->d_name))
 			continue;
 		journal_workspace_entry(j, name, target, a, &entry);
 		if (!user_id || strcmp(entry.user_id, user_id) == 0)

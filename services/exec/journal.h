@@ -6,6 +6,7 @@
  *	users/USER/ID   a mark for each command of a user, for lists
  *	workspaces/W/   the commands' folders; as root each is owned by a user id of its own
  *	owners/W        the user whose workspace that is; W@T: on the target T
+ *	removals/W@T    that workspace of a target is nobody's any more, and goes when the target can be reached
  *	snapshots/W/ID/ see snapshot.h
  *
  * spec.json and the key are durable before a command counts as accepted. Blocking calls; thread-safe, for worker
@@ -15,7 +16,7 @@
 #include "spec.h"
 
 struct journal {
-	int dir_fd, commands_fd, running_fd, keys_fd, users_fd, workspaces_fd, owners_fd, snapshots_fd;
+	int dir_fd, commands_fd, running_fd, keys_fd, users_fd, workspaces_fd, owners_fd, removals_fd, snapshots_fd;
 	bool is_root;
 };
 
@@ -27,7 +28,7 @@ enum journal_saved { JOURNAL_SAVED, JOURNAL_EXISTS };
 /* Makes the workspace (spec->uid: the user id if it is new; changed to its owner if not) and accepts the command.
  * JOURNAL_EXISTS: the key stands for another command already; its id is in ret_existing and nothing was kept. <0:
  * -errno; -EPERM: the workspace's name is taken by something else; -EACCES: it is another user's, and
- * spec->may_use_any is not set; -ESTALE: spec->is_replay, and the key stands for none. */
+ * spec->may_use_any is not set; -EBUSY: it is being removed; -ESTALE: spec->is_replay, and the key stands for none. */
 int journal_save(const struct journal *j, struct spec *spec, char ret_existing[static ID_SIZE]);
 
 struct journal_entry {
@@ -80,7 +81,8 @@ struct workspace_list {
 /* On all of these: target "" = this machine. */
 /* -ENOENT: it is not this user's (NULL: whoever's it is). */
 int journal_check_owner(const struct journal *j, const char *name, const char *target, const char *user_id);
-/* The name is this user's from here on. 1: it was nobody's before, 0: it was his already; -EACCES: it is another's. */
+/* The name is this user's from here on. 1: it was nobody's before, 0: it was his already; -EACCES: it is another's;
+ * -EBUSY: it is being removed. */
 int journal_claim(const struct journal *j, const char *name, const char *target, const char *user_id);
 /* It is nobody's. */
 int journal_disclaim(const struct journal *j, const char *name, const char *target);
@@ -93,6 +95,17 @@ int journal_list_workspaces(const struct journal *j, const char *target, const c
 			    size_t n, struct arena *a, struct workspace_list *ret);
 /* A new one of this machine. -EEXIST */
 int journal_make_workspace(const struct journal *j, const char *name, const char *user_id, uid_t uid);
+
+/* Workspaces of targets that are to go are nobody's from here on: those of this name (NULL: of any) and this user
+ * (NULL: of any). Durable. Returns how many, or -errno. */
+int journal_give_up(const struct journal *j, const char *name, const char *user_id);
+struct given_up {
+	char name[65], target[41];
+};
+/* At most n of them, in the arena. */
+int journal_list_given_up(const struct journal *j, size_t n, struct arena *a, struct given_up **ret, size_t *ret_n);
+/* That one is gone: its name is free. */
+int journal_removed(const struct journal *j, const struct given_up *w);
 
 /* Whether the key (spec->key) stands for a command. */
 bool journal_has_key(const struct journal *j, const char *key);

@@ -1,12 +1,14 @@
 /* POST /users/{id}/gone, from the agent service: a user was deleted. His commands are cancelled, those that have ended
- * go with their output, a number at a time; the answer says what is left: his workspaces, which the caller removes, and
- * how many commands. It is asked until nothing is. */
+ * go with their output, a number at a time; his workspaces on targets go when these can be reached (removals.h); the
+ * answer says what is left: his other workspaces, which the caller removes, and how many commands. It is asked until
+ * nothing is. */
 #include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "command.h"
 #include "lookup.h"
+#include "removals.h"
 
 #define COMMANDS_MAX 500
 #define WORKSPACES_MAX 200
@@ -18,7 +20,7 @@ struct gone {
 	char (*running)[ID_SIZE];
 	size_t n_running, n_left;
 	struct workspace_list workspaces;
-	int result;
+	int n_given_up, result;
 };
 
 static int remove_commands(struct exec *e, struct gone *g)
@@ -53,6 +55,8 @@ static void gone_run(struct job *job)
 
 	g->result = remove_commands(e, g);
 	if (g->result == 0)
+		g->result = MIN(g->n_given_up = journal_give_up(&e->journal, NULL, g->user_id), 0);
+	if (g->result == 0)
 		g->result = journal_list_workspaces(&e->journal, "", g->user_id, NULL, WORKSPACES_MAX, g->x->arena,
 						    &g->workspaces);
 }
@@ -71,10 +75,13 @@ static void gone_done(struct job *job)
 {
 	struct gone *g = container_of(job, struct gone, job);
 	struct exchange *x = g->x;
+	struct exec *e = x->self;
 	yyjson_mut_doc *doc;
 	yyjson_mut_val *obj = json_new_obj(x->arena, &doc), *names = yyjson_mut_obj_add_arr(doc, obj, "workspaces");
 
-	cancel_running(x->self, g);
+	cancel_running(e, g);
+	if (g->n_given_up > 0)
+		removals_wake(e->removals);
 	for (size_t i = 0; i < g->workspaces.n; i++)
 		yyjson_mut_arr_add_strcpy(doc, names, g->workspaces.items[i].name);
 	yyjson_mut_obj_add_uint(doc, obj, "commands", g->n_left);

@@ -1,5 +1,6 @@
 /* /api/workspaces: the folders that stay between commands, as things of their own. */
 #include <errno.h>
+#include <string.h>
 
 #include "lookup.h"
 #include "workspace.h"
@@ -202,7 +203,12 @@ static void reply_gone(struct workspace_job *w)
 void workspaces_delete(struct exchange *x)
 {
 	struct workspace_job *w = arena_new_of(x->arena, struct workspace_job);
+	const char *target = http_query_get(x->arena, x->req->query, "target");
 
+	if (target && strcmp(target, "*") == 0) {
+		workspaces_give_up(x);
+		return;
+	}
 	w->step.op = ERRAND_ERASE;
 	w->after = forget_owner;
 	w->done = reply_gone;

@@ -3674,7 +3674,10 @@ export interface paths {
         get: operations["getWorkspace"];
         put?: never;
         post?: never;
-        /** Remove a workspace with its files and snapshots */
+        /**
+         * Remove a workspace with its files and snapshots
+         * @description With `target=*` those of this name on all targets but this machine: they are nobody's at once, and removed when their target can be reached.
+         */
         delete: operations["deleteWorkspace"];
         options?: never;
         head?: never;
@@ -14394,6 +14397,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description With `target=*`: they go. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description Gone. */
             204: {
                 headers: {
