@@ -231,6 +231,21 @@ describe('policies', { timeout: 180000 }, () => {
     assert.ok(!(await run({ argv: ['ls'], workspace: 'filters' })).output.includes('helped'));
   });
 
+  test('git status is asked about where a submodule\'s settings could run something', async () => {
+    const name = 'git config user.email a@b && git config user.name a';
+    const sub = `mkdir sub && cd sub && git init -q . && ${name} && echo a > a && git add a && git commit -qm one && cd ..`;
+    const script = `git init -q . && ${name} && mv sub outer && printf '[submodule "s"]\\npath = outer\\nurl = ./x\\nignore = none\\n' > .gitmodules && git add . && git commit -qm two`;
+    assert.equal((await run({ script: `${sub} && ${script}`, workspace: 'subs' })).command.exit_code, 0);
+    await run({ script: 'cd outer && git config filter.x.clean "touch /workspace/helped; cat" && echo "* filter=x" > .gitattributes && sleep 1 && touch a', workspace: 'subs' });
+    assert.ok((await run({ script: 'git -c diff.ignoreSubmodules=all status; ls', workspace: 'subs' })).output.includes('helped'), 'this is how git works');
+    const asked = await run({ argv: ['git', 'status'], workspace: 'subs', policy: 'guarded' });
+    assert.equal(asked.body?.code, 'approval_required', JSON.stringify(asked));
+    await run({ script: 'git rm -q --cached outer && git commit -qm three && git update-index --split-index', workspace: 'subs' });
+    assert.equal((await run({ argv: ['git', 'status'], workspace: 'subs', policy: 'guarded' })).body?.code, 'approval_required', 'an index in parts');
+    await run({ script: 'git update-index --no-split-index; rm -f .git/sharedindex.*', workspace: 'subs' });
+    assert.equal((await run({ argv: ['git', 'status'], workspace: 'subs', policy: 'guarded' })).status, 201);
+  });
+
   test('git that a rule allows runs no helper of the repository', async () => {
     const repo = 'git init -q . && git config user.email a@b && git config user.name a && git commit -q --allow-empty -m first';
     const made = await run({ script: repo, workspace: 'repo' });

@@ -3,14 +3,17 @@
  * name, whose options then matter. Machines need not have the programs. */
 #include "policy/judge.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "files.h"
 #include "policy/options.h"
 
 #define REDIRECT \
@@ -278,6 +281,51 @@ static void what_the_shell_would_make_of_it_is_not_allowed(void **state)
 		"\357\275\214\357\275\223", "catx");
 }
 
+/* One a line of a file. */
+static size_t read_cases(struct arena *a, const char *name, const char **ret, size_t max)
+{
+	struct str text, line;
+	size_t n = 0;
+	int fd = open(OGENT_SOURCE_ROOT "/tests/vectors", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	assert_int_equal(file_read(fd, name, 1 << 20, a, &text), 0);
+	close(fd);
+	while (text.p && n < max) {
+		line = str_cut(&text, '\n');
+		if (line.n && line.p[0] != '#')
+			ret[n++] = arena_strndup(a, line.p, line.n);
+	}
+	return n;
+}
+
+static void more_ways_around_are_not_allowed(void **state)
+{
+	static const char *scripts[2000];
+	struct arena *a = arena_new();
+	size_t n = read_cases(a, "attacks.txt", scripts, ARRAY_SIZE(scripts));
+
+	assert_true(n > 700);
+	expect_all(built_in("guarded"), DECISION_ASK, true, scripts, n);
+	expect_all(built_in("minimal"), DECISION_DENY, true, scripts, n);
+	arena_free(a);
+}
+
+/* xxd takes no option behind the file that it reads: it writes that file. */
+static void a_file_that_looks_like_an_option_is_one(void **state)
+{
+	REFUSED(built_in("guarded"), "xxd in -x", "xxd -p in -out", "xxd in -x/../.bashrc", "xxd -- -in -out",
+		"xxd -l 16 in out", "xxd - -out", "xxd -c in out", "xxd -a in --out", "uniq in -- -x", "uniq -- -a -b",
+		"mkdir ./-x && xxd in -x/../.bashrc");
+	EXPECT(built_in("guarded"), DECISION_ALLOW, "xxd -l 16 in", "xxd -s -0x10 -c 8 -g 1 in", "xxd -p in",
+	       "xxd -- -in", "cat a | xxd -p", "xxd -");
+}
+
+static void a_program_that_is_many_is_not_renamed(void **state)
+{
+	REFUSED(example, "env -a rm ls", "env --argv0=rm ls", "env --arg rm ls", "env -arm ls", "env -ia rm ls",
+		"timeout 5 env -a rm ls x");
+}
+
 /* A bracket in which the separator stands is read in two ways. */
 static void a_script_for_sed_is_understood_or_asked_about(void **state)
 {
@@ -535,6 +583,9 @@ int main(void)
 		cmocka_unit_test(programs_that_run_others_are_not_allowed),
 		cmocka_unit_test(what_is_forbidden_is_found_in_arguments),
 		cmocka_unit_test(what_the_shell_would_make_of_it_is_not_allowed),
+		cmocka_unit_test(more_ways_around_are_not_allowed),
+		cmocka_unit_test(a_file_that_looks_like_an_option_is_one),
+		cmocka_unit_test(a_program_that_is_many_is_not_renamed),
 		cmocka_unit_test(a_script_for_sed_is_understood_or_asked_about),
 		cmocka_unit_test(everyday_commands_are_no_question),
 		cmocka_unit_test(a_git_that_is_allowed_keeps_its_variables),

@@ -80,7 +80,7 @@ static const struct hazard hazards[] = {
 	{"tree", {"-o", "-R"}, 0},
 	{"uniq", {NULL}, 1},
 	{"wget", {"-O", "--output-document", "--use-askpass", "--execute", "-e"}, 0},
-	{"xxd", {"-r", "-revert"}, 1},
+	{"xxd", {"-r", "-revert"}, 0},
 	{"yq", {"-i", "--inplace", "--in-place", "-s", "--split-exp"}, 0},
 };
 
@@ -128,6 +128,39 @@ static void look_into_date(const struct arg *args, unsigned n, struct program_in
 			continue;
 		ret->hazard = "a time to set";
 		ret->hazard_arg = a;
+	}
+}
+
+static bool is_number(struct str s)
+{
+	size_t i = s.n > 1 && (s.p[0] == '+' || s.p[0] == '-');
+
+	while (i < s.n && (isxdigit((unsigned char)s.p[i]) || s.p[i] == 'x'))
+		i++;
+	return s.n > 0 && i == s.n;
+}
+
+/* Behind the file that it reads stands the one that it writes, also when that begins with '-'. */
+static void look_into_xxd(const struct arg *args, unsigned n, struct program_inside *ret)
+{
+	static const char *const with_number[] = {"-c", "-g", "-l", "-s", "-o"};
+	bool is_over = false, has_file = false;
+
+	for (unsigned i = 1; i < n && !ret->hazard; i++) {
+		struct str a = args[i].text;
+		bool takes = false;
+
+		for (size_t k = 0; k < ARRAY_SIZE(with_number); k++)
+			takes |= str_is(a, with_number[k]);
+		if (has_file) {
+			ret->hazard = "a file that it writes";
+			ret->hazard_arg = a;
+		} else if (is_over || a.n < 2 || a.p[0] != '-') {
+			has_file = true;
+		} else {
+			is_over = str_is(a, "--");
+			i += takes && i + 1 < n && is_number(args[i + 1].text);
+		}
 	}
 }
 
@@ -651,6 +684,8 @@ void program_look_inside(const struct arg *args, unsigned n, unsigned from, stru
 		look_at_options(name, args, n, ret);
 	if (strcmp(name, "date") == 0)
 		look_into_date(args, n, ret);
+	if (strcmp(name, "xxd") == 0)
+		look_into_xxd(args, n, ret);
 	w = wrapper_of(name);
 	if (!w)
 		w = runner_of(name);

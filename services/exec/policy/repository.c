@@ -1,13 +1,16 @@
 /* Looks at the settings of the repositories in which a git that compares files would run: what they say of filters
  * cannot be switched off by other settings, since their names are free. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "files.h"
 #include "policy/store.h"
 #include "sandbox/gitconfig.h"
@@ -18,6 +21,55 @@ static int open_beneath(int dir, const char *path, int flags)
 			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
 
 	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+}
+
+#define INDEX_MAX (64 << 20)
+
+/* Part of the index is in another file. */
+static bool is_split(int git)
+{
+	int fd = openat(git, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	bool found = !d;
+	struct dirent *e;
+
+	while (d && !found && (e = readdir(d)))
+		found = str_has_prefix(str_of(e->d_name), STR("sharedindex."));
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
+	return found;
+}
+
+/* An entry of the mode 0160000. These bytes may mean something else, and then it is a question too many. */
+static bool names_submodule(int index)
+{
+	struct stat st;
+	size_t n;
+	char *data;
+	bool found;
+
+	if (fstat(index, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > INDEX_MAX)
+		return true;
+	n = (size_t)st.st_size;
+	data = xmalloc(n + 1);
+	found = pread(index, data, n, 0) != (ssize_t)n || memmem(data, n, "\0\0\xe0\0", 4);
+	free(data);
+	return found;
+}
+
+/* A submodule has settings of its own, which git reads when it compares it, whatever is said to it from outside. */
+static bool has_submodules(int git)
+{
+	int index = open_beneath(git, "index", O_RDONLY | O_NONBLOCK);
+	bool has;
+
+	if (index < 0)
+		return errno != ENOENT;
+	has = names_submodule(index) || is_split(git);
+	close(index);
+	return has;
 }
 
 enum repository { REPOSITORY_NONE, REPOSITORY_HARMLESS, REPOSITORY_OTHER };
@@ -38,7 +90,7 @@ static enum repository look_at(int dir)
 	/* commondir names another folder for the settings. */
 	if (fstatat(git, "commondir", &st, AT_SYMLINK_NOFOLLOW) == 0)
 		r = REPOSITORY_OTHER;
-	else if (config < 0 ? errno == ENOENT : gitconfig_is_harmless(config))
+	else if ((config < 0 ? errno == ENOENT : gitconfig_is_harmless(config)) && !has_submodules(git))
 		r = REPOSITORY_HARMLESS;
 	if (config >= 0)
 		close(config);

@@ -18,7 +18,8 @@ static const struct wrapper wrappers[] = {
 		 " ignore-environment null debug unset= chdir= argv0= split-string= default-signal? block-signal? "
 		 "ignore-signal? list-signal-handling "},
 	 .has_env = true,
-	 .bad = {"-S", "--split-string", "-C", "--chdir"}}, /* -a: coreutils 9.5 */
+	 /* -a: coreutils 9.5; where one program is many, it is what it is called as. */
+	 .bad = {"-S", "--split-string", "-C", "--chdir", "-a", "--argv0"}},
 	{.set = {"exec", "cla:", " "}},
 	{.set = {"ionice", "tc:n:", " class= classdata= ignore "}, .bad = {"-p", "--pid"}},
 	{.set = {"nice", "n:" DIGITS, " adjustment= "}},

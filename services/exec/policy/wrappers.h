@@ -10,7 +10,7 @@ struct wrapper {
 	const char *shape;   /* … of which they are made; NULL = anything */
 	bool has_env;        /* NAME=VALUE before the program */
 	bool is_vague;       /* where the program stands is not known: any argument may be it */
-	const char *bad[5];  /* options that do something else */
+	const char *bad[7];  /* options that do something else */
 };
 
 /* By the last part of its path. Those that do nothing else; NULL = it is none. */
