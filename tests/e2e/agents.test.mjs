@@ -41,8 +41,13 @@ describe('agents that are made, compared and shared; runs that are forked', { co
 		await page.getByLabel('Name').nth(1).fill('project');
 		await page.getByLabel('Value otherwise').fill('Ogent');
 		await page.getByLabel('Instructions').fill('You work on {{project}}.');
+		await page.getByRole('group', { name: 'Deleted after days' }).getByLabel('Runs', { exact: true }).fill('30');
 		await page.getByRole('button', { name: 'Save' }).click();
 		await page.getByText('Saved.').waitFor();
+		await judge(page, 'agent-retention', shots);
+		await page.reload();
+		await page.getByText('Version 2').waitFor();
+		assert.equal(await page.getByRole('group', { name: 'Deleted after days' }).getByLabel('Runs', { exact: true }).inputValue(), '30');
 		await page.getByRole('link', { name: 'Version 2' }).click();
 		await page.getByText('+You work on {{project}}.').waitFor();
 		await judge(page, 'agent-versions', shots);
@@ -59,6 +64,20 @@ describe('agents that are made, compared and shared; runs that are forked', { co
 		await judge(page, 'agent-sharing', shots);
 		await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click();
 		await page.getByText('shared with everyone').waitFor();
+	});
+
+	test('a conversation is kept, and no longer', async () => {
+		await page.goto(`${base}/chat`);
+		await page.getByRole('textbox', { name: 'Message' }).fill('This stays.');
+		await page.getByRole('textbox', { name: 'Message' }).press('Enter');
+		await page.locator('article.group[data-status="succeeded"]').waitFor();
+		const keep = page.getByRole('button', { name: 'Keep the conversation' });
+		await keep.click();
+		await page.getByRole('button', { name: 'Keep the conversation', pressed: true }).waitFor();
+		await judge(page, 'conversation-kept', shots);
+		await page.reload();
+		await page.getByRole('button', { name: 'Keep the conversation', pressed: true }).click();
+		await page.getByRole('button', { name: 'Keep the conversation', pressed: false }).waitFor();
 	});
 
 	test('a run is forked at a step, and both branches stand side by side', async () => {

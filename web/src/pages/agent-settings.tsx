@@ -7,9 +7,10 @@ import { policiesQuery } from '../api/queries';
 import type { AgentInput } from '../api/types';
 import { Field } from '../ui/parts';
 
-export type Settings = Required<Pick<AgentInput, 'fallback_models' | 'policy' | 'variables' | 'budget'>>;
+export type Settings = Required<Pick<AgentInput, 'fallback_models' | 'policy' | 'variables' | 'budget' | 'retention'>>;
 type Variable = Settings['variables'][number];
 type Budget = NonNullable<AgentInput['budget']>;
+type Retention = NonNullable<AgentInput['retention']>;
 
 export const noBudget = { run_tokens: 0, run_cost_usd: 0, day_tokens: 0, day_cost_usd: 0 };
 
@@ -24,32 +25,76 @@ export function MoreSettings({ values, onChange }: { values: Settings; onChange:
 				onChange={(e) => onChange({ fallback_models: e.target.value.split(',').map((s) => s.trim()).filter(Boolean) })}
 			/>
 			<PolicyChoice value={values.policy} onChange={(policy) => onChange({ policy })} />
-			<fieldset className="group-box">
-				<legend>Budget</legend>
-				<div className="three">
-					{budgetFields.map(({ key, label, step }) => (
-						<Field
-							key={key}
-							label={label}
-							type="number"
-							min={0}
-							step={step}
-							defaultValue={values.budget[key] || ''}
-							placeholder="no limit"
-							onChange={(e) => onChange({ budget: { ...values.budget, [key]: e.target.value === '' ? 0 : e.target.valueAsNumber } })}
-						/>
-					))}
-				</div>
-			</fieldset>
+			<Numbers legend="Budget" fields={budgetFields} value={values.budget} empty="no limit" onChange={(budget) => onChange({ budget })} />
+			<Numbers
+				legend="Deleted after days"
+				hint="Where this is sooner than the platform's own rules, which hold by default. A conversation that is kept stays with its runs."
+				fields={retentionFields}
+				value={values.retention}
+				max={36_500}
+				empty="default"
+				onChange={(retention) => onChange({ retention })}
+			/>
 		</>
 	);
 }
 
-const budgetFields: { key: keyof Budget; label: string; step: number | 'any' }[] = [
+type NumberField<Key> = { key: Key; label: string; hint?: string; step: number | 'any' };
+
+/* Numbers of which each may be left out; 0 is the same. */
+function Numbers<Value extends { [key in Key]?: number }, Key extends string & keyof Value>({
+	legend,
+	hint,
+	fields,
+	value,
+	max,
+	empty,
+	onChange,
+}: {
+	legend: string;
+	hint?: string;
+	fields: NumberField<Key>[];
+	value: Value;
+	max?: number;
+	empty: string;
+	onChange: (value: Value) => void;
+}): ReactNode {
+	return (
+		<fieldset className="group-box">
+			<legend>{legend}</legend>
+			{hint && <p className="hint">{hint}</p>}
+			<div className="three">
+				{fields.map(({ key, label, hint, step }) => (
+					<Field
+						key={key}
+						label={label}
+						hint={hint}
+						type="number"
+						min={0}
+						max={max}
+						step={step}
+						defaultValue={value[key] || ''}
+						placeholder={empty}
+						onChange={(e) => onChange({ ...value, [key]: e.target.value === '' ? 0 : e.target.valueAsNumber })}
+					/>
+				))}
+			</div>
+		</fieldset>
+	);
+}
+
+const budgetFields: NumberField<keyof Budget>[] = [
 	{ key: 'run_tokens', label: 'Tokens of a run', step: 1 },
 	{ key: 'run_cost_usd', label: 'Dollars of a run', step: 'any' },
 	{ key: 'day_tokens', label: 'Tokens a day', step: 1 },
 	{ key: 'day_cost_usd', label: 'Dollars a day', step: 'any' },
+];
+
+const retentionFields: NumberField<keyof Retention>[] = [
+	{ key: 'conversation_days', label: 'Conversations', hint: 'That nobody used for so long', step: 1 },
+	{ key: 'execution_days', label: 'Runs', hint: 'Since their end; messages stay', step: 1 },
+	{ key: 'result_days', label: 'Results of tools', hint: 'With their events and commands', step: 1 },
+	{ key: 'event_days', label: 'Events of runs', hint: 'What is shown of them again', step: 1 },
 ];
 
 function PolicyChoice({ value, onChange }: { value: string | null; onChange: (policy: string | null) => void }): ReactNode {

@@ -31,7 +31,7 @@ const approvalModes = [
 	{ mode: 'always' as const, label: 'Always' },
 ];
 const defaultApproval = { default: 'never' as const, tools: {} };
-const blankBase = { name: '', description: '', instructions: '', model: 'default', target: 'local', fallback_models: [], policy: null, variables: [], budget: noBudget };
+const blankBase = { name: '', description: '', instructions: '', model: 'default', target: 'local', fallback_models: [], policy: null, variables: [], budget: noBudget, retention: {} };
 const defaultLimits = { max_steps: 25, max_seconds: 600, max_output_tokens: 4096 };
 
 const blank = { ...blankBase, tools: ['shell' as const], approval: defaultApproval };
@@ -198,7 +198,7 @@ function ExistingAgent({ id }: { id: string }): ReactNode {
 			)}
 			<AgentForm
 				key={shown.agent.version}
-				initial={{ ...shown.agent, budget: shown.agent.budget ?? noBudget }}
+				initial={{ ...shown.agent, budget: shown.agent.budget ?? noBudget, retention: shown.agent.retention ?? {} }}
 				action="Save"
 				busy={save.isPending}
 				saved={save.isSuccess}
@@ -297,6 +297,7 @@ function AgentForm({
 		policy: initial.policy,
 		variables: initial.variables,
 		budget: initial.budget,
+		retention: initial.retention,
 		apis: initial.apis ?? [],
 	}));
 	const mayUseApis = useMay('apis.use');

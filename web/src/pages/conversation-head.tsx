@@ -1,5 +1,5 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { Folder, Pencil, SquareTerminal, Trash2 } from 'lucide-react';
+import { Folder, Pencil, Pin, SquareTerminal, Trash2 } from 'lucide-react';
 import { useState, type ReactNode } from 'react';
 import { Link, useNavigate } from 'react-router';
 
@@ -18,8 +18,8 @@ export function ConversationHead({ conversation }: { conversation: Conversation 
 	const [deleting, setDeleting] = useState(false);
 	const { id } = conversation;
 	const params = { path: { id } };
-	const rename = useMutation({
-		mutationFn: (title: string) => unwrap(api.PATCH('/api/conversations/{id}', { params, body: { title } })),
+	const change = useMutation({
+		mutationFn: (body: { title: string } | { kept: boolean }) => unwrap(api.PATCH('/api/conversations/{id}', { params, body })),
 		onSuccess: (changed) => {
 			queries.setQueryData(['conversation', id], changed);
 			void queries.invalidateQueries({ queryKey: ['conversations'] });
@@ -41,24 +41,24 @@ export function ConversationHead({ conversation }: { conversation: Conversation 
 					onSubmit={(event) => {
 						event.preventDefault();
 						const title = new FormData(event.currentTarget).get('title');
-						if (typeof title === 'string' && title.trim()) rename.mutate(title.trim());
+						if (typeof title === 'string' && title.trim()) change.mutate({ title: title.trim() });
 					}}
 				>
 					<label htmlFor="rename" className="visually-hidden">
 						Title
 					</label>
 					<input id="rename" name="title" defaultValue={conversation.title} maxLength={200} required autoFocus onKeyDown={(e) => e.key === 'Escape' && setEditing(false)} />
-					<button type="submit" className="button small" disabled={rename.isPending}>
+					<button type="submit" className="button small" disabled={change.isPending}>
 						Save
 					</button>
-					{rename.isError && (
-						<span role="alert" className="field-error">
-							{messageOf(rename.error)}
-						</span>
-					)}
 				</form>
 			) : (
 				<h1>{conversation.title || 'New conversation'}</h1>
+			)}
+			{change.isError && (
+				<span role="alert" className="field-error">
+					{messageOf(change.error)}
+				</span>
 			)}
 			{!editing && conversation.forked_from && (
 				<Link className="small" to={`/compare?a=${conversation.forked_from.conversation_id}&b=${id}`}>
@@ -77,6 +77,17 @@ export function ConversationHead({ conversation }: { conversation: Conversation 
 			)}
 			{may && !editing && (
 				<>
+					<button
+						type="button"
+						className="icon-button"
+						aria-label="Keep the conversation"
+						aria-pressed={conversation.kept}
+						title={conversation.kept ? 'Kept: it stays, whatever the rules of retention say' : 'Keep it, whatever the rules of retention say'}
+						disabled={change.isPending}
+						onClick={() => change.mutate({ kept: !conversation.kept })}
+					>
+						<Pin aria-hidden size={16} />
+					</button>
 					<button type="button" className="icon-button" aria-label="Rename the conversation" onClick={() => setEditing(true)}>
 						<Pencil aria-hidden size={16} />
 					</button>
