@@ -138,6 +138,10 @@ describe("a person's data", { timeout: 280000 }, () => {
     assert.deepEqual(ids('agents').sort(), [p.own.id, p.shared.id].sort());
     assert.deepEqual([ids('schedules'), ids('webhooks'), ids('triggers'), ids('batches'), ids('model_providers'), ids('knowledge_collections')], [[p.schedule.id], [p.hook.id], [p.trigger.id], [p.batch.id], [p.provider.id], [p.collection.id]]);
     assert.ok(file.lines('messages').some((m) => m.role === 'tool' && m.content.includes('secret of Taker') && m.result.exit_code === 0));
+    // The events of a run are those that the run itself shows.
+    const { items: shown } = await p.ok('GET', `/api/executions/${p.e.id}/events`);
+    assert.deepEqual(file.lines('events').filter((e) => e.execution_id === p.e.id), shown);
+    assert.ok(shown.some((e) => e.type === 'call.output') && new Set(ids('events', 'execution_id')).size === ids('executions').length);
     assert.deepEqual(file.lines('memories').map((m) => m.value), ['tea, says Taker']);
     assert.deepEqual(file.lines('batch_rows').map((r) => [r.number, r.status]), [[1, 'succeeded']]);
     assert.ok(file.lines('usage').reduce((sum, u) => sum + u.calls, 0) >= 2);

@@ -4,16 +4,18 @@
 #include <stdlib.h>
 
 #include "agent/attachments/store.h"
+#include "agent/event.h"
 
 #define SOME 50
+#define EVENT_ROWS 64
 
 /* columns: what each column of `rows` is, in order: t text, i number, b truth, d time, j JSON. `parents` takes the
  * user, the last id and how many; `rows` the id of one of them, or, without parents, the user. No column has a secret.
  */
 struct kind {
 	const char *name, *columns, *parents, *rows;
-	/* Files of one row: its columns are in the statement. */
-	int (*add_files)(struct db_conn *c, struct export_file *f, struct arena *a, const char *parent);
+	/* More of one parent: files, or lines that no column has. `rows` may be NULL then. */
+	int (*add_more)(struct db_conn *c, struct export_file *f, struct arena *a, const char *parent);
 };
 
 #define OF_USER(table) "select id from " table " where user_id = ? and id > ? order by id limit ?"
@@ -21,6 +23,7 @@ struct kind {
 
 static int add_attachments(struct db_conn *c, struct export_file *f, struct arena *a, const char *conversation);
 static int add_documents(struct db_conn *c, struct export_file *f, struct arena *a, const char *collection);
+static int add_events(struct db_conn *c, struct export_file *f, struct arena *a, const char *execution);
 
 static const struct kind kinds[] = {
 	{"conversations", "t:id t:title t:agent_id j:variables b:kept t:forked_from d:created_at d:updated_at",
@@ -43,6 +46,7 @@ static const struct kind kinds[] = {
 	 OF_USER("executions"),
 	 "select id, conversation_id, agent_id, agent_name, agent_version, status, model, provider, steps, "
 	 "input_tokens, output_tokens, error_code, error_message, created_at, ended_at from executions where id = ?"},
+	{"events", NULL, OF_USER("executions"), NULL, add_events},
 	{"approvals",
 	 "t:id t:execution_id t:conversation_id t:kind t:tool j:arguments t:summary t:status t:decided_by "
 	 "d:decided_at t:decision_text d:created_at",
@@ -231,6 +235,58 @@ static int add_documents(struct db_conn *c, struct export_file *f, struct arena 
 	return MIN(r, 0);
 }
 
+/* ---- Events ---- */
+
+struct event_lines {
+	struct export_file *file;
+	const char *execution_id, *conversation_id;
+	struct buf line;
+	int result;
+};
+
+static void add_event(void *arg, uint64_t seq, const char *type, int64_t at, struct str data)
+{
+	struct event_lines *l = arg;
+
+	if (l->result < 0)
+		return;
+	buf_clear(&l->line);
+	event_write(&l->line, l->execution_id, l->conversation_id, seq, type, at, data);
+	l->result = export_file_line(l->file, buf_str(&l->line));
+}
+
+/* A page at a time; a row that only a newer program understands is left out, as it is when it is shown. */
+static int write_events(struct db_conn *c, struct event_lines *l)
+{
+	uint64_t after = 0;
+	int n;
+
+	do {
+		_cleanup_(arena_free_p) struct arena *a = arena_new();
+		struct event_row *rows;
+
+		n = event_rows_read(c, a, l->execution_id, l->conversation_id, after, EVENT_ROWS, &rows);
+		for (int i = 0; i < n; i++)
+			event_row_split(&rows[i], after, add_event, l);
+		if (n > 0)
+			after = rows[n - 1].last_seq;
+	} while (n == EVENT_ROWS && l->result == 0);
+	return n < 0 ? n : l->result;
+}
+
+static int add_events(struct db_conn *c, struct export_file *f, struct arena *a, const char *execution)
+{
+	struct db_stmt *st = db_query(c, "select conversation_id from executions where id = ?", DB_TEXT(execution));
+	int r = db_step(c, st);
+	struct event_lines l = {f, execution, r == 1 ? db_col_dup(st, 0, a) : NULL, BUF_INIT, 0};
+
+	db_done(st);
+	if (r == 1)
+		r = write_events(c, &l);
+	buf_deinit(&l.line);
+	return r;
+}
+
 /* ---- Some of a kind ---- */
 
 static int list_parents(struct db_conn *c, const struct kind *kind, const char *user_id, const char *after,
@@ -265,9 +321,9 @@ int export_rows(struct db_conn *c, struct export_file *f, const char *user_id, s
 
 	r = n < 0 ? n : kind->parents ? 0 : write_rows(c, f, kind, user_id);
 	for (int i = 0; r == 0 && i < n; i++) {
-		r = write_rows(c, f, kind, parents[i]);
-		if (r == 0 && kind->add_files)
-			r = kind->add_files(c, f, a, parents[i]);
+		r = kind->rows ? write_rows(c, f, kind, parents[i]) : 0;
+		if (r == 0 && kind->add_more)
+			r = kind->add_more(c, f, a, parents[i]);
 	}
 	if (r < 0)
 		return r;
