@@ -15,4 +15,7 @@ void execution_add(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct execut
 /* Worker thread: the execution, in the arena, if the exchange's user may see it. 1 found, 0 none, or -errno. */
 int execution_find(struct db_conn *c, const struct exchange *x, struct arena *a, const char *id,
 		   struct execution_row *ret);
+/* Inside a write job: wishes its end, unless it has ended, and tells whoever works on it; one that is parked becomes
+ * free for any process. Returns 1, 0 when it had ended, or -errno. */
+int execution_cancel(struct db_conn *c, const char *id, int64_t now);
 bool execution_has_ended(const struct execution_row *row);

@@ -393,12 +393,26 @@ void executions_resume(struct exchange *x)
 
 /* ---- Stopping ---- */
 
+/* The wish is stored: a process that takes the run over obeys it too. */
+int execution_cancel(struct db_conn *c, const char *id, int64_t now)
+{
+	int64_t n = db_exec(
+		c,
+		"update executions set cancel_at = ?, lease_until = case when owner = ? then 0 else lease_until end "
+		"where id = ? and ended_at is null",
+		DB_INT(now), DB_TEXT(RUNNER_PARKED), DB_TEXT(id));
+	int r = n > 0 ? bus_tell(c, BUS_CANCEL, id) : (int)n;
+
+	if (r >= 0 && n > 0)
+		r = bus_tell(c, BUS_QUEUE, NULL);
+	return r < 0 ? r : n > 0;
+}
+
 struct cancel {
 	struct answer answer;
 	bool is_active;
 };
 
-/* The wish is stored too: a process that takes the run over obeys it. */
 static int cancel_run(struct db_conn *c, struct exchange_job *job)
 {
 	struct cancel *m = (struct cancel *)job;
@@ -424,14 +438,7 @@ static int cancel_run(struct db_conn *c, struct exchange_job *job)
 	answer_json(&m->answer, 202, doc);
 	if (!m->is_active || r == 1)
 		return 0;
-	int64_t n = db_exec(
-		c,
-		"update executions set cancel_at = ?, lease_until = case when owner = ? then 0 else lease_until "
-		"end where id = ? and ended_at is null",
-		DB_INT(clock_now_us()), DB_TEXT(RUNNER_PARKED), DB_TEXT(row.id));
-	if (n > 0)
-		n = bus_tell(c, BUS_CANCEL, row.id);
-	return n < 0 ? (int)n : bus_tell(c, BUS_QUEUE, NULL);
+	return MIN(execution_cancel(c, row.id, clock_now_us()), 0);
 }
 
 static void on_cancelled(struct exchange_job *job, int result)

@@ -6,6 +6,7 @@
 #include "agent/agent.h"
 #include "agent/apis/source.h"
 #include "agent/bus.h"
+#include "agent/execution.h"
 #include "agent/handlers.h"
 #include "agent/memory/store.h"
 #include "agent/run.h"
@@ -36,17 +37,6 @@ static int find_running(struct db_conn *c, struct user_gone *g, const char *user
 		g->running = e;
 	}
 	return r;
-}
-
-static int stop_one(struct db_conn *c, const char *id, int64_t now)
-{
-	int64_t r = db_exec(
-		c,
-		"update executions set cancel_at = ?, lease_until = case when owner = ? then 0 else lease_until end "
-		"where id = ? and ended_at is null",
-		DB_INT(now), DB_TEXT(RUNNER_PARKED), DB_TEXT(id));
-
-	return r > 0 ? bus_tell(c, BUS_CANCEL, id) : (int)r;
 }
 
 /* What others use: agents that are shared or have conversations of others, collections for everybody. */
@@ -99,7 +89,7 @@ static int gone_run(struct db_conn *c, struct exchange_job *job)
 	if (r >= 0)
 		r = find_running(c, g, user_id);
 	for (struct gone_execution *e = g->running; r >= 0 && e; e = e->next)
-		r = stop_one(c, e->id, now);
+		r = execution_cancel(c, e->id, now);
 	return r < 0 ? (int)r : bus_tell(c, BUS_QUEUE, NULL);
 }
 

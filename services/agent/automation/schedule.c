@@ -4,9 +4,8 @@
 #include <stdio.h>
 
 #include "agent/agent_shares.h"
-#include "agent/bus.h"
+#include "agent/execution.h"
 #include "agent/queue.h"
-#include "agent/runner.h"
 #include "base/clock.h"
 #include "io/zone_file.h"
 
@@ -286,18 +285,13 @@ static int find_waiting(struct visit *w, struct firing *ret, int64_t *ret_n)
 static int meet_busy(struct visit *w, const struct firing *f, int64_t n_waiting)
 {
 	const char *active = w->s.active_execution_id;
-	int64_t r;
 
 	if (strcmp(w->s.overlap, "cancel") == 0) {
-		r = db_exec(w->c,
-			    "update executions set cancel_at = ?, lease_until = case when owner = ? then 0 else "
-			    "lease_until end where id = ? and ended_at is null and cancel_at is null",
-			    DB_INT(w->now), DB_TEXT(RUNNER_PARKED), DB_TEXT(active));
-		if (r > 0) {
+		int r = execution_cancel(w->c, active, w->now);
+
+		if (r > 0)
 			w->v->cancelled = active;
-			r = bus_tell(w->c, BUS_CANCEL, active);
-		}
-		return r < 0 ? (int)r : bus_tell(w->c, BUS_QUEUE, NULL);
+		return MIN(r, 0);
 	}
 	if (strcmp(w->s.overlap, "queue") == 0 ? n_waiting <= SCHEDULE_WAITING_MAX : f->is_late && !w->is_paused)
 		return 0;

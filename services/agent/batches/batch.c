@@ -4,9 +4,8 @@
 
 #include "agent/agent_shares.h"
 #include "agent/automation/template.h"
-#include "agent/bus.h"
 #include "agent/conversation.h"
-#include "agent/runner.h"
+#include "agent/execution.h"
 #include "base/clock.h"
 
 static int failed(int64_t r)
@@ -366,15 +365,7 @@ int batch_cancel_runs(struct db_conn *c, struct arena *a, const char *id, const 
 	while ((r = db_step(c, st)) == 1)
 		list[n++] = db_col_dup(st, 0, a);
 	db_done(st);
-	for (int i = 0; r >= 0 && i < n; i++) {
-		r = failed(db_exec(c,
-				   "update executions set cancel_at = ?, lease_until = case when owner = ? then 0 else "
-				   "lease_until end where id = ? and ended_at is null and cancel_at is null",
-				   DB_INT(clock_now_us()), DB_TEXT(RUNNER_PARKED), DB_TEXT(list[i])));
-		if (r == 0)
-			r = bus_tell(c, BUS_CANCEL, list[i]);
-	}
-	if (r == 0 && n > 0)
-		r = bus_tell(c, BUS_QUEUE, NULL);
+	for (int i = 0; r >= 0 && i < n; i++)
+		r = execution_cancel(c, list[i], clock_now_us());
 	return r < 0 ? r : n;
 }

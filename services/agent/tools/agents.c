@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 #include "agent/agent_shares.h"
-#include "agent/bus.h"
 #include "agent/conversation.h"
+#include "agent/execution.h"
 #include "agent/post.h"
 #include "agent/runner.h"
 #include "agent/tools/task.h"
@@ -414,21 +414,9 @@ static void look(struct agents_task *t)
 
 /* ---- Stopping ---- */
 
-static int stop_by(struct db_conn *c, const char *id)
-{
-	int64_t r = db_exec(c,
-			    "update executions set cancel_at = ?, lease_until = case when owner = ? then 0 else "
-			    "lease_until end where id = ? and ended_at is null",
-			    DB_INT(clock_now_us()), DB_TEXT(RUNNER_PARKED), DB_TEXT(id));
-
-	if (r > 0)
-		r = bus_tell(c, BUS_CANCEL, id);
-	return r < 0 ? (int)r : bus_tell(c, BUS_QUEUE, NULL);
-}
-
 static int stop_job(struct db_conn *c, struct db_job *job)
 {
-	return stop_by(c, container_of(job, struct agents_task, db)->run_id);
+	return MIN(execution_cancel(c, container_of(job, struct agents_task, db)->run_id, clock_now_us()), 0);
 }
 
 static void on_stopped(struct db_job *job, int result)
@@ -475,7 +463,7 @@ static int abandon_job(struct db_conn *c, struct db_job *job)
 	snprintf(b->run_id, sizeof(b->run_id), "%.*s", r == 1 ? (int)db_col_str(st, 0).n : 0,
 		 r == 1 ? db_col_str(st, 0).p : "");
 	db_done(st);
-	return r == 1 ? stop_by(c, b->run_id) : MIN(r, 0);
+	return MIN(r == 1 ? execution_cancel(c, b->run_id, clock_now_us()) : r, 0);
 }
 
 static void abandoned_done(struct db_job *job, int result)
