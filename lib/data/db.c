@@ -32,21 +32,29 @@ struct db {
 
 /* ---- Jobs ---- */
 
+/* One of the statements around jobs, which are kept like any other. */
+static int control(struct db_conn *c, const char *sql)
+{
+	int64_t r = db_exec_v(c, sql, NULL, 0);
+
+	return (int)MIN(r, 0);
+}
+
 static int finish_transaction(struct db_conn *c, int result)
 {
 	int r = 0;
 
 	if (result == 0)
-		r = c->driver->run(c, "commit");
+		r = control(c, "commit");
 	if ((result != 0 || r < 0) && c->driver->is_in_transaction(c))
-		c->driver->run(c, "rollback");
+		control(c, "rollback");
 	return r < 0 ? r : result;
 }
 
 /* Runs one job as a transaction of its own. */
 static void run_alone(struct db_conn *c, struct db_job *job, const char *begin)
 {
-	int r = c->driver->run(c, begin);
+	int r = control(c, begin);
 
 	job->result = r < 0 ? r : finish_transaction(c, job->run(c, job));
 }
@@ -54,14 +62,14 @@ static void run_alone(struct db_conn *c, struct db_job *job, const char *begin)
 /* A job inside a batch's transaction. Returns false when the whole transaction is gone with it. */
 static bool run_in_batch(struct db_conn *c, struct db_job *job)
 {
-	job->result = c->driver->run(c, "savepoint job");
+	job->result = control(c, "savepoint job");
 	if (job->result == 0) {
 		job->result = job->run(c, job);
 		int r = 0;
 		if (job->result != 0 && c->driver->is_in_transaction(c))
-			r = c->driver->run(c, "rollback to job");
+			r = control(c, "rollback to job");
 		if (r == 0 && c->driver->is_in_transaction(c))
-			r = c->driver->run(c, "release job");
+			r = control(c, "release job");
 		if (job->result == 0 && r < 0)
 			job->result = r;
 	}
@@ -83,9 +91,9 @@ static void fail_batch(struct list *ran, int err)
 
 /* One transaction over jobs of `waiting`, which move to `ran`: all of them unless a failure ends the transaction early.
  */
-static void run_batch(struct db_conn *c, struct list *waiting, struct list *ran)
+static void run_in_savepoints(struct db_conn *c, struct list *waiting, struct list *ran)
 {
-	int r = c->driver->run(c, c->driver->begin_write);
+	int r = control(c, c->driver->begin_write);
 	bool is_open = r == 0;
 
 	while (!list_is_empty(waiting) && (r < 0 || is_open)) {
@@ -103,6 +111,29 @@ static void run_batch(struct db_conn *c, struct list *waiting, struct list *ran)
 		fail_batch(ran, r);
 }
 
+/* The jobs as one transaction without a savepoint for each, for which SQLite would copy every page that a job touches.
+ * One that fails before it has written anything leaves no trace by itself. False, and nothing is done, when one fails
+ * later. */
+static bool run_together(struct db_conn *c, struct list *jobs)
+{
+	int r = control(c, c->driver->begin_write);
+
+	for (struct list *l = jobs->next; r == 0 && l != jobs; l = l->next) {
+		struct db_job *job = job_at(l);
+		int64_t before = c->driver->n_written(c);
+		job->result = job->run(c, job);
+		if (!c->driver->is_in_transaction(c) || (job->result != 0 && c->driver->n_written(c) != before)) {
+			finish_transaction(c, -ECANCELED);
+			return false;
+		}
+	}
+	if (r == 0)
+		r = finish_transaction(c, 0);
+	if (r < 0)
+		fail_batch(jobs, r);
+	return true;
+}
+
 /* The first job of a batch, on the writer's thread: takes the others that wait along. */
 static void run_write(struct job *job)
 {
@@ -118,9 +149,11 @@ static void run_write(struct job *job)
 	}
 	list_init(&job->link);
 	list_prepend(&batch, &job->link);
+	if (run_together(db->main, &batch))
+		list_splice(&all, &batch);
 	while (!list_is_empty(&batch)) {
 		list_init(&ran);
-		run_batch(db->main, &batch, &ran);
+		run_in_savepoints(db->main, &batch, &ran);
 		list_splice(&all, &ran);
 	}
 	/* In order, the first one too. */

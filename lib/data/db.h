@@ -1,14 +1,14 @@
 /* One interface over the databases. SQL runs as plain sequential C in jobs on worker threads; each thread has a
  * connection of its own. Reads go to the reader lane, writes to the writer lane.
  *
- * SQLite has one writer: the write jobs that wait when a commit starts are committed together (each in a savepoint, so
- * that one that fails leaves no trace), with WAL and synchronous=FULL: when a write's `done` comes with 0, it is on
- * disk.
+ * SQLite has one writer: the write jobs that wait when a commit starts are committed together, with WAL and
+ * synchronous=FULL: when a write's `done` comes with 0, it is on disk. One that fails leaves no trace: when it had
+ * written something, all of them are repeated, each in a savepoint.
  *
  * A server (PostgreSQL, MySQL) runs each job as one transaction on one of several connections, so write jobs run at the
- * same time and see what others have committed (READ COMMITTED). A job that meets another one is repeated, so a job's
- * `run` must be repeatable: it sets its results anew each time and touches nothing else. It may also ask for that
- * itself by returning -EDEADLK. A job that reads what it is going to change locks it with DB_FOR_UPDATE. */
+ * same time and see what others have committed (READ COMMITTED). A job that meets another one is repeated. It may also
+ * ask for that itself by returning -EDEADLK. A job that reads what it is going to change locks it with DB_FOR_UPDATE.
+ * So a job's `run` must be repeatable: it sets its results anew each time and touches nothing else. */
 #pragma once
 
 #include "base/arena.h"

@@ -79,7 +79,7 @@ struct test_job {
 	struct db_job job;
 	const char *sql, *text;
 	int n, outcome;
-	int result, calls, order;
+	int result, calls, order, runs;
 	int64_t value;
 };
 
@@ -98,6 +98,7 @@ static int insert_rows(struct db_conn *c, struct db_job *job)
 {
 	struct test_job *t = container_of(job, struct test_job, job);
 
+	t->runs++;
 	for (int i = 0; i < t->n; i++) {
 		int64_t r = db_exec(c, "insert into t (text) values (?)", DB_TEXT(t->text));
 		if (r < 0)
@@ -222,6 +223,26 @@ static void a_job_that_fails_leaves_no_trace_and_the_others_stay(void **state)
 	assert_int_equal(jobs[4].result, 0);
 	assert_int_equal(value(f, "select count(*) from t where text in ('a', 'd')"), 2);
 	assert_int_equal(value(f, "select count(*) from t"), 2);
+}
+
+static void jobs_run_once_unless_one_fails_after_it_has_written(void **state)
+{
+	struct fixture *f = *state;
+	struct test_job good[] = {
+		{.text = "a", .n = 1}, {.outcome = -EPERM}, {.text = "a", .n = 1}, {.text = "b", .n = 1}};
+	struct test_job bad[] = {
+		{.text = "c", .n = 1}, {.text = "d", .n = 1, .outcome = -EPERM}, {.text = "e", .n = 1}};
+
+	run_as_batch(f, good, ARRAY_SIZE(good));
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++)
+		assert_int_equal(good[i].runs, 1);
+	assert_int_equal(good[1].result, -EPERM);
+	assert_int_equal(good[2].result, -EEXIST);
+	run_as_batch(f, bad, ARRAY_SIZE(bad));
+	assert_int_equal(bad[0].runs, 2);
+	assert_int_equal(bad[2].result, 0);
+	assert_int_equal(value(f, "select count(*) from t where text in ('a', 'b', 'c', 'e')"), 4);
+	assert_int_equal(value(f, "select count(*) from t"), 4);
 }
 
 static void a_job_alone_is_rolled_back_too(void **state)
@@ -569,6 +590,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		WITH_TABLE(waiting_jobs_share_one_commit_and_end_in_order),
 		WITH_TABLE(a_job_that_fails_leaves_no_trace_and_the_others_stay),
+		WITH_TABLE(jobs_run_once_unless_one_fails_after_it_has_written),
 		WITH_TABLE(a_job_alone_is_rolled_back_too),
 		WITH_TABLE(unique_and_other_constraints_have_their_errors),
 		WITH_TABLE(a_full_disk_is_told_and_what_fits_goes_on),

@@ -57,6 +57,8 @@ struct db_driver {
 	int (*run)(struct db_conn *c, const char *sql);
 	/* Whether a transaction is open; some failures end it by themselves. */
 	bool (*is_in_transaction)(struct db_conn *c);
+	/* With has_group_commit only: grows with every row that is inserted, changed or deleted. */
+	int64_t (*n_written)(struct db_conn *c);
 	/* The schema may have changed in what the connection keeps of it. May be NULL. */
 	void (*migrated)(struct db_conn *c);
 	/* Servers only: false once the connection is of no more use. Does not ask the server. */

@@ -189,6 +189,11 @@ static bool sqlite_is_in_transaction(struct db_conn *c)
 	return !sqlite3_get_autocommit(handle(c));
 }
 
+static int64_t sqlite_n_written(struct db_conn *c)
+{
+	return sqlite3_total_changes64(handle(c));
+}
+
 static struct db_stmt *sqlite_prepare(struct db_conn *c, const char *sql)
 {
 	sqlite3_stmt *st;
@@ -351,6 +356,7 @@ const struct db_driver db_driver_sqlite = {
 	.close = sqlite_close_conn,
 	.run = sqlite_run,
 	.is_in_transaction = sqlite_is_in_transaction,
+	.n_written = sqlite_n_written,
 	.migrated = sqlite_migrated,
 	.prepare = sqlite_prepare,
 	.unprepare = sqlite_unprepare,
