@@ -5,6 +5,8 @@
 
 #include "base/alloc.h"
 
+#define PRINT_ROOM 120
+
 void buf_deinit(struct buf *b)
 {
 	free(b->p);
@@ -52,11 +54,13 @@ void buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 	va_list again;
 
 	va_copy(again, ap);
+	/* Most texts fit then and are formatted once. */
+	buf_reserve(b, PRINT_ROOM);
 	size_t room = b->cap - b->n;
-	int n = vsnprintf(b->p ? b->p + b->n : NULL, b->p ? room : 0, fmt, ap);
+	int n = vsnprintf(b->p + b->n, room, fmt, ap);
 	if (n < 0)
 		abort();
-	if (!b->p || (size_t)n >= room) {
+	if ((size_t)n >= room) {
 		buf_reserve(b, (size_t)n);
 		vsnprintf(b->p + b->n, (size_t)n + 1, fmt, again);
 	}
