@@ -279,7 +279,9 @@ static int take(struct model_stream *s, const char *type, yyjson_val *root)
 		return take_error(s, error);
 	if (strcmp(type, "error") == 0 && !choice)
 		return take_error(s, root);
-	take_usage(s, json_get_obj(root, "usage"));
+	yyjson_val *usage = json_get_obj(root, "usage");
+	if (usage)
+		take_usage(s, usage);
 	return choice && json_get_int(choice, "index", 0) == 0 ? take_choice(s, choice) : 0;
 }
 

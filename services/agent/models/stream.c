@@ -234,6 +234,7 @@ static bool on_event(void *owner, const struct sse_event *ev)
 	struct model_stream *s = owner;
 	struct str data = str_trim(ev->data);
 	char type[64];
+	size_t n = MIN(ev->type.n, sizeof(type) - 1);
 
 	if (s->is_done || data.n == 0)
 		return true;
@@ -241,7 +242,8 @@ static bool on_event(void *owner, const struct sse_event *ev)
 		s->is_done = true;
 		return true;
 	}
-	snprintf(type, sizeof(type), "%.*s", STR_ARG(ev->type));
+	memcpy(type, ev->type.n ? ev->type.p : "", n);
+	type[n] = '\0';
 	return take_text(s, type, data) == 0;
 }
 
