@@ -13,11 +13,12 @@
 /* 1 found, 0 none, or -errno. */
 static int find_next(struct db_conn *c, struct arena *a, const char *conversation_id, struct queue_next *ret)
 {
-	_cleanup_(db_done_p) struct db_stmt *st =
-		db_query(c,
-			 "select id, execution_id, content, traceparent from queued_messages where conversation_id = ? "
-			 "order by priority desc, id limit 1" DB_FOR_UPDATE,
-			 DB_TEXT(conversation_id));
+	_cleanup_(db_done_p) struct db_stmt *st = db_query(
+		c,
+		"select id, execution_id, content, traceparent from queued_messages where conversation_id = ? "
+		"and priority = (select max(priority) from queued_messages where conversation_id = ?) order by "
+		"id limit 1" DB_FOR_UPDATE,
+		DB_TEXT(conversation_id), DB_TEXT(conversation_id));
 	int r = db_step(c, st);
 
 	if (r != 1)

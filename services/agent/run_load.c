@@ -29,6 +29,7 @@ struct load {
 	/* Results. */
 	bool is_cancelled, has_ended;
 	bool is_owned; /* by this process */
+	bool has_marks, has_files;
 	int64_t claim, seq_limit, message_seq, created_at, started_at, steps, commands, parked_us, calls_seq;
 	struct list approvals; /* struct run_approval */
 	struct budgets budgets;
@@ -36,7 +37,8 @@ struct load {
 	int64_t token_limit; /* of a run that another has called: what that had left; 0 = none */
 	struct chat_usage usage;
 	char draft_id[ID_SIZE], conversation_id[ID_SIZE], user_id[65], traceparent[TRACEPARENT_SIZE];
-	const char *agent_id, *agent_name, *config, *variables, *user_name, *title;
+	const char *agent_id, *agent_name, *variables, *user_name, *title;
+	yyjson_val *config;
 	const char *output_schema; /* of the message, or NULL */
 	const char *remembered;    /* what the model is told of it; "" = nothing */
 	struct list messages;      /* struct loaded_message */
@@ -57,6 +59,12 @@ static void copy(char *to, size_t size, struct str s)
 	snprintf(to, size, "%.*s", STR_ARG(s));
 }
 
+/* NULL when it is none. */
+static yyjson_val *parse(struct arena *a, struct str json)
+{
+	return yyjson_doc_get_root(json_parse(a, json.p, json.n, NULL));
+}
+
 static int load_execution(struct db_conn *c, struct load *l)
 {
 	_cleanup_(db_done_p) struct db_stmt *st = db_query(
@@ -67,7 +75,8 @@ static int load_execution(struct db_conn *c, struct load *l)
 		"e.ended_at, "
 		"v.config, e.cancel_at, e.traceparent, e.owner, e.cached_tokens, e.cost_nano, "
 		"e.budget_from_tokens, e.budget_from_nano, e.parked_us, "
-		"e.parked_at, e.agent_name, c.variables, c.user_name, c.title, e.output_schema, e.token_limit from "
+		"e.parked_at, e.agent_name, c.variables, c.user_name, c.title, e.output_schema, e.token_limit, "
+		"c.attachments, (select count(*) from context_marks m where m.conversation_id = c.id) from "
 		"executions e join "
 		"conversations c on c.id = "
 		"e.conversation_id join "
@@ -94,7 +103,7 @@ static int load_execution(struct db_conn *c, struct load *l)
 	copy(l->user_id, sizeof(l->user_id), db_col_str(st, 12));
 	l->agent_id = db_col_dup(st, 13, l->arena);
 	l->has_ended = !db_col_is_null(st, 14);
-	l->config = db_col_dup(st, 15, l->arena);
+	l->config = parse(l->arena, db_col_str(st, 15));
 	l->is_cancelled = !db_col_is_null(st, 16);
 	copy(l->traceparent, sizeof(l->traceparent), db_col_str(st, 17));
 	l->is_owned = str_is(db_col_str(st, 18), runner_owner(l->run->agent->runner));
@@ -108,6 +117,8 @@ static int load_execution(struct db_conn *c, struct load *l)
 	l->title = db_col_dup(st, 28, l->arena);
 	l->output_schema = db_col_dup(st, 29, l->arena);
 	l->token_limit = db_col_int(st, 30);
+	l->has_files = db_col_int(st, 31) > 0;
+	l->has_marks = db_col_int(st, 32) > 0;
 	return 0;
 }
 
@@ -121,7 +132,7 @@ static enum chat_role role_of(struct str name)
 /* [{id, name, arguments}]: arguments are an object, or the text as the model wrote it. */
 static void parse_calls(struct arena *a, const char *json, struct chat_message *m)
 {
-	yyjson_val *list = yyjson_doc_get_root(json_parse(a, json, strlen(json), NULL)), *item;
+	yyjson_val *list = parse(a, str_of(json)), *item;
 	size_t i, max;
 
 	m->calls = arena_alloc(a, (yyjson_arr_size(list) + 1) * sizeof(*m->calls));
@@ -140,7 +151,7 @@ static void parse_calls(struct arena *a, const char *json, struct chat_message *
 /* What a call found in documents may be cited by the answers to come. */
 static void take_passages(struct load *l, struct str result)
 {
-	yyjson_val *root = result.n ? yyjson_doc_get_root(json_parse(l->arena, result.p, result.n, NULL)) : NULL;
+	yyjson_val *root = result.n ? parse(l->arena, result) : NULL;
 	yyjson_val *passages = json_get_arr(root, "passages");
 
 	if (passages && l->sources.n < CITE_SOURCES_MAX)
@@ -201,7 +212,7 @@ static int load_messages(struct db_conn *c, struct load *l)
 	int64_t before = INT32_MAX;
 	size_t bytes = 0;
 	struct run_mark mark = {0};
-	int r, found = run_mark_load(c, l->arena, l->conversation_id, &mark);
+	int r, found = l->has_marks ? run_mark_load(c, l->arena, l->conversation_id, &mark) : 0;
 
 	list_init(&l->messages);
 	r = found < 0 ? found : 1;
@@ -277,8 +288,7 @@ static int load_shown(struct db_conn *c, struct load *l)
 
 	while ((r = db_step(c, st)) > 0) {
 		_cleanup_(arena_free_p) struct arena *a = arena_new();
-		struct str data = db_col_str(st, 1);
-		yyjson_val *root = yyjson_doc_get_root(json_parse(a, data.p, data.n, NULL));
+		yyjson_val *root = parse(a, db_col_str(st, 1));
 		struct run_call *call = find_call(l, json_get_str(root, "call_id", NULL));
 		if (!call)
 			continue;
@@ -301,11 +311,10 @@ static bool has_open_calls(const struct load *l)
 
 static int load_budgets(struct db_conn *c, struct load *l)
 {
-	yyjson_val *root = yyjson_doc_get_root(json_parse(l->arena, l->config, strlen(l->config), NULL));
 	int r;
 
 	l->budgets = (struct budgets){0};
-	budgets_take_config(&l->budgets, json_get_obj(root, "budget"));
+	budgets_take_config(&l->budgets, json_get_obj(l->config, "budget"));
 	int64_t *limit = &l->budgets.limit[BUDGET_RUN].tokens;
 	if (l->token_limit > 0 && (*limit == 0 || *limit > l->token_limit))
 		*limit = l->token_limit;
@@ -315,9 +324,13 @@ static int load_budgets(struct db_conn *c, struct load *l)
 	return r;
 }
 
-/* What the runs that it called have spent is part of its own budget; and it may spend what is left of its root's. */
+/* What the runs that it called have spent is part of its own budget; and it may spend what is left of its root's. A run
+ * that has just been accepted has called none. */
 static int load_children(struct db_conn *c, struct load *l)
 {
+	l->children = (struct budget_amount){0};
+	if (!l->run->is_resumed)
+		return 0;
 	_cleanup_(db_done_p) struct db_stmt *st =
 		db_query(c,
 			 "select coalesce(sum(input_tokens + output_tokens), 0), coalesce(sum(cost_nano), 0) from "
@@ -335,12 +348,12 @@ static int load_children(struct db_conn *c, struct load *l)
 static int load_memory(struct db_conn *c, struct load *l)
 {
 	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
-	yyjson_val *root = yyjson_doc_get_root(json_parse(l->arena, l->config, strlen(l->config), NULL)), *name;
+	yyjson_val *name;
 	struct memory_who who = {l->user_id, l->agent_id};
 	size_t i, max;
 	int r = 0;
 
-	yyjson_arr_foreach(json_get_arr(root, "tools"), i, max, name)
+	yyjson_arr_foreach(json_get_arr(l->config, "tools"), i, max, name)
 	{
 		if (r == 0 && text.n == 0 && yyjson_equals_str(name, "memory"))
 			r = memory_summary(c, &who, l->arena, &text);
@@ -351,9 +364,7 @@ static int load_memory(struct db_conn *c, struct load *l)
 
 static int load_apis(struct db_conn *c, struct load *l)
 {
-	yyjson_val *root = yyjson_doc_get_root(json_parse(l->arena, l->config, strlen(l->config), NULL));
-
-	return api_tools_load(c, l->arena, json_get_arr(root, "apis"), l->user_id, &l->apis);
+	return api_tools_load(c, l->arena, json_get_arr(l->config, "apis"), l->user_id, &l->apis);
 }
 
 static int load(struct db_conn *c, struct db_job *job)
@@ -373,7 +384,8 @@ static int load(struct db_conn *c, struct db_job *job)
 		return r;
 	drop_headless(l);
 	find_calls(l);
-	r = attachments_load(c, l->arena, l->conversation_id, &l->messages);
+	if (l->has_files)
+		r = attachments_load(c, l->arena, l->conversation_id, &l->messages);
 	if (r == 0)
 		r = load_budgets(c, l);
 	if (r == 0)
@@ -451,7 +463,7 @@ static void take_instructions(struct run *run, const struct load *l, yyjson_val 
 	struct error err = {0};
 
 	if (l->variables)
-		v.values = yyjson_doc_get_root(json_parse(run->arena, l->variables, strlen(l->variables), NULL));
+		v.values = parse(run->arena, str_of(l->variables));
 	run->instructions = variables_expand(run->arena, json_get_str(config, "instructions", ""), &v, &err);
 	if (run->instructions && *l->remembered)
 		run->instructions = arena_printf(run->arena, "%s%s%s", run->instructions,
@@ -465,8 +477,7 @@ static void take_instructions(struct run *run, const struct load *l, yyjson_val 
 static void take_config(struct run *run, const struct load *l)
 {
 	const struct options *o = service_options(run->agent->service);
-	yyjson_val *root = yyjson_doc_get_root(json_parse(run->arena, l->config, strlen(l->config), NULL));
-	yyjson_val *limits = json_get_obj(root, "limits");
+	yyjson_val *root = l->config, *limits = json_get_obj(root, "limits");
 
 	take_instructions(run, l, root);
 	run_take_output_schema(run, l->output_schema, json_get_obj(root, "output_schema"));
