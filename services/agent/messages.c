@@ -126,7 +126,9 @@ static int send_run(struct db_conn *c, struct exchange_job *job)
 	r = post_store(c, &s->post);
 	if (r)
 		return r < 0 ? r : refuse(s, r);
-	r = s->post.active && s->post.when_busy == BUSY_STEER ? answer_active(c, s) : answer_execution(s);
+	r = post_preload(c, &s->post);
+	if (r == 0)
+		r = s->post.active && s->post.when_busy == BUSY_STEER ? answer_active(c, s) : answer_execution(s);
 	return r ? r : answer_keep(c, &s->answer);
 }
 

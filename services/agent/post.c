@@ -4,6 +4,7 @@
 #include "agent/bus.h"
 #include "agent/event.h"
 #include "agent/publish.h"
+#include "agent/run.h"
 #include "agent/run_log.h"
 #include "agent/runner.h"
 #include "base/clock.h"
@@ -172,6 +173,7 @@ void post_prepare(struct post *p, struct agent *agent)
 	id_new(p->message_id);
 	id_new(p->execution_id);
 	id_new(p->draft_id);
+	p->agent = agent;
 	p->owner = runner_owner(agent->runner);
 	p->now = clock_now_us();
 	p->lease_until = runner_has_room(agent->runner) ? RUNNER_TAKEN : 0;
@@ -183,6 +185,7 @@ int post_store(struct db_conn *c, struct post *p)
 	int64_t seq = v->last_seq + 1;
 	int r;
 
+	p->preload = NULL;
 	if (v->is_archived)
 		return POST_ARCHIVED;
 	if (v->active_execution_id && p->when_busy == BUSY_REJECT)
@@ -205,11 +208,16 @@ int post_store(struct db_conn *c, struct post *p)
 	return r == 0 && !p->lease_until ? bus_tell(c, BUS_QUEUE, NULL) : r;
 }
 
-static void take(struct agent *agent, const struct post *p)
+int post_preload(struct db_conn *c, struct post *p)
+{
+	return p->active || !p->lease_until ? 0 : run_preload(c, p->agent, p->execution_id, p->arena, &p->preload);
+}
+
+static void take(struct agent *agent, const struct post *p, struct run_preload *preload)
 {
 	if (p->lease_until)
 		runner_take(agent->runner, p->execution_id, p->conversation.id, p->conversation.user_id, p->traceparent,
-			    p->request_id);
+			    p->request_id, preload);
 }
 
 static void publish_first_event(struct agent *agent, const struct post *p)
@@ -226,7 +234,7 @@ void post_begin(struct agent *agent, struct post *p)
 {
 	if (!p->active) {
 		publish_first_event(agent, p);
-		take(agent, p);
+		take(agent, p, p->preload);
 		return;
 	}
 	if (p->when_busy == BUSY_INTERRUPT || p->when_busy == BUSY_ROLLBACK)
@@ -236,5 +244,5 @@ void post_begin(struct agent *agent, struct post *p)
 
 void post_begin_unsure(struct agent *agent, struct post *p)
 {
-	take(agent, p);
+	take(agent, p, NULL);
 }

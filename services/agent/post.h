@@ -38,16 +38,21 @@ struct post {
 
 	/* By post_prepare. */
 	char message_id[ID_SIZE], execution_id[ID_SIZE], draft_id[ID_SIZE];
+	struct agent *agent;
 	const char *owner;
 	int64_t lease_until, now;
 	/* By post_store. */
-	const char *active; /* the execution that is on, when the message waits for it; otherwise NULL */
+	struct run_preload *preload; /* by post_preload, or NULL */
+	const char *active;          /* the execution that is on, when the message waits for it; otherwise NULL */
 };
 
 /* On the loop, before the transaction: ids, and whether this process takes the run. */
 void post_prepare(struct post *p, struct agent *agent);
 /* Worker thread, in a write job. An enum post_result or -errno. */
 int post_store(struct db_conn *c, struct post *p);
+/* Behind it, when nothing of the execution changes any more: reads what the run needs in the same transaction, so that
+ * it begins without one of its own. 0 or -errno. */
+int post_preload(struct db_conn *c, struct post *p);
 /* On the loop, after the commit: the run begins, and whoever looks on hears of it. */
 void post_begin(struct agent *agent, struct post *p);
 /* The same when the commit's outcome is not known (-ECONNRESET): the run finds out when it is loaded. */

@@ -75,7 +75,7 @@ static void on_time_limit(struct deadline *d)
 	run_stop(run, "failed", "time_limit", message);
 }
 
-void run_start(struct run *run)
+void run_start(struct run *run, struct run_preload *preload)
 {
 	run->arena = arena_new();
 	list_init(&run->messages);
@@ -84,7 +84,7 @@ void run_start(struct run *run)
 	run_log_init(&run->log, run->agent, run->id, run->conversation_id, run->user_id, run->traceparent);
 	deadline_init(&run->time_limit, on_time_limit);
 	run_write_init(run);
-	run->state = run_load(run);
+	run->state = run_load(run, preload);
 	metric_add(run->agent->metrics.runs_in[run->state], 1);
 }
 

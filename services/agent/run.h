@@ -20,6 +20,8 @@
 #include "agent/tools/tools.h"
 #include "service/trace.h"
 
+struct run_preload;
+
 /* What a run waits for. */
 enum run_state {
 	RUN_LOADING,  /* its conversation and the agent's settings */
@@ -200,7 +202,7 @@ struct run {
 };
 
 /* Begins with loading. The run frees itself when it has ended. */
-void run_start(struct run *run);
+void run_start(struct run *run, struct run_preload *preload);
 /* It is not ours any more: lets go of it without a trace. */
 void run_drop(struct run *run);
 /* Ends it as `status`; what is under way is cancelled. The first reason counts. */
@@ -213,7 +215,7 @@ extern const char *const run_state_names[];
 
 /* ---- Steps: each starts one operation and returns the state that waits for it ---- */
 
-enum run_state run_load(struct run *run);
+enum run_state run_load(struct run *run, struct run_preload *preload);
 enum run_state run_think(struct run *run);
 enum run_state run_tool(struct run *run);
 enum run_state run_save(struct run *run);
@@ -231,7 +233,11 @@ int run_kept_store(struct db_conn *c, const struct run *run, const struct run_ke
 void run_think_cancel(struct run *run);
 void run_tool_cancel(struct run *run);
 
-/* run_load.c: once loading succeeded. */
+/* run_load.c: what a run needs, read in the transaction that accepts it for this process. The run takes it, otherwise
+ * it goes with the arena. Worker thread. Returns 0 or -errno. */
+int run_preload(struct db_conn *c, struct agent *agent, const char *execution_id, struct arena *a,
+		struct run_preload **ret);
+/* Once loading succeeded. */
 bool run_has_open_calls(const struct run *run);
 
 /* run_tool.c */

@@ -22,9 +22,13 @@
 
 struct load {
 	struct db_job db;
-	struct run *run;
+	struct agent *agent;
+	struct run *run; /* NULL while it is not known */
+	char execution_id[ID_SIZE];
+	bool is_resumed;
 	struct arena *arena;
 	struct deadline again;
+	struct later soon; /* what was read with the execution's acceptance is told */
 
 	/* Results. */
 	bool is_cancelled, has_ended;
@@ -46,6 +50,10 @@ struct load {
 	struct api_tools apis;
 	struct run_call *calls; /* open ones and those of the same answer, if the last answer asks for any */
 	size_t n_calls;
+};
+
+struct run_preload {
+	struct load *load; /* NULL once the run has it */
 };
 
 struct loaded_message {
@@ -81,7 +89,7 @@ static int load_execution(struct db_conn *c, struct load *l)
 		"conversations c on c.id = "
 		"e.conversation_id join "
 		"agent_versions v on v.agent_id = e.agent_id and v.version = e.agent_version where e.id = ?",
-		DB_TEXT(l->run->id));
+		DB_TEXT(l->execution_id));
 	int r = db_step(c, st);
 
 	if (r <= 0)
@@ -106,7 +114,7 @@ static int load_execution(struct db_conn *c, struct load *l)
 	l->config = parse(l->arena, db_col_str(st, 15));
 	l->is_cancelled = !db_col_is_null(st, 16);
 	copy(l->traceparent, sizeof(l->traceparent), db_col_str(st, 17));
-	l->is_owned = str_is(db_col_str(st, 18), runner_owner(l->run->agent->runner));
+	l->is_owned = str_is(db_col_str(st, 18), runner_owner(l->agent->runner));
 	l->budget_from = (struct budget_amount){db_col_int(st, 21), db_col_int(st, 22)};
 	l->parked_us = db_col_int(st, 23);
 	if (!db_col_is_null(st, 24))
@@ -165,7 +173,7 @@ static size_t load_message(struct load *l, struct db_stmt *st)
 	m->chat.role = role_of(db_col_str(st, 0));
 	m->chat.content = arena_str(l->arena, db_col_str(st, 1));
 	m->chat.call_id = db_col_dup(st, 3, l->arena);
-	m->is_own = str_is(db_col_str(st, 4), l->run->id);
+	m->is_own = str_is(db_col_str(st, 4), l->execution_id);
 	m->chat.opaque = db_col_dup(st, 6, l->arena);
 	m->seq = m->chat.seq = db_col_int(st, 5);
 	if (!db_col_is_null(st, 2))
@@ -188,7 +196,7 @@ static int load_page(struct db_conn *c, struct load *l, int64_t after, int64_t *
 	int r, n = 0;
 
 	while ((r = db_step(c, st)) > 0) {
-		if (*bytes > HISTORY_MAX_BYTES && !str_is(db_col_str(st, 4), l->run->id))
+		if (*bytes > HISTORY_MAX_BYTES && !str_is(db_col_str(st, 4), l->execution_id))
 			break;
 		*bytes += load_message(l, st);
 		*before = db_col_int(st, 5);
@@ -283,7 +291,7 @@ static int load_shown(struct db_conn *c, struct load *l)
 	struct db_stmt *st = db_query(c,
 				      "select type, data from execution_events where execution_id = ? and type in "
 				      "('call.started', 'call.output') order by seq",
-				      DB_TEXT(l->run->id));
+				      DB_TEXT(l->execution_id));
 	int r;
 
 	while ((r = db_step(c, st)) > 0) {
@@ -318,7 +326,7 @@ static int load_budgets(struct db_conn *c, struct load *l)
 	int64_t *limit = &l->budgets.limit[BUDGET_RUN].tokens;
 	if (l->token_limit > 0 && (*limit == 0 || *limit > l->token_limit))
 		*limit = l->token_limit;
-	r = budgets_load_user(c, l->run->agent, l->user_id, &l->budgets);
+	r = budgets_load_user(c, l->agent, l->user_id, &l->budgets);
 	if (r == 0)
 		r = budgets_load_used(c, l->user_id, l->agent_id, clock_now_us(), &l->budgets);
 	return r;
@@ -329,13 +337,13 @@ static int load_budgets(struct db_conn *c, struct load *l)
 static int load_children(struct db_conn *c, struct load *l)
 {
 	l->children = (struct budget_amount){0};
-	if (!l->run->is_resumed)
+	if (!l->is_resumed)
 		return 0;
 	_cleanup_(db_done_p) struct db_stmt *st =
 		db_query(c,
 			 "select coalesce(sum(input_tokens + output_tokens), 0), coalesce(sum(cost_nano), 0) from "
 			 "executions where root_id = ? or parent_id = ?",
-			 DB_TEXT(l->run->id), DB_TEXT(l->run->id));
+			 DB_TEXT(l->execution_id), DB_TEXT(l->execution_id));
 	int r = db_step(c, st);
 
 	if (r == 1) {
@@ -367,9 +375,8 @@ static int load_apis(struct db_conn *c, struct load *l)
 	return api_tools_load(c, l->arena, json_get_arr(l->config, "apis"), l->user_id, &l->apis);
 }
 
-static int load(struct db_conn *c, struct db_job *job)
+static int read_all(struct db_conn *c, struct load *l)
 {
-	struct load *l = container_of(job, struct load, db);
 	int r;
 
 	arena_reset(l->arena);
@@ -396,11 +403,16 @@ static int load(struct db_conn *c, struct db_job *job)
 		r = load_apis(c, l);
 	if (r < 0)
 		return r;
-	if (l->run->is_resumed && has_open_calls(l))
+	if (l->is_resumed && has_open_calls(l))
 		r = load_shown(c, l);
-	if (r == 0 && l->run->is_resumed)
-		r = run_approvals_load(c, l->arena, l->run->id, &l->approvals);
+	if (r == 0 && l->is_resumed)
+		r = run_approvals_load(c, l->arena, l->execution_id, &l->approvals);
 	return r;
+}
+
+static int load(struct db_conn *c, struct db_job *job)
+{
+	return read_all(c, container_of(job, struct load, db));
 }
 
 static void take_tool(struct run *run, const struct tool *t)
@@ -572,9 +584,21 @@ static void take(struct run *run, struct load *l)
 	start_clock(run);
 }
 
+static struct load *load_new(struct agent *agent, const char *execution_id)
+{
+	struct load *l = xcalloc(1, sizeof(*l));
+
+	l->agent = agent;
+	snprintf(l->execution_id, sizeof(l->execution_id), "%s", execution_id);
+	l->arena = arena_new();
+	list_init(&l->approvals);
+	return l;
+}
+
 static void load_free(struct load *l)
 {
-	arena_free(l->arena);
+	if (l)
+		arena_free(l->arena);
 	free(l);
 }
 
@@ -582,7 +606,7 @@ static void on_again(struct deadline *d)
 {
 	struct load *l = container_of(d, struct load, again);
 
-	db_read(l->run->agent->db, &l->db);
+	db_read(l->agent->db, &l->db);
 }
 
 static bool is_mine(const struct load *l)
@@ -590,30 +614,66 @@ static bool is_mine(const struct load *l)
 	return l->is_owned && l->claim == l->run->claim && !l->has_ended;
 }
 
-static void on_loaded(struct db_job *job, int result)
+/* The run goes on with what was read, or without it when that is not for this process. */
+static void finish(struct load *l, int result)
 {
-	struct load *l = container_of(job, struct load, db);
 	struct run *run = l->run;
-
-	if (result < 0 && result != -ENOENT) {
-		log_warn("run %s cannot be loaded and is tried again: %s", run->id, strerror(-result));
-		deadline_set(service_wheel(run->agent->service), &l->again, AGAIN_MS);
-		return;
-	}
 	bool goes_on = result == 0 && is_mine(l);
+
 	if (goes_on)
 		take(run, l);
 	load_free(l);
 	run_on_done(run, goes_on ? 0 : -ESTALE);
 }
 
-enum run_state run_load(struct run *run)
+static void on_soon(struct later *later)
 {
-	struct load *l = xcalloc(1, sizeof(*l));
+	finish(container_of(later, struct load, soon), 0);
+}
+
+static void on_loaded(struct db_job *job, int result)
+{
+	struct load *l = container_of(job, struct load, db);
+
+	if (result < 0 && result != -ENOENT) {
+		log_warn("run %s cannot be loaded and is tried again: %s", l->execution_id, strerror(-result));
+		deadline_set(service_wheel(l->agent->service), &l->again, AGAIN_MS);
+		return;
+	}
+	finish(l, result);
+}
+
+static void preload_deinit(void *arg)
+{
+	struct run_preload *p = arg;
+
+	load_free(p->load);
+	p->load = NULL;
+}
+
+int run_preload(struct db_conn *c, struct agent *agent, const char *execution_id, struct arena *a,
+		struct run_preload **ret)
+{
+	struct run_preload *p = arena_new_of(a, struct run_preload);
+
+	arena_defer(a, preload_deinit, p);
+	p->load = load_new(agent, execution_id);
+	*ret = p;
+	return read_all(c, p->load);
+}
+
+enum run_state run_load(struct run *run, struct run_preload *preload)
+{
+	struct load *l = preload ? preload->load : load_new(run->agent, run->id);
 
 	l->run = run;
-	l->arena = arena_new();
-	list_init(&l->approvals);
+	if (preload) {
+		preload->load = NULL;
+		later_init(&l->soon, on_soon);
+		later_set(service_wheel(run->agent->service), &l->soon);
+		return RUN_LOADING;
+	}
+	l->is_resumed = run->is_resumed;
 	l->db.run = load;
 	l->db.done = on_loaded;
 	deadline_init(&l->again, on_again);

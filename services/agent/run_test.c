@@ -28,7 +28,7 @@ static void note(const char *what)
 
 enum run_state run_park(struct run *run, const char *status, const char *state, int64_t wake_at);
 
-enum run_state run_load(struct run *run)
+enum run_state run_load(struct run *run, struct run_preload *preload)
 {
 	note("load");
 	return RUN_LOADING;
@@ -157,7 +157,7 @@ static struct run *begin(int open, bool final)
 	n_open = open;
 	is_final = final;
 	run->agent = &agent;
-	run_start(run);
+	run_start(run, NULL);
 	return run;
 }
 

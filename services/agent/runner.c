@@ -198,7 +198,7 @@ static struct run *find(const struct runner *r, const char *id)
 }
 
 static struct run *begin(struct runner *r, const char *id, const char *conversation_id, const char *user_id,
-			 int64_t claim)
+			 int64_t claim, struct run_preload *preload)
 {
 	struct run *run = xcalloc(1, sizeof(*run));
 
@@ -210,18 +210,18 @@ static struct run *begin(struct runner *r, const char *id, const char *conversat
 	run->is_resumed = claim > 1;
 	HASH_ADD_STR(r->runs, id, run);
 	r->n_live++;
-	run_start(run);
+	run_start(run, preload);
 	return run;
 }
 
 void runner_take(struct runner *r, const char *execution_id, const char *conversation_id, const char *user_id,
-		 const char *traceparent, const char *request_id)
+		 const char *traceparent, const char *request_id, struct run_preload *preload)
 {
 	struct run *run;
 
 	if (r->is_stopped)
 		return;
-	run = begin(r, execution_id, conversation_id, user_id, 1);
+	run = begin(r, execution_id, conversation_id, user_id, 1, preload);
 	run_trace(run, traceparent);
 	snprintf(run->request_id, sizeof(run->request_id), "%s", request_id);
 	/* Its first event is stored already. */
@@ -327,7 +327,7 @@ static void begin_taken(struct runner *r)
 			continue;
 		if (old)
 			give_up(r, old);
-		begin(r, f->id, f->conversation_id, f->user_id, f->claim + 1);
+		begin(r, f->id, f->conversation_id, f->user_id, f->claim + 1, NULL);
 		events_wake(r->agent, f->id);
 	}
 	if (r->n_found > 0)

@@ -31,9 +31,11 @@ void runner_stop(struct runner *r);
 
 /* The name under which this process holds executions: the same after a restart. */
 const char *runner_owner(const struct runner *r);
-/* Begins with an execution that has just been stored as this process's own (claim 1, one event), for a request. */
+struct run_preload;
+/* Begins with an execution that has just been stored as this process's own (claim 1, one event), for a request. With
+ * what was read for it, or NULL. */
 void runner_take(struct runner *r, const char *execution_id, const char *conversation_id, const char *user_id,
-		 const char *traceparent, const char *request_id);
+		 const char *traceparent, const char *request_id, struct run_preload *preload);
 /* Whether a new run would be begun at once. */
 bool runner_has_room(const struct runner *r);
 /* Looks for work now. */
