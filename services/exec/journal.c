@@ -667,51 +667,86 @@ int journal_make_workspace(const struct journal *j, const char *name, const char
 
 /* ---- Many ---- */
 
+/* A folder of files that have ids for names, all of them or of one's own. Where there is none, 0 and NULL. */
+static int open_ids(int parent_fd, const char *name, DIR **ret)
+{
+	int fd = dir_open(parent_fd, name), r;
+
+	*ret = fd < 0 ? NULL : fdopendir(fd);
+	if (*ret)
+		return 0;
+	r = fd < 0 ? fd : -errno;
+	if (fd >= 0)
+		close(fd);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int open_commands(const struct journal *j, const char *user_id, DIR **ret)
+{
+	char name[65];
+
+	if (!user_id)
+		return open_ids(j->commands_fd, ".", ret);
+	user_folder(user_id, name);
+	return open_ids(j->users_fd, name, ret);
+}
+
+static const char *next_id(DIR *d)
+{
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (id_is_valid(str_of(e->d_name)))
+			return e->d_name;
+	return NULL;
+}
+
+static void close_ids(DIR *d)
+{
+	if (d)
+		closedir(d);
+}
+
 static int newest_first(const void *a, const void *b)
 {
 	return strcmp(b, a);
 }
 
-static int list_folder(int dir_fd, struct arena *a, struct id_list *ret)
+static void list_ids(DIR *d, struct arena *a, struct id_list *ret)
 {
 	_cleanup_(buf_deinit) struct buf b = BUF_INIT;
-	DIR *d = dir_fd < 0 ? NULL : fdopendir(dir_fd);
-	struct dirent *e;
+	const char *id;
 
-	if (!d) {
-		if (dir_fd >= 0)
-			close(dir_fd);
-		return dir_fd < 0 ? dir_fd : -errno;
-	}
-	while ((e = readdir(d)))
-		if (id_is_valid(str_of(e->d_name)))
-			buf_add(&b, e->d_name, ID_SIZE);
-	closedir(d);
+	while ((id = next_id(d)))
+		buf_add(&b, id, ID_SIZE);
+	close_ids(d);
 	ret->n = b.n / ID_SIZE;
 	ret->ids = arena_alloc(a, b.n);
 	if (b.n)
 		memcpy(ret->ids, b.p, b.n);
 	qsort(ret->ids, ret->n, ID_SIZE, newest_first);
-	return 0;
 }
 
 int journal_list(const struct journal *j, const char *user_id, struct arena *a, struct id_list *ret)
 {
-	char name[65];
-	int r;
+	DIR *d;
+	int r = open_commands(j, user_id, &d);
 
 	*ret = (struct id_list){0};
-	if (!user_id)
-		return list_folder(dir_open(j->commands_fd, "."), a, ret);
-	user_folder(user_id, name);
-	r = list_folder(dir_open(j->users_fd, name), a, ret);
-	return r == -ENOENT ? 0 : r;
+	if (d)
+		list_ids(d, a, ret);
+	return r;
 }
 
 int journal_list_running(const struct journal *j, struct arena *a, struct id_list *ret)
 {
+	DIR *d;
+	int r = open_ids(j->running_fd, ".", &d);
+
 	*ret = (struct id_list){0};
-	return list_folder(dir_open(j->running_fd, "."), a, ret);
+	if (d)
+		list_ids(d, a, ret);
+	return r;
 }
 
 uid_t journal_greatest_uid(const struct journal *j)
@@ -742,14 +777,16 @@ void journal_forget_user(const struct journal *j, const char *user_id)
 
 int journal_clear(const struct journal *j, const char *workspace, const char *user_id, int64_t before_us)
 {
-	_cleanup_(arena_free_p) struct arena *a = arena_new(), *one = arena_new();
+	_cleanup_(arena_free_p) struct arena *one = arena_new();
 	struct journal_entry entry;
-	struct id_list list;
-	int left = 0, r = journal_list(j, user_id, a, &list);
+	const char *id;
+	DIR *d;
+	int left = 0, r = open_commands(j, user_id, &d);
 
-	for (size_t i = 0; r == 0 && i < list.n; i++) {
+	/* One by one: a list of all would stay with the thread's memory. */
+	while ((id = next_id(d))) {
 		arena_reset(one);
-		if (id_time_us(str_of(list.ids[i])) >= before_us || journal_load(j, list.ids[i], one, &entry) < 0 ||
+		if (id_time_us(str_of(id)) >= before_us || journal_load(j, id, one, &entry) < 0 ||
 		    strcmp(entry.spec.workspace, workspace) != 0)
 			continue;
 		if (entry.has_result)
@@ -757,24 +794,26 @@ int journal_clear(const struct journal *j, const char *workspace, const char *us
 		else
 			left++;
 	}
+	close_ids(d);
 	return r < 0 ? r : left;
 }
 
 unsigned journal_prune(const struct journal *j, int64_t before_us)
 {
-	_cleanup_(arena_free_p) struct arena *a = arena_new(), *one = arena_new();
+	_cleanup_(arena_free_p) struct arena *one = arena_new();
 	struct journal_entry entry;
-	struct id_list list;
+	const char *id;
 	unsigned n = 0;
+	DIR *d;
 
-	if (journal_list(j, NULL, a, &list) < 0)
-		return 0;
-	for (size_t i = list.n; i > 0 && id_time_us(str_of(list.ids[i - 1])) < before_us; i--) {
+	open_commands(j, NULL, &d);
+	while ((id = next_id(d))) {
 		arena_reset(one);
-		if (journal_load(j, list.ids[i - 1], one, &entry) < 0 || !entry.has_result)
+		if (id_time_us(str_of(id)) >= before_us || journal_load(j, id, one, &entry) < 0 || !entry.has_result)
 			continue;
 		journal_remove(j, &entry.spec);
 		n++;
 	}
+	close_ids(d);
 	return n;
 }
