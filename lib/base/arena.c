@@ -112,6 +112,11 @@ void *arena_alloc(struct arena *a, size_t n)
 	return memset(take(a, n), 0, n);
 }
 
+void *arena_alloc_raw(struct arena *a, size_t n)
+{
+	return take(a, n);
+}
+
 char *arena_strndup(struct arena *a, const char *s, size_t n)
 {
 	char *p = take(a, n + 1);

@@ -13,6 +13,8 @@ void arena_reset(struct arena *a);
 
 /* Zeroed, aligned for any type. */
 void *arena_alloc(struct arena *a, size_t n);
+/* The same with whatever is in it: for what is filled at once. */
+void *arena_alloc_raw(struct arena *a, size_t n);
 char *arena_strdup(struct arena *a, const char *s);
 /* A NUL-terminated copy. */
 char *arena_strndup(struct arena *a, const char *s, size_t n);

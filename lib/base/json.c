@@ -460,31 +460,39 @@ static void quote_char(struct buf *b, unsigned char c)
 		buf_add_char(b, (char)c);
 }
 
-#define EVERY(byte) (0x0101010101010101u * (byte))
+typedef signed char bytes16 __attribute__((vector_size(16)));
 
-/* Not 0 when one of eight bytes does not stand for itself: above 0x7e, below 0x20, or one of the two that JSON escapes.
- * A byte sets its highest bit, or that of one behind it. */
-static uint64_t odd_bytes(const char *p)
+/* Not 0 in the place of each of sixteen bytes that does not stand for itself: above 0x7e (those above 0x7f are
+ * negative), below 0x20, or one of the two that JSON escapes. */
+static bytes16 odd_bytes(const char *p)
 {
-	uint64_t x;
+	bytes16 x;
 
-	memcpy(&x, p, 8);
-	return (x | (x + EVERY(1)) | (x - EVERY(0x20)) | ((x ^ EVERY('"')) - EVERY(1)) |
-		((x ^ EVERY('\\')) - EVERY(1))) &
-	       EVERY(0x80);
+	memcpy(&x, p, sizeof(x));
+	return (x < 0x20) | (x == 0x7f) | (x == '"') | (x == '\\');
+}
+
+static bool has_any(bytes16 x)
+{
+	uint64_t halves[2];
+
+	memcpy(halves, &x, sizeof(x));
+	return (halves[0] | halves[1]) != 0;
 }
 
 /* This runs over every value of every log line. */
 bool json_is_plain(struct str s)
 {
-	char few[8] = "        ";
-	uint64_t odd = 0;
+	char few[sizeof(bytes16)];
+	bytes16 odd = {0};
 
-	if (s.n < sizeof(few))
-		return !s.n || !odd_bytes(memcpy(few, s.p, s.n));
-	for (size_t i = 0; i + 8 < s.n; i += 8)
+	if (s.n < sizeof(few)) {
+		memset(few, ' ', sizeof(few));
+		return !s.n || !has_any(odd_bytes(memcpy(few, s.p, s.n)));
+	}
+	for (size_t i = 0; i + sizeof(few) < s.n; i += sizeof(few))
 		odd |= odd_bytes(s.p + i);
-	return !(odd | odd_bytes(s.p + s.n - 8)); /* some of them a second time */
+	return !has_any(odd | odd_bytes(s.p + s.n - sizeof(few))); /* some of them a second time */
 }
 
 void json_quote(struct buf *b, struct str s)

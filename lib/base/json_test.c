@@ -198,8 +198,8 @@ static void what_needs_an_escape_is_found_at_every_place(void **state)
 {
 	struct buf b = BUF_INIT;
 
-	for (size_t n = 1; n <= 26; n++) {
-		char text[32];
+	for (size_t n = 1; n <= 40; n++) {
+		char text[48];
 
 		memset(text, 'a', sizeof(text));
 		buf_clear(&b);

@@ -17,11 +17,13 @@
 static struct {
 	char service[32];
 	enum log_level level;
-	bool json, is_set;
+	bool is_set;
 	int copy;
 	char begin[4][256]; /* of a line in JSON, by level: what stands between its time and its message */
 	size_t begin_n[4];
 } self = {.service = "ogent", .level = LOG_INFO, .copy = -1};
+
+bool log_is_json;
 
 /* The lines that a thread has collected. */
 static _Thread_local struct buf collected;
@@ -33,7 +35,7 @@ void log_init(const char *service, enum log_level level, bool json)
 {
 	snprintf(self.service, sizeof(self.service), "%s", service);
 	self.level = level;
-	self.json = json;
+	log_is_json = json;
 	self.is_set = true;
 	for (size_t i = 0; i < ARRAY_SIZE(level_names); i++) {
 		_cleanup_(buf_deinit) struct buf text = BUF_INIT;
@@ -106,7 +108,7 @@ static void add_name(struct buf *line, struct str name)
 {
 	char *at;
 
-	if (!self.json) {
+	if (!log_is_json) {
 		buf_add_char(line, ' ');
 		add_plain(line, name);
 		buf_add_char(line, '=');
@@ -132,7 +134,7 @@ static void add_quoted(struct buf *line, struct str value)
 static void add_field(struct buf *line, const char *name, const char *value)
 {
 	add_name(line, cut(name));
-	if (!self.json)
+	if (!log_is_json)
 		add_quoted(line, cut(value ? value : ""));
 	else if (value)
 		json_quote(line, cut(value));
@@ -145,7 +147,7 @@ static void start_line(struct buf *line, enum log_level level, struct str messag
 	char time[TIME_TEXT_SIZE];
 
 	time_format(clock_now_us(), time);
-	if (self.json) {
+	if (log_is_json) {
 		buf_add(line, "{\"time\":\"", 9);
 		buf_add(line, time, 27);
 		buf_add(line, self.begin[level], self.begin_n[level]);
@@ -200,7 +202,7 @@ static struct buf *line_new(struct buf *own)
 
 static void line_end(struct buf *line, enum log_level level)
 {
-	buf_add_str(line, self.json ? "}\n" : "\n");
+	buf_add_str(line, log_is_json ? "}\n" : "\n");
 	if (line != &collected) {
 		write_all(line);
 		buf_deinit(line);
@@ -250,43 +252,22 @@ struct buf *log_begin(enum log_level level, const char *message)
 	return line;
 }
 
-/* `,"name":"value"` in one piece. Names are ours and need no escapes. */
-static void add_pair(struct buf *line, struct str name, struct str value)
+void log_quoted(struct buf *line, struct str name, struct str value)
 {
-	char *at;
-
-	buf_reserve(line, name.n + value.n + 6);
-	at = line->p + line->n;
-	memcpy(at, ",\"", 2);
-	memcpy(at + 2, name.p, name.n);
-	at += 2 + name.n;
-	memcpy(at, "\":\"", 3);
-	if (value.n)
-		memcpy(at + 3, value.p, value.n);
-	at[3 + value.n] = '"';
-	line->n += name.n + value.n + 6;
-}
-
-void log_plain(struct buf *line, struct str name, struct str value)
-{
-	if (self.json) {
-		add_pair(line, name, value);
-		return;
-	}
 	add_name(line, name);
 	add_quoted(line, value);
 }
 
-void log_text(struct buf *line, struct str name, struct str value)
+void log_text(struct buf *line, struct log_name name, struct str value)
 {
-	if (self.json && value.n <= MAX_TEXT && json_is_plain(value)) {
-		add_pair(line, name, value);
+	if (value.n <= MAX_TEXT && (!log_is_json || json_is_plain(value))) {
+		log_plain(line, name, value);
 		return;
 	}
-	add_name(line, name);
 	if (value.n > MAX_TEXT)
 		value = cut_str(value);
-	if (self.json)
+	add_name(line, name.text);
+	if (log_is_json)
 		json_quote(line, value);
 	else
 		add_quoted(line, value);
@@ -302,14 +283,14 @@ static char *put_digits(char *end, uint64_t n)
 }
 
 /* A number is a text in JSON. */
-void log_number(struct buf *line, struct str name, uint64_t value)
+void log_number(struct buf *line, struct log_name name, uint64_t value)
 {
 	char text[32], *end = text + sizeof(text), *at = put_digits(end, value);
 
 	log_plain(line, name, (struct str){at, (size_t)(end - at)});
 }
 
-void log_ms(struct buf *line, struct str name, uint64_t us)
+void log_ms(struct buf *line, struct log_name name, uint64_t us)
 {
 	char text[32], *end = text + sizeof(text), *dot = put_digits(end, 1000 + us % 1000), *at;
 

@@ -101,8 +101,8 @@ static const char *logged_numbers(uint64_t number, uint64_t us)
 
 	capture();
 	line = log_begin(LOG_INFO, "x");
-	log_number(line, STR("n"), number);
-	log_ms(line, STR("ms"), us);
+	log_number(line, LOG_NAME("n"), number);
+	log_ms(line, LOG_NAME("ms"), us);
 	log_end(line, LOG_INFO);
 	return strstr(captured(), "x") + 1;
 }

@@ -71,7 +71,7 @@ struct str http_header_get(const struct http_headers *h, const char *name)
 static void grow(struct http_headers *h)
 {
 	size_t cap = h->cap ? h->cap * 2 : 16;
-	struct http_header *items = arena_alloc(h->arena, cap * sizeof(*items));
+	struct http_header *items = arena_alloc_raw(h->arena, cap * sizeof(*items));
 
 	if (h->n)
 		memcpy(items, h->items, h->n * sizeof(*items));

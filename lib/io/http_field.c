@@ -1,3 +1,5 @@
+#include <strings.h>
+
 #include "io/http.h"
 
 static const struct {
@@ -44,25 +46,36 @@ static const uint8_t first[LENGTH_MAX + 2] = {0,  0,  0,  1,  1,  3,  3,  8,  10
 
 #define EVERY(byte) (UINT64_MAX / 255 * (byte))
 
-/* Up to eight bytes, those from 0x40 to 0x5f as those from 0x60: capitals are small then, and what else changes is in
- * no known name. */
-static uint64_t lower_bytes(const char *p, size_t n)
+/* Those from 0x40 to 0x5f as those from 0x60: capitals are small then, and what else changes is in no known name. */
+static uint64_t lower_8(const char *p)
 {
-	uint64_t x = 0;
+	uint64_t x;
 
-	memcpy(&x, p, n);
+	memcpy(&x, p, sizeof(x));
 	return x | (x & EVERY(0x40)) >> 1;
 }
 
-/* Every field that comes in is looked at, so this takes eight bytes at a time. */
+static uint32_t lower_4(const char *p)
+{
+	uint32_t x;
+
+	memcpy(&x, p, sizeof(x));
+	return x | (x & (uint32_t)EVERY(0x40)) >> 1;
+}
+
+/* Every field that comes in is looked at, so this takes eight bytes at a time; some of the last ones twice. */
 static bool is_same(const char *name, struct str lower)
 {
-	size_t i = 0;
+	size_t i = 0, n = lower.n;
 
-	for (; i + 8 <= lower.n; i += 8)
-		if (lower_bytes(name + i, 8) != lower_bytes(lower.p + i, 8))
+	if (n < 4)
+		return strncasecmp(name, lower.p, n) == 0;
+	if (n < 8)
+		return lower_4(name) == lower_4(lower.p) && lower_4(name + n - 4) == lower_4(lower.p + n - 4);
+	for (; i + 8 < n; i += 8)
+		if (lower_8(name + i) != lower_8(lower.p + i))
 			return false;
-	return i == lower.n || lower_bytes(name + i, lower.n - i) == lower_bytes(lower.p + i, lower.n - i);
+	return lower_8(name + n - 8) == lower_8(lower.p + n - 8);
 }
 
 enum http_field http_field_find(struct str name)

@@ -1,3 +1,4 @@
+#include <string.h>
 #include <strings.h>
 
 #include "base/encode.h"
@@ -25,15 +26,18 @@ static int stop(struct http_conn *c, int status, const char *code, const char *d
 
 /* Whether what stands before `at` in the request line is `text` and, before that, something else than a blank. llhttp
  * forgives several blanks, and takes other protocols (RTSP) than HTTP. */
-static bool stands_behind(struct http_conn *c, const char *at, const char *text)
+static bool stands_behind(struct http_conn *c, const char *at, struct str text)
 {
 	struct http_box *box = c->box;
 	char before[sizeof(box->last)];
-	size_t here = MIN((size_t)(at - box->feed), sizeof(before)), n = strlen(text);
+	size_t here = MIN((size_t)(at - box->feed), sizeof(before));
 
-	memcpy(before, box->last + here, sizeof(before) - here);
-	memcpy(before + sizeof(before) - here, at - here, here);
-	return memcmp(before + sizeof(before) - n, text, n) == 0 && before[sizeof(before) - n - 1] != ' ';
+	if (here < sizeof(before)) {
+		memcpy(before, box->last + here, sizeof(before) - here);
+		memcpy(before + sizeof(before) - here, at - here, here);
+		at = before + sizeof(before);
+	}
+	return memcmp(at - text.n, text.p, text.n) == 0 && at[-(ptrdiff_t)text.n - 1] != ' ';
 }
 
 static int malformed(struct http_conn *c)
@@ -45,7 +49,7 @@ static int on_url(llhttp_t *parser, const char *at, size_t n)
 {
 	struct http_conn *c = self(parser);
 
-	if (c->box->head.n == 0 && !stands_behind(c, at, " "))
+	if (c->box->head.n == 0 && !stands_behind(c, at, STR(" ")))
 		return malformed(c);
 	if (c->box->head.n + n > c->server->limits.max_target)
 		return stop(c, 414, "target_too_long",
@@ -70,7 +74,7 @@ static int on_version(llhttp_t *parser, const char *at, size_t n)
 	bool is_first = !c->box->has_version;
 
 	c->box->has_version = true;
-	return is_first && !stands_behind(c, at, " HTTP/") ? malformed(c) : 0;
+	return is_first && !stands_behind(c, at, STR(" HTTP/")) ? malformed(c) : 0;
 }
 
 static int on_version_complete(llhttp_t *parser)
@@ -121,6 +125,16 @@ static struct http_headers *fields_of(struct http_box *box)
 	return r->trailers;
 }
 
+static struct str name_of(const struct http_box *box)
+{
+	return (struct str){box->head.p + (size_t)box->name.p, box->name.n};
+}
+
+static bool has_long_value(struct str name)
+{
+	return (name.n == 13 && str_ieq(name, STR("authorization"))) || (name.n == 6 && str_ieq(name, STR("cookie")));
+}
+
 static int on_name_complete(llhttp_t *parser)
 {
 	struct http_conn *c = self(parser);
@@ -128,7 +142,8 @@ static int on_name_complete(llhttp_t *parser)
 	if (fields_of(c->box)->n >= c->server->limits.max_headers)
 		return stop(c, 431, "too_many_headers", "The request has too many header fields.");
 	c->box->name = take_field(c->box);
-	return 0;
+	c->box->is_at_long_value = !c->box->is_head_done && has_long_value(name_of(c->box));
+	return c->box->is_at_long_value ? HPE_PAUSED : 0;
 }
 
 /* llhttp leaves blanks at the end of a value. */
@@ -287,6 +302,49 @@ static void keep_last(struct http_box *box, const char *p, size_t n)
 	memcpy(box->last + sizeof(box->last) - here, p + n - here, here);
 }
 
+/* Only bytes that a field's value may have: HTAB and those from SP up, without DEL (RFC 9110 section 5.5). Without a
+ * branch for each, so that many are looked at together. */
+static bool is_plain(const char *p, size_t n)
+{
+	unsigned char bad = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned char ch = (unsigned char)p[i];
+
+		bad |= (unsigned char)((ch < ' ' && ch != '\t') | (ch == 0x7f));
+	}
+	return !bad;
+}
+
+/* Of a long value (a token has hundreds of bytes) the parser, which takes them one at a time, gets the first one and
+ * the line's end; what is between cannot change its state. */
+static llhttp_errno_t execute_long_value(struct http_conn *c, const char *p, const char *end)
+{
+	const char *first = p, *line_end;
+	llhttp_errno_t e;
+
+	c->box->is_at_long_value = false;
+	llhttp_resume(&c->parser);
+	while (first < end && (*first == ' ' || *first == '\t'))
+		first++;
+	line_end = memchr(first, '\r', (size_t)(end - first));
+	if (!line_end || line_end <= first + 1 || !is_plain(first, (size_t)(line_end - first)))
+		return llhttp_execute(&c->parser, p, (size_t)(end - p));
+	e = llhttp_execute(&c->parser, p, (size_t)(first + 1 - p));
+	if (e == HPE_OK)
+		e = add_field_bytes(&c->parser, first + 1, (size_t)(line_end - first - 1));
+	return e == HPE_OK ? llhttp_execute(&c->parser, line_end, (size_t)(end - line_end)) : e;
+}
+
+static llhttp_errno_t execute(struct http_conn *c, const char *p, size_t n)
+{
+	llhttp_errno_t e = llhttp_execute(&c->parser, p, n);
+
+	while (e == HPE_PAUSED && c->box->is_at_long_value)
+		e = execute_long_value(c, llhttp_get_error_pos(&c->parser), p + n);
+	return e;
+}
+
 size_t http_head_feed(struct http_conn *c, const char *p, size_t n)
 {
 	struct http_box *box = c->box;
@@ -301,7 +359,7 @@ size_t http_head_feed(struct http_conn *c, const char *p, size_t n)
 	box->feed = p;
 	if (!was_head_done)
 		buf_reserve(&box->head, MIN(n, (size_t)4096));
-	e = llhttp_execute(&c->parser, p, n);
+	e = execute(c, p, n);
 	if (e != HPE_OK)
 		taken = (size_t)(llhttp_get_error_pos(&c->parser) - p);
 	if (e == HPE_PAUSED)

@@ -31,8 +31,9 @@ struct http_box {
 	const char *feed;   /* the bytes the parser has now */
 	char last[8];       /* and the last ones before them, of the head */
 	bool has_version;
-	bool is_head_done;   /* later fields are trailers */
-	bool has_keep_alive; /* the client wants the connection to stay */
+	bool is_at_long_value; /* the parser stopped in front of it */
+	bool is_head_done;     /* later fields are trailers */
+	bool has_keep_alive;   /* the client wants the connection to stay */
 
 	uint64_t max_body, received;
 	uint64_t rate_since, rate_received; /* where the time over which the body's rate is looked at began, loop ms */

@@ -80,6 +80,8 @@ static void reply_field(struct http_request *r)
 {
 	struct str value = http_header_get(&r->headers, "x-field");
 
+	if (!value.p)
+		value = http_header_get(&r->headers, "cookie");
 	http_reply(r, value.p ? 200 : 404, "text/plain", NULL, value.p, value.n);
 }
 

@@ -88,7 +88,7 @@ void problem_reply_text(struct http_request *r, int status, const char *code, co
 {
 	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
 	size_t n = 0, n_extra = extra ? extra->n : 0;
-	struct http_header *items = arena_alloc(r->arena, (n_extra + 4) * sizeof(*items));
+	struct http_header *items = arena_alloc_raw(r->arena, (n_extra + 4) * sizeof(*items));
 	bool says_when = status != 429 && status != 503;
 
 	for (size_t i = 0; i < n_extra; i++) {

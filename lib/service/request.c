@@ -15,7 +15,7 @@ const char *request_id_of(const struct http_headers *h, struct arena *a)
 	if (fine)
 		return arena_strndup(a, v.p, v.n);
 
-	char *id = arena_alloc(a, ID_SIZE);
+	char *id = arena_alloc_raw(a, ID_SIZE);
 	id_new(id);
 	return id;
 }

@@ -126,7 +126,7 @@ static void write_fields(struct visit *v, const struct limit_verdict *verdicts)
 
 static void refuse(struct visit *v, const struct limit_verdict *verdicts)
 {
-	char *seconds = arena_alloc(v->arena, 24);
+	char *seconds = arena_alloc_raw(v->arena, 24);
 	uint64_t retry_us = 0;
 
 	for (size_t i = 0; i < v->n_claims; i++) {

@@ -42,7 +42,7 @@ static struct http_header *new_item(struct http_headers *h)
 {
 	if (h->n == h->cap) {
 		size_t cap = h->cap ? h->cap * 2 : 24;
-		struct http_header *items = arena_alloc(h->arena, cap * sizeof(*items));
+		struct http_header *items = arena_alloc_raw(h->arena, cap * sizeof(*items));
 
 		if (h->n)
 			memcpy(items, h->items, h->n * sizeof(*items));

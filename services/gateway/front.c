@@ -93,24 +93,24 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 	line = log_begin(LOG_INFO, err ? "request broken off" : "request");
 	if (!line)
 		return;
-	log_plain(line, STR("request_id"), str_of(v->request_id));
-	log_plain(line, STR("trace_id"), (struct str){v->trace.trace_id, 32});
-	log_plain(line, STR("span_id"), (struct str){v->trace.span_id, 16});
-	log_plain(line, STR("method"), str_of(http_method_name(r->method)));
-	log_text(line, STR("path"), (struct str){r->path.p, MIN(r->path.n, (size_t)LOGGED_PATH)});
-	log_number(line, STR("status"), (uint64_t)r->status);
-	log_number(line, STR("bytes_in"), r->bytes_in);
-	log_number(line, STR("bytes_out"), r->bytes_out);
-	log_ms(line, STR("ms"), us);
-	log_text(line, STR("user"), str_of(v->who.user_id ? v->who.user_id : ""));
-	log_plain(line, STR("client"), str_of(v->client.address));
-	log_text(line, STR("role"), str_of(v->path ? v->path->upstream->settings.name : ""));
+	log_plain(line, LOG_NAME("request_id"), str_of(v->request_id));
+	log_plain(line, LOG_NAME("trace_id"), (struct str){v->trace.trace_id, 32});
+	log_plain(line, LOG_NAME("span_id"), (struct str){v->trace.span_id, 16});
+	log_plain(line, LOG_NAME("method"), str_of(http_method_name(r->method)));
+	log_text(line, LOG_NAME("path"), (struct str){r->path.p, MIN(r->path.n, (size_t)LOGGED_PATH)});
+	log_number(line, LOG_NAME("status"), (uint64_t)r->status);
+	log_number(line, LOG_NAME("bytes_in"), r->bytes_in);
+	log_number(line, LOG_NAME("bytes_out"), r->bytes_out);
+	log_ms(line, LOG_NAME("ms"), us);
+	log_text(line, LOG_NAME("user"), str_of(v->who.user_id ? v->who.user_id : ""));
+	log_plain(line, LOG_NAME("client"), str_of(v->client.address));
+	log_text(line, LOG_NAME("role"), str_of(v->path ? v->path->upstream->settings.name : ""));
 	if (v->endpoint) {
-		log_text(line, STR("upstream"), str_of(v->endpoint));
-		log_ms(line, STR("wait_ms"), v->sent_us - r->started_us);
+		log_text(line, LOG_NAME("upstream"), str_of(v->endpoint));
+		log_ms(line, LOG_NAME("wait_ms"), v->sent_us - r->started_us);
 	}
 	if (v->head_us)
-		log_ms(line, STR("first_byte_ms"), v->head_us - v->sent_us);
+		log_ms(line, LOG_NAME("first_byte_ms"), v->head_us - v->sent_us);
 	log_end(line, LOG_INFO);
 }
 
@@ -393,7 +393,7 @@ static void check_token(struct visit *v, enum bearer bearer)
 /* What comes from outside is below the client's span, if it tells one. */
 static void begin_trace(struct visit *v)
 {
-	char *text = arena_alloc(v->arena, TRACEPARENT_SIZE);
+	char *text = arena_alloc_raw(v->arena, TRACEPARENT_SIZE);
 
 	trace_begin(&v->trace, traceparent_of(&v->r->headers, v->arena), v->request_id);
 	trace_write(&v->trace, text);
