@@ -140,21 +140,22 @@ int ip_of(const struct sockaddr *from, struct in6_addr *ret)
 
 /* IANA's registries of special-purpose addresses (RFC 6890 and its updates), and multicast. */
 static const struct network special[] = {
-	V4(0, 0, 0, 0, 8),       /* this network */
-	V4(10, 0, 0, 0, 8),      /* private */
-	V4(100, 64, 0, 0, 10),   /* shared by carriers */
-	V4(127, 0, 0, 0, 8),     /* loopback */
-	V4(169, 254, 0, 0, 16),  /* link-local, and with it the clouds' metadata */
-	V4(172, 16, 0, 0, 12),   /* private */
-	V4(192, 0, 0, 0, 24),    /* protocol assignments */
-	V4(192, 0, 2, 0, 24),    /* documentation */
-	V4(192, 88, 99, 0, 24),  /* 6to4 relays */
-	V4(192, 168, 0, 0, 16),  /* private */
-	V4(198, 18, 0, 0, 15),   /* benchmarks */
-	V4(198, 51, 100, 0, 24), /* documentation */
-	V4(203, 0, 113, 0, 24),  /* documentation */
-	V4(224, 0, 0, 0, 4),     /* multicast */
-	V4(240, 0, 0, 0, 4),     /* reserved, broadcast */
+	V4(0, 0, 0, 0, 8),        /* this network */
+	V4(10, 0, 0, 0, 8),       /* private */
+	V4(100, 64, 0, 0, 10),    /* shared by carriers */
+	V4(127, 0, 0, 0, 8),      /* loopback */
+	V4(168, 63, 129, 16, 32), /* a cloud's own services, from inside it */
+	V4(169, 254, 0, 0, 16),   /* link-local, and with it the clouds' metadata */
+	V4(172, 16, 0, 0, 12),    /* private */
+	V4(192, 0, 0, 0, 24),     /* protocol assignments */
+	V4(192, 0, 2, 0, 24),     /* documentation */
+	V4(192, 88, 99, 0, 24),   /* 6to4 relays */
+	V4(192, 168, 0, 0, 16),   /* private */
+	V4(198, 18, 0, 0, 15),    /* benchmarks */
+	V4(198, 51, 100, 0, 24),  /* documentation */
+	V4(203, 0, 113, 0, 24),   /* documentation */
+	V4(224, 0, 0, 0, 4),      /* multicast */
+	V4(240, 0, 0, 0, 4),      /* reserved, broadcast */
 };
 
 /* Of IPv6 only what is handed out (2000::/3) is public, without what stands for an IPv4 address or is for documents. */

@@ -14,6 +14,7 @@
 	X(read_open_fd)                    \
 	X(read_next_header)                \
 	X(read_data)                       \
+	X(filter_bytes)                    \
 	X(write_new)                       \
 	X(write_free)                      \
 	X(write_set_format_pax_restricted) \

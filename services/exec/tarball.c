@@ -214,6 +214,7 @@ struct unpacking {
 	const char *path; /* of the folder, "" = the root */
 	bool is_running;
 	struct tree_size max, size;
+	uint64_t entries; /* links too */
 	struct error *err;
 	char block[BLOCK];
 };
@@ -280,6 +281,17 @@ static const char *full_path(struct unpacking *u, struct arena *a, const char *n
 	return arena_printf(a, "%s/%s", u->path, path);
 }
 
+/* Headers of an entry: its own, and those of its long names and of what else is said of it. */
+#define HEADERS_MAX 4096
+
+/* A small file can become any number of links, or of headers that mean nothing. */
+static bool is_too_much(struct unpacking *u)
+{
+	uint64_t read = (uint64_t)MAX(u->api->filter_bytes(u->in, 0), 0);
+
+	return ++u->entries > u->max.files || read > u->max.bytes + u->max.files * HEADERS_MAX;
+}
+
 static int check_entry(struct unpacking *u, struct arena *a, struct archive_entry *e)
 {
 	const char *name = u->api->entry_pathname(e), *hard = u->api->entry_hardlink(e);
@@ -287,6 +299,8 @@ static int check_entry(struct unpacking *u, struct arena *a, struct archive_entr
 	mode_t type = u->api->entry_filetype(e);
 	int64_t size = u->api->entry_size(e);
 
+	if (is_too_much(u))
+		return -EFBIG;
 	if (!path)
 		return refuse(u, "a path leads out of it or cannot be one", name ? name : "");
 	if (u->is_running && protect_covers(full_path(u, a, name)))
@@ -299,9 +313,7 @@ static int check_entry(struct unpacking *u, struct arena *a, struct archive_entr
 		return refuse(u, "only files, folders and links can be unpacked", name);
 	u->size.files++;
 	u->size.bytes += (uint64_t)MAX(size, 0);
-	if (size < 0 || u->size.files > u->max.files || u->size.bytes > u->max.bytes)
-		return -EFBIG;
-	return 0;
+	return size < 0 || u->size.bytes > u->max.bytes ? -EFBIG : 0;
 }
 
 /* What was read of a file is as long as it says, or the archive ends there; never more than was counted. */

@@ -303,6 +303,10 @@ export function filesSuite(target, more) {
     const through = tar(entry('d', { type: '2', link: 'sub' }), entry('d/f', { data: 'x' }));
     refused(await post('evil-1', through), 409, 'link_in_path');
     refused(await post('evil-1', gzipSync(tar(entry('big', { data: 'x'.repeat(33 << 20) })))), 413, 'too_large');
+    // Links count as files do, and so do headers that say nothing.
+    const links = Buffer.concat(Array.from({ length: 5000 }, (_, i) => entry(`l${i}`, { type: '2', link: 'kept' })));
+    refused(await post('evil-1', gzipSync(Buffer.concat([...Array(41).fill(links), Buffer.alloc(1024)]), { level: 1 })), 413, 'too_large');
+    assert.ok(!readdirSync(host('evil-1')).includes('l0'));
     assert.deepEqual(readdirSync(outside), ['secret']);
   });
 
