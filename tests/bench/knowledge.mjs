@@ -3,8 +3,10 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { getLoadablePath } from './knowledge/node_modules/sqlite-vec/index.mjs';
 import { create, insertMultiple, search as oramaSearch } from './knowledge/node_modules/@orama/orama/dist/esm/index.js';
 import { AgentWorld } from '../lib/agent_client.mjs';
 import { ogent } from '../lib/platform.mjs';
@@ -14,6 +16,7 @@ const DIMENSION = 512;
 const PIECES = 100; // of a document
 const QUERIES = 100;
 const PEER_PIECES = 10000;
+const SCAN_ROWS = 100000; // as knowledge_scan.c has them
 
 const cpuSeconds = (pid) => {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
@@ -31,6 +34,33 @@ const sentence = () => `${Array.from({ length: 36 }, word).join(' ')}.`;
 const documents = Array.from({ length: 1000 }, () => Array.from({ length: PIECES }, sentence));
 const questions = Array.from({ length: QUERIES }, () => Array.from({ length: 4 }, () => words[Math.floor(words.length * random())]).join(' '));
 const vector = () => Array.from({ length: DIMENSION }, () => random() - 0.5);
+
+// CPU ms of a question for the eight nearest of as many vectors as the scan's bench has. sqlite-vec scans too, as exactly.
+function sqliteVec() {
+  const db = new DatabaseSync(':memory:', { allowExtension: true });
+  db.loadExtension(getLoadablePath());
+  const kinds = {
+    int8: { make: () => Int8Array.from({ length: DIMENSION }, () => random() * 255 - 127), as: 'vec_int8(?)' },
+    float: { make: () => Float32Array.from(vector()), as: '?' },
+  };
+  const asks = Object.fromEntries(
+    Object.entries(kinds).map(([kind, { make, as }]) => {
+      db.exec(`CREATE VIRTUAL TABLE ${kind}s USING vec0(embedding ${kind}[${DIMENSION}]); BEGIN`);
+      const insert = db.prepare(`INSERT INTO ${kind}s (embedding) VALUES (${as})`);
+      for (let i = 0; i < SCAN_ROWS; i++) insert.run(new Uint8Array(make().buffer));
+      db.exec('COMMIT');
+      const ask = db.prepare(`SELECT rowid, distance FROM ${kind}s WHERE embedding MATCH ${as} ORDER BY distance LIMIT 8`);
+      return [kind, () => ask.all(new Uint8Array(make().buffer))];
+    }),
+  );
+  return (kind) => {
+    asks[kind]();
+    const from = process.cpuUsage();
+    for (let i = 0; i < 10; i++) if (asks[kind]().length !== 8) throw new Error('sqlite-vec found nothing');
+    const used = process.cpuUsage(from);
+    return (used.user + used.system) / 1000 / 10;
+  };
+}
 
 export async function figures() {
   const w = await AgentWorld.start({ env: { OGENT_LOG_LEVEL: 'warn' } });
@@ -88,6 +118,7 @@ export async function figures() {
   const mb = (part) => part.bytes / 1e6 / part.seconds;
   const scan = () => execFileSync(join(dirname(ogent), 'services/agent/bench-knowledge-scan'), { encoding: 'utf8' }).trim().split(' ').map(Number);
   let plain = 0;
+  const vec = sqliteVec();
   return {
     figures: [
       { name: 'knowledge.index_mb_s', unit: 'MB/s', rounds: 1, sample: () => mb(first), peer: { name: 'orama, vectors given', sample: () => (first.bytes / 1e6 / (peerIndex.user + peerIndex.system)) * 1e6 } },
@@ -100,6 +131,7 @@ export async function figures() {
       { name: 'knowledge.rss_100k', unit: 'MiB', rounds: 1, sample: () => rssMib(pid) },
       { name: 'knowledge.rss_idle', unit: 'MiB', rounds: 1, sample: () => idle },
       { name: 'knowledge.scan', unit: 'GB/s', rounds: 3, sample: () => ([, plain] = scan())[0], peer: { name: 'plain loop', sample: () => plain } },
+      { name: 'knowledge.scan_cpu_100k', unit: 'ms', rounds: 3, sample: () => (SCAN_ROWS * DIMENSION) / scan()[0] / 1e6, peer: { name: 'sqlite-vec, int8', sample: () => vec('int8') }, also: [{ name: 'sqlite-vec, float', sample: () => vec('float') }] },
     ],
     close: () => w.stop(),
   };
