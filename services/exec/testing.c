@@ -87,7 +87,7 @@ void bench_workspace(struct bench *b, const char *name, uid_t uid)
 }
 
 /* A machine without a processor of its own. */
-static bool is_slow(void)
+bool trials_are_slow(void)
 {
 	return getenv("OGENT_TEST_SLOW") != NULL;
 }
@@ -103,7 +103,7 @@ static struct trial trial_new(struct bench *b)
 	t.spec.env = no_env;
 	t.spec.uid = TEST_UID + b->n++;
 	t.spec.workspace = arena_printf(b->arena, "w%u", b->n);
-	t.spec.timeout_ms = is_slow() ? 300000 : 20000;
+	t.spec.timeout_ms = trials_are_slow() ? 300000 : 20000;
 	t.spec.memory_max = 256 << 20;
 	t.spec.tmp_max = 64 << 20;
 	t.spec.output_max = 8 << 20;
@@ -278,7 +278,7 @@ void trial_wait(struct trial *t)
 	int dir = open_folder(t);
 	struct str text;
 
-	assert_true(trial_until(t, trial_has_ended, is_slow() ? 400000 : 40000));
+	assert_true(trial_until(t, trial_has_ended, trials_are_slow() ? 400000 : 40000));
 	assert_int_equal(file_read(dir, RESULT_FILE, 65536, t->bench->arena, &text), 0);
 	assert_int_equal(result_from_json(t->bench->arena, text, &t->result), 0);
 	read_output(t, dir);

@@ -19,6 +19,9 @@ struct bench *bench_new(bool as_user, bool namespaces);
 struct bench *bench_new_with(bool as_user, bool namespaces, unsigned pool);
 void bench_free(struct bench *b);
 
+/* On a machine that is emulated, where everything takes many times as long (OGENT_TEST_SLOW). */
+bool trials_are_slow(void);
+
 /* One command. */
 struct trial {
 	struct bench *bench;
