@@ -100,6 +100,28 @@ test('other names, ports, addresses, and names that lead inwards, are refused wi
   assert.equal((await exec.api('GET', `/api/commands/${r.body.id}/network`, undefined, undefined)).status, 401);
 });
 
+test('names, addresses and heads in other forms reach nobody', async () => {
+  const hosts = [
+    'user@a.good.test', 'a.good.test@127.0.0.1', '127.0.0.1@a.good.test', 'a.good.test%%00', 'a.good.test\\000.evil.test', 'evil.test\\000.good.test', 'a.good.test\\r', 'a.good.test\\n', 'a.good.test\\t',
+    'a.good.test#', 'a.good.test/', 'a.good.test\\\\', 'a\\xe3\\x80\\x82good.test', 'a\\xef\\xbc\\x8egood.test', '\\xef\\xbd\\x81.good.test', 'a\\xc2\\xad.good.test', 'a.g\\xd0\\xbeod.test', 'a..good.test', '.good.test', '*.good.test',
+    '[::ffff:127.0.0.1]', '[::ffff:7f00:1]', '[::127.0.0.1]', '[64:ff9b::7f00:1]', '[2002:7f00:1::]', '[::1]', '[::]', '[::1%%lo]', '::1', '0x7f000001', '0177.0.0.1', '0x7f.1', '127.1', '127.0.1', '2130706433', '017700000001', '127.0.0.1.',
+    '127.000.000.001', '127.0.0.1', '0', '0.0.0.0', 'localhost', 'localhost.', 'ip6-localhost', 'good.test', 'a.good.test.evil.test', 'evilgood.test', 'a-good.test',
+  ];
+  const heads = [
+    `connect a.good.test:${port} HTTP/1.1\\r\\n\\r\\n`, `CONNECT a.good.test HTTP/1.1\\r\\n\\r\\n`, `CONNECT a.good.test:0 HTTP/1.1\\r\\n\\r\\n`, `CONNECT a.good.test:${port + 65536} HTTP/1.1\\r\\n\\r\\n`,
+    `CONNECT a.good.test:+${port} HTTP/1.1\\r\\n\\r\\n`, `CONNECT  a.good.test:${port} HTTP/1.1\\r\\n\\r\\n`, `CONNECT a.good.test:${port} HTTP/2.0\\r\\n\\r\\n`, `GET https://a.good.test:${port}/ HTTP/1.1\\r\\n\\r\\n`,
+    `GET //a.good.test:${port}/ HTTP/1.1\\r\\n\\r\\n`, `GET http://a.good.test:${port}/ HTTP/1.1 HTTP/1.1\\r\\n\\r\\n`, `GET http://a.good.test:${port}/\\rX HTTP/1.1\\r\\n\\r\\n`, `GET http://a.good.test:${port}/ HTTP/1.1\\n\\n`,
+    `GET http://a.good.test:${port}/ HTTP/1.1\\r\\nHost : x\\r\\n\\r\\n`, `GET http://a.good.test:${port}/ HTTP/1.1\\r\\nA: b\\r\\n Host: x\\r\\n\\r\\n`, `GET http://a.good.test:${port}/ HTTP/1.1\\r\\nA: b\\rHost: x\\r\\n\\r\\n`,
+    `POST http://a.good.test:${port}/ HTTP/1.1\\r\\nContent-Length: 3\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\nabc`, `POST http://a.good.test:${port}/ HTTP/1.1\\r\\nContent-Length: 3\\r\\nContent-Length: 0\\r\\n\\r\\nabc`,
+  ];
+  const asks = [...hosts.flatMap((h) => [get(h), tunnel(h)]), ...heads.map(through)];
+  const text = await output({ policy: 'web', timeout_ms: 50000, script: asks.map((a, i) => `(echo; echo "<${i}>"; ${a.replace('cat <&3', 'timeout 5 cat <&3 | head -c 60')}) 2>&1`).join('\n') });
+  for (const part of text.split(/\n<(?=\d+>)/).slice(1)) assert.doesNotMatch(part, /established|GET a\.|200 OK/, `${asks[parseInt(part, 10)]}: ${part}`);
+  assert.equal(text.split(/\n<(?=\d+>)/).length, asks.length + 1);
+  const named = await output({ policy: 'web', script: through(`GET http://a.good.test:${port}/x HTTP/1.1\\r\\nHost: evil.test\\r\\nhost: other.test\\r\\n\\r\\n`) });
+  assert.match(named, new RegExp(`GET a\\.good\\.test:${port} /x`), 'the host is told the name that was looked at');
+});
+
 test('what no policy speaks of is a person\'s decision, bound to the hosts', async () => {
   const body = { hosts: [`a.good.test:${port}`], script: get('a.good.test'), workspace: 'w' };
   const refused = await run(body);
