@@ -356,6 +356,7 @@ int db_fail(struct db_conn *c, int err, const char *fmt, ...)
 	va_list ap;
 
 	c->err = err;
+	c->is_over = c->is_over || err == -EDEADLK;
 	va_start(ap, fmt);
 	vsnprintf(c->error, sizeof(c->error), fmt, ap);
 	va_end(ap);
@@ -384,7 +385,7 @@ void db_forget_statements(struct db_conn *c)
 
 static struct db_stmt *prepare(struct db_conn *c, const char *sql)
 {
-	struct db_stmt *st = c->driver->prepare(c, sql);
+	struct db_stmt *st = c->is_over ? NULL : c->driver->prepare(c, sql);
 
 	if (st) {
 		st->conn = c;
@@ -412,7 +413,7 @@ static struct db_stmt *find_statement(struct db_conn *c, const char *sql)
 
 static struct db_stmt *start(struct db_conn *c, struct db_stmt *st, const struct db_value *args, size_t n, bool copy)
 {
-	if (!st)
+	if (!st || c->is_over)
 		return NULL;
 	st->is_busy = true;
 	if (c->driver->bind(st, args, n, copy) < 0) {

@@ -20,6 +20,7 @@ struct db_conn {
 	struct db_stmt *kept;   /* prepared statements, by the address of their SQL */
 	struct db_stmt *recent; /* those of SQL made at run time, by its text, the oldest first */
 	int err;                /* the last failure, -errno */
+	bool is_over; /* -EDEADLK has ended the transaction: nothing more is done before the next one begins */
 	char error[400];
 };
 

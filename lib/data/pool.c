@@ -115,6 +115,8 @@ static enum outcome attempt(struct db_conn *c, struct db_job *job, const char *b
 {
 	const struct db_driver *d = c->driver;
 	bool is_commit_sent = false;
+
+	c->is_over = false;
 	int r = d->run(c, begin);
 
 	if (r == 0)
