@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,7 @@ struct supervisor {
 	int dir_fd;           /* the command's folder, locked */
 	int exec_fd;          /* the exec folder */
 	int listen_fd;        /* -1 until listen_if_due */
+	int offered_fd;       /* by which the command came; closed when nobody waits for anything */
 	uint64_t lasts_at_us; /* monotonic: from then on it is no short one */
 	struct peer peers[MAX_PEERS];
 };
@@ -372,6 +374,8 @@ static void lighten_if_due(struct supervisor *s)
 	if (s->is_light || s->listen_fd < 0 || s->attendant.state == ATTEND_SETUP)
 		return;
 	s->is_light = true;
+	close_fd(&s->offered_fd);
+	cgroup_close_counts(&s->attendant.sandbox.cgroup);
 	sandbox_forget_order(&s->attendant.sandbox);
 	malloc_trim(0);
 	madvise((void *)(here - STACK_USED), STACK_USED - PAGE, MADV_DONTNEED);
@@ -507,7 +511,7 @@ static void begin(struct supervisor *s)
 
 static void init(struct supervisor *s, const struct supervisor_place *place, int keep)
 {
-	*s = (struct supervisor){.place = place, .arena = arena_new(), .exec_fd = -1};
+	*s = (struct supervisor){.place = place, .arena = arena_new(), .exec_fd = -1, .offered_fd = -1};
 	settle_process(place, keep);
 	lean_apply(&place->lean);
 	begin(s);
@@ -626,6 +630,14 @@ void supervisor_rehearse(void)
 	rehearse(a);
 }
 
+/* Since the init was cloned our pages are common ones: those that the next command makes us write to become our own
+ * before there is one. */
+static void own_pages(struct supervisor *s)
+{
+	rehearse(s->arena);
+	arena_reset(s->arena);
+}
+
 static NORETURN void leave_pool(struct supervisor *s, int err)
 {
 	stay_away(s, err);
@@ -688,7 +700,7 @@ static void offer(struct supervisor *s, struct spawn_request *ret)
 	if (!await_request(pair[0], ret))
 		leave_pool(s, 0);
 	s->is_away = false;
-	close(pair[0]);
+	s->offered_fd = pair[0];
 }
 
 /* Whoever was given hosts, or left somebody behind, has used it, or may have. */
@@ -711,6 +723,7 @@ static void begin_again(struct supervisor *s)
 	dup3(STDIN_FILENO, CONTROL_FD, O_CLOEXEC);
 	close_fd(&s->listen_fd);
 	close_fd(&s->session.fd);
+	close_fd(&s->offered_fd);
 	s->attendant.sandbox = SANDBOX_INIT;
 	attendant_deinit(&s->attendant, s->place->exec_dir);
 	begin(s);
@@ -721,6 +734,7 @@ static void begin_again(struct supervisor *s)
 	sandbox_deinit(s->place->host, &last.attendant.sandbox);
 	if (r < 0)
 		leave_pool(s, r);
+	own_pages(s);
 }
 
 /* Who has been with one command for long has others waiting in its place. Without namespaces all that a command left
@@ -732,11 +746,12 @@ static bool comes_back(const struct supervisor *s)
 }
 
 /* What is left is taken apart when nobody waits for anything. Where the scheduler shares by sessions, each supervisor
- * is one, and its own priority says nothing to others. */
+ * is one, and its own priority says nothing to others; nor does it under a scheduler of real time. */
 static void step_back(void)
 {
 	int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
 
+	sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0});
 	setpriority(PRIO_PROCESS, 0, 19);
 	if (fd < 0)
 		return;
@@ -797,7 +812,7 @@ void command_supervise_ahead(const struct supervisor_place *place)
 
 	init(&s, place, -1);
 	r = open_ahead(&s, &SANDBOX_NO_NET);
-	rehearse(s.arena);
+	own_pages(&s);
 	if (r < 0)
 		leave_pool(&s, r);
 	offer(&s, &req);

@@ -519,36 +519,73 @@ static uint64_t number_after(const char *text, const char *name)
 	return p ? strtoull(p + strlen(name), NULL, 10) : 0;
 }
 
+static int dir_of(const struct cgroup *c, enum cgroup_count count)
+{
+	return c->fds[count <= CGROUP_MEMORY_PEAK ? CGROUP_MEMORY : CGROUP_PIDS];
+}
+
+/* Peaks of processes are there since Linux 6.1. */
+static const char *file_of(const struct cgroup *c, enum cgroup_count count)
+{
+	static const char *const names[CGROUP_COUNTS][2] = {
+		[CGROUP_OOM_KILLS] = {"memory.oom_control", "memory.events"},
+		[CGROUP_MEMORY_PEAK] = {"memory.max_usage_in_bytes", "memory.peak"},
+		[CGROUP_PIDS_PEAK] = {"pids.peak", "pids.peak"},
+		[CGROUP_FORKS_REFUSED] = {"pids.events", "pids.events"},
+	};
+
+	return names[count][cgroup_host_version(c->host, CGROUP_MEMORY) == 2];
+}
+
+void cgroup_open_counts(struct cgroup *c)
+{
+	for (int i = 0; i < CGROUP_COUNTS; i++) {
+		int dir = dir_of(c, (enum cgroup_count)i);
+
+		if (dir >= 0 && c->counts[i] < 0)
+			c->counts[i] = openat(dir, file_of(c, (enum cgroup_count)i), O_RDONLY | O_CLOEXEC);
+	}
+}
+
+void cgroup_close_counts(struct cgroup *c)
+{
+	for (int i = 0; i < CGROUP_COUNTS; i++) {
+		if (c->counts[i] >= 0)
+			close(c->counts[i]);
+		c->counts[i] = -1;
+	}
+}
+
+static bool read_count(const struct cgroup *c, enum cgroup_count count, char *text, size_t size)
+{
+	ssize_t n;
+
+	if (c->counts[count] < 0)
+		return dir_of(c, count) >= 0 && read_at(dir_of(c, count), file_of(c, count), text, size) == 0;
+	n = pread(c->counts[count], text, size - 1, 0);
+	text[MAX(n, 0)] = 0;
+	return n >= 0;
+}
+
 unsigned cgroup_forks_refused(const struct cgroup *c)
 {
 	char text[256];
 
-	if (c->fds[CGROUP_PIDS] < 0 || read_at(c->fds[CGROUP_PIDS], "pids.events", text, sizeof(text)) < 0)
-		return 0;
-	return (unsigned)number_after(text, "max ");
+	return read_count(c, CGROUP_FORKS_REFUSED, text, sizeof(text)) ? (unsigned)number_after(text, "max ") : 0;
 }
 
-/* Linux 6.1. */
 unsigned cgroup_pids_peak(const struct cgroup *c)
 {
 	char text[64];
 
-	if (c->fds[CGROUP_PIDS] < 0 || read_at(c->fds[CGROUP_PIDS], "pids.peak", text, sizeof(text)) < 0)
-		return 0;
-	return (unsigned)strtoul(text, NULL, 10);
+	return read_count(c, CGROUP_PIDS_PEAK, text, sizeof(text)) ? (unsigned)strtoul(text, NULL, 10) : 0;
 }
 
 unsigned cgroup_oom_kills(const struct cgroup *c)
 {
-	int fd = c->fds[CGROUP_MEMORY];
 	char text[1024];
 
-	if (fd < 0)
-		return 0;
-	if (read_at(fd, cgroup_host_version(c->host, CGROUP_MEMORY) == 2 ? "memory.events" : "memory.oom_control", text,
-		    sizeof(text)) < 0)
-		return 0;
-	return (unsigned)number_after(text, "oom_kill ");
+	return read_count(c, CGROUP_OOM_KILLS, text, sizeof(text)) ? (unsigned)number_after(text, "oom_kill ") : 0;
 }
 
 /* Without any controller the leaf has these two of cpu.stat; it counts from its beginning. */
@@ -572,13 +609,9 @@ unsigned cgroup_throttled(const struct cgroup *c)
 
 uint64_t cgroup_memory_peak(const struct cgroup *c)
 {
-	int fd = c->fds[CGROUP_MEMORY];
 	char text[64];
 
-	if (fd < 0 || (read_at(fd, "memory.peak", text, sizeof(text)) < 0 &&
-		       read_at(fd, "memory.max_usage_in_bytes", text, sizeof(text)) < 0))
-		return 0;
-	return strtoull(text, NULL, 10);
+	return read_count(c, CGROUP_MEMORY_PEAK, text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
 }
 
 /* "0" to tasks moves the writer alone; a pid, or cgroup.procs, would wait for a grace period of some 10 ms. */
@@ -610,6 +643,7 @@ bool cgroup_remove(const struct cgroup_host *h, const char *name)
 
 void cgroup_deinit(struct cgroup *c)
 {
+	cgroup_close_counts(c);
 	if (c->leaf_fd >= 0)
 		close(c->leaf_fd);
 	for (int i = 0; i < CGROUP_CONTROLLERS; i++) {

@@ -29,15 +29,20 @@ struct cgroup_limits {
 	unsigned cpu_percent; /* of one CPU; 0 = no quota */
 };
 
+/* Files that are read when the command has ended. */
+enum cgroup_count { CGROUP_OOM_KILLS, CGROUP_MEMORY_PEAK, CGROUP_PIDS_PEAK, CGROUP_FORKS_REFUSED, CGROUP_COUNTS };
+
 struct cgroup {
 	int leaf_fd;                      /* folder of the version 2 leaf, for CLONE_INTO_CGROUP; -1 = none */
 	int fds[CGROUP_CONTROLLERS];      /* the folder that has this limit; -1 = none */
 	int join_fds[CGROUP_CONTROLLERS]; /* version 1 "tasks" files, which the init writes "0" to; -1 = none */
+	int counts[CGROUP_COUNTS];        /* see cgroup_open_counts; -1 = opened when it is asked for */
 	char name[64];
 	const struct cgroup_host *host;
 };
 
-#define CGROUP_INIT ((struct cgroup){.leaf_fd = -1, .fds = {-1, -1, -1}, .join_fds = {-1, -1, -1}})
+#define CGROUP_INIT \
+	((struct cgroup){.leaf_fd = -1, .fds = {-1, -1, -1}, .join_fds = {-1, -1, -1}, .counts = {-1, -1, -1, -1}})
 
 /* Looks for writable places, makes our folder there and removes empty left-overs in it. `name` tells installations
  * apart. */
@@ -65,6 +70,10 @@ int cgroup_move(const struct cgroup *c, pid_t pid);
 bool cgroup_remove(const struct cgroup_host *h, const char *name);
 /* Kills all members of the version 2 leaf. Returns whether that could be done. */
 bool cgroup_kill(const struct cgroup *c);
+/* Opens what is read at the end, so that nobody waits for it then; from here on what is asked for below is read from
+ * there, as it is at that moment. It takes descriptors: who waits for long closes them. */
+void cgroup_open_counts(struct cgroup *c);
+void cgroup_close_counts(struct cgroup *c);
 /* How often the memory limit killed a process. */
 unsigned cgroup_oom_kills(const struct cgroup *c);
 /* How often a process was refused for their number, and the most there were at once; 0 = none, or not known. */

@@ -111,6 +111,43 @@ static void limits_are_written_where_they_are_kept(void **state)
 	cgroup_host_deinit(&h);
 }
 
+/* What is opened early tells what it is later, as what is opened late does. */
+static void counts_that_are_opened_early_tell_of_the_moment(void **state)
+{
+	struct cgroup_host h;
+	struct cgroup c;
+	unsigned peak;
+	char name[64];
+	pid_t pid;
+
+	snprintf(name, sizeof(name), "ogent-cgroup-counts-%d", getpid());
+	cgroup_host_init(&h, name);
+	assert_int_equal(cgroup_open(&h, "one", &(struct cgroup_limits){64 << 20, 16, 0}, &c), 0);
+	cgroup_open_counts(&c);
+	for (int i = 0; i < CGROUP_COUNTS; i++)
+		if (cgroup_host_version(&h, i <= CGROUP_MEMORY_PEAK ? CGROUP_MEMORY : CGROUP_PIDS) == 0)
+			assert_int_equal(c.counts[i], -1);
+	assert_int_equal(cgroup_pids_peak(&c), 0);
+	assert_int_equal(cgroup_oom_kills(&c), 0);
+	pid = fork();
+	if (pid == 0) {
+		pause();
+		_exit(0);
+	}
+	assert_int_equal(cgroup_move(&c, pid), 0);
+	peak = cgroup_pids_peak(&c);
+	if (c.counts[CGROUP_PIDS_PEAK] >= 0)
+		assert_int_equal(peak, 1);
+	cgroup_close_counts(&c);
+	assert_int_equal(c.counts[CGROUP_PIDS_PEAK], -1);
+	assert_int_equal(cgroup_pids_peak(&c), peak);
+	assert_int_equal(cgroup_forks_refused(&c), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	cgroup_deinit(&c);
+	cgroup_host_deinit(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -118,6 +155,7 @@ int main(void)
 		cmocka_unit_test(each_controller_is_taken_where_it_is),
 		cmocka_unit_test(what_does_not_work_is_left),
 		cmocka_unit_test(limits_are_written_where_they_are_kept),
+		cmocka_unit_test(counts_that_are_opened_early_tell_of_the_moment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -419,7 +419,8 @@ void init_main(const struct init_args *a)
 	stack = mmap(NULL, STACK_SIZE + ORDER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 		     -1, 0);
 	require(LAYER_PIDNS, stack == MAP_FAILED ? -ENOMEM : 0, "a stack for the leader");
-	stack[STACK_SIZE - 1] = 0; /* so that its first page is there */
+	stack[STACK_SIZE - 1] = 0; /* so that its first page is there, as the order's */
+	(void)*(const volatile size_t *)&a->order->used;
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	say(&ready);
 	if (await_order(NULL) < 0)

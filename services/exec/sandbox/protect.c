@@ -179,11 +179,11 @@ static int make_empty(struct protection *p, const char *name, ino_t *ret)
 
 	if (fd < 0)
 		return -errno;
-	r = fchmod(fd, 0444) < 0 ? -errno : 0; /* whatever the umask */
+	r = fstat(fd, &st) < 0 ? -errno : 0;
+	if (r == 0 && (st.st_mode & 07777) != 0444 && fchmod(fd, 0444) < 0) /* whatever the umask */
+		r = -errno;
 	if (r == 0 && p->project && project_of(fd) != p->project)
 		r = join_project(p, fd, 0);
-	if (r == 0)
-		r = fstat(fd, &st) < 0 ? -errno : 0;
 	close(fd);
 	if (r < 0)
 		return r;

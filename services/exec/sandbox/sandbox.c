@@ -80,6 +80,7 @@ static int start_init(const struct sandbox_host *host, struct sandbox *s, struct
 		s->order = NULL;
 		return -ENOMEM;
 	}
+	s->order->used = 0; /* so that its first page is there */
 	args->order = s->order;
 	s->init = clone_init(host, s->frame.network || s->frame.net, &s->cgroup, &s->pidfd);
 	if (s->init == 0)
