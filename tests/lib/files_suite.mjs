@@ -255,6 +255,7 @@ export function filesSuite(target, more) {
     assert.ok(part.body.includes('data') && !part.body.includes('a/b/data'));
     refused(await api('GET', '/tar-1/archive?format=zip'), 400, 'bad_request');
     refused(await api('GET', '/tar-1/archive?path=nowhere'), 404, 'not_found');
+    for (const bad of ['a%00', 'a%', 'a%4', 'a%zz']) refused(await api('GET', `/tar-1/archive?path=${bad}`), 400, 'bad_request');
   });
 
   // One entry of a tar by hand, with whatever name and type.
