@@ -173,6 +173,8 @@ static const struct option_def defs[] = {
 	{"attachment_max", OPTION_BYTES, "5M", NULL, 1024, 64 << 20, NULL,
 	 "Largest file that is attached to a message"},
 	{"attachments_total", OPTION_BYTES, "200M", NULL, 1024, 1ll << 40, NULL, "All files of one conversation"},
+	{"attachments_memory", OPTION_BYTES, "256M", NULL, 1 << 20, 1ll << 40, NULL,
+	 "Most bytes of attached files that live runs of one agent process hold; others wait for room"},
 	{"knowledge_max_document", OPTION_BYTES, "32M", NULL, 1024, 512 << 20, NULL,
 	 "Largest document in a collection"},
 	{"knowledge_workers", OPTION_INT, "2", NULL, 1, 16, NULL,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agent/account/jobs.h"
+#include "agent/attachments/room.h"
 #include "agent/automation/automation.h"
 #include "agent/bus.h"
 #include "agent/knowledge/knowledge.h"
@@ -120,6 +121,20 @@ static double count_events(void *arg)
 	return (double)publisher_n_queued(a->publisher);
 }
 
+static double count_attached(void *arg)
+{
+	struct agent *a = arg;
+
+	return (double)attachment_room_used(a->attachment_room);
+}
+
+static double count_without_room(void *arg)
+{
+	struct agent *a = arg;
+
+	return a->runs_without_room;
+}
+
 static void make_metrics(struct agent *a)
 {
 	for (size_t i = 0; i < RUN_STATES; i++) {
@@ -131,6 +146,9 @@ static void make_metrics(struct agent *a)
 	metric_gauge_fn("ogent_runs_queued", "Runs that wait for a process, at the last look of a second ago", "",
 			count_queued, a);
 	metric_gauge_fn("ogent_events_queued", "Events on their way to the socket service", "", count_events, a);
+	metric_gauge_fn("ogent_attachment_bytes", "Bytes of attached files that live runs hold", "", count_attached, a);
+	metric_gauge_fn("ogent_runs_without_room", "Runs that wait for others to give back room for attached files", "",
+			count_without_room, a);
 	a->metrics.run_seconds = metric_histogram("ogent_run_seconds", "Runs, from their message to their end", "");
 	a->metrics.runs_succeeded = metric_counter("ogent_runs_total", "Runs by their end", "status=\"succeeded\"");
 	a->metrics.runs_failed = metric_counter("ogent_runs_total", "Runs by their end", "status=\"failed\"");
@@ -228,6 +246,7 @@ static void stop(void *arg)
 	automation_free(a->automation);
 	bus_free(a->bus);
 	knowledge_free(a->knowledge);
+	attachment_room_free(a->attachment_room);
 }
 
 int agent_main(const struct options *options)
@@ -241,6 +260,7 @@ int agent_main(const struct options *options)
 	    open_database(&a, &err) < 0)
 		fatal("%s", err.message);
 	service_watch_db(a.service, a.db);
+	a.attachment_room = attachment_room_new(option_int(options, "attachments_memory"));
 	make_metrics(&a);
 	a.models = models_new(&a, &err);
 	if (!a.models)

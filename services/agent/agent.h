@@ -20,6 +20,8 @@ struct agent {
 	struct automation *automation;
 	struct bus *bus;
 	struct knowledge *knowledge;
+	struct attachment_room *attachment_room;
+	int runs_without_room;      /* for what is attached: they wait */
 	struct list remote_streams; /* struct event_stream by remote: of executions that another process works on */
 	bool is_migrated;
 	struct list background; /* struct background */

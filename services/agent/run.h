@@ -234,7 +234,8 @@ void run_think_cancel(struct run *run);
 void run_tool_cancel(struct run *run);
 
 /* run_load.c: what a run needs, read in the transaction that accepts it for this process. The run takes it, otherwise
- * it goes with the arena. Worker thread. Returns 0 or -errno. */
+ * it goes with the arena. *ret is NULL where the conversation has files: the run reads these itself. Worker thread.
+ * Returns 0 or -errno. */
 int run_preload(struct db_conn *c, struct agent *agent, const char *execution_id, struct arena *a,
 		struct run_preload **ret);
 /* Once loading succeeded. */

@@ -28,11 +28,14 @@ struct load {
 	bool is_resumed;
 	struct arena *arena;
 	struct deadline again;
-	struct later soon; /* what was read with the execution's acceptance is told */
+	struct later soon;    /* what was read with the execution's acceptance is told */
+	bool is_accepting;    /* in the transaction that accepts it */
+	bool is_without_room; /* for what is attached: it waits */
 
 	/* Results. */
 	bool is_cancelled, has_ended;
 	bool is_owned; /* by this process */
+	bool is_child; /* another run waits for it */
 	bool has_marks, has_files;
 	int64_t claim, seq_limit, message_seq, created_at, started_at, steps, commands, parked_us, calls_seq;
 	struct list approvals; /* struct run_approval */
@@ -84,7 +87,8 @@ static int load_execution(struct db_conn *c, struct load *l)
 		"v.config, e.cancel_at, e.traceparent, e.owner, e.cached_tokens, e.cost_nano, "
 		"e.budget_from_tokens, e.budget_from_nano, e.parked_us, "
 		"e.parked_at, e.agent_name, c.variables, c.user_name, c.title, e.output_schema, e.token_limit, "
-		"c.attachments, (select count(*) from context_marks m where m.conversation_id = c.id) from "
+		"c.attachments, (select count(*) from context_marks m where m.conversation_id = c.id), e.parent_id "
+		"from "
 		"executions e join "
 		"conversations c on c.id = "
 		"e.conversation_id join "
@@ -127,6 +131,7 @@ static int load_execution(struct db_conn *c, struct load *l)
 	l->token_limit = db_col_int(st, 30);
 	l->has_files = db_col_int(st, 31) > 0;
 	l->has_marks = db_col_int(st, 32) > 0;
+	l->is_child = !db_col_is_null(st, 33);
 	return 0;
 }
 
@@ -375,6 +380,15 @@ static int load_apis(struct db_conn *c, struct load *l)
 	return api_tools_load(c, l->arena, json_get_arr(l->config, "apis"), l->user_id, &l->apis);
 }
 
+/* Not while others wait for the transaction: they may be many megabytes. Who waits for a child may hold the room that
+ * the child would wait for. */
+static int load_files(struct db_conn *c, struct load *l)
+{
+	if (l->is_accepting)
+		return -ENOBUFS;
+	return attachments_load(c, l->arena, l->conversation_id, &l->messages, l->agent->attachment_room, l->is_child);
+}
+
 static int read_all(struct db_conn *c, struct load *l)
 {
 	int r;
@@ -391,8 +405,8 @@ static int read_all(struct db_conn *c, struct load *l)
 		return r;
 	drop_headless(l);
 	find_calls(l);
-	if (l->has_files)
-		r = attachments_load(c, l->arena, l->conversation_id, &l->messages);
+	if (l->has_files && !l->is_cancelled)
+		r = load_files(c, l);
 	if (r == 0)
 		r = load_budgets(c, l);
 	if (r == 0)
@@ -631,12 +645,20 @@ static void on_soon(struct later *later)
 	finish(container_of(later, struct load, soon), 0);
 }
 
+static void set_without_room(struct load *l, bool is_without_room)
+{
+	l->agent->runs_without_room += is_without_room - l->is_without_room;
+	l->is_without_room = is_without_room;
+}
+
 static void on_loaded(struct db_job *job, int result)
 {
 	struct load *l = container_of(job, struct load, db);
 
+	set_without_room(l, result == -ENOBUFS);
 	if (result < 0 && result != -ENOENT) {
-		log_warn("run %s cannot be loaded and is tried again: %s", l->execution_id, strerror(-result));
+		if (result != -ENOBUFS)
+			log_warn("run %s cannot be loaded and is tried again: %s", l->execution_id, strerror(-result));
 		deadline_set(service_wheel(l->agent->service), &l->again, AGAIN_MS);
 		return;
 	}
@@ -658,8 +680,10 @@ int run_preload(struct db_conn *c, struct agent *agent, const char *execution_id
 
 	arena_defer(a, preload_deinit, p);
 	p->load = load_new(agent, execution_id);
-	*ret = p;
-	return read_all(c, p->load);
+	p->load->is_accepting = true;
+	int r = read_all(c, p->load);
+	*ret = r == 0 ? p : NULL;
+	return r == -ENOBUFS ? 0 : r;
 }
 
 enum run_state run_load(struct run *run, struct run_preload *preload)

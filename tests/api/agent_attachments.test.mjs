@@ -1,7 +1,9 @@
 // Files that are sent with messages: what they are is told by their bytes, models see them in their own dialect, and they live and go
 // with their conversation.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import zlib from 'node:zlib';
 import { AgentWorld } from '../lib/agent_client.mjs';
 import { ExecPeer } from '../lib/exec_peer.mjs';
@@ -314,4 +316,53 @@ describe('attachments', { timeout: 240000 }, () => {
     if (!w.agent.start) return;
     for (const [f, bytes] of sent) assert.equal((await content(c, f)).text, bytes.toString());
   });
+});
+
+test('runs share a bound for attached files in memory: who finds no room waits, can be cancelled, and goes on', { timeout: 60000 }, async () => {
+  const peer = await new ModelPeer({ models: ['gpt-5-mini'] }).open();
+  const w = await AgentWorld.start({ demo: false, env: { OGENT_ATTACHMENTS_MEMORY: '1M' } });
+  try {
+    w.token = (await w.auth.setUp()).access_token;
+    await w.ok('POST', '/api/models/providers', { name: 'P', slug: 'p', provider: 'compatible', base_url: `${peer.url}/v1`, key: 'k' }, 201);
+    const agent = await w.ok('POST', '/api/agents', { name: 'A', model: 'p/gpt-5-mini' }, 201);
+    const held = [];
+    peer.answer = (req, res) => held.push(res);
+    const answer = () => held.shift().end(chunk({ content: 'Seen.' }) + chunk({}, 'stop') + DONE);
+    const until = async (what, test) => {
+      for (const limit = Date.now() + 15000; !(await test()); await sleep(20)) assert.ok(Date.now() < limit, `waited too long: ${what}`);
+    };
+    const metric = async (name) => Number((await w.api('GET', '/metrics')).text.match(new RegExp(`^${name} (\\d+)`, 'm'))[1]);
+    const start = async () => {
+      const c = await w.conversation({ agent_id: agent.id });
+      const file = await w.api('POST', `/api/conversations/${c.id}/attachments?name=a.png`, png(450, 450, randomBytes(1351 * 450)), w.token, { 'content-type': 'application/octet-stream' });
+      assert.equal(file.status, 201, file.text);
+      return w.ok('POST', `/api/conversations/${c.id}/messages`, { content: 'Look.', attachments: [file.body.id] }, 202);
+    };
+    const first = await start();
+    await until('the first is asked', () => held.length === 1);
+    const bytes = await metric('ogent_attachment_bytes');
+    assert.ok(bytes > 800_000 && bytes < 900_000, `${bytes} bytes`);
+    const second = await start(), third = await start();
+    await until('two wait', async () => (await metric('ogent_runs_without_room')) === 2);
+    await sleep(500);
+    assert.deepEqual([held.length, await metric('ogent_attachment_bytes')], [1, bytes]);
+    assert.equal((await w.ok('GET', `/api/executions/${second.id}`)).state, 'loading');
+    await w.ok('POST', `/api/executions/${third.id}/cancel`, undefined, 202);
+    assert.equal((await w.ended(third.id)).status, 'cancelled');
+    // Who has no files is not held up.
+    const plain = await w.send('Nothing attached.', { conversation: await w.conversation({ agent_id: agent.id }) });
+    await until('the one without files is asked', () => held.length === 2);
+    held.unshift(held.pop());
+    answer();
+    assert.equal((await w.ended(plain.id)).status, 'succeeded');
+    answer();
+    assert.equal((await w.ended(first.id)).status, 'succeeded');
+    await until('the second is asked', () => held.length === 1);
+    answer();
+    assert.equal((await w.ended(second.id)).status, 'succeeded');
+    await until('all is given back', async () => (await metric('ogent_attachment_bytes')) === 0 && (await metric('ogent_runs_without_room')) === 0);
+  } finally {
+    await w.stop();
+    await peer.close();
+  }
 });

@@ -72,6 +72,8 @@ static void write_cell(struct arena *a, struct str text)
 		abort();
 }
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	_cleanup_(arena_free_p) struct arena *a = arena_new();

@@ -14,6 +14,10 @@
 struct left {
 	int64_t images, image_bytes, text_bytes;
 };
+#define ALL_LEFT                                              \
+	{                                                     \
+		IMAGES_MAX, IMAGES_MAX_BYTES, TEXTS_MAX_BYTES \
+	}
 
 static struct chat_message *message_at(struct list *messages, int64_t seq)
 {
@@ -71,12 +75,11 @@ static size_t clip(struct str text, size_t max)
 }
 
 static void add_file(struct arena *a, struct chat_message *m, const struct attachment *file, struct str bytes,
-		     struct left *left)
+		     size_t most)
 {
 	_cleanup_(buf_deinit) struct buf out = BUF_INIT;
-	size_t n = clip(bytes, (size_t)MIN(left->text_bytes, (int64_t)TEXT_MAX_BYTES));
+	size_t n = clip(bytes, MIN(most, (size_t)TEXT_MAX_BYTES));
 
-	left->text_bytes -= (int64_t)n;
 	buf_printf(&out, "\n\n<attachment name=\"%s\">\n", file->name);
 	buf_add(&out, bytes.p, n);
 	buf_add_str(&out, "\n</attachment>");
@@ -85,42 +88,69 @@ static void add_file(struct arena *a, struct chat_message *m, const struct attac
 	add_text(a, m, buf_str(&out));
 }
 
-static bool has_room(const struct left *left, const struct chat_message *m, const struct attachment *file)
+static bool has_room(const struct left *left, const struct attachment *file)
 {
 	if (file->type.is_image)
-		return left->images > 0 && left->image_bytes >= file->size && m->n_images < ATTACHMENTS_PER_MESSAGE;
+		return left->images > 0 && left->image_bytes >= file->size;
 	return left->text_bytes > 0;
+}
+
+/* One that is told: what it takes of what is left, and of memory. */
+static int64_t count_file(struct left *left, const struct attachment *file)
+{
+	int64_t n = MIN(MIN(file->size, left->text_bytes), (int64_t)TEXT_MAX_BYTES);
+
+	if (!file->type.is_image) {
+		left->text_bytes -= n;
+		return n;
+	}
+	left->images--;
+	left->image_bytes -= file->size;
+	return (file->size + 2) / 3 * 4; /* base64 */
 }
 
 static int load_one(struct db_conn *c, struct arena *a, struct chat_message *m, const struct attachment *file,
 		    struct left *left)
 {
 	_cleanup_(buf_deinit) struct buf bytes = BUF_INIT;
+	struct left before = *left;
 	int r;
 
-	if (!has_room(left, m, file)) {
+	if (!has_room(left, file) || (file->type.is_image && m->n_images == ATTACHMENTS_PER_MESSAGE)) {
 		add_note(a, m, file);
 		return 0;
 	}
 	r = attachment_read_bytes(c, file->hash, &bytes);
 	if (r < 0)
 		return r;
-	if (file->type.is_image) {
-		left->images--;
-		left->image_bytes -= file->size;
+	count_file(left, file);
+	if (file->type.is_image)
 		add_image(a, m, file, buf_str(&bytes));
-	} else {
-		add_file(a, m, file, buf_str(&bytes), left);
-	}
+	else
+		add_file(a, m, file, buf_str(&bytes), (size_t)before.text_bytes);
 	return 0;
 }
 
-int attachments_load(struct db_conn *c, struct arena *a, const char *conversation_id, struct list *messages)
+static int64_t bytes_of(const struct attachment_of *files, int n, struct list *messages)
 {
-	struct left left = {IMAGES_MAX, IMAGES_MAX_BYTES, TEXTS_MAX_BYTES};
+	struct left left = ALL_LEFT;
+	int64_t sum = 0;
+
+	for (int i = 0; i < n; i++)
+		if (message_at(messages, files[i].message_seq) && has_room(&left, &files[i].file))
+			sum += count_file(&left, &files[i].file);
+	return sum;
+}
+
+int attachments_load(struct db_conn *c, struct arena *a, const char *conversation_id, struct list *messages,
+		     struct attachment_room *room, bool must)
+{
+	struct left left = ALL_LEFT;
 	struct attachment_of *files;
 	int r = 0, n = attachments_list(c, a, conversation_id, 0, INT64_MAX, FILES_MAX, &files);
 
+	if (n > 0 && !attachment_room_take(room, a, bytes_of(files, n, messages), must))
+		return -ENOBUFS;
 	for (int i = 0; i < n && r == 0; i++) {
 		struct chat_message *m = message_at(messages, files[i].message_seq);
 		if (m)

@@ -3,6 +3,7 @@
  * attachment_prepare. */
 #pragma once
 
+#include "agent/attachments/room.h"
 #include "agent/attachments/sniff.h"
 #include "agent/handlers.h"
 #include "base/encode.h"
@@ -66,5 +67,7 @@ int attachments_list(struct db_conn *c, struct arena *a, const char *conversatio
 		     int max, struct attachment_of **ret);
 
 /* Gives the messages (struct chat_message, by their places) what was attached to them: images as they are, texts at the
- * end of the content; what is too much as a note. Returns 0 or -errno. */
-int attachments_load(struct db_conn *c, struct arena *a, const char *conversation_id, struct list *messages);
+ * end of the content; what is too much as a note. Returns 0, -ENOBUFS when there is no room for it now, or -errno.
+ * must: as attachment_room_take. */
+int attachments_load(struct db_conn *c, struct arena *a, const char *conversation_id, struct list *messages,
+		     struct attachment_room *room, bool must);
