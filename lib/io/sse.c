@@ -132,8 +132,11 @@ void sse_write(struct buf *out, uint64_t id, const char *type, struct str data)
 {
 	const char *p = data.p, *end = data.p + data.n;
 
-	if (id)
-		buf_printf(out, "id: %llu\n", (unsigned long long)id);
+	if (id) {
+		buf_add_str(out, "id: ");
+		buf_add_number(out, id);
+		buf_add_char(out, '\n');
+	}
 	if (type) {
 		buf_add_str(out, "event: ");
 		buf_add_str(out, type);

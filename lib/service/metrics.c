@@ -132,7 +132,10 @@ struct metric *metric_family_get(struct metric_family *f, struct str labels)
 
 void metric_label(struct buf *labels, const char *name, const char *value)
 {
-	buf_printf(labels, "%s%s=\"", labels->n ? "," : "", name);
+	if (labels->n)
+		buf_add_char(labels, ',');
+	buf_add_str(labels, name);
+	buf_add_str(labels, "=\"");
 	for (size_t i = 0; value[i] && (i < LABEL_MAX || ((unsigned char)value[i] & 0xc0) == 0x80); i++) {
 		if (value[i] == '\n') {
 			buf_add(labels, "\\n", 2);

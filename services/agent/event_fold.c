@@ -161,10 +161,16 @@ static void add_to_log(struct fold *f, const struct event_row *row)
 		f->log = *row;
 		f->at = row->at;
 	}
-	buf_printf(&f->out, "%s%llu,%llu,%lld,\"%s\",", is_first ? "[[" : ",[",
-		   is_first ? 0 : (unsigned long long)(row->seq - f->log.last_seq - 1),
-		   (unsigned long long)(row->last_seq - row->seq + 1), (long long)(row->at - f->at),
-		   event_type_name(row->type));
+	buf_add_str(&f->out, is_first ? "[[" : ",[");
+	buf_add_number(&f->out, is_first ? 0 : row->seq - f->log.last_seq - 1);
+	buf_add_char(&f->out, ',');
+	buf_add_number(&f->out, row->last_seq - row->seq + 1);
+	/* The clock may have been set back. */
+	buf_add_str(&f->out, row->at < f->at ? ",-" : ",");
+	buf_add_number(&f->out, row->at < f->at ? (uint64_t)(f->at - row->at) : (uint64_t)(row->at - f->at));
+	buf_add_str(&f->out, ",\"");
+	buf_add_str(&f->out, event_type_name(row->type));
+	buf_add_str(&f->out, "\",");
 	buf_add(&f->out, row->data.p, row->data.n);
 	buf_add_char(&f->out, ']');
 	f->log.last_seq = row->last_seq;

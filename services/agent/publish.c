@@ -162,8 +162,13 @@ void publisher_add(struct publisher *p, const char *execution_id, const char *co
 		drop_queue(p);
 	if (p->n == 0)
 		snprintf(p->queue_trace, sizeof(p->queue_trace), "%s", traceparent);
-	buf_printf(&p->queue, "{\"rooms\":[\"execution:%s\",\"conversation:%s\",\"user:%s\"],\"event\":", execution_id,
-		   conversation_id, user_id);
+	buf_add_str(&p->queue, "{\"rooms\":[\"execution:");
+	buf_add_str(&p->queue, execution_id);
+	buf_add_str(&p->queue, "\",\"conversation:");
+	buf_add_str(&p->queue, conversation_id);
+	buf_add_str(&p->queue, "\",\"user:");
+	buf_add_str(&p->queue, user_id);
+	buf_add_str(&p->queue, "\"],\"event\":");
 	buf_add(&p->queue, event.p, event.n);
 	buf_add_str(&p->queue, "},");
 	size_t end = p->queue.n;
