@@ -438,7 +438,8 @@ static int cancel_run(struct db_conn *c, struct exchange_job *job)
 	answer_json(&m->answer, 202, doc);
 	if (!m->is_active || r == 1)
 		return 0;
-	return MIN(execution_cancel(c, row.id, clock_now_us()), 0);
+	r = execution_cancel(c, row.id, clock_now_us());
+	return MIN(r, 0);
 }
 
 static void on_cancelled(struct exchange_job *job, int result)

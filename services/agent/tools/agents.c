@@ -416,7 +416,9 @@ static void look(struct agents_task *t)
 
 static int stop_job(struct db_conn *c, struct db_job *job)
 {
-	return MIN(execution_cancel(c, container_of(job, struct agents_task, db)->run_id, clock_now_us()), 0);
+	int r = execution_cancel(c, container_of(job, struct agents_task, db)->run_id, clock_now_us());
+
+	return MIN(r, 0);
 }
 
 static void on_stopped(struct db_job *job, int result)
@@ -463,7 +465,9 @@ static int abandon_job(struct db_conn *c, struct db_job *job)
 	snprintf(b->run_id, sizeof(b->run_id), "%.*s", r == 1 ? (int)db_col_str(st, 0).n : 0,
 		 r == 1 ? db_col_str(st, 0).p : "");
 	db_done(st);
-	return MIN(r == 1 ? execution_cancel(c, b->run_id, clock_now_us()) : r, 0);
+	if (r == 1)
+		r = execution_cancel(c, b->run_id, clock_now_us());
+	return MIN(r, 0);
 }
 
 static void abandoned_done(struct db_job *job, int result)
