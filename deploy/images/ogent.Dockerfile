@@ -13,7 +13,7 @@ COPY services services
 COPY cli cli
 COPY docs/openapi.yaml docs/
 COPY scripts scripts
-RUN meson setup build -Dweb_dist=none -Dtests=false -Dbuildtype=release -Db_lto=true -Dwerror=false >/dev/null && ninja -C build --quiet ogent ogent-target
+RUN scripts/build_shipped.sh build "ogent ogent-target" -Dweb_dist=none -Dtests=false
 COPY deploy/images/collect.sh deploy/images/
 RUN deploy/images/collect.sh build/ogent
 

@@ -23,14 +23,11 @@ build_release() {
 	build_in build
 }
 
-# What packages and images carry, optimized over all files at once, and what the benchmarks compare it with. A newer compiler's new warning must not keep
-# anybody from building a package.
-shipped_options="-Dbuildtype=release -Db_lto=true -Dwerror=false"
-
+# What packages and images carry, optimized over all files at once (scripts/build_shipped.sh); the benchmarks measure it.
 build_shipped() {
 	build_web
-	build_targets="ogent ogent-target services/auth/bench-hash services/auth/bench-verify services/agent/bench-knowledge-scan services/exec/bench-exec" \
-		build_in build-shipped $shipped_options
+	scripts/build_shipped.sh build-shipped "ogent ogent-target services/auth/bench-hash services/auth/bench-verify services/agent/bench-knowledge-scan services/exec/bench-exec" ||
+		die "the build in build-shipped failed"
 }
 
 # Tests run on a build with the sanitizers.

@@ -46,7 +46,7 @@ build_deb() {
 		OGENT_BUNDLED='-xlibllhttp9.2 -xlibyyjson0'
 	fi
 	export OGENT_BUNDLED
-	build_targets="ogent ogent-target" build_in build-deb $shipped_options -Ddebug=true -Drpath="$rpath"
+	scripts/build_shipped.sh build-deb "ogent ogent-target" -Ddebug=true -Drpath="$rpath" || die "the build in build-deb failed"
 	work=$root/build-deb/package
 	version=$(deb_version)
 	rm -rf "$work"
