@@ -89,8 +89,8 @@ int case_read(struct arena *a, yyjson_val *obj, struct evaluation_case *ret, str
 	ret->input = json_get_str(obj, "input", ret->input);
 	if (!ret->input || str_trim(str_of(ret->input)).n == 0)
 		return error_set(err, "invalid_field", "\"input\" is missing: what the agent is asked.");
-	r = check_variables(variables, err);
-	if (r == 0)
+	r = variables ? check_variables(variables, err) : 0;
+	if (r == 0 && tags)
 		r = check_tags(tags, err);
 	if (yyjson_is_null(expected))
 		ret->expected = NULL;
