@@ -9,6 +9,13 @@
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
+/* What went wrong, or 0 where the result counts something. A function, because MIN(call(), 0) makes a failed call
+ * twice. */
+static inline int error_only(int64_t result)
+{
+	return result < 0 ? (int)result : 0;
+}
+
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 #define NORETURN __attribute__((noreturn))
 #define UNUSED __attribute__((unused))

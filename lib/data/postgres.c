@@ -532,7 +532,7 @@ static int pg_notify(struct db_conn *c, const char *channel, const char *message
 	_cleanup_(db_done_p) struct db_stmt *st =
 		db_query(c, "select pg_notify(?, ?)", DB_TEXT(channel), DB_TEXT(message));
 
-	return MIN(db_step(c, st), 0);
+	return error_only(db_step(c, st));
 }
 
 const struct db_driver db_driver_postgres = {

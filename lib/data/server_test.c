@@ -328,7 +328,7 @@ static int increment(struct db_conn *c, struct db_job *job)
 	int64_t n;
 	int r = db_get_int(c, &n, "select n from t where id = 1" DB_FOR_UPDATE);
 
-	return r == 1 ? (int)MIN(db_exec(c, "update t set n = ? where id = 1", DB_INT(n + 1)), 0) : r;
+	return r == 1 ? error_only(db_exec(c, "update t set n = ? where id = 1", DB_INT(n + 1))) : r;
 }
 
 static void jobs_at_the_same_time_wait_for_each_others_rows(void **state)

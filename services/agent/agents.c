@@ -94,12 +94,12 @@ const char *agent_make_slug(struct arena *a, const char *name)
 
 static int insert_version(struct db_conn *c, const struct agent_row *row, const char *author_id)
 {
-	return (int)MIN(db_exec(c,
-				"insert into agent_versions (agent_id, version, name, description, config, author_id, "
-				"created_at) values (?, ?, ?, ?, ?, ?, ?)",
-				DB_TEXT(row->id), DB_INT(row->version), DB_TEXT(row->name), DB_TEXT(row->description),
-				DB_TEXT(row->config), DB_TEXT(author_id), DB_INT(row->updated_at)),
-			0);
+	return error_only(
+		db_exec(c,
+			"insert into agent_versions (agent_id, version, name, description, config, author_id, "
+			"created_at) values (?, ?, ?, ?, ?, ?, ?)",
+			DB_TEXT(row->id), DB_INT(row->version), DB_TEXT(row->name), DB_TEXT(row->description),
+			DB_TEXT(row->config), DB_TEXT(author_id), DB_INT(row->updated_at)));
 }
 
 int agent_row_insert(struct db_conn *c, const struct agent_row *row)
@@ -288,9 +288,8 @@ static int archive_run(struct db_conn *c, struct exchange_job *job)
 	if (r)
 		return r;
 	a->status = 204;
-	return (int)MIN(db_exec(c, "update agents set archived_at = ?, slug = ? where id = ?", DB_INT(clock_now_us()),
-				DB_TEXT(arena_printf(job->x->arena, "%s~%s", row.slug, row.id)), DB_TEXT(row.id)),
-			0);
+	return error_only(db_exec(c, "update agents set archived_at = ?, slug = ? where id = ?", DB_INT(clock_now_us()),
+				  DB_TEXT(arena_printf(job->x->arena, "%s~%s", row.slug, row.id)), DB_TEXT(row.id)));
 }
 
 void agents_archive(struct exchange *x)

@@ -92,24 +92,23 @@ int usage_add(struct db_conn *c, const struct usage_entry *e, int64_t now, unsig
 {
 	const struct chat_usage *u = &e->usage;
 
-	return (int)MIN(
-		db_exec(c,
-			"insert into usage_days (day, user_id, agent_id, provider, model, shard, calls, input_tokens, "
-			"output_tokens, cached_tokens, cost_nano, estimated) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-			"?) on "
-			"conflict (day, user_id, agent_id, provider, model, shard) do update set calls = "
-			"usage_days.calls + "
-			"excluded.calls, input_tokens = usage_days.input_tokens + excluded.input_tokens, output_tokens "
-			"= "
-			"usage_days.output_tokens + excluded.output_tokens, cached_tokens = usage_days.cached_tokens + "
-			"excluded.cached_tokens, cost_nano = usage_days.cost_nano + excluded.cost_nano, estimated = "
-			"case when "
-			"excluded.estimated > usage_days.estimated then excluded.estimated else usage_days.estimated "
-			"end",
-			DB_INT(budget_day(now)), DB_TEXT(e->user_id), DB_TEXT(e->agent_id), DB_TEXT(e->provider),
-			DB_TEXT(e->model), DB_INT(shard % SHARDS), DB_INT(e->calls), DB_INT(u->input_tokens),
-			DB_INT(u->output_tokens), DB_INT(u->cached_tokens), DB_INT(u->cost_nano), DB_INT(u->estimated)),
-		0);
+	return error_only(db_exec(
+		c,
+		"insert into usage_days (day, user_id, agent_id, provider, model, shard, calls, input_tokens, "
+		"output_tokens, cached_tokens, cost_nano, estimated) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+		"?) on "
+		"conflict (day, user_id, agent_id, provider, model, shard) do update set calls = "
+		"usage_days.calls + "
+		"excluded.calls, input_tokens = usage_days.input_tokens + excluded.input_tokens, output_tokens "
+		"= "
+		"usage_days.output_tokens + excluded.output_tokens, cached_tokens = usage_days.cached_tokens + "
+		"excluded.cached_tokens, cost_nano = usage_days.cost_nano + excluded.cost_nano, estimated = "
+		"case when "
+		"excluded.estimated > usage_days.estimated then excluded.estimated else usage_days.estimated "
+		"end",
+		DB_INT(budget_day(now)), DB_TEXT(e->user_id), DB_TEXT(e->agent_id), DB_TEXT(e->provider),
+		DB_TEXT(e->model), DB_INT(shard % SHARDS), DB_INT(e->calls), DB_INT(u->input_tokens),
+		DB_INT(u->output_tokens), DB_INT(u->cached_tokens), DB_INT(u->cost_nano), DB_INT(u->estimated)));
 }
 
 struct budget_verdict budgets_check(const struct budgets *b, int64_t ahead, int64_t *ret_tokens)

@@ -96,7 +96,7 @@ int conversation_load_to_change(struct db_conn *c, struct arena *a, const char *
 
 int conversation_insert(struct db_conn *c, const struct conversation_row *row)
 {
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"insert into conversations (id, user_id, agent_id, title, last_seq, created_at, updated_at, "
 			"variables, user_name, agent_version, forked_from, forked_execution, forked_seq) values (?, ?, "
@@ -106,8 +106,7 @@ int conversation_insert(struct db_conn *c, const struct conversation_row *row)
 			DB_INT(row->last_seq), DB_INT(row->created_at), DB_INT(row->updated_at),
 			DB_TEXT(row->variables), DB_TEXT(row->user_name),
 			row->pinned_version ? DB_INT(row->pinned_version) : DB_NULL(), DB_TEXT(row->forked_from),
-			DB_TEXT(row->forked_execution), row->forked_from ? DB_INT(row->forked_seq) : DB_NULL()),
-		0);
+			DB_TEXT(row->forked_execution), row->forked_from ? DB_INT(row->forked_seq) : DB_NULL()));
 }
 
 static void add_row(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct conversation_row *row)

@@ -134,12 +134,11 @@ static int refer_to_messages(struct fold *f)
 
 static int insert(struct fold *f, const struct event_row *row, const char *type)
 {
-	return (int)MIN(db_exec(f->c,
-				"insert into execution_events (execution_id, seq, last_seq, type, at, data) values "
-				"(?, ?, ?, ?, ?, ?)",
-				DB_TEXT(f->execution_id), DB_INT((int64_t)row->seq), DB_INT((int64_t)row->last_seq),
-				DB_TEXT(type), DB_INT(row->at), DB_LONG_STR(row->data)),
-			0);
+	return error_only(db_exec(f->c,
+				  "insert into execution_events (execution_id, seq, last_seq, type, at, data) values "
+				  "(?, ?, ?, ?, ?, ?)",
+				  DB_TEXT(f->execution_id), DB_INT((int64_t)row->seq), DB_INT((int64_t)row->last_seq),
+				  DB_TEXT(type), DB_INT(row->at), DB_LONG_STR(row->data)));
 }
 
 static int end_log(struct fold *f)
@@ -214,9 +213,9 @@ static int read_rows(struct fold *f, size_t more)
 
 static int write_rows(struct fold *f, size_t n_stored)
 {
-	int r = (int)MIN(db_exec(f->c, "delete from execution_events where execution_id = ? and type <> 'call.output'",
-				 DB_TEXT(f->execution_id)),
-			 0);
+	int r = error_only(db_exec(f->c,
+				   "delete from execution_events where execution_id = ? and type <> 'call.output'",
+				   DB_TEXT(f->execution_id)));
 
 	for (size_t i = 0; i < f->n && r == 0; i++) {
 		const struct event_row *row = &f->rows[i];

@@ -228,14 +228,13 @@ static int copy_marks(struct db_conn *c, const struct fork *f)
 	char id[ID_SIZE];
 
 	id_new(id);
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"insert into context_marks (id, conversation_id, execution_id, up_to_seq, summary, "
 			"tokens_before, tokens_after, created_at) select ?, ?, execution_id, up_to_seq, summary, "
 			"tokens_before, tokens_after, created_at from context_marks where conversation_id = ? "
 			"and up_to_seq <= ? order by up_to_seq desc limit 1",
-			DB_TEXT(id), DB_TEXT(f->id), DB_TEXT(f->source.id), DB_INT(f->cut)),
-		0);
+			DB_TEXT(id), DB_TEXT(f->id), DB_TEXT(f->source.id), DB_INT(f->cut)));
 }
 
 static int copy_messages(struct db_conn *c, const struct fork *f)

@@ -46,13 +46,12 @@ static const char *make_title(struct arena *a, const char *content)
 
 static int insert_message(struct db_conn *c, const struct post *p, int64_t seq)
 {
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"insert into messages (conversation_id, seq, id, execution_id, role, content, created_at) "
 			"values (?, ?, ?, ?, 'user', ?, ?)",
 			DB_TEXT(p->conversation.id), DB_INT(seq), DB_TEXT(p->message_id), DB_TEXT(p->execution_id),
-			DB_LONG_TEXT(p->content), DB_INT(p->now)),
-		0);
+			DB_LONG_TEXT(p->content), DB_INT(p->now)));
 }
 
 /* One that waits for another has no process and, so far, no message. */
@@ -60,7 +59,7 @@ static int insert_execution(struct db_conn *c, const struct post *p, int64_t seq
 {
 	const struct conversation_row *v = &p->conversation;
 
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"insert into executions (id, conversation_id, agent_id, agent_version, agent_name, user_id, "
 			"status, state, owner, lease_until, claim, draft_id, input_seq, steps, commands, "
@@ -71,8 +70,7 @@ static int insert_execution(struct db_conn *c, const struct post *p, int64_t seq
 			DB_TEXT(p->execution_id), DB_TEXT(v->id), DB_TEXT(v->agent_id), DB_INT(v->agent_version),
 			DB_TEXT(v->agent_name), DB_TEXT(v->user_id), DB_TEXT(p->active ? NULL : p->owner),
 			DB_INT(p->lease_until), DB_TEXT(p->draft_id), DB_INT(seq), DB_INT(RUN_LOG_AHEAD),
-			DB_INT(p->now), DB_TEXT(p->traceparent), DB_TEXT(p->output_schema)),
-		0);
+			DB_INT(p->now), DB_TEXT(p->traceparent), DB_TEXT(p->output_schema)));
 }
 
 static int insert_first_event(struct db_conn *c, const struct post *p, int64_t seq)
@@ -88,13 +86,12 @@ static int update_conversation(struct db_conn *c, const struct post *p, int64_t 
 	const struct conversation_row *v = &p->conversation;
 	const char *title = *v->title ? v->title : make_title(p->arena, p->content);
 
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"update conversations set last_seq = ?, active_execution_id = ?, last_execution_id = ?, "
 			"title = ?, updated_at = ? where id = ?",
 			DB_INT(seq), DB_TEXT(p->execution_id), DB_TEXT(p->execution_id), DB_TEXT(title), DB_INT(p->now),
-			DB_TEXT(v->id)),
-		0);
+			DB_TEXT(v->id)));
 }
 
 static int check_queue(struct db_conn *c, struct post *p)
@@ -110,14 +107,13 @@ static int insert_queued(struct db_conn *c, const struct post *p)
 {
 	bool is_urgent = p->when_busy == BUSY_INTERRUPT || p->when_busy == BUSY_ROLLBACK;
 
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"insert into queued_messages (id, conversation_id, execution_id, kind, priority, content, "
 			"created_at, traceparent) values (?, ?, ?, ?, ?, ?, ?, ?)",
 			DB_TEXT(p->message_id), DB_TEXT(p->conversation.id), DB_TEXT(p->execution_id),
 			DB_TEXT(p->when_busy == BUSY_STEER ? "steer" : "queue"), DB_INT(is_urgent), DB_TEXT(p->content),
-			DB_INT(p->now), DB_TEXT(p->traceparent)),
-		0);
+			DB_INT(p->now), DB_TEXT(p->traceparent)));
 }
 
 static int stop_active(struct db_conn *c, const struct post *p)

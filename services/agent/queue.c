@@ -33,18 +33,17 @@ static int find_next(struct db_conn *c, struct arena *a, const char *conversatio
 static int insert_message(struct db_conn *c, const char *conversation_id, const char *execution_id, const char *id,
 			  int64_t seq, struct str content, int64_t now)
 {
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"insert into messages (conversation_id, seq, id, execution_id, role, content, created_at) "
 			"values (?, ?, ?, ?, 'user', ?, ?)",
 			DB_TEXT(conversation_id), DB_INT(seq), DB_TEXT(id), DB_TEXT(execution_id), DB_LONG_STR(content),
-			DB_INT(now)),
-		0);
+			DB_INT(now)));
 }
 
 static int delete_queued(struct db_conn *c, const char *message_id)
 {
-	return (int)MIN(db_exec(c, "delete from queued_messages where id = ?", DB_TEXT(message_id)), 0);
+	return error_only(db_exec(c, "delete from queued_messages where id = ?", DB_TEXT(message_id)));
 }
 
 static int insert_first_event(struct db_conn *c, struct arena *a, const struct queue_next *n, int64_t seq)
@@ -68,22 +67,19 @@ int queue_begin_next(struct db_conn *c, struct arena *a, const char *conversatio
 	ret->at = clock_now_us();
 	r = insert_message(c, conversation_id, ret->id, ret->message_id, seq, str_of(ret->content), ret->at);
 	if (r == 0)
-		r = (int)MIN(
+		r = error_only(
 			db_exec(c,
 				"update executions set input_seq = ?, owner = ?, lease_until = 0, last_seq = 1 where "
 				"id = ?",
-				DB_INT(seq), DB_TEXT(owner), DB_TEXT(ret->id)),
-			0);
+				DB_INT(seq), DB_TEXT(owner), DB_TEXT(ret->id)));
 	if (r == 0)
 		r = insert_first_event(c, a, ret, seq);
 	if (r == 0)
-		r = (int)MIN(
-			db_exec(c,
-				"update conversations set last_seq = ?, active_execution_id = ?, last_execution_id = "
-				"?, updated_at = ? where id = ?",
-				DB_INT(seq), DB_TEXT(ret->id), DB_TEXT(ret->id), DB_INT(ret->at),
-				DB_TEXT(conversation_id)),
-			0);
+		r = error_only(db_exec(
+			c,
+			"update conversations set last_seq = ?, active_execution_id = ?, last_execution_id = "
+			"?, updated_at = ? where id = ?",
+			DB_INT(seq), DB_TEXT(ret->id), DB_TEXT(ret->id), DB_INT(ret->at), DB_TEXT(conversation_id)));
 	*last_seq = seq;
 	return r < 0 ? r : delete_queued(c, ret->message_id);
 }
@@ -122,7 +118,7 @@ int queue_steer(struct db_conn *c, struct arena *a, const char *conversation_id,
 		if (r == 0)
 			r = delete_queued(c, list[i].id);
 		if (r == 0)
-			r = (int)MIN(db_exec(c, "delete from executions where id = ?", DB_TEXT(own[i])), 0);
+			r = error_only(db_exec(c, "delete from executions where id = ?", DB_TEXT(own[i])));
 	}
 	return r < 0 ? r : n;
 }

@@ -128,10 +128,9 @@ static int forget(struct db_conn *c, struct db_job *job)
 {
 	struct retention *r = container_of(job, struct retention, job);
 
-	return (int)MIN(
+	return error_only(
 		db_exec(c, "delete from workspace_removals where workspace = ? and coalesce(commands_before, 0) = ?",
-			DB_TEXT(r->list[r->at].workspace), DB_INT(r->list[r->at].commands_before)),
-		0);
+			DB_TEXT(r->list[r->at].workspace), DB_INT(r->list[r->at].commands_before)));
 }
 
 /* ---- The flow ---- */

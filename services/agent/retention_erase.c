@@ -74,15 +74,14 @@ static int erase_conversation(struct db_conn *c, const struct retention_found *f
 /* What exec keeps of its commands goes too; those of later runs in the same workspace stay. */
 static int forget_commands(struct db_conn *c, const struct retention_found *f)
 {
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"insert into workspace_removals (workspace, user_id, created_at, commands_before) select "
 			"conversation_id, user_id, ?, ended_at from executions where id = ? on conflict (workspace) do "
 			"update set commands_before = case when workspace_removals.commands_before < "
 			"excluded.commands_before then excluded.commands_before else "
 			"workspace_removals.commands_before end",
-			DB_INT(clock_now_us()), DB_TEXT(f->id)),
-		0);
+			DB_INT(clock_now_us()), DB_TEXT(f->id)));
 }
 
 static int erase_execution(struct db_conn *c, const struct retention_found *f)

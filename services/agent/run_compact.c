@@ -235,13 +235,12 @@ int run_mark_store(struct db_conn *c, const struct run *run, const struct run_ma
 {
 	if (!mark)
 		return 0;
-	return (int)MIN(db_exec(c,
-				"insert into context_marks (id, conversation_id, execution_id, up_to_seq, summary, "
-				"tokens_before, tokens_after, created_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
-				DB_TEXT(mark->id), DB_TEXT(run->conversation_id), DB_TEXT(run->id),
-				DB_INT(mark->up_to_seq), DB_STR(mark->summary), DB_INT(mark->tokens_before),
-				DB_INT(mark->tokens_after), DB_INT(now)),
-			0);
+	return error_only(db_exec(c,
+				  "insert into context_marks (id, conversation_id, execution_id, up_to_seq, summary, "
+				  "tokens_before, tokens_after, created_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
+				  DB_TEXT(mark->id), DB_TEXT(run->conversation_id), DB_TEXT(run->id),
+				  DB_INT(mark->up_to_seq), DB_STR(mark->summary), DB_INT(mark->tokens_before),
+				  DB_INT(mark->tokens_after), DB_INT(now)));
 }
 
 int run_mark_load(struct db_conn *c, struct arena *a, const char *conversation_id, struct run_mark *ret)

@@ -57,12 +57,11 @@ int run_kept_store(struct db_conn *c, const struct run *run, const struct run_ke
 {
 	if (!kept->snapshot_id[0])
 		return 0;
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"insert into step_snapshots (conversation_id, message_seq, execution_id, step, workspace, "
 			"snapshot_id, created_at) values (?, ?, ?, ?, ?, ?, ?) on conflict (conversation_id, "
 			"message_seq) do nothing",
 			DB_TEXT(run->conversation_id), DB_INT(kept->message_seq), DB_TEXT(run->id), DB_INT(kept->step),
-			DB_TEXT(run->conversation_id), DB_TEXT(kept->snapshot_id), DB_INT(now)),
-		0);
+			DB_TEXT(run->conversation_id), DB_TEXT(kept->snapshot_id), DB_INT(now)));
 }

@@ -117,13 +117,12 @@ static int park(struct db_conn *c, const struct run_write *w)
 {
 	if (!w->is_parking)
 		return 0;
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"update executions set owner = ?, parked_at = ?, lease_until = case when cancel_at is not "
 			"null or exists (select 1 from approvals a where a.execution_id = executions.id and "
 			"a.status <> 'pending' and a.told = 0) then 0 else ? end where id = ?",
-			DB_TEXT(RUNNER_PARKED), DB_INT(w->now), DB_INT(w->wake_at), DB_TEXT(w->run->id)),
-		0);
+			DB_TEXT(RUNNER_PARKED), DB_INT(w->now), DB_INT(w->wake_at), DB_TEXT(w->run->id)));
 }
 
 /* Nobody need decide any more what a run that has ended asked. */
@@ -133,25 +132,23 @@ static int store_approvals(struct db_conn *c, const struct run_write *w)
 
 	if (r < 0 || !w->ended_at || !w->has_approvals)
 		return r;
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"update approvals set status = 'cancelled', told = 1 where execution_id = ? and status = "
 			"'pending'",
-			DB_TEXT(w->run->id)),
-		0);
+			DB_TEXT(w->run->id)));
 }
 
 static int update_conversation(struct db_conn *c, const struct run_write *w)
 {
 	if (w->n_messages == 0 && w->n_steering == 0 && !w->ended_at)
 		return 0;
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"update conversations set last_seq = ?, active_execution_id = ?, updated_at = ? where id = "
 			"?",
 			DB_INT(w->last_seq_now), DB_TEXT(w->ended_at ? NULL : w->run->id), DB_INT(w->now),
-			DB_TEXT(w->run->conversation_id)),
-		0);
+			DB_TEXT(w->run->conversation_id)));
 }
 
 /* Every write has events, so the greatest number tells which one was the last. 1 = it is there, 0 = no, or -errno. */
@@ -206,12 +203,12 @@ static int begin_next(struct db_conn *c, struct run_write *w)
 		return 0;
 	r = queue_roll_back(c, run->conversation_id, run->id);
 	if (r == 1)
-		r = (int)MIN(db_exec(c,
-				     "update conversations set last_execution_id = (select max(e.id) from executions e "
-				     "where "
-				     "e.conversation_id = conversations.id and e.input_seq > 0) where id = ?",
-				     DB_TEXT(run->conversation_id)),
-			     0);
+		r = error_only(
+			db_exec(c,
+				"update conversations set last_execution_id = (select max(e.id) from executions e "
+				"where "
+				"e.conversation_id = conversations.id and e.input_seq > 0) where id = ?",
+				DB_TEXT(run->conversation_id)));
 	if (r == 0)
 		r = queue_begin_next(c, w->arena, run->conversation_id, runner_owner(run->agent->runner),
 				     &w->last_seq_now, &w->next);

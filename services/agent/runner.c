@@ -65,11 +65,11 @@ static int set_lease(struct db_conn *c, const struct runner *r, int64_t us)
 
 	if (n < 0)
 		return n;
-	return (int)MIN(db_exec(c,
-				"insert into agent_processes (owner, lease_until) values (?, ?) on conflict (owner) do "
-				"update set lease_until = excluded.lease_until",
-				DB_TEXT(r->owner), DB_INT(now + us)),
-			0);
+	return error_only(
+		db_exec(c,
+			"insert into agent_processes (owner, lease_until) values (?, ?) on conflict (owner) do "
+			"update set lease_until = excluded.lease_until",
+			DB_TEXT(r->owner), DB_INT(now + us)));
 }
 
 /* The first job, which is waited for. */

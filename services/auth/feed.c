@@ -309,7 +309,7 @@ static int poll_run(struct db_conn *c, struct db_job *job)
 {
 	struct poll_job *p = container_of(job, struct poll_job, db);
 
-	return MIN(db_get_int(c, &p->newest, "select newest from revocation_counter where id = 1"), 0);
+	return error_only(db_get_int(c, &p->newest, "select newest from revocation_counter where id = 1"));
 }
 
 static void poll_done(struct db_job *job, int result)

@@ -106,11 +106,11 @@ static int invite_run(struct db_conn *c, struct exchange_job *job)
 		.created_by = v->account.id,
 	};
 	/* The last invitation of an address is the one that counts. */
-	r = (int)MIN(db_exec(c,
-			     "update links set withdrawn_at = ? where kind = 'invite' and email_key = ? and used_at is "
-			     "null and withdrawn_at is null",
-			     DB_INT(clock_now_us()), DB_TEXT(v->email_key)),
-		     0);
+	r = error_only(
+		db_exec(c,
+			"update links set withdrawn_at = ? where kind = 'invite' and email_key = ? and used_at is "
+			"null and withdrawn_at is null",
+			DB_INT(clock_now_us()), DB_TEXT(v->email_key)));
 	if (r == 0)
 		r = link_add(c, x->arena, &v->link, auth->mail.invite_us);
 	if (r < 0)

@@ -104,9 +104,8 @@ int user_email_verified(struct db_conn *c, const char *user_id)
 {
 	int64_t now = clock_now_us();
 
-	return (int)MIN(db_exec(c, "update users set email_verified_at = ?, updated_at = ? where id = ?", DB_INT(now),
-				DB_INT(now), DB_TEXT(user_id)),
-			0);
+	return error_only(db_exec(c, "update users set email_verified_at = ?, updated_at = ? where id = ?", DB_INT(now),
+				  DB_INT(now), DB_TEXT(user_id)));
 }
 
 bool mail_allow(struct exchange *x, const struct client *client, const char *email_key)

@@ -88,9 +88,8 @@ static int seed_permission(struct db_conn *c, const struct permission_seed *p)
 
 static int give(struct db_conn *c, const char *role_id, const char *permission)
 {
-	return (int)MIN(db_exec(c, "insert into role_permissions (role_id, permission) values (?, ?)", DB_TEXT(role_id),
-				DB_TEXT(permission)),
-			0);
+	return error_only(db_exec(c, "insert into role_permissions (role_id, permission) values (?, ?)",
+				  DB_TEXT(role_id), DB_TEXT(permission)));
 }
 
 static int new_role(struct db_conn *c, const struct role_seed *role)

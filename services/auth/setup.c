@@ -23,7 +23,7 @@ int setup_lock(struct db_conn *c)
 {
 	int64_t one;
 
-	return MIN(db_get_int(c, &one, "select 1 from setup where id = 1" DB_FOR_UPDATE), 0);
+	return error_only(db_get_int(c, &one, "select 1 from setup where id = 1" DB_FOR_UPDATE));
 }
 
 void setup_token_new(char ret[static SETUP_TOKEN_SIZE])

@@ -123,7 +123,7 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 	if (r == 0)
 		r = check_administrators(c, p, before);
 	if (r == 0)
-		r = MIN(account_load(c, job->x->arena, p->id, &p->account), 0);
+		r = error_only(account_load(c, job->x->arena, p->id, &p->account));
 	return r != 0 ? r : audit(c, p);
 }
 

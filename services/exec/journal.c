@@ -175,7 +175,7 @@ static int claim_for(const struct journal *j, const struct spec *spec)
 	if (!spec->workspace[0])
 		return 0;
 	owner_file(spec->workspace, spec->target, name);
-	return MIN(claim(j, name, spec->user_id, spec->may_use_any), 0);
+	return error_only(claim(j, name, spec->user_id, spec->may_use_any));
 }
 
 /* Where the file system has project quotas, a workspace is a project from its beginning. */

@@ -55,7 +55,7 @@ static void gone_run(struct job *job)
 
 	g->result = remove_commands(e, g);
 	if (g->result == 0)
-		g->result = MIN(g->n_given_up = journal_give_up(&e->journal, NULL, g->user_id), 0);
+		g->result = error_only(g->n_given_up = journal_give_up(&e->journal, NULL, g->user_id));
 	if (g->result == 0)
 		g->result = journal_list_workspaces(&e->journal, "", g->user_id, NULL, WORKSPACES_MAX, g->x->arena,
 						    &g->workspaces);

@@ -89,10 +89,9 @@ static int store_part(struct db_conn *c, struct exporting *e, int64_t from)
 	ssize_t n = export_file_read(e->file, from, e->part, ACCOUNT_PART_BYTES);
 
 	return n < 0 ? (int)n
-		     : (int)MIN(db_exec(c, "insert into account_job_parts (job_id, part, data) values (?, ?, ?)",
-					DB_TEXT(e->job->id), DB_INT(from / ACCOUNT_PART_BYTES),
-					DB_BLOB(e->part, (size_t)n)),
-				0);
+		     : error_only(db_exec(c, "insert into account_job_parts (job_id, part, data) values (?, ?, ?)",
+					  DB_TEXT(e->job->id), DB_INT(from / ACCOUNT_PART_BYTES),
+					  DB_BLOB(e->part, (size_t)n)));
 }
 
 static int finish(struct db_conn *c, struct exporting *e)
@@ -100,9 +99,8 @@ static int finish(struct db_conn *c, struct exporting *e)
 	const struct options *o = service_options(e->job->agent->service);
 	int64_t until = clock_now_us() + option_int(o, "account_export_hours") * HOUR_US;
 
-	return (int)MIN(db_exec(c, "update account_jobs set size = ?, expires_at = ? where id = ?",
-				DB_INT(export_file_size(e->file)), DB_INT(until), DB_TEXT(e->job->id)),
-			0);
+	return error_only(db_exec(c, "update account_jobs set size = ?, expires_at = ? where id = ?",
+				  DB_INT(export_file_size(e->file)), DB_INT(until), DB_TEXT(e->job->id)));
 }
 
 static int store(struct db_conn *c, struct db_job *db)
@@ -112,7 +110,7 @@ static int store(struct db_conn *c, struct db_job *db)
 	int64_t r = account_job_check(c, e->job);
 
 	if (r == 0 && at == 0)
-		r = MIN(db_exec(c, "delete from account_job_parts where job_id = ?", DB_TEXT(e->job->id)), 0);
+		r = error_only(db_exec(c, "delete from account_job_parts where job_id = ?", DB_TEXT(e->job->id)));
 	for (int i = 0; r == 0 && i < PARTS && at < size; i++, at += ACCOUNT_PART_BYTES)
 		r = store_part(c, e, at);
 	return r ? (int)r : at < size ? 0 : finish(c, e);

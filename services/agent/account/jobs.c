@@ -41,12 +41,12 @@ struct account_jobs {
 
 int account_job_add(struct db_conn *c, const char *id, const char *kind, const char *user_id, const char *heir_id)
 {
-	return (int)MIN(db_exec(c,
-				"insert into account_jobs (id, kind, user_id, heir_id, status, stage, counts, claim, "
-				"attempts, run_after, size, created_at) values (?, ?, ?, ?, 'queued', '', '{}', 0, 0, "
-				"0, 0, ?)",
-				DB_TEXT(id), DB_TEXT(kind), DB_TEXT(user_id), DB_TEXT(heir_id), DB_INT(clock_now_us())),
-			0);
+	return error_only(
+		db_exec(c,
+			"insert into account_jobs (id, kind, user_id, heir_id, status, stage, counts, claim, "
+			"attempts, run_after, size, created_at) values (?, ?, ?, ?, 'queued', '', '{}', 0, 0, "
+			"0, 0, ?)",
+			DB_TEXT(id), DB_TEXT(kind), DB_TEXT(user_id), DB_TEXT(heir_id), DB_INT(clock_now_us())));
 }
 
 int account_job_check(struct db_conn *c, const struct account_job *job)
@@ -60,9 +60,8 @@ int account_job_check(struct db_conn *c, const struct account_job *job)
 
 int account_job_note(struct db_conn *c, const struct account_job *job, const char *stage, const char *counts)
 {
-	return (int)MIN(db_exec(c, "update account_jobs set stage = ?, counts = ? where id = ?", DB_TEXT(stage),
-				DB_TEXT(counts), DB_TEXT(job->id)),
-			0);
+	return error_only(db_exec(c, "update account_jobs set stage = ?, counts = ? where id = ?", DB_TEXT(stage),
+				  DB_TEXT(counts), DB_TEXT(job->id)));
 }
 
 /* What is still this process's own is from before a restart. */
@@ -70,9 +69,8 @@ static int enter(struct db_conn *c, struct db_job *db)
 {
 	struct account_jobs *j = container_of(db, struct account_jobs, db);
 
-	return (int)MIN(db_exec(c, "update account_jobs set owner = null where owner = ?",
-				DB_TEXT(runner_owner(j->agent->runner))),
-			0);
+	return error_only(db_exec(c, "update account_jobs set owner = null where owner = ?",
+				  DB_TEXT(runner_owner(j->agent->runner))));
 }
 
 static int look(struct db_conn *c, struct db_job *db)
@@ -124,11 +122,11 @@ int account_exports_erase(struct db_conn *c, const char *user_id, const char *id
 
 static int expire(struct db_conn *c, struct db_job *db)
 {
-	return MIN(erase_found(c, db_query(c,
-					   "select id from account_jobs where kind = 'export' and expires_at < ? limit "
-					   "1",
-					   DB_INT(clock_now_us()))),
-		   0);
+	return error_only(
+		erase_found(c, db_query(c,
+					"select id from account_jobs where kind = 'export' and expires_at < ? limit "
+					"1",
+					DB_INT(clock_now_us()))));
 }
 
 static int find_free(struct db_conn *c, struct account_jobs *j)
@@ -184,11 +182,11 @@ static int put_back(struct db_conn *c, struct account_jobs *j)
 	int r = db_clock_us(c, &now);
 
 	return r < 0 ? r
-		     : (int)MIN(db_exec(c,
-					"update account_jobs set owner = null, status = 'queued', run_after = ? where "
-					"id = ? and claim = ?",
-					DB_INT(now + wait), DB_TEXT(j->job.id), DB_INT(j->job.claim)),
-				0);
+		     : error_only(
+			       db_exec(c,
+				       "update account_jobs set owner = null, status = 'queued', run_after = ? where "
+				       "id = ? and claim = ?",
+				       DB_INT(now + wait), DB_TEXT(j->job.id), DB_INT(j->job.claim)));
 }
 
 static int end(struct db_conn *c, struct db_job *db)
@@ -198,14 +196,13 @@ static int end(struct db_conn *c, struct db_job *db)
 
 	if (j->result == -EAGAIN)
 		return put_back(c, j);
-	return (int)MIN(db_exec(c,
-				"update account_jobs set owner = null, status = ?, stage = '', ended_at = ?, "
-				"error_code = ?, error_message = ? where id = ? and claim = ?",
-				DB_TEXT(is_done ? "succeeded" : "failed"), DB_INT(clock_now_us()),
-				is_done ? DB_NULL() : DB_TEXT(j->job.error.code),
-				is_done ? DB_NULL() : DB_TEXT(j->job.error.message), DB_TEXT(j->job.id),
-				DB_INT(j->job.claim)),
-			0);
+	return error_only(db_exec(c,
+				  "update account_jobs set owner = null, status = ?, stage = '', ended_at = ?, "
+				  "error_code = ?, error_message = ? where id = ? and claim = ?",
+				  DB_TEXT(is_done ? "succeeded" : "failed"), DB_INT(clock_now_us()),
+				  is_done ? DB_NULL() : DB_TEXT(j->job.error.code),
+				  is_done ? DB_NULL() : DB_TEXT(j->job.error.message), DB_TEXT(j->job.id),
+				  DB_INT(j->job.claim)));
 }
 
 /* ---- The flow ---- */

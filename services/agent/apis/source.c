@@ -103,7 +103,7 @@ int api_source_update(struct db_conn *c, struct api_source *s)
 
 static int delete_operations(struct db_conn *c, const char *source_id)
 {
-	return (int)MIN(db_exec(c, "delete from api_operations where source_id = ?", DB_TEXT(source_id)), 0);
+	return error_only(db_exec(c, "delete from api_operations where source_id = ?", DB_TEXT(source_id)));
 }
 
 int api_operations_store(struct db_conn *c, const char *source_id, const struct api_document *doc)
@@ -442,7 +442,7 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 	if (r)
 		return r;
 	a->status = 204;
-	return (int)MIN(db_exec(c, "delete from api_sources where id = ?", DB_TEXT(s.id)), 0);
+	return error_only(db_exec(c, "delete from api_sources where id = ?", DB_TEXT(s.id)));
 }
 
 void apis_delete(struct exchange *x)

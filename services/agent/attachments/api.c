@@ -44,7 +44,7 @@ static int upload_run(struct db_conn *c, struct exchange_job *job)
 	int r = find_own(c, &u->answer, &v);
 
 	if (r == 0)
-		r = MIN(attachments_drop_unsent(c, v.id, NULL, clock_now_us() - UNSENT_US), 0);
+		r = error_only(attachments_drop_unsent(c, v.id, NULL, clock_now_us() - UNSENT_US));
 	if (r)
 		return r;
 	r = attachment_store(c, job->x->arena, v.id, u->max_total, &file);

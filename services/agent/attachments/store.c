@@ -222,14 +222,12 @@ int attachments_drop_unsent(struct db_conn *c, const char *conversation_id, cons
 
 int attachments_unlink_execution(struct db_conn *c, const char *conversation_id, const char *execution_id)
 {
-	return (int)MIN(
-		db_exec(c,
-			"delete from message_attachments where conversation_id = ? and (message_id in (select id from "
-			"messages where conversation_id = ? and execution_id = ?) or message_id in (select id from "
-			"queued_messages where execution_id = ?))",
-			DB_TEXT(conversation_id), DB_TEXT(conversation_id), DB_TEXT(execution_id),
-			DB_TEXT(execution_id)),
-		0);
+	return error_only(db_exec(
+		c,
+		"delete from message_attachments where conversation_id = ? and (message_id in (select id from "
+		"messages where conversation_id = ? and execution_id = ?) or message_id in (select id from "
+		"queued_messages where execution_id = ?))",
+		DB_TEXT(conversation_id), DB_TEXT(conversation_id), DB_TEXT(execution_id), DB_TEXT(execution_id)));
 }
 
 /* The bytes of those that nobody else has go with them. */
@@ -303,11 +301,10 @@ int attachments_fork(struct db_conn *c, const char *from, const char *to, const 
 	/* The conversation was deleted meanwhile. */
 	if (n != counted)
 		return -EDEADLK;
-	return (int)MIN(db_exec(c,
-				"update conversations set attachments = (select count(*) from attachments where "
-				"conversation_id = ?) where id = ?",
-				DB_TEXT(to), DB_TEXT(to)),
-			0);
+	return error_only(db_exec(c,
+				  "update conversations set attachments = (select count(*) from attachments where "
+				  "conversation_id = ?) where id = ?",
+				  DB_TEXT(to), DB_TEXT(to)));
 }
 
 /* ---- Of messages ---- */

@@ -76,14 +76,12 @@ static const char *text_of(struct arena *a, struct str body)
 
 static int store_try(struct db_conn *c, const struct sending *s)
 {
-	return (int)MIN(
-		db_exec(c,
-			"insert into webhook_tries (delivery_id, number, at, duration_ms, status, error, response) "
-			"values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
-			DB_TEXT(s->id), DB_INT(s->tries), DB_INT(s->started_at),
-			DB_INT((s->ended_at - s->started_at) / 1000), s->status ? DB_INT(s->status) : DB_NULL(),
-			DB_TEXT(s->error), DB_TEXT(s->response)),
-		0);
+	return error_only(db_exec(
+		c,
+		"insert into webhook_tries (delivery_id, number, at, duration_ms, status, error, response) "
+		"values (?, ?, ?, ?, ?, ?, ?) on conflict do nothing",
+		DB_TEXT(s->id), DB_INT(s->tries), DB_INT(s->started_at), DB_INT((s->ended_at - s->started_at) / 1000),
+		s->status ? DB_INT(s->status) : DB_NULL(), DB_TEXT(s->error), DB_TEXT(s->response)));
 }
 
 static int store_delivery(struct db_conn *c, const struct sending *s)
@@ -91,12 +89,12 @@ static int store_delivery(struct db_conn *c, const struct sending *s)
 	bool is_over = s->outcome != WEBHOOK_AGAIN || s->wait_ms < 0;
 	const char *status = s->outcome == WEBHOOK_DELIVERED ? "delivered" : is_over ? "failed" : "pending";
 
-	return (int)MIN(db_exec(c,
-				"update webhook_deliveries set status = ?, tries = ?, next_at = ?, claimed_until = 0, "
-				"ended_at = ? where id = ? and status = 'pending'",
-				DB_TEXT(status), DB_INT(s->tries), DB_INT(s->ended_at + s->wait_ms * 1000),
-				is_over ? DB_INT(s->ended_at) : DB_NULL(), DB_TEXT(s->id)),
-			0);
+	return error_only(
+		db_exec(c,
+			"update webhook_deliveries set status = ?, tries = ?, next_at = ?, claimed_until = 0, "
+			"ended_at = ? where id = ? and status = 'pending'",
+			DB_TEXT(status), DB_INT(s->tries), DB_INT(s->ended_at + s->wait_ms * 1000),
+			is_over ? DB_INT(s->ended_at) : DB_NULL(), DB_TEXT(s->id)));
 }
 
 static int disable(struct db_conn *c, struct sending *s, const char *reason)
@@ -123,12 +121,11 @@ static int store_webhook(struct db_conn *c, struct sending *s)
 	int r;
 
 	if (s->outcome == WEBHOOK_DELIVERED)
-		return (int)MIN(
+		return error_only(
 			db_exec(c,
 				"update webhooks set failing_since = null where id = ? and failing_since is not "
 				"null",
-				DB_TEXT(s->webhook_id)),
-			0);
+				DB_TEXT(s->webhook_id)));
 	if (s->outcome == WEBHOOK_ENDED)
 		return disable(c, s, "gone");
 	/* Another try may succeed meanwhile and clear it. */

@@ -118,13 +118,13 @@ int hooks_add(struct db_conn *c, const char *webhook_id, const char *event, cons
 	      int64_t now, char ret_id[static ID_SIZE])
 {
 	id_new(ret_id);
-	return (int)MIN(db_exec(c,
-				"insert into webhook_deliveries (id, webhook_id, event, execution_id, body, status, "
-				"tries, next_at, claimed_until, created_at) values (?, ?, ?, ?, ?, 'pending', 0, ?, 0, "
-				"?)",
-				DB_TEXT(ret_id), DB_TEXT(webhook_id), DB_TEXT(event), DB_TEXT(execution_id),
-				DB_STR(body), DB_INT(now), DB_INT(now)),
-			0);
+	return error_only(
+		db_exec(c,
+			"insert into webhook_deliveries (id, webhook_id, event, execution_id, body, status, "
+			"tries, next_at, claimed_until, created_at) values (?, ?, ?, ?, ?, 'pending', 0, ?, 0, "
+			"?)",
+			DB_TEXT(ret_id), DB_TEXT(webhook_id), DB_TEXT(event), DB_TEXT(execution_id), DB_STR(body),
+			DB_INT(now), DB_INT(now)));
 }
 
 int hooks_tell(struct db_conn *c, struct arena *a, const struct hook_news *news)

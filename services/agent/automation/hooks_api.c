@@ -228,7 +228,8 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	if (r == 0)
 		r = check(&m->answer, take_body(&h, x, &err), &err);
 	if (r == 0)
-		r = MIN(db_get_int(c, &n, "select count(*) from webhooks where user_id = ?", DB_TEXT(h.user_id)), 0);
+		r = error_only(
+			db_get_int(c, &n, "select count(*) from webhooks where user_id = ?", DB_TEXT(h.user_id)));
 	if (r)
 		return r;
 	if (n >= PER_USER_MAX)
@@ -312,13 +313,12 @@ static int hold_deliveries(struct db_conn *c, const struct hook *h, int64_t now)
 {
 	bool is_paused = strcmp(h->status, "active") != 0;
 
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"update webhook_deliveries set status = ?, next_at = ? where webhook_id = ? and status = "
 			"?",
 			DB_TEXT(is_paused ? "held" : "pending"), DB_INT(now), DB_TEXT(h->id),
-			DB_TEXT(is_paused ? "pending" : "held")),
-		0);
+			DB_TEXT(is_paused ? "pending" : "held")));
 }
 
 static int patch_run(struct db_conn *c, struct exchange_job *job)
@@ -381,7 +381,7 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 	int r = find_to_change(c, a, &h);
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(statements); i++)
-		r = (int)MIN(db_exec(c, statements[i], DB_TEXT(h.id)), 0);
+		r = error_only(db_exec(c, statements[i], DB_TEXT(h.id)));
 	if (r == 0)
 		a->status = 204;
 	return r;

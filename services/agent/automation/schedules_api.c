@@ -255,7 +255,8 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	if (r == 0)
 		r = answer_find_agent(c, a, s.agent_id, &s.agent_name);
 	if (r == 0)
-		r = MIN(db_get_int(c, &n, "select count(*) from schedules where user_id = ?", DB_TEXT(s.user_id)), 0);
+		r = error_only(
+			db_get_int(c, &n, "select count(*) from schedules where user_id = ?", DB_TEXT(s.user_id)));
 	if (r == 0 && n >= PER_USER_MAX)
 		return answer_problem(a, 409, "too_many_schedules",
 				      "There are too many schedules already: remove some that are not needed.");
@@ -404,11 +405,11 @@ static int take_status(struct db_conn *c, struct schedule *s, int64_t now, struc
 		s->failures = 0;
 		return find_next(s, now, err);
 	}
-	return (int)MIN(db_exec(c,
-				"update schedule_firings set status = 'skipped', reason = 'paused' where schedule_id = "
-				"? and status = 'waiting'",
-				DB_TEXT(s->id)),
-			0);
+	return error_only(
+		db_exec(c,
+			"update schedule_firings set status = 'skipped', reason = 'paused' where schedule_id = "
+			"? and status = 'waiting'",
+			DB_TEXT(s->id)));
 }
 
 struct patch {

@@ -157,15 +157,14 @@ static const char *seal_new(struct change *m, const char *id)
 
 static int insert(struct db_conn *c, const struct trigger *t)
 {
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"insert into triggers (id, user_id, agent_id, name, message, conversation, per_minute, "
 			"secret_sealed, status, version, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, 1, "
 			"?, ?)",
 			DB_TEXT(t->id), DB_TEXT(t->user_id), DB_TEXT(t->agent_id), DB_TEXT(t->name),
 			DB_TEXT(t->message), DB_TEXT(t->conversation), DB_INT(t->per_minute), DB_TEXT(t->secret_sealed),
-			DB_TEXT(t->status), DB_INT(t->created_at), DB_INT(t->updated_at)),
-		0);
+			DB_TEXT(t->status), DB_INT(t->created_at), DB_INT(t->updated_at)));
 }
 
 static int create_run(struct db_conn *c, struct exchange_job *job)
@@ -192,7 +191,8 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	if (r == 0)
 		r = check_agent(c, &m->answer, t.agent_id);
 	if (r == 0)
-		r = MIN(db_get_int(c, &n, "select count(*) from triggers where user_id = ?", DB_TEXT(t.user_id)), 0);
+		r = error_only(
+			db_get_int(c, &n, "select count(*) from triggers where user_id = ?", DB_TEXT(t.user_id)));
 	if (r)
 		return r;
 	if (n >= PER_USER_MAX)

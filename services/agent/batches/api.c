@@ -219,9 +219,9 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	if (r == 0 && b.agent_version)
 		r = batch_check_version(c, a, b.agent_id, b.agent_version);
 	if (r == 0)
-		r = MIN(db_get_int(c, &n, "select count(*) from batches where user_id = ? and evaluation_id is null",
-				   DB_TEXT(b.user_id)),
-			0);
+		r = error_only(db_get_int(c, &n,
+					  "select count(*) from batches where user_id = ? and evaluation_id is null",
+					  DB_TEXT(b.user_id)));
 	if (r == 0 && n >= PER_USER_MAX)
 		return answer_problem(a, 409, "too_many_batches",
 				      "There are too many batches already: remove some that are not needed.");
@@ -359,7 +359,7 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 		return answer_problem(&p->answer, 409, "batch_over",
 				      "It is over: POST …/retry runs again what failed.");
 	if (r == 0)
-		r = (int)MIN(
+		r = error_only(
 			db_exec(c,
 				"update batches set name = ?, concurrency = ?, max_failures = ?, status = ?, reason = "
 				"?, failures = ?, updated_at = ?, ended_at = ? where id = ?",
@@ -371,8 +371,7 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 				!status || strcmp(status, b.status) == 0 ? time_or_null(b.ended_at)
 				: strcmp(status, "cancelled") == 0       ? DB_INT(clock_now_us())
 									 : DB_NULL(),
-				DB_TEXT(b.id)),
-			0);
+				DB_TEXT(b.id)));
 	return r < 0 ? r : answer_batch(c, &p->answer, 200, b.id);
 }
 
@@ -417,7 +416,7 @@ static int retry_run(struct db_conn *c, struct exchange_job *job)
 	int r = batches_find(c, a, true, &b);
 
 	if (r == 0)
-		r = MIN(batch_count(c, b.id, &counts), 0);
+		r = error_only(batch_count(c, b.id, &counts));
 	if (r)
 		return r;
 	if (counts.running > 0 && strcmp(b.status, "cancelled") == 0)

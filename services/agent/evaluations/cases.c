@@ -83,9 +83,8 @@ static int keep_set(struct db_conn *c, struct answer *a, const struct evaluation
 		return answer_problem(a, 422, "too_many_cases",
 				      arena_printf(a->job.x->arena, "A set has at most %d cases and %d MiB.",
 						   EVALUATION_CASES_MAX, EVALUATION_BYTES_MAX >> 20));
-	return (int)MIN(db_exec(c, "update evaluation_sets set next_number = ?, updated_at = ? where id = ?",
-				DB_INT(s->next_number), DB_INT(clock_now_us()), DB_TEXT(s->id)),
-			0);
+	return error_only(db_exec(c, "update evaluation_sets set next_number = ?, updated_at = ? where id = ?",
+				  DB_INT(s->next_number), DB_INT(clock_now_us()), DB_TEXT(s->id)));
 }
 
 static int create_run(struct db_conn *c, struct exchange_job *job)

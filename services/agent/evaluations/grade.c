@@ -172,11 +172,10 @@ static int store(struct db_conn *c, const struct batch *b, int64_t number, const
 {
 	bool is_open = verdict == VERDICT_OPEN;
 
-	return (int)MIN(
+	return error_only(
 		db_exec(c, "update batch_rows set passed = ?, score = ?, grades = ? where batch_id = ? and number = ?",
 			is_open ? DB_NULL() : DB_INT(verdict == VERDICT_PASSED), is_open ? DB_NULL() : DB_INT(score),
-			DB_TEXT(grades), DB_TEXT(b->id), DB_INT(number)),
-		0);
+			DB_TEXT(grades), DB_TEXT(b->id), DB_INT(number)));
 }
 
 /* The grade of a judge has its place among those of the row that it judged. */

@@ -79,9 +79,8 @@ static int make_one(struct db_conn *c, const struct agent *agent, struct arena *
 	id_new(id);
 	r = agent_row_insert(c, &row);
 	return r < 0 ? r
-		     : (int)MIN(db_exec(c, "update agents set archived_at = ? where id = ?", DB_INT(row.created_at),
-					DB_TEXT(id)),
-				0);
+		     : error_only(db_exec(c, "update agents set archived_at = ? where id = ?", DB_INT(row.created_at),
+					  DB_TEXT(id)));
 }
 
 int judges_make(struct db_conn *c, const struct agent *agent, struct arena *a, const char *user_id, yyjson_val *graders,

@@ -82,9 +82,8 @@ int evaluation_set_find(struct db_conn *c, struct answer *a, bool to_change, str
 
 int evaluation_set_touch(struct db_conn *c, const char *id)
 {
-	return (int)MIN(db_exec(c, "update evaluation_sets set updated_at = ? where id = ?", DB_INT(clock_now_us()),
-				DB_TEXT(id)),
-			0);
+	return error_only(db_exec(c, "update evaluation_sets set updated_at = ? where id = ?", DB_INT(clock_now_us()),
+				  DB_TEXT(id)));
 }
 
 /* ---- Making and changing ---- */
@@ -142,8 +141,8 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	int r = answer_known(c, a);
 
 	if (r == 0)
-		r = MIN(db_get_int(c, &n, "select count(*) from evaluation_sets where user_id = ?", DB_TEXT(s.user_id)),
-			0);
+		r = error_only(db_get_int(c, &n, "select count(*) from evaluation_sets where user_id = ?",
+					  DB_TEXT(s.user_id)));
 	if (r == 0 && n >= EVALUATION_SETS_MAX)
 		return answer_problem(a, 409, "too_many_evaluations",
 				      "There are too many sets already: remove some that are not needed.");
@@ -152,13 +151,12 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	id_new(id);
 	take_body(x, &s);
 	s.created_at = s.updated_at;
-	r = (int)MIN(db_exec(c,
-			     "insert into evaluation_sets (id, user_id, name, description, graders, pass_score, "
-			     "next_number, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			     DB_TEXT(s.id), DB_TEXT(s.user_id), DB_TEXT(s.name), DB_TEXT(s.description),
-			     DB_TEXT(s.graders), DB_INT(s.pass_score), DB_INT(s.next_number), DB_INT(s.created_at),
-			     DB_INT(s.updated_at)),
-		     0);
+	r = error_only(db_exec(c,
+			       "insert into evaluation_sets (id, user_id, name, description, graders, pass_score, "
+			       "next_number, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			       DB_TEXT(s.id), DB_TEXT(s.user_id), DB_TEXT(s.name), DB_TEXT(s.description),
+			       DB_TEXT(s.graders), DB_INT(s.pass_score), DB_INT(s.next_number), DB_INT(s.created_at),
+			       DB_INT(s.updated_at)));
 	if (r < 0)
 		return r;
 	a->location = arena_printf(x->arena, "/api/evaluations/%s", id);
@@ -185,12 +183,11 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 	if (r)
 		return r;
 	take_body(job->x, &s);
-	r = (int)MIN(db_exec(c,
-			     "update evaluation_sets set name = ?, description = ?, graders = ?, pass_score = ?, "
-			     "updated_at = ? where id = ?",
-			     DB_TEXT(s.name), DB_TEXT(s.description), DB_TEXT(s.graders), DB_INT(s.pass_score),
-			     DB_INT(s.updated_at), DB_TEXT(s.id)),
-		     0);
+	r = error_only(db_exec(c,
+			       "update evaluation_sets set name = ?, description = ?, graders = ?, pass_score = ?, "
+			       "updated_at = ? where id = ?",
+			       DB_TEXT(s.name), DB_TEXT(s.description), DB_TEXT(s.graders), DB_INT(s.pass_score),
+			       DB_INT(s.updated_at), DB_TEXT(s.id)));
 	return r < 0 ? r : answer_set(a, 200, &s);
 }
 

@@ -73,9 +73,8 @@ int collection_find_to_change(struct db_conn *c, struct answer *a, const char *i
 
 int collection_changed(struct db_conn *c, const char *collection_id)
 {
-	return (int)MIN(db_exec(c, "update knowledge_collections set revision = revision + 1 where id = ?",
-				DB_TEXT(collection_id)),
-			0);
+	return error_only(db_exec(c, "update knowledge_collections set revision = revision + 1 where id = ?",
+				  DB_TEXT(collection_id)));
 }
 
 /* ---- Telling ---- */
@@ -155,7 +154,7 @@ static int list_run(struct db_conn *c, struct exchange_job *job)
 	for (int64_t i = 0; r >= 0 && i < MIN(n, l->page.limit); i++) {
 		item = yyjson_mut_arr_add_obj(doc, items);
 		add_row(doc, item, &rows[i]);
-		r = MIN(add_counts(c, doc, item, &rows[i]), 0);
+		r = error_only(add_counts(c, doc, item, &rows[i]));
 	}
 	json_add_str(doc, obj, "next", n > l->page.limit ? page_cursor(x->arena, rows[l->page.limit - 1].id) : NULL);
 	return r < 0 ? r : answer_json(&l->answer, 200, doc);
@@ -369,9 +368,8 @@ static int delete_documents(struct db_conn *c, struct arena *a, const char *coll
 	for (size_t i = 0; r >= 0 && i < n; i++)
 		r = pieces_delete(c, ids[i], 0);
 	if (r >= 0)
-		r = (int)MIN(
-			db_exec(c, "delete from knowledge_documents where collection_id = ?", DB_TEXT(collection_id)),
-			0);
+		r = error_only(
+			db_exec(c, "delete from knowledge_documents where collection_id = ?", DB_TEXT(collection_id)));
 	return MIN(r, 0);
 }
 
@@ -385,7 +383,7 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 		return r;
 	r = delete_documents(c, job->x->arena, row.id);
 	a->status = 204;
-	return r < 0 ? r : (int)MIN(db_exec(c, "delete from knowledge_collections where id = ?", DB_TEXT(row.id)), 0);
+	return r < 0 ? r : error_only(db_exec(c, "delete from knowledge_collections where id = ?", DB_TEXT(row.id)));
 }
 
 void collections_delete(struct exchange *x)

@@ -461,7 +461,7 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 	a->status = 204;
 	r = pieces_delete(c, row.id, 0);
 	if (r == 0)
-		r = (int)MIN(db_exec(c, "delete from knowledge_documents where id = ?", DB_TEXT(row.id)), 0);
+		r = error_only(db_exec(c, "delete from knowledge_documents where id = ?", DB_TEXT(row.id)));
 	return r < 0 ? r : collection_changed(c, row.collection_id);
 }
 

@@ -49,9 +49,8 @@ static int enter(struct db_conn *c, struct db_job *job)
 {
 	struct knowledge *k = container_of(job, struct knowledge, job);
 
-	return (int)MIN(db_exec(c, "update knowledge_documents set owner = null where owner = ?",
-				DB_TEXT(runner_owner(k->agent->runner))),
-			0);
+	return error_only(db_exec(c, "update knowledge_documents set owner = null where owner = ?",
+				  DB_TEXT(runner_owner(k->agent->runner))));
 }
 
 static int look(struct db_conn *c, struct db_job *job)

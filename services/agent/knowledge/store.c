@@ -50,20 +50,19 @@ static int insert_sqlite(struct db_conn *c, const struct piece_context *of, cons
 	if (r < 1)
 		return MIN(r, -EIO);
 	if (strcmp(of->language, "english") == 0)
-		return (int)MIN(db_exec(c, "insert into knowledge_words_english (rowid, words) values (?, ?)",
-					DB_INT(id), DB_STR(words)),
-				0);
-	return (int)MIN(
-		db_exec(c, "insert into knowledge_words (rowid, words) values (?, ?)", DB_INT(id), DB_STR(words)), 0);
+		return error_only(db_exec(c, "insert into knowledge_words_english (rowid, words) values (?, ?)",
+					  DB_INT(id), DB_STR(words)));
+	return error_only(
+		db_exec(c, "insert into knowledge_words (rowid, words) values (?, ?)", DB_INT(id), DB_STR(words)));
 }
 
 static int insert_server(struct db_conn *c, const struct piece_context *of, const struct piece *p, struct str words)
 {
-	return (int)MIN(db_exec(c,
-				"insert into knowledge_pieces (" COLUMNS ", words) values (?, ?, ?, ?, ?, ?, ?, ?, ?, "
-				"to_tsvector(cast(cast(? as text) as regconfig), ?))",
-				VALUES(p), DB_TEXT(of->language), DB_STR(words)),
-			0);
+	return error_only(db_exec(c,
+				  "insert into knowledge_pieces (" COLUMNS
+				  ", words) values (?, ?, ?, ?, ?, ?, ?, ?, ?, "
+				  "to_tsvector(cast(cast(? as text) as regconfig), ?))",
+				  VALUES(p), DB_TEXT(of->language), DB_STR(words)));
 }
 
 /* A piece is found by its document's title and its headings too. */
@@ -88,11 +87,10 @@ int pieces_insert(struct db_conn *c, const struct piece_context *of, const struc
 int vectors_insert(struct db_conn *c, const struct piece_context *of, int64_t first, size_t n, size_t dimension,
 		   struct str data)
 {
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"insert into knowledge_vectors (document_id, claim, first, n, dimension, data) values (?, ?, "
 			"?, ?, ?, ?)",
 			DB_TEXT(of->document_id), DB_INT(of->claim), DB_INT(first), DB_INT((int64_t)n),
-			DB_INT((int64_t)dimension), DB_BLOB(data.p, data.n)),
-		0);
+			DB_INT((int64_t)dimension), DB_BLOB(data.p, data.n)));
 }

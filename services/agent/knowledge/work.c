@@ -330,13 +330,12 @@ static int store_batch(struct db_conn *c, struct db_job *job)
 	if (r == 0)
 		r = vectors_insert(c, &of, first->number, w->batch, w->dimension, buf_str(&w->vectors));
 	if (r == 0)
-		r = (int)MIN(
+		r = error_only(
 			db_exec(c,
 				"update knowledge_documents set status = 'embedding', done_pieces = ?, pieces = ?, "
 				"updated_at = ? where id = ?",
 				DB_INT((int64_t)(w->done + w->batch)), DB_INT((int64_t)w->n), DB_INT(clock_now_us()),
-				DB_TEXT(w->id)),
-			0);
+				DB_TEXT(w->id)));
 	return r;
 }
 
@@ -355,7 +354,7 @@ static int finish(struct db_conn *c, struct db_job *job)
 
 	if (r)
 		return r;
-	r = (int)MIN(
+	r = error_only(
 		db_exec(c,
 			"update knowledge_documents set status = 'ready', live = claim, owner = null, attempts = 0, "
 			"error_code = null, error_message = null, title = ?, pages = ?, pieces = ?, tokens = ?, "
@@ -363,8 +362,7 @@ static int finish(struct db_conn *c, struct db_job *job)
 			"?, embedding = ?, dimension = ?, updated_at = ?, indexed_at = ? where id = ?",
 			DB_STR(buf_str(&w->text.title)), DB_INT((int64_t)w->text.n_pages), DB_INT((int64_t)w->n),
 			DB_INT(w->tokens), DB_INT((int64_t)w->n), DB_TEXT(w->embedding), DB_INT((int64_t)w->dimension),
-			DB_INT(now), DB_INT(now), DB_TEXT(w->id)),
-		0);
+			DB_INT(now), DB_INT(now), DB_TEXT(w->id)));
 	if (r == 0)
 		r = pieces_delete(c, w->id, w->claim);
 	return r < 0 ? r : collection_changed(c, w->collection_id);
@@ -381,13 +379,12 @@ static int fail(struct db_conn *c, struct db_job *job)
 		r = db_clock_us(c, &now);
 	if (r)
 		return r;
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"update knowledge_documents set status = ?, owner = null, run_after = ?, error_code = ?, "
 			"error_message = ?, updated_at = ? where id = ?",
 			DB_TEXT(again ? "queued" : "failed"), DB_INT(now + wait), DB_TEXT(w->error.code),
-			DB_TEXT(w->error.message), DB_INT(clock_now_us()), DB_TEXT(w->id)),
-		0);
+			DB_TEXT(w->error.message), DB_INT(clock_now_us()), DB_TEXT(w->id)));
 }
 
 static enum work_state begin_fail(struct work *w)

@@ -152,7 +152,7 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 		return answer_problem(a, 403, "forbidden",
 				      "What is shared is changed by those who manage the settings.");
 	a->status = 204;
-	return MIN(memory_delete_id(c, m.id), 0);
+	return error_only(memory_delete_id(c, m.id));
 }
 
 void memory_remove(struct exchange *x)
@@ -163,7 +163,7 @@ void memory_remove(struct exchange *x)
 static int clear_run(struct db_conn *c, struct exchange_job *job)
 {
 	((struct answer *)job)->status = 204;
-	return (int)MIN(memory_delete_user(c, job->x->who.user_id), 0);
+	return error_only(memory_delete_user(c, job->x->who.user_id));
 }
 
 void memory_clear(struct exchange *x)

@@ -125,19 +125,17 @@ static int insert(struct db_conn *c, const struct memory *m, const char *namespa
 
 static int update(struct db_conn *c, const struct memory *m)
 {
-	return (int)MIN(db_exec(c, "update memories set value = ?, execution_id = ?, updated_at = ? where id = ?",
-				DB_TEXT(m->value), DB_TEXT(m->execution_id), DB_INT(m->updated_at), DB_TEXT(m->id)),
-			0);
+	return error_only(db_exec(c, "update memories set value = ?, execution_id = ?, updated_at = ? where id = ?",
+				  DB_TEXT(m->value), DB_TEXT(m->execution_id), DB_INT(m->updated_at), DB_TEXT(m->id)));
 }
 
 static int index_words(struct db_conn *c, const char *id)
 {
 	if (!is_postgres(c))
 		return index_put(c, id);
-	return (int)MIN(db_exec(c,
-				"update memories set words = to_tsvector('simple', name || ' ' || value) where id = ?",
-				DB_TEXT(id)),
-			0);
+	return error_only(
+		db_exec(c, "update memories set words = to_tsvector('simple', name || ' ' || value) where id = ?",
+			DB_TEXT(id)));
 }
 
 int memory_put(struct db_conn *c, const struct memory_who *who, enum memory_scope scope, const char *name,

@@ -297,9 +297,8 @@ static int clear_default(struct db_conn *c, const struct row *row)
 {
 	if (!row->is_default)
 		return 0;
-	return (int)MIN(db_exec(c, "update model_providers set is_default = 0 where owner_id = ? and id <> ?",
-				DB_TEXT(row->owner_id), DB_TEXT(row->id)),
-			0);
+	return error_only(db_exec(c, "update model_providers set is_default = 0 where owner_id = ? and id <> ?",
+				  DB_TEXT(row->owner_id), DB_TEXT(row->id)));
 }
 
 static int answer_row(struct answer *a, int status, const struct row *row)
@@ -347,15 +346,12 @@ static void start_change(struct exchange *x, struct change *m, int (*run)(struct
 
 static int insert(struct db_conn *c, const struct row *row)
 {
-	return (int)MIN(db_exec(c,
-				"insert into model_providers (" COLUMNS
-				") values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-				DB_TEXT(row->id), DB_TEXT(row->owner_id), DB_TEXT(row->slug), DB_TEXT(row->name),
-				DB_TEXT(row->kind), DB_TEXT(row->base_url), DB_TEXT(row->key_sealed),
-				DB_TEXT(row->key_end), DB_TEXT(row->settings), DB_TEXT(row->found_models),
-				DB_INT(row->is_default), DB_INT(row->is_enabled), DB_INT(row->version),
-				DB_INT(row->created_at), DB_INT(row->updated_at)),
-			0);
+	return error_only(db_exec(
+		c, "insert into model_providers (" COLUMNS ") values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		DB_TEXT(row->id), DB_TEXT(row->owner_id), DB_TEXT(row->slug), DB_TEXT(row->name), DB_TEXT(row->kind),
+		DB_TEXT(row->base_url), DB_TEXT(row->key_sealed), DB_TEXT(row->key_end), DB_TEXT(row->settings),
+		DB_TEXT(row->found_models), DB_INT(row->is_default), DB_INT(row->is_enabled), DB_INT(row->version),
+		DB_INT(row->created_at), DB_INT(row->updated_at)));
 }
 
 static int create_run(struct db_conn *c, struct exchange_job *job)
@@ -496,13 +492,13 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 		r = clear_default(c, row);
 	if (r)
 		return r;
-	r = (int)MIN(db_exec(c,
-			     "update model_providers set name = ?, base_url = ?, key_sealed = ?, key_end = ?, "
-			     "settings = ?, is_default = ?, is_enabled = ?, version = ?, updated_at = ? where id = ?",
-			     DB_TEXT(row->name), DB_TEXT(row->base_url), DB_TEXT(row->key_sealed),
-			     DB_TEXT(row->key_end), DB_TEXT(row->settings), DB_INT(row->is_default),
-			     DB_INT(row->is_enabled), DB_INT(row->version), DB_INT(row->updated_at), DB_TEXT(row->id)),
-		     0);
+	r = error_only(db_exec(c,
+			       "update model_providers set name = ?, base_url = ?, key_sealed = ?, key_end = ?, "
+			       "settings = ?, is_default = ?, is_enabled = ?, version = ?, updated_at = ? where id = ?",
+			       DB_TEXT(row->name), DB_TEXT(row->base_url), DB_TEXT(row->key_sealed),
+			       DB_TEXT(row->key_end), DB_TEXT(row->settings), DB_INT(row->is_default),
+			       DB_INT(row->is_enabled), DB_INT(row->version), DB_INT(row->updated_at),
+			       DB_TEXT(row->id)));
 	if (r == 0)
 		r = bus_tell(c, BUS_MODELS, row->id);
 	return r < 0 ? r : answer_row(&m->answer, 200, row);
@@ -530,7 +526,7 @@ static int delete_run(struct db_conn *c, struct exchange_job *job)
 	if (r)
 		return r;
 	m->answer.status = 204;
-	r = (int)MIN(db_exec(c, "delete from model_providers where id = ?", DB_TEXT(m->row.id)), 0);
+	r = error_only(db_exec(c, "delete from model_providers where id = ?", DB_TEXT(m->row.id)));
 	return r < 0 ? r : bus_tell(c, BUS_MODELS, m->row.id);
 }
 

@@ -281,7 +281,7 @@ static int take_added(struct model_stream *s, yyjson_val *item, int64_t index)
 {
 	if (strcmp(json_get_str(item, "type", ""), "function_call") != 0)
 		return 0;
-	return MIN(begin_call(s, item, index), 0);
+	return error_only(begin_call(s, item, index));
 }
 
 static bool is(const char *type, const char *name)

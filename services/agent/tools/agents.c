@@ -153,13 +153,13 @@ static int find_run(struct db_conn *c, struct agents_task *t)
 /* The run belongs to the call. */
 static int link_run(struct db_conn *c, struct agents_task *t, const char *parent_id, int64_t depth, const char *root_id)
 {
-	return (int)MIN(db_exec(c,
-				"update executions set parent_id = ?, root_id = ?, parent_call = ?, depth = ?, "
-				"token_limit = ? where "
-				"id = ?",
-				DB_TEXT(parent_id), DB_TEXT(root_id), DB_TEXT(t->key), DB_INT(depth),
-				DB_INT(t->tokens_left == INT64_MAX ? 0 : MAX(t->tokens_left, 1)), DB_TEXT(t->run_id)),
-			0);
+	return error_only(db_exec(c,
+				  "update executions set parent_id = ?, root_id = ?, parent_call = ?, depth = ?, "
+				  "token_limit = ? where "
+				  "id = ?",
+				  DB_TEXT(parent_id), DB_TEXT(root_id), DB_TEXT(t->key), DB_INT(depth),
+				  DB_INT(t->tokens_left == INT64_MAX ? 0 : MAX(t->tokens_left, 1)),
+				  DB_TEXT(t->run_id)));
 }
 
 static int post_run(struct db_conn *c, struct agents_task *t, const char *agent_id)

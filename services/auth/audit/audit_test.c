@@ -100,7 +100,7 @@ static int add_rows(struct db_conn *c, void *arg)
 
 static int run_sql(struct db_conn *c, void *arg)
 {
-	return (int)MIN(db_exec(c, arg), 0);
+	return error_only(db_exec(c, arg));
 }
 
 struct look {

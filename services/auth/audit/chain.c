@@ -136,10 +136,9 @@ static int insert(struct db_conn *c, const struct audit_row *row, const char *ha
 	for (size_t i = 0; i < AUDIT_TEXTS; i++)
 		values[2 + i] = DB_STR(row->text[i]);
 	values[2 + AUDIT_TEXTS] = DB_TEXT(hash);
-	return (int)MIN(
+	return error_only(
 		db_exec_v(c, "insert into audit_log (" AUDIT_COLUMNS ") values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			  values, ARRAY_SIZE(values)),
-		0);
+			  values, ARRAY_SIZE(values)));
 }
 
 int audit_append(struct db_conn *c, const struct audit_key *key, const struct audit_event *e, int64_t at)
@@ -159,7 +158,6 @@ int audit_append(struct db_conn *c, const struct audit_key *key, const struct au
 	r = insert(c, &row, hash);
 	if (r < 0)
 		return r;
-	return (int)MIN(db_exec(c, "update audit_head set newest = ?, hash = ?, mac = ? where id = 1", DB_INT(row.seq),
-				DB_TEXT(hash), DB_TEXT(mac)),
-			0);
+	return error_only(db_exec(c, "update audit_head set newest = ?, hash = ?, mac = ? where id = 1",
+				  DB_INT(row.seq), DB_TEXT(hash), DB_TEXT(mac)));
 }

@@ -150,7 +150,7 @@ static int sweep(struct db_conn *c, int64_t now)
 {
 	if (randombytes_uniform(SWEEP_EVERY))
 		return 0;
-	return (int)MIN(db_exec(c, "delete from security_deliveries where ended_at < ?", DB_INT(now - KEEP_US)), 0);
+	return error_only(db_exec(c, "delete from security_deliveries where ended_at < ?", DB_INT(now - KEEP_US)));
 }
 
 static int find_item(struct db_conn *c, struct sender *s, int64_t now)
@@ -201,13 +201,12 @@ static int take_run(struct db_conn *c, struct db_job *job)
 
 static int end_row(struct db_conn *c, struct sender *s, const char *state, int64_t now)
 {
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"update security_deliveries set state = ?, leased = 0, status = ?, error = ?, ended_at = ? "
 			"where id = ?",
 			DB_TEXT(state), s->status ? DB_INT(s->status) : DB_NULL(), DB_TEXT(*s->error ? s->error : NULL),
-			DB_INT(now), DB_TEXT(s->item.id)),
-		0);
+			DB_INT(now), DB_TEXT(s->item.id)));
 }
 
 static int save_run(struct db_conn *c, struct db_job *job)
@@ -227,11 +226,10 @@ static int save_run(struct db_conn *c, struct db_job *job)
 				    DB_INT(now), DB_TEXT(s->item.webhook_id));
 		return (int)MIN(r, 0);
 	}
-	return (int)MIN(
+	return error_only(
 		db_exec(c, "update security_deliveries set next_at = ?, leased = 0, status = ?, error = ? where id = ?",
 			DB_INT(now + wait * 1000), s->status ? DB_INT(s->status) : DB_NULL(),
-			DB_TEXT(*s->error ? s->error : NULL), DB_TEXT(s->item.id)),
-		0);
+			DB_TEXT(*s->error ? s->error : NULL), DB_TEXT(s->item.id)));
 }
 
 /* ---- Sending ---- */
@@ -396,11 +394,10 @@ static int release_run(struct db_conn *c, struct db_job *job)
 {
 	if (strcmp(db_dialect(c), "sqlite") != 0)
 		return 0;
-	return (int)MIN(db_exec(c,
-				"update security_deliveries set next_at = ?, leased = 0 where state = 'waiting' and "
-				"leased = 1",
-				DB_INT(clock_now_us())),
-			0);
+	return error_only(db_exec(c,
+				  "update security_deliveries set next_at = ?, leased = 0 where state = 'waiting' and "
+				  "leased = 1",
+				  DB_INT(clock_now_us())));
 }
 
 static void released(struct db_job *job, int result)

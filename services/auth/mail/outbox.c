@@ -76,12 +76,11 @@ static int add(struct db_conn *c, const char *kind, const char *to, const char *
 	char id[ID_SIZE];
 
 	id_new(id);
-	return (int)MIN(db_exec(c,
-				"insert into outbox (id, kind, recipient, user_id, link_id, facts, state, attempts, "
-				"next_at, created_at) values (?, ?, ?, ?, ?, ?, 'waiting', 0, ?, ?)",
-				DB_TEXT(id), DB_TEXT(kind), DB_TEXT(to), DB_TEXT(user_id), DB_TEXT(link_id),
-				DB_TEXT(facts), DB_INT(now), DB_INT(now)),
-			0);
+	return error_only(db_exec(c,
+				  "insert into outbox (id, kind, recipient, user_id, link_id, facts, state, attempts, "
+				  "next_at, created_at) values (?, ?, ?, ?, ?, ?, 'waiting', 0, ?, ?)",
+				  DB_TEXT(id), DB_TEXT(kind), DB_TEXT(to), DB_TEXT(user_id), DB_TEXT(link_id),
+				  DB_TEXT(facts), DB_INT(now), DB_INT(now)));
 }
 
 int outbox_add(struct db_conn *c, struct arena *a, const struct outbox_mail *mail)
@@ -174,7 +173,7 @@ static int take_run(struct db_conn *c, struct db_job *job)
 	if (r == 1)
 		return take(c, o, now);
 	if (r == 0)
-		r = (int)MIN(db_exec(c, "delete from outbox where id = ?", DB_TEXT(o->item.id)), 0);
+		r = error_only(db_exec(c, "delete from outbox where id = ?", DB_TEXT(o->item.id)));
 	return r;
 }
 
@@ -412,10 +411,9 @@ void outbox_wake(struct auth *auth)
  * lease decides. */
 static int release_run(struct db_conn *c, struct db_job *job)
 {
-	return (int)MIN(
+	return error_only(
 		db_exec(c, "update outbox set next_at = ? where state = 'waiting' and attempts > 0 and error is null",
-			DB_INT(clock_now_us())),
-		0);
+			DB_INT(clock_now_us())));
 }
 
 static void released(struct db_job *job, int result)

@@ -54,7 +54,7 @@ static int resolve_taken(struct db_conn *c, struct arena *a, struct outbox_item 
 		/* A disabled one keeps his address, and is told nothing. */
 		r = db_get_int(c, &(int64_t){0}, "select 1 from users where email_key = ?", DB_TEXT(link.email_key));
 		if (r != 0)
-			return r < 0 ? r : MIN(link_withdraw(c, link.id), 0);
+			return r < 0 ? r : error_only(link_withdraw(c, link.id));
 		return 1;
 	}
 	item->kind = instead;

@@ -84,12 +84,12 @@ int factors_set_totp(struct db_conn *c, const struct auth *auth, const char *use
 
 int factors_remove_totp(struct db_conn *c, const char *user_id)
 {
-	return (int)MIN(db_exec(c, "delete from totp where user_id = ?", DB_TEXT(user_id)), 0);
+	return error_only(db_exec(c, "delete from totp where user_id = ?", DB_TEXT(user_id)));
 }
 
 static int remove_codes(struct db_conn *c, const char *user_id)
 {
-	return (int)MIN(db_exec(c, "delete from recovery_codes where user_id = ?", DB_TEXT(user_id)), 0);
+	return error_only(db_exec(c, "delete from recovery_codes where user_id = ?", DB_TEXT(user_id)));
 }
 
 /* 32 letters and digits that are not mistaken for one another (Crockford's base 32). */

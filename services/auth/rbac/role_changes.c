@@ -168,7 +168,7 @@ static int create_run(struct db_conn *c, struct exchange_job *job)
 	r = insert(c, p);
 	if (r == 0)
 		r = finish(c, p, NULL);
-	return r < 0 ? r : MIN(load(c, job->x->arena, p->name, &p->role), 0);
+	return r < 0 ? r : error_only(load(c, job->x->arena, p->name, &p->role));
 }
 
 static int patch_run(struct db_conn *c, struct exchange_job *job)
@@ -195,9 +195,8 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 		return roll_back(p, ROLE_BUILT_IN);
 	before = p->role.permissions;
 	if (p->description)
-		r = (int)MIN(db_exec(c, "update roles set description = ? where id = ?", DB_TEXT(p->description),
-				     DB_TEXT(p->role.id)),
-			     0);
+		r = error_only(db_exec(c, "update roles set description = ? where id = ?", DB_TEXT(p->description),
+				       DB_TEXT(p->role.id)));
 	if (r >= 0 && p->has_permissions) {
 		r = put_permissions(c, p->role.id, &p->permissions);
 		if (r == 0)
@@ -205,7 +204,7 @@ static int patch_run(struct db_conn *c, struct exchange_job *job)
 	}
 	if (r >= 0)
 		r = finish(c, p, &before);
-	return r < 0 ? r : MIN(load(c, job->x->arena, p->name, &p->role), 0);
+	return r < 0 ? r : error_only(load(c, job->x->arena, p->name, &p->role));
 }
 
 static int delete_run(struct db_conn *c, struct exchange_job *job)

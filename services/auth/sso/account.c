@@ -128,9 +128,8 @@ static int let_in(struct db_conn *c, struct exchange *x, struct arrival *v)
 
 static int note_use(struct db_conn *c, const char *identity_id)
 {
-	return (int)MIN(db_exec(c, "update identities set last_used_at = ? where id = ?", DB_INT(clock_now_us()),
-				DB_TEXT(identity_id)),
-			0);
+	return error_only(db_exec(c, "update identities set last_used_at = ? where id = ?", DB_INT(clock_now_us()),
+				  DB_TEXT(identity_id)));
 }
 
 static int sign_in(struct db_conn *c, struct exchange *x, struct arrival *v, const struct identity_at *at)

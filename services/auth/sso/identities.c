@@ -41,18 +41,17 @@ int identity_add(struct db_conn *c, const struct provider *p, const char *user_i
 
 	id_new(id);
 	identity_hash(p->issuer, subject, hash);
-	return (int)MIN(
+	return error_only(
 		db_exec(c,
 			"insert into identities (id, user_id, provider_id, identity_hash, subject, email, created_at, "
 			"last_used_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
 			DB_TEXT(id), DB_TEXT(user_id), DB_TEXT(p->id), DB_TEXT(hash), DB_TEXT(subject),
-			DB_TEXT(email && strlen(email) <= 254 ? email : NULL), DB_INT(now), DB_INT(now)),
-		0);
+			DB_TEXT(email && strlen(email) <= 254 ? email : NULL), DB_INT(now), DB_INT(now)));
 }
 
 int identities_forget_user(struct db_conn *c, const char *user_id)
 {
-	return (int)MIN(db_exec(c, "delete from identities where user_id = ?", DB_TEXT(user_id)), 0);
+	return error_only(db_exec(c, "delete from identities where user_id = ?", DB_TEXT(user_id)));
 }
 
 /* ---- GET ---- */

@@ -105,11 +105,10 @@ static int used_run(struct db_conn *c, struct db_job *job)
 {
 	struct used *u = container_of(job, struct used, job);
 
-	return (int)MIN(db_exec(c,
-				"update access_tokens set last_used_at = ? where id = ? and "
-				"(last_used_at is null or last_used_at < ?)",
-				DB_INT(u->at), DB_TEXT(u->id), DB_INT(u->at - USED_EACH_US)),
-			0);
+	return error_only(db_exec(c,
+				  "update access_tokens set last_used_at = ? where id = ? and "
+				  "(last_used_at is null or last_used_at < ?)",
+				  DB_INT(u->at), DB_TEXT(u->id), DB_INT(u->at - USED_EACH_US)));
 }
 
 static void used_done(struct db_job *job, int result)

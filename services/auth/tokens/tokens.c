@@ -124,13 +124,12 @@ static int insert(struct db_conn *c, struct token_request *q, const char *id)
 	for (size_t i = 0; i < q->scopes.n; i++)
 		yyjson_mut_arr_add_str(doc, arr, q->scopes.items[i]);
 	sha256_hex(q->secret, PERSONAL_TOKEN_LEN, hash);
-	return (int)MIN(db_exec(c,
-				"insert into access_tokens (id, user_id, name, scopes, hash, created_at, created_by, "
-				"expires_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
-				DB_TEXT(id), DB_TEXT(q->user_id), DB_TEXT(q->name), DB_STR(json_text(a, doc)),
-				DB_TEXT(hash), DB_INT(now), DB_TEXT(q->job.x->who.user_id),
-				DB_INT(now + q->days * DAY_US)),
-			0);
+	return error_only(db_exec(c,
+				  "insert into access_tokens (id, user_id, name, scopes, hash, created_at, created_by, "
+				  "expires_at) values (?, ?, ?, ?, ?, ?, ?, ?)",
+				  DB_TEXT(id), DB_TEXT(q->user_id), DB_TEXT(q->name), DB_STR(json_text(a, doc)),
+				  DB_TEXT(hash), DB_INT(now), DB_TEXT(q->job.x->who.user_id),
+				  DB_INT(now + q->days * DAY_US)));
 }
 
 static int load_one(struct db_conn *c, struct token_request *q, const char *id)
@@ -206,7 +205,7 @@ static int revoke_run(struct db_conn *c, struct exchange_job *job)
 	q->outcome = found ? PAT_DONE : PAT_MISSING;
 	if (!found)
 		return 0;
-	r = (int)MIN(db_exec(c, "delete from access_tokens where id = ?", DB_TEXT(q->id)), 0);
+	r = error_only(db_exec(c, "delete from access_tokens where id = ?", DB_TEXT(q->id)));
 	if (r == 0)
 		r = feed_add_token(c, q->id, "token_revoked");
 	e.target = arena_printf(job->x->arena, "token:%s", q->id);

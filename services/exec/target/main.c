@@ -256,7 +256,7 @@ static int open_place(struct helper *h)
 
 	if (r == 0) {
 		if (h->req.spec.workspace[0])
-			r = MIN(h->lock_fd = place_lock(fd, h->req.spec.workspace, false), 0);
+			r = error_only(h->lock_fd = place_lock(fd, h->req.spec.workspace, false));
 		if (r == 0)
 			r = place_prepare(fd, h->uid_base, &h->req.spec);
 		close(fd);
