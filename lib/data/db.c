@@ -35,9 +35,7 @@ struct db {
 /* One of the statements around jobs, which are kept like any other. */
 static int control(struct db_conn *c, const char *sql)
 {
-	int64_t r = db_exec_v(c, sql, NULL, 0);
-
-	return (int)MIN(r, 0);
+	return error_only(db_exec_v(c, sql, NULL, 0));
 }
 
 static int finish_transaction(struct db_conn *c, int result)

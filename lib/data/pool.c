@@ -121,6 +121,8 @@ static enum outcome attempt(struct db_conn *c, struct db_job *job, const char *b
 
 	if (r == 0)
 		r = job->run(c, job);
+	if (r == 0 && c->is_over) /* whatever the job made of it: what it wrote before is gone */
+		r = -EDEADLK;
 	if (r == 0) {
 		is_commit_sent = true;
 		r = d->run(c, "commit");

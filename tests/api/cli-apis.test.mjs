@@ -1,13 +1,13 @@
 // `ogent apis`, as somebody uses it who has its help and a document.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { ogent, startPlatform } from '../lib/platform.mjs';
+import { runCli } from '../lib/cli.mjs';
+import { startPlatform } from '../lib/platform.mjs';
 
 const SECRET = 'sk-a-secret-of-the-shop-0123456789';
 const home = mkdtempSync(join(tmpdir(), 'ogent-cli-apis-'));
@@ -44,19 +44,7 @@ describe('ogent apis', { timeout: 120000 }, () => {
     rmSync(home, { recursive: true, force: true });
   });
 
-  async function apis(args, { input = '', env = {} } = {}) {
-    const all = { PATH: process.env.PATH, HOME: home, OGENT_DATA: p.data, ...env };
-    for (const name of ['ASAN_OPTIONS', 'UBSAN_OPTIONS']) if (process.env[name]) all[name] = process.env[name];
-    const child = spawn(ogent, args, { env: all, stdio: 'pipe' });
-    const result = { out: '', err: '' };
-    child.stdout.on('data', (d) => (result.out += d));
-    child.stderr.on('data', (d) => (result.err += d));
-    child.stdin.on('error', () => {});
-    child.stdin.end(input);
-    result.code = await new Promise((done) => child.on('close', done));
-    assert.doesNotMatch(result.err, /Sanitizer|runtime error:/);
-    return result;
-  }
+  const apis = (args, { env = {}, ...options } = {}) => runCli(args, { ...options, env: { HOME: home, OGENT_DATA: p.data, ...env } });
   const ok = async (args, options) => {
     const r = await apis(['apis', ...args], options);
     assert.equal(r.code, 0, `${args}: ${r.err}`);

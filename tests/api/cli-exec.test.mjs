@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { cliEnvironment } from '../lib/cli.mjs';
 import { ogent, startPlatform } from '../lib/platform.mjs';
 
 const home = mkdtempSync(join(tmpdir(), 'ogent-cli-exec-'));
@@ -23,11 +24,7 @@ after(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
-const environment = () => {
-  const env = { PATH: process.env.PATH, HOME: home, OGENT_DATA: p.data, TERM: 'vt100' };
-  for (const name of ['ASAN_OPTIONS', 'UBSAN_OPTIONS']) if (process.env[name]) env[name] = process.env[name];
-  return env;
-};
+const environment = () => cliEnvironment({ HOME: home, OGENT_DATA: p.data, TERM: 'vt100' });
 
 // Returns {code, out: Buffer, err}. input: bytes, a file descriptor, or null for a pipe that stays open (child given to onStarted).
 async function exec(args, { input = '', onStarted, program = [ogent, 'exec'] } = {}) {

@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 
 import { Authority } from '../lib/certificates.mjs';
+import { cliEnvironment } from '../lib/cli.mjs';
 import { ogent, startPlatform } from '../lib/platform.mjs';
 import { startSshd } from '../lib/sshd.mjs';
 
@@ -41,11 +42,7 @@ after(async () => {
   rmSync(home, { recursive: true, force: true });
 });
 
-const environment = () => {
-  const env = { PATH: process.env.PATH, HOME: home, OGENT_DATA: p.data, TERM: 'vt100' };
-  for (const name of ['ASAN_OPTIONS', 'UBSAN_OPTIONS']) if (process.env[name]) env[name] = process.env[name];
-  return env;
-};
+const environment = () => cliEnvironment({ HOME: home, OGENT_DATA: p.data, TERM: 'vt100' });
 
 function start(program, { input, env = {} } = {}) {
   const child = spawn(program[0], program.slice(1), { cwd: home, env: { ...environment(), ...env } });

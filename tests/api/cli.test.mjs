@@ -8,26 +8,14 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { totp } from '../lib/authenticator.mjs';
+import { runCli } from '../lib/cli.mjs';
 import { ADMIN, freePort, ogent, startPlatform } from '../lib/platform.mjs';
 
 const home = mkdtempSync(join(tmpdir(), 'ogent-cli-'));
 after(() => rmSync(home, { recursive: true, force: true }));
 
 // Runs `ogent ARGS`. options: {input, env, onStarted(child), data}. Returns {code, out, err}.
-async function cli(args, { input = '', env = {}, onStarted, data } = {}) {
-	const all = { PATH: process.env.PATH, HOME: home, ...(data && { OGENT_DATA: data }), ...env };
-	for (const name of ['ASAN_OPTIONS', 'UBSAN_OPTIONS']) if (process.env[name]) all[name] = process.env[name];
-	const child = spawn(ogent, args, { env: all, stdio: 'pipe' });
-	const result = { out: '', err: '' };
-	child.stdout.on('data', (d) => (result.out += d));
-	child.stderr.on('data', (d) => (result.err += d));
-	child.stdin.on('error', () => {});
-	child.stdin.end(input);
-	onStarted?.(child, result);
-	result.code = await new Promise((done) => child.on('close', done));
-	assert.doesNotMatch(result.err, /Sanitizer|runtime error:/);
-	return result;
-}
+const cli = (args, { env = {}, data, ...options } = {}) => runCli(args, { ...options, env: { HOME: home, ...(data && { OGENT_DATA: data }), ...env } });
 
 async function until(what, limit = 15000) {
 	for (const end = Date.now() + limit; ; await sleep(20)) {

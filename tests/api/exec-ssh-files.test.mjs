@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
-import http from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { filesSuite } from '../lib/files_suite.mjs';
 import { Sshd } from '../lib/sshd.mjs';
+import { beginUpload } from '../lib/upload.mjs';
 import { Target, errand, ogentTarget, run as commandFrame, step } from '../lib/target.mjs';
 
 let sshd, liar;
@@ -33,19 +33,7 @@ filesSuite(
     const { api, put, host, make, refused, run, aimed, outside } = t;
     const auth = () => ({ authorization: `Bearer ${t.bob}`, 'content-type': 'application/octet-stream' });
 
-    // An upload that has begun: {send, end, answer}.
-    function begin(path) {
-      const req = http.request({ ...t.exec.where(), method: 'PUT', path: aimed(`/api/workspaces${path}`), headers: auth() });
-      const answer = new Promise((done) => {
-        req.on('error', (e) => done({ error: e.code }));
-        req.on('response', async (res) => {
-          let text = '';
-          for await (const c of res) text += c;
-          done({ status: res.statusCode, body: JSON.parse(text), text });
-        });
-      });
-      return { req, answer };
-    }
+    const begin = (path) => beginUpload(t.exec.where(), aimed(`/api/workspaces${path}`), auth());
 
     // What the target has of an upload: an open file without a name, or with one for now.
     const isUnderWay = (ws) => {

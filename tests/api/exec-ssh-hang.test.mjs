@@ -11,9 +11,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { startRole } from '../lib/platform.mjs';
 import { Sshd } from '../lib/sshd.mjs';
+import { beginUpload } from '../lib/upload.mjs';
 
 const NAMES = ['upload', 'archive', 'idle', 'greeting', 'program', 'cancel'];
-// A silent host is asked after 15 s and given up after 30; a new connection has 15 s.
+// A silent host is asked after 10 s and given up after as long again; a step of work has 30 s, twice while its bytes move; a connection 15 s.
 const BOUND_MS = 90000;
 const hosts = {}, stopped = new Set();
 let auth, exec, token;
@@ -92,20 +93,7 @@ const programs = (h) => readdirSync('/proc').filter((p) => {
   }
 }).map(Number);
 
-// A request with a body that is sent piece by piece: {req, answer}.
-function begin(name, path) {
-  const headers = { authorization: `Bearer ${token}`, ...octets };
-  const req = http.request({ ...exec.where(), method: 'PUT', path: `/api/workspaces${path}?target=${name}`, headers });
-  const answer = new Promise((done) => {
-    req.on('error', (e) => done({ error: e.code }));
-    req.on('response', async (res) => {
-      let text = '';
-      for await (const c of res) text += c;
-      done({ status: res.statusCode, body: JSON.parse(text), text });
-    });
-  });
-  return { req, answer };
-}
+const begin = (name, path) => beginUpload(exec.where(), `/api/workspaces${path}?target=${name}`, { authorization: `Bearer ${token}`, ...octets });
 
 const isUnderWay = (h, ws) => execFileSync('sh', ['-c', `ls -l /proc/[0-9]*/fd 2>/dev/null | grep -F '${join(h.place, 'workspaces', ws)}/' || true`], { encoding: 'utf8' }) !== '';
 
