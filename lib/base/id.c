@@ -56,8 +56,6 @@ static void id_random(uint8_t *ret, size_t n)
 	memcpy(ret, pool + randombytes_SEEDBYTES + pool_left, n);
 }
 
-#define EVERY(byte) (UINT64_MAX / 255 * (byte))
-
 /* Lower case, the digits of four bytes at once. hex_encode takes the same time for every value, which an id does not
  * need, and more of it. */
 static void put_hex(char *to, const uint8_t *b, size_t n)
@@ -67,8 +65,8 @@ static void put_hex(char *to, const uint8_t *b, size_t n)
 		uint64_t letters;
 
 		x = (x >> 4 & UINT64_C(0x000f000f000f000f)) | (x & UINT64_C(0x000f000f000f000f)) << 8;
-		letters = (x + EVERY(6)) >> 4 & EVERY(1);
-		x = htole64(x + EVERY('0') + letters * ('a' - '9' - 1));
+		letters = (x + EVERY_BYTE(6)) >> 4 & EVERY_BYTE(1);
+		x = htole64(x + EVERY_BYTE('0') + letters * ('a' - '9' - 1));
 		memcpy(to + 2 * i, &x, sizeof(x));
 	}
 }
@@ -128,11 +126,11 @@ void id_new(char ret_id[static ID_SIZE])
  */
 static bool are_digits(uint64_t x)
 {
-	uint64_t number = x ^ EVERY('0'), letter = x ^ EVERY(0x60);
-	uint64_t no_number = number + EVERY(0x7f - 9);
-	uint64_t no_letter = (letter + EVERY(0x7f - 6)) | ~(letter + EVERY(0x7f));
+	uint64_t number = x ^ EVERY_BYTE('0'), letter = x ^ EVERY_BYTE(0x60);
+	uint64_t no_number = number + EVERY_BYTE(0x7f - 9);
+	uint64_t no_letter = (letter + EVERY_BYTE(0x7f - 6)) | ~(letter + EVERY_BYTE(0x7f));
 
-	return !((x | (no_number & no_letter)) & EVERY(0x80));
+	return !((x | (no_number & no_letter)) & EVERY_BYTE(0x80));
 }
 
 bool id_is_valid(struct str s)

@@ -142,7 +142,8 @@ static void add_field(struct buf *line, const char *name, const char *value)
 		buf_add(line, "null", 4);
 }
 
-static void start_line(struct buf *line, enum log_level level, struct str message)
+/* Up to the message. */
+static void start(struct buf *line, enum log_level level)
 {
 	char time[TIME_TEXT_SIZE];
 
@@ -151,11 +152,28 @@ static void start_line(struct buf *line, enum log_level level, struct str messag
 		buf_add(line, "{\"time\":\"", 9);
 		buf_add(line, time, 27);
 		buf_add(line, self.begin[level], self.begin_n[level]);
-		json_quote(line, message);
 		return;
 	}
 	buf_printf(line, "%.23sZ %-5s %s: ", time, level_names[level], self.service);
-	add_plain(line, message);
+}
+
+static void start_line(struct buf *line, enum log_level level, struct str message)
+{
+	start(line, level);
+	if (log_is_json)
+		json_quote(line, message);
+	else
+		add_plain(line, message);
+}
+
+static void start_plain_line(struct buf *line, enum log_level level, struct str message)
+{
+	start(line, level);
+	if (log_is_json)
+		buf_add_char(line, '"');
+	buf_add(line, message.p, message.n);
+	if (log_is_json)
+		buf_add_char(line, '"');
 }
 
 static void write_to(int fd, const struct buf *line)
@@ -239,7 +257,7 @@ void log_event(enum log_level level, const char *message, ...)
 	errno = saved;
 }
 
-struct buf *log_begin(enum log_level level, const char *message)
+struct buf *log_begin(enum log_level level, struct str message)
 {
 	static _Thread_local struct buf own;
 	struct buf *line;
@@ -248,7 +266,7 @@ struct buf *log_begin(enum log_level level, const char *message)
 		return NULL;
 	set_defaults();
 	line = line_new(&own);
-	start_line(line, level, str_of(message));
+	start_plain_line(line, level, message);
 	return line;
 }
 

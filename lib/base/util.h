@@ -16,6 +16,9 @@ static inline int error_only(int64_t result)
 	return result < 0 ? (int)result : 0;
 }
 
+/* A word whose eight bytes are all the same. */
+#define EVERY_BYTE(byte) (UINT64_MAX / 255 * (byte))
+
 #define PRINTF_LIKE(fmt, first) __attribute__((format(printf, fmt, first)))
 #define NORETURN __attribute__((noreturn))
 #define UNUSED __attribute__((unused))

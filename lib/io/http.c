@@ -79,6 +79,13 @@ static void grow(struct http_headers *h)
 	h->cap = cap;
 }
 
+void http_header_put_as(struct http_headers *h, struct http_header header)
+{
+	if (h->n == h->cap)
+		grow(h);
+	h->items[h->n++] = header;
+}
+
 /* The field at place i is known by its kind from now on. */
 static void note(struct http_headers *h, size_t i)
 {
@@ -94,9 +101,7 @@ static void note(struct http_headers *h, size_t i)
 
 void http_header_put(struct http_headers *h, struct str name, struct str value)
 {
-	if (h->n == h->cap)
-		grow(h);
-	h->items[h->n++] = (struct http_header){name, value, http_field_find(name)};
+	http_header_put_as(h, (struct http_header){name, value, http_field_find(name)});
 	note(h, h->n - 1);
 }
 
@@ -161,10 +166,12 @@ bool http_is_hop_by_hop(const struct http_headers *h, struct str name)
 	return false;
 }
 
-/* With the status in front, as the first line of an answer has it. */
-#define STATUS(number, text) [number] = STR(#number " " text)
+#define STATUS(number, text) [number] = {text, STR("HTTP/1.1 " #number " " text "\r\n")}
 
-static const struct str status_lines[] = {
+static const struct status {
+	const char *text;
+	struct str line; /* the first of an answer */
+} statuses[] = {
 	STATUS(100, "Continue"),
 	STATUS(101, "Switching Protocols"),
 	STATUS(102, "Processing"),
@@ -214,30 +221,28 @@ static const struct str status_lines[] = {
 
 #undef STATUS
 
-static struct str status_line(int status)
+static const struct status *status_find(int status)
 {
-	if (status > 0 && (size_t)status < ARRAY_SIZE(status_lines) && status_lines[status].p)
-		return status_lines[status];
-	return (struct str){0};
+	if (status > 0 && (size_t)status < ARRAY_SIZE(statuses) && statuses[status].text)
+		return &statuses[status];
+	return NULL;
 }
 
 const char *http_status_text(int status)
 {
-	struct str line = status_line(status);
+	const struct status *found = status_find(status);
 
-	return line.p ? line.p + 4 : "Unknown";
+	return found ? found->text : "Unknown";
 }
 
 void http_status_write(struct buf *out, int status)
 {
-	struct str line = status_line(status);
+	const struct status *found = status_find(status);
 
-	buf_add(out, "HTTP/1.1 ", 9);
-	if (line.p)
-		buf_add(out, line.p, line.n);
+	if (found)
+		buf_add(out, found->line.p, found->line.n);
 	else
-		buf_printf(out, "%d Unknown", status);
-	buf_add(out, "\r\n", 2);
+		buf_printf(out, "HTTP/1.1 %d Unknown\r\n", status);
 }
 
 /* The decoded text in the arena, or NULL. */

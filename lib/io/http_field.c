@@ -44,15 +44,13 @@ static const struct {
 static const uint8_t first[LENGTH_MAX + 2] = {0,  0,  0,  1,  1,  3,  3,  8,  10, 10, 13,
 					      15, 16, 19, 20, 22, 24, 26, 27, 28, 29};
 
-#define EVERY(byte) (UINT64_MAX / 255 * (byte))
-
 /* Those from 0x40 to 0x5f as those from 0x60: capitals are small then, and what else changes is in no known name. */
 static uint64_t lower_8(const char *p)
 {
 	uint64_t x;
 
 	memcpy(&x, p, sizeof(x));
-	return x | (x & EVERY(0x40)) >> 1;
+	return x | (x & EVERY_BYTE(0x40)) >> 1;
 }
 
 static uint32_t lower_4(const char *p)
@@ -60,7 +58,7 @@ static uint32_t lower_4(const char *p)
 	uint32_t x;
 
 	memcpy(&x, p, sizeof(x));
-	return x | (x & (uint32_t)EVERY(0x40)) >> 1;
+	return x | (x & (uint32_t)EVERY_BYTE(0x40)) >> 1;
 }
 
 /* Every field that comes in is looked at, so this takes eight bytes at a time; some of the last ones twice. */

@@ -217,6 +217,14 @@ void http_reply(struct http_request *r, int status, const char *type, const stru
 	http_reply_end(r);
 }
 
+struct buf *http_scratch(struct http_request *r)
+{
+	struct buf *b = &r->conn->server->text;
+
+	buf_clear(b);
+	return b;
+}
+
 bool http_reply_has_started(const struct http_request *r)
 {
 	return container_of(r, struct http_box, req)->answer != ANSWER_NONE;

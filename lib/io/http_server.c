@@ -89,6 +89,7 @@ static void server_free(struct http_server *s)
 	later_clear(&s->drained);
 	deadline_clear(&s->drain_end);
 	buf_deinit(&s->scratch);
+	buf_deinit(&s->text);
 	free(s->address);
 	free(s);
 }

@@ -88,6 +88,8 @@ void http_reply_interim(struct http_request *r, int status, const struct http_he
 /* All at once. type may be NULL without a body. */
 void http_reply(struct http_request *r, int status, const char *type, const struct http_headers *extra,
 		const void *body, size_t n);
+/* An empty buffer for a body that http_reply takes at once: the server's, used again for the next one. */
+struct buf *http_scratch(struct http_request *r);
 bool http_reply_has_started(const struct http_request *r);
 /* Breaks off an answer that cannot be finished, so that the client sees that it is incomplete. */
 void http_reply_abort(struct http_request *r);

@@ -105,6 +105,7 @@ struct http_server {
 	struct list boxes;        /* struct http_box: free, the last used first */
 	unsigned n_boxes;
 	struct buf scratch; /* for the head of an answer */
+	struct buf text;    /* for the body of one: http_scratch */
 	char date[40];      /* "Date: …\r\n" of date_s */
 	int64_t date_s;
 

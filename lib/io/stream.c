@@ -46,6 +46,7 @@ struct stream {
 	bool has_ended;     /* the peer's end or an error was seen */
 	bool has_told_end;  /* on_end came */
 	bool is_broken;     /* nothing can be written any more */
+	int fd;             /* the socket, once it is connected; else -1 */
 	int end_err;        /* for an on_end that is put off */
 	size_t high_water;
 	struct out_queue *out;    /* what is to be written; NULL: nothing */
@@ -118,6 +119,7 @@ static void on_closed(uv_handle_t *handle)
 static void close_now(struct stream *s)
 {
 	s->state = STREAM_CLOSING;
+	s->fd = -1;
 	later_clear(&s->turn);
 	deadline_clear(&s->deadline);
 	drop_queue(s);
@@ -214,6 +216,32 @@ static void write_rest(struct stream *s)
 	s->out = NULL;
 }
 
+_Static_assert(offsetof(uv_buf_t, base) == offsetof(struct iovec, iov_base) &&
+		       offsetof(uv_buf_t, len) == offsetof(struct iovec, iov_len),
+	       "libuv's buffers are those of the kernel");
+
+/* What uv_try_write does, by the socket's own call: that is a shorter way through libuv and the kernel than write's,
+ * and every answer takes it. Returns the number of bytes or an error. */
+static int send_now(const struct stream *s, uv_buf_t *bufs, unsigned n)
+{
+	struct msghdr message = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = n};
+	ssize_t r;
+
+	do
+		r = n == 1 ? send(s->fd, bufs->base, bufs->len, MSG_NOSIGNAL | MSG_DONTWAIT)
+			   : sendmsg(s->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (r < 0 && errno == EINTR);
+	if (r >= 0)
+		return (int)r;
+	return errno == EWOULDBLOCK || errno == ENOBUFS ? UV_EAGAIN : -errno;
+}
+
+/* Offers the kernel as much as it takes now. */
+static int try_write(struct stream *s, uv_buf_t *bufs, unsigned n)
+{
+	return s->fd < 0 ? uv_try_write(&s->u.stream, bufs, n) : send_now(s, bufs, n);
+}
+
 /* Offers the kernel the front of the queue. One short copy costs less than a list of pieces does. */
 static int offer(struct stream *s, const struct out_queue *q, size_t *ret_offered)
 {
@@ -232,7 +260,7 @@ static int offer(struct stream *s, const struct out_queue *q, size_t *ret_offere
 		bufs[0] = uv_buf_init(joined, (unsigned)at);
 		n = 1;
 	}
-	return uv_try_write(&s->u.stream, bufs, n);
+	return try_write(s, bufs, n);
 }
 
 static void flush(struct stream *s)
@@ -294,7 +322,7 @@ static size_t write_direct(struct stream *s, const struct str *parts, unsigned n
 
 	for (unsigned i = 0; i < n; i++)
 		bufs[i] = uv_buf_init((char *)parts[i].p, (unsigned)parts[i].n);
-	r = uv_try_write(&s->u.stream, bufs, n);
+	r = try_write(s, bufs, n);
 	if (r < 0 && r != UV_EAGAIN)
 		fail(s, r);
 	return r > 0 ? (size_t)r : 0;
@@ -530,6 +558,7 @@ struct stream *stream_new(uv_loop_t *loop, struct wheel *wheel, bool is_unix)
 
 	s->wheel = wheel;
 	s->is_unix = is_unix;
+	s->fd = -1;
 	s->high_water = STREAM_HIGH_WATER;
 	later_init(&s->turn, on_turn);
 	deadline_init(&s->deadline, on_deadline);
@@ -550,6 +579,7 @@ void stream_connected(struct stream *s)
 	struct sockaddr_storage ip = {0};
 	int n = sizeof(ip);
 
+	uv_fileno(&s->u.handle, &s->fd);
 	if (s->is_unix)
 		return;
 	uv_tcp_nodelay(&s->u.tcp, 1);

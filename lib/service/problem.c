@@ -70,42 +70,36 @@ void reply_error(struct exchange *x, int status, const struct error *err)
 	reply_detail(x, status, err->code, err->message);
 }
 
-void problem_reply(struct http_request *r, int status, const char *code, const char *request_id,
-		   const struct http_headers *extra, const char *fmt, ...)
+void problem_reply(struct http_request *r, int status, const char *code, const char *fmt, ...)
 {
+	struct http_headers headers = {.arena = r->arena};
 	char detail[1024];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(detail, sizeof(detail), fmt, ap);
 	va_end(ap);
-	problem_reply_text(r, status, code, request_id, extra, detail);
+	problem_reply_with(r, status, code, NULL, &headers, detail);
 }
 
-/* The answer is written before this returns: views are enough. The gateway answers whole floods with problems. */
-void problem_reply_text(struct http_request *r, int status, const char *code, const char *request_id,
-			const struct http_headers *extra, const char *detail)
+static bool has_retry_after(const struct http_headers *h)
 {
-	_cleanup_(buf_deinit) struct buf text = BUF_INIT;
-	size_t n = 0, n_extra = extra ? extra->n : 0;
-	struct http_header *items = arena_alloc_raw(r->arena, (n_extra + 4) * sizeof(*items));
-	bool says_when = status != 429 && status != 503;
+	for (size_t i = 0; i < h->n; i++)
+		if (h->items[i].name.n == 11 && str_ieq(h->items[i].name, STR("Retry-After")))
+			return true;
+	return false;
+}
 
-	for (size_t i = 0; i < n_extra; i++) {
-		struct str name = extra->items[i].name;
+/* Nothing is copied or allocated: the gateway answers whole floods with problems. */
+void problem_reply_with(struct http_request *r, int status, const char *code, const char *request_id,
+			struct http_headers *headers, const char *detail)
+{
+	struct buf *text = http_scratch(r);
 
-		if (request_id && name.n == 12 && str_ieq(name, STR("X-Request-Id")))
-			continue;
-		says_when |= name.n == 11 && str_ieq(name, STR("Retry-After"));
-		items[n++] = extra->items[i];
-	}
-	if (!says_when)
-		items[n++] = (struct http_header){STR("Retry-After"), STR("1"), FIELD_OTHER};
-	if (request_id)
-		items[n++] = (struct http_header){STR("X-Request-Id"), str_of(request_id), FIELD_X_REQUEST_ID};
-	items[n++] = (struct http_header){STR("Cache-Control"), STR("no-store"), FIELD_OTHER};
-	items[n++] = (struct http_header){STR("X-Content-Type-Options"), STR("nosniff"), FIELD_OTHER};
-	problem_write(&text, status, code, request_id, detail);
-	http_reply(r, status, PROBLEM_TYPE, &(struct http_headers){.items = items, .n = n, .arena = r->arena}, text.p,
-		   text.n);
+	if ((status == 429 || status == 503) && !has_retry_after(headers))
+		http_header_put_as(headers, (struct http_header){STR("Retry-After"), STR("1"), FIELD_OTHER});
+	http_header_put_as(headers, (struct http_header){STR("Cache-Control"), STR("no-store"), FIELD_OTHER});
+	http_header_put_as(headers, (struct http_header){STR("X-Content-Type-Options"), STR("nosniff"), FIELD_OTHER});
+	problem_write(text, status, code, request_id, detail);
+	http_reply(r, status, PROBLEM_TYPE, headers, text->p, text->n);
 }

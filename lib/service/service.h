@@ -162,12 +162,11 @@ void reply_error(struct exchange *x, int status, const struct error *err);
 /* The answer for a db_job's failure: -EAGAIN/-EBUSY 503 with Retry-After, -ENOSPC 507, -ENOENT 404, -EEXIST 409, else
  * 500; logs. */
 void reply_db_failure(struct exchange *x, int result);
-/* The same problem document outside an exchange (the gateway's own answers). */
-void problem_reply(struct http_request *r, int status, const char *code, const char *request_id,
-		   const struct http_headers *extra, const char *fmt, ...) PRINTF_LIKE(6, 7);
-/* The same with a text for the detail as it is. */
-void problem_reply_text(struct http_request *r, int status, const char *code, const char *request_id,
-			const struct http_headers *extra, const char *detail);
+/* The same problem document outside an exchange. */
+void problem_reply(struct http_request *r, int status, const char *code, const char *fmt, ...) PRINTF_LIKE(4, 5);
+/* The same with a text for the detail as it is, and with what `headers` has: X-Request-Id, too, where there is one. */
+void problem_reply_with(struct http_request *r, int status, const char *code, const char *request_id,
+			struct http_headers *headers, const char *detail);
 
 /* An SSE answer: head now, then events; returns false above the high-water mark. A comment goes out every 15 s by
  * itself. */

@@ -115,13 +115,14 @@ static void write_fields(struct visit *v, const struct limit_verdict *verdicts)
 		at = put_number(at, seconds_up(verdicts[i].full_us));
 		policy += strlen(v->claims[i].rule->policy) + 2;
 	}
-	v->rate = arena_strndup(v->arena, text, (size_t)(at - text));
-	v->rate_policy = v->claims[0].rule->policy;
+	v->rate = arena_str(v->arena, (struct str){text, (size_t)(at - text)});
+	v->rate_policy = str_of(v->claims[0].rule->policy);
 	if (v->n_claims < 2)
 		return;
-	v->rate_policy = at = arena_alloc(v->arena, policy + 1);
+	v->rate_policy.p = at = arena_alloc_raw(v->arena, policy + 1);
 	for (size_t i = 0; i < v->n_claims; i++)
 		at = stpcpy(stpcpy(at, i ? ", " : ""), v->claims[i].rule->policy);
+	v->rate_policy.n = (size_t)(at - v->rate_policy.p);
 }
 
 static void refuse(struct visit *v, const struct limit_verdict *verdicts)

@@ -38,23 +38,9 @@ static bool connection_names_fields(const struct http_headers *h)
 	       (!str_ieq(v, STR("keep-alive")) && !str_ieq(v, STR("close")) && !str_ieq(v, STR("upgrade")));
 }
 
-static struct http_header *new_item(struct http_headers *h)
-{
-	if (h->n == h->cap) {
-		size_t cap = h->cap ? h->cap * 2 : 24;
-		struct http_header *items = arena_alloc_raw(h->arena, cap * sizeof(*items));
-
-		if (h->n)
-			memcpy(items, h->items, h->n * sizeof(*items));
-		h->items = items;
-		h->cap = cap;
-	}
-	return &h->items[h->n++];
-}
-
 void fields_add(struct http_headers *h, struct str name, struct str value)
 {
-	*new_item(h) = (struct http_header){name, value};
+	http_header_put_as(h, (struct http_header){name, value, FIELD_OTHER});
 }
 
 static bool passes_to_role(const struct http_header *h, const struct gateway_route *path)
@@ -91,7 +77,7 @@ void fields_for_upstream(const struct http_request *r, const struct gateway_rout
 
 	for (size_t i = 0; i < h->n; i++) {
 		if (passes_to_role(&h->items[i], path) && !(names_fields && http_is_hop_by_hop(h, h->items[i].name)))
-			*new_item(ret) = h->items[i];
+			http_header_put_as(ret, h->items[i]);
 	}
 	if (f->is_upgrade)
 		fields_add(ret, STR("Upgrade"), http_field_get(h, FIELD_UPGRADE));
@@ -125,7 +111,7 @@ void fields_of_interim(const struct http_headers *from, struct http_headers *ret
 
 		if (!(FIELD_BIT(h->field) & (DROPPED_FROM_ROLE | FROM_BOTH)) &&
 		    !(names_fields && http_is_hop_by_hop(from, h->name)) && !cors_is_ours(h->name))
-			*new_item(ret) = *h;
+			http_header_put_as(ret, *h);
 	}
 }
 
@@ -143,7 +129,7 @@ void fields_for_client(const struct http_headers *from, bool is_upgrade, const s
 		if (cors && h->field == FIELD_OTHER && cors_is_ours(h->name))
 			continue;
 		if (!(FIELD_BIT(h->field) & FROM_BOTH) || !has(ret, ours, h->name))
-			*new_item(ret) = *h;
+			http_header_put_as(ret, *h);
 	}
 	if (is_upgrade) {
 		fields_add(ret, STR("Connection"), STR("Upgrade"));

@@ -16,6 +16,15 @@
 
 /* ---- Visits ---- */
 
+static void visit_init(struct visit *v, struct gateway_worker *w, struct arena *arena)
+{
+	memset(v, 0, sizeof(*v));
+	v->worker = w;
+	v->gateway = w->gateway;
+	v->arena = arena;
+	list_init(&v->link);
+}
+
 static struct visit *visit_new(struct gateway_worker *w)
 {
 	struct visit *v = list_first(&w->idle, struct visit, link);
@@ -24,11 +33,8 @@ static struct visit *visit_new(struct gateway_worker *w)
 		list_remove(&v->link);
 		w->n_idle--;
 	} else {
-		v = xcalloc(1, sizeof(*v));
-		v->worker = w;
-		v->gateway = w->gateway;
-		v->arena = arena_new();
-		list_init(&v->link);
+		v = xmalloc(sizeof(*v));
+		visit_init(v, w, arena_new());
 	}
 	return v;
 }
@@ -49,8 +55,7 @@ void visit_release(struct visit *v)
 	routes_unref(v->routes);
 	arena_reset(arena);
 	list_remove(&v->link);
-	*v = (struct visit){.worker = w, .gateway = w->gateway, .arena = arena};
-	list_init(&v->link);
+	visit_init(v, w, arena);
 	if (w->n_idle >= KEEP_VISITS) {
 		visit_free(v);
 		return;
@@ -90,7 +95,7 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 
 	if (v->is_health && (r->status == 200 || r->status == 503))
 		return;
-	line = log_begin(LOG_INFO, err ? "request broken off" : "request");
+	line = log_begin(LOG_INFO, err ? STR("request broken off") : STR("request"));
 	if (!line)
 		return;
 	log_plain(line, LOG_NAME("request_id"), str_of(v->request_id));
@@ -102,9 +107,11 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 	log_number(line, LOG_NAME("bytes_in"), r->bytes_in);
 	log_number(line, LOG_NAME("bytes_out"), r->bytes_out);
 	log_ms(line, LOG_NAME("ms"), us);
-	log_text(line, LOG_NAME("user"), str_of(v->who.user_id ? v->who.user_id : ""));
+	if (v->who.user_id)
+		log_text(line, LOG_NAME("user"), str_of(v->who.user_id));
 	log_plain(line, LOG_NAME("client"), str_of(v->client.address));
-	log_text(line, LOG_NAME("role"), str_of(v->path ? v->path->upstream->settings.name : ""));
+	if (v->path)
+		log_text(line, LOG_NAME("role"), str_of(v->path->upstream->settings.name));
 	if (v->endpoint) {
 		log_text(line, LOG_NAME("upstream"), str_of(v->endpoint));
 		log_ms(line, LOG_NAME("wait_ms"), v->sent_us - r->started_us);
@@ -173,9 +180,9 @@ struct http_headers *visit_headers(struct visit *v)
 
 	h->arena = v->arena;
 	fields_add(h, STR("X-Request-Id"), str_of(v->request_id));
-	if (v->rate) {
-		fields_add(h, STR("RateLimit-Policy"), str_of(v->rate_policy));
-		fields_add(h, STR("RateLimit"), str_of(v->rate));
+	if (v->rate.p) {
+		fields_add(h, STR("RateLimit-Policy"), v->rate_policy);
+		fields_add(h, STR("RateLimit"), v->rate);
 	}
 	if (v->path && v->path->cors && v->r)
 		cors_add(v->path->cors, v->r, h);
@@ -185,7 +192,7 @@ struct http_headers *visit_headers(struct visit *v)
 void visit_problem(struct visit *v, int status, const char *code, const char *detail)
 {
 	if (v->r && !http_reply_has_started(v->r))
-		problem_reply_text(v->r, status, code, v->request_id, visit_headers(v), detail);
+		problem_reply_with(v->r, status, code, v->request_id, visit_headers(v), detail);
 }
 
 static bool is_read(const struct http_request *r)

@@ -90,7 +90,7 @@ struct visit {
 	struct limit_claim claims[LIMITS_MAX];
 	size_t n_claims;
 	struct limit_wait limit_wait;   /* while Redis is asked */
-	const char *rate, *rate_policy; /* values of RateLimit and RateLimit-Policy; NULL = none */
+	struct str rate, rate_policy; /* values of RateLimit and RateLimit-Policy; p == NULL: none */
 
 	/* proxy.c */
 	struct http_call call;

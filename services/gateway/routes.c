@@ -1,5 +1,6 @@
 #include "routes.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -71,13 +72,27 @@ void routes_index(struct routes *r)
 	}
 }
 
+/* A bit for each of eight bytes, the first one's the lowest: whether it is a slash. */
+static uint64_t slashes_of(const char *p)
+{
+	uint64_t x;
+
+	memcpy(&x, p, sizeof(x));
+	x = le64toh(x) ^ EVERY_BYTE('/');
+	/* The highest bit of each byte that is 0 now; no sum reaches a neighbour. */
+	x = ~(((x & EVERY_BYTE(0x7f)) + EVERY_BYTE(0x7f)) | x | EVERY_BYTE(0x7f));
+	return (x >> 7) * UINT64_C(0x0102040810204080) >> 56;
+}
+
 /* The lengths at which a prefix of the path can end, a bit for each: in front of a slash or at the end. */
 static uint64_t ends_of(struct str path)
 {
 	size_t n = MIN(path.n, (size_t)ROUTE_LENGTHS - 1);
 	uint64_t ends = UINT64_C(1) << n;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i + 8 <= n; i += 8)
+		ends |= slashes_of(path.p + i) << i;
+	for (size_t i = n & ~(size_t)7; i < n; i++)
 		ends |= (uint64_t)(path.p[i] == '/') << i;
 	return ends;
 }

@@ -179,9 +179,9 @@ void scrape_on_request(void *gateway, struct http_request *r)
 	r->owner = NULL;
 	r->on_close = on_close;
 	if (!str_is(r->path, "/metrics"))
-		problem_reply(r, 404, "not_found", NULL, NULL, "Only /metrics is here.");
+		problem_reply(r, 404, "not_found", "Only /metrics is here.");
 	else if (r->method != HTTP_GET_)
-		problem_reply(r, 405, "method_not_allowed", NULL, NULL, "This can only be read: use GET.");
+		problem_reply(r, 405, "method_not_allowed", "This can only be read: use GET.");
 	else
 		start(gateway, r);
 }
