@@ -1,9 +1,12 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -18,6 +21,7 @@ static struct {
 	char service[32];
 	enum log_level level;
 	bool is_set;
+	bool is_file; /* the standard error output is one */
 	int copy;
 	char begin[4][256]; /* of a line in JSON, by level: what stands between its time and its message */
 	size_t begin_n[4];
@@ -33,10 +37,13 @@ static const char *const level_names[] = {"debug", "info", "warn", "error"};
 
 void log_init(const char *service, enum log_level level, bool json)
 {
+	struct stat st;
+
 	snprintf(self.service, sizeof(self.service), "%s", service);
 	self.level = level;
 	log_is_json = json;
 	self.is_set = true;
+	self.is_file = fstat(STDERR_FILENO, &st) == 0 && S_ISREG(st.st_mode);
 	for (size_t i = 0; i < ARRAY_SIZE(level_names); i++) {
 		_cleanup_(buf_deinit) struct buf text = BUF_INIT;
 
@@ -176,20 +183,44 @@ static void start_plain_line(struct buf *line, enum log_level level, struct str 
 		buf_add_char(line, '"');
 }
 
-static void write_to(int fd, const struct buf *line)
+/* How many of the bytes are for one write. A pipe keeps only so many together, and others write into it as well: it gets
+ * whole lines up to there. */
+static size_t portion(struct str lines, bool is_file)
 {
-	ssize_t n;
+	const char *end;
 
-	do
-		n = write(fd, line->p, line->n);
-	while (n < 0 && errno == EINTR);
+	if (is_file || lines.n <= PIPE_BUF)
+		return lines.n;
+	end = memrchr(lines.p, '\n', PIPE_BUF);
+	if (!end)
+		end = memchr(lines.p + PIPE_BUF, '\n', lines.n - PIPE_BUF);
+	return end ? (size_t)(end + 1 - lines.p) : lines.n;
+}
+
+static void write_to(int fd, struct str lines, bool is_file)
+{
+	while (lines.n) {
+		size_t part = portion(lines, is_file);
+		ssize_t n;
+
+		do
+			n = write(fd, lines.p, part);
+		while (n < 0 && errno == EINTR);
+		lines.p += part;
+		lines.n -= part;
+	}
 }
 
 static void write_all(const struct buf *lines)
 {
-	write_to(STDERR_FILENO, lines);
+	write_to(STDERR_FILENO, buf_str(lines), self.is_file);
 	if (self.copy >= 0)
-		write_to(self.copy, lines);
+		write_to(self.copy, buf_str(lines), true);
+}
+
+bool log_waits(void)
+{
+	return collected.n > 0;
 }
 
 void log_flush(void)

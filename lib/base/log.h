@@ -58,9 +58,10 @@ static inline __attribute__((always_inline)) void log_plain(struct buf *line, st
 /* printf form for messages without fields. */
 void log_printf(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 bool log_enabled(enum log_level level);
-/* The calling thread's lines are collected from now on and written together by log_flush, which its loop calls before
- * it waits; a warning, an error or fatal writes all at once. */
+/* The calling thread's lines are collected from now on and written together by log_flush; many of them, a warning, an
+ * error or fatal write all at once. Who collects sees to it that what waits is written soon. */
 void log_collect(bool on);
+bool log_waits(void);
 void log_flush(void);
 
 #define log_debug(...)                                      \

@@ -11,7 +11,9 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -95,6 +97,39 @@ static void a_long_message_is_cut(void **state)
 	assert_in_range(strlen(captured()), 8192, 8400);
 }
 
+/* Every write is a message of its own here. */
+static void collected_lines_reach_a_pipe_whole(void **state)
+{
+	int ends[2], saved = dup(STDERR_FILENO);
+	size_t lines = 0, writes = 0;
+	ssize_t n;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
+	dup2(ends[1], STDERR_FILENO);
+	log_init("test", LOG_INFO, true);
+	log_collect(true);
+	assert_false(log_waits());
+	for (int i = 0; i < 100; i++)
+		log_event(LOG_INFO, "one of many lines that wait for each other", "field", "value", NULL);
+	assert_true(log_waits());
+	assert_true(recv(ends[0], text, sizeof(text), MSG_PEEK) < 0);
+	log_collect(false);
+	dup2(saved, STDERR_FILENO);
+	while ((n = recv(ends[0], text, sizeof(text), 0)) > 0) {
+		writes++;
+		assert_in_range(n, 1, PIPE_BUF);
+		assert_int_equal(text[0], '{');
+		assert_int_equal(text[n - 1], '\n');
+		for (ssize_t i = 0; i < n; i++)
+			lines += text[i] == '\n';
+	}
+	assert_int_equal(lines, 100);
+	assert_in_range(writes, 3, 10);
+	close(ends[0]);
+	close(ends[1]);
+	close(saved);
+}
+
 static const char *logged_numbers(uint64_t number, uint64_t us)
 {
 	struct buf *line;
@@ -125,6 +160,7 @@ int main(void)
 		cmocka_unit_test(the_json_form_is_one_json_object_a_line),
 		cmocka_unit_test(errno_is_kept_and_levels_are_honoured),
 		cmocka_unit_test(a_long_message_is_cut),
+		cmocka_unit_test(collected_lines_reach_a_pipe_whole),
 		cmocka_unit_test(numbers_are_written_with_all_their_digits),
 	};
 

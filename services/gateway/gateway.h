@@ -40,6 +40,7 @@ struct gateway_worker {
 	bool is_leaving; /* the gateway is about to stop */
 	bool is_drained; /* the listener is; the tunnels may still be closing */
 	uv_prepare_t turn;
+	struct deadline log_due;
 	/* From the service's loop, and back. */
 	struct mail leave, drain, drained;
 };

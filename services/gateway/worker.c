@@ -8,6 +8,7 @@
 #define MAX_BODY (100 * 1024 * 1024) /* the roles' own limits are lower; this one stops what no route takes */
 #define MAX_QUEUE (64 * 1024)        /* of an answer whose client reads slowly, and one read from the role */
 #define DEFAULT_MAX 8                /* threads, unless the option says so */
+#define LOG_MS 20                    /* a line of the access log waits for others */
 
 static unsigned n_threads(const struct gateway *g, const char *address)
 {
@@ -100,6 +101,7 @@ static void close_all(void *worker)
 	pools_free(w->upstreams);
 	visits_free(w);
 	routes_unref(w->routes);
+	deadline_clear(&w->log_due);
 	log_collect(false);
 }
 
@@ -122,11 +124,19 @@ static void on_stop(void *gateway)
 
 /* ---- The start ---- */
 
-/* Log lines wait for the end of the turn that wrote them. */
+static void on_log_due(struct deadline *d)
+{
+	log_flush();
+}
+
+/* Lines of the access log are written together: a file takes 64 KiB for little more than what one line costs. */
 static void on_turn(uv_prepare_t *turn)
 {
+	struct gateway_worker *w = container_of(turn, struct gateway_worker, turn);
+
 	log_collect(true);
-	log_flush();
+	if (log_waits() && !deadline_is_set(&w->log_due))
+		deadline_set(w->wheel, &w->log_due, LOG_MS);
 }
 
 static void init(struct gateway_worker *w, struct gateway *g, bool has_thread)
@@ -157,6 +167,7 @@ static void init(struct gateway_worker *w, struct gateway *g, bool has_thread)
 		keyring_set_revocations(w->keyring, service_revocations(g->service));
 		keyring_set_lookup(w->keyring, w->pools[ROLE_AUTH], service_key(g->service), "gateway");
 	}
+	deadline_init(&w->log_due, on_log_due);
 	uv_prepare_init(w->loop, &w->turn);
 	uv_prepare_start(&w->turn, on_turn);
 }
