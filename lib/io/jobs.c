@@ -8,6 +8,15 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 
+/* One of a lane's threads. Whichever became idle last is woken first: what it has of its own (a database connection
+ * with its caches) is warm, and threads that the lane never needs at once never get any. */
+struct worker {
+	struct job_lane *lane;
+	uv_thread_t thread;
+	uv_cond_t more;   /* with the lane's lock */
+	struct list link; /* in idle while it waits and nobody has woken it */
+};
+
 struct job_lane {
 	uv_async_t wake; /* keeps the loop running only while jobs are out */
 	unsigned n_threads, max_queue;
@@ -21,15 +30,15 @@ struct job_lane {
 	bool freeing;           /* the loop's thread only */
 	struct list delivering; /* struct job: on its way to `done`; the loop's thread only */
 
-	uv_mutex_t lock; /* for what follows */
-	uv_cond_t more;
+	uv_mutex_t lock;      /* for what follows */
+	struct list idle;     /* struct worker, the one that was busy last first */
 	struct list waiting;  /* struct job: submitted, taken by no thread yet */
 	struct list finished; /* struct job: run, done has not been called yet */
 	unsigned n_waiting, n_running;
 	bool stopping;
 
 	char name[16];
-	uv_thread_t threads[];
+	struct worker workers[];
 };
 
 static __thread void *thread_data;
@@ -40,14 +49,17 @@ void *job_thread_data(void)
 	return thread_data;
 }
 
-/* Returns NULL when the lane stops and nothing waits any more. */
-static struct job *take(struct job_lane *lane)
+/* With the lock. Returns NULL when the lane stops and nothing waits any more. */
+static struct job *take(struct worker *w)
 {
+	struct job_lane *lane = w->lane;
 	struct job *job;
 
-	uv_mutex_lock(&lane->lock);
-	while (list_is_empty(&lane->waiting) && !lane->stopping)
-		uv_cond_wait(&lane->more, &lane->lock);
+	while (list_is_empty(&lane->waiting) && !lane->stopping) {
+		list_prepend(&lane->idle, &w->link);
+		uv_cond_wait(&w->more, &lane->lock);
+		list_remove(&w->link);
+	}
 	job = list_first(&lane->waiting, struct job, link);
 	if (job) {
 		list_remove(&job->link);
@@ -55,7 +67,6 @@ static struct job *take(struct job_lane *lane)
 		lane->n_running++;
 		job->started_us = clock_mono_us();
 	}
-	uv_mutex_unlock(&lane->lock);
 	return job;
 }
 
@@ -79,37 +90,48 @@ unsigned job_take_waiting(struct job_lane *lane, struct list *to, unsigned max)
 	return n;
 }
 
-void job_finish(struct job_lane *lane, struct job *job)
+/* With the lock. */
+static void finish(struct job_lane *lane, struct job *job, uint64_t now)
 {
-	bool first;
-	uint64_t now = clock_mono_us();
+	bool first = list_is_empty(&lane->finished);
 
-	if (job == running)
-		running = NULL;
-	uv_mutex_lock(&lane->lock);
-	first = list_is_empty(&lane->finished);
 	list_append(&lane->finished, &job->link);
 	lane->n_running--;
 	job->finished_us = now;
 	/* Under the lock: when the last thread has let go of it, the lane may be freed. */
 	if (first)
 		uv_async_send(&lane->wake);
+}
+
+void job_finish(struct job_lane *lane, struct job *job)
+{
+	uint64_t now = clock_mono_us();
+
+	if (job == running)
+		running = NULL;
+	uv_mutex_lock(&lane->lock);
+	finish(lane, job, now);
 	uv_mutex_unlock(&lane->lock);
 }
 
+/* A job ends and the next is taken under one lock: whoever hears of the end finds this thread idle. */
 static void thread_main(void *arg)
 {
-	struct job_lane *lane = arg;
-	struct job *job;
+	struct worker *w = arg;
+	struct job_lane *lane = w->lane;
 
 	if (lane->on_thread_start)
 		thread_data = lane->on_thread_start(lane->arg);
-	while ((job = take(lane))) {
-		running = job;
-		job->run(job);
+	uv_mutex_lock(&lane->lock);
+	while ((running = take(w))) {
+		uv_mutex_unlock(&lane->lock);
+		running->run(running);
+		uint64_t now = clock_mono_us();
+		uv_mutex_lock(&lane->lock);
 		if (running)
-			job_finish(lane, job);
+			finish(lane, running, now);
 	}
+	uv_mutex_unlock(&lane->lock);
 	if (lane->on_thread_stop)
 		lane->on_thread_stop(thread_data);
 }
@@ -147,9 +169,13 @@ static void start_threads(struct job_lane *lane)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (unsigned i = 0; i < lane->n_threads; i++) {
-		if (uv_thread_create(&lane->threads[i], thread_main, lane) != 0)
+		struct worker *w = &lane->workers[i];
+
+		w->lane = lane;
+		list_init(&w->link);
+		if (uv_cond_init(&w->more) != 0 || uv_thread_create(&w->thread, thread_main, w) != 0)
 			abort();
-		pthread_setname_np(lane->threads[i], lane->name);
+		pthread_setname_np(w->thread, lane->name);
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
@@ -157,23 +183,33 @@ static void start_threads(struct job_lane *lane)
 struct job_lane *job_lane_new(uv_loop_t *loop, const char *name, unsigned n_threads, unsigned max_queue,
 			      void *(*on_thread_start)(void *arg), void (*on_thread_stop)(void *data), void *arg)
 {
-	struct job_lane *lane = xcalloc(1, sizeof(*lane) + n_threads * sizeof(lane->threads[0]));
+	struct job_lane *lane = xcalloc(1, sizeof(*lane) + n_threads * sizeof(lane->workers[0]));
 
 	lane->n_threads = n_threads;
 	lane->max_queue = max_queue;
 	lane->on_thread_start = on_thread_start;
 	lane->on_thread_stop = on_thread_stop;
 	lane->arg = arg;
+	list_init(&lane->idle);
 	list_init(&lane->waiting);
 	list_init(&lane->finished);
 	list_init(&lane->delivering);
 	strncpy(lane->name, name, sizeof(lane->name) - 1);
-	if (uv_mutex_init(&lane->lock) != 0 || uv_cond_init(&lane->more) != 0 ||
-	    uv_async_init(loop, &lane->wake, on_wake) != 0)
+	if (uv_mutex_init(&lane->lock) != 0 || uv_async_init(loop, &lane->wake, on_wake) != 0)
 		abort();
 	uv_unref((uv_handle_t *)&lane->wake);
 	start_threads(lane);
 	return lane;
+}
+
+static void wake_worker(struct job_lane *lane)
+{
+	struct worker *w = list_first(&lane->idle, struct worker, link);
+
+	if (w) {
+		list_remove(&w->link);
+		uv_cond_signal(&w->more);
+	}
 }
 
 int job_submit(struct job_lane *lane, struct job *job)
@@ -186,7 +222,7 @@ int job_submit(struct job_lane *lane, struct job *job)
 	if (!full) {
 		list_append(&lane->waiting, &job->link);
 		lane->n_waiting++;
-		uv_cond_signal(&lane->more);
+		wake_worker(lane);
 	}
 	uv_mutex_unlock(&lane->lock);
 	if (full) {
@@ -228,7 +264,8 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct job_lane *lane = container_of((uv_async_t *)handle, struct job_lane, wake);
 
-	uv_cond_destroy(&lane->more);
+	for (unsigned i = 0; i < lane->n_threads; i++)
+		uv_cond_destroy(&lane->workers[i].more);
 	uv_mutex_destroy(&lane->lock);
 	free(lane);
 }
@@ -240,10 +277,11 @@ void job_lane_free(struct job_lane *lane)
 	lane->freeing = true;
 	uv_mutex_lock(&lane->lock);
 	lane->stopping = true;
-	uv_cond_broadcast(&lane->more);
+	while (!list_is_empty(&lane->idle))
+		wake_worker(lane);
 	uv_mutex_unlock(&lane->lock);
 	for (unsigned i = 0; i < lane->n_threads; i++)
-		uv_thread_join(&lane->threads[i]);
+		uv_thread_join(&lane->workers[i].thread);
 	deliver(lane);
 	uv_close((uv_handle_t *)&lane->wake, on_closed);
 }

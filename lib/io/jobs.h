@@ -16,7 +16,8 @@ struct job {
 	uint64_t submitted_us, started_us, finished_us; /* its own; monotonic */
 };
 
-/* on_thread_start/stop (may be NULL) run on each thread; what start returns is `job_thread_data()` there. */
+/* on_thread_start/stop (may be NULL) run on each thread; what start returns is `job_thread_data()` there. A job goes to
+ * the idle thread that was busy last. */
 struct job_lane *job_lane_new(uv_loop_t *loop, const char *name, unsigned n_threads, unsigned max_queue,
 			      void *(*on_thread_start)(void *arg), void (*on_thread_stop)(void *data), void *arg);
 /* Returns 0, or -EAGAIN when the queue is full (then nothing happens: answer 503). */

@@ -19,6 +19,7 @@ struct task {
 	int number;
 	bool was_on_thread, is_done;
 	uv_sem_t *wait; /* before it runs, when set */
+	uv_barrier_t *meeting;
 	struct job_lane *lane;
 	unsigned taken; /* by job_take_waiting */
 };
@@ -234,6 +235,56 @@ static void threads_have_data_of_their_own(void **state)
 	assert_int_equal(stopped, 2);
 }
 
+static unsigned used; /* threads that had a job */
+
+static void run_counted(struct job *job)
+{
+	static __thread bool was_here;
+
+	used += !was_here;
+	was_here = true;
+}
+
+static void jobs_that_come_one_by_one_are_of_one_thread(void **state)
+{
+	struct job_lane *lane = job_lane_new(&loop, "test", 4, 100, NULL, NULL, NULL);
+	struct task tasks[50];
+
+	for (int i = 0; i < 50; i++) {
+		tasks[i] = (struct task){.job = {.run = run_counted, .done = done}, .number = i};
+		job_submit(lane, &tasks[i].job);
+		uv_run(&loop, UV_RUN_DEFAULT);
+	}
+	/* The first may have come before all the threads had started. */
+	assert_in_range(used, 1, 2);
+	job_lane_free(lane);
+}
+
+static void run_until_all_are_here(struct job *job)
+{
+	uv_barrier_wait(container_of(job, struct task, job)->meeting);
+}
+
+static void jobs_that_come_together_have_all_threads(void **state)
+{
+	struct job_lane *lane = job_lane_new(&loop, "test", 4, 100, NULL, NULL, NULL);
+	struct task tasks[4];
+	uv_barrier_t meeting;
+
+	uv_barrier_init(&meeting, 4);
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < 4; i++) {
+			tasks[i] = (struct task){.job = {.run = run_until_all_are_here, .done = done},
+						 .meeting = &meeting};
+			job_submit(lane, &tasks[i].job);
+		}
+		uv_run(&loop, UV_RUN_DEFAULT);
+	}
+	assert_int_equal(n_done, 80);
+	job_lane_free(lane);
+	uv_barrier_destroy(&meeting);
+}
+
 static void slow_work_in_one_lane_does_not_hold_up_another(void **state)
 {
 	struct job_lane *slow = job_lane_new(&loop, "slow", 1, 100, NULL, NULL, NULL);
@@ -266,6 +317,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_result_may_submit_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_job_can_take_those_that_wait_behind_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(threads_have_data_of_their_own, setup, teardown),
+		cmocka_unit_test_setup_teardown(jobs_that_come_one_by_one_are_of_one_thread, setup, teardown),
+		cmocka_unit_test_setup_teardown(jobs_that_come_together_have_all_threads, setup, teardown),
 		cmocka_unit_test_setup_teardown(slow_work_in_one_lane_does_not_hold_up_another, setup, teardown),
 	};
 
