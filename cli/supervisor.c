@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "data_dir.h"
 #include "io/http_client.h"
+#include "io/memory.h"
 #include "io/notify.h"
 #include "log_sink.h"
 #include "public_address.h"
@@ -367,6 +368,7 @@ static void on_ready_answer(void *arg, int err, int status, struct str body)
 		if (s->events->on_ready)
 			s->events->on_ready(s->events->arg);
 		notify_ready(s->manager);
+		memory_give_back();
 		return;
 	}
 	if (waited_ms > 10000 && !s->has_told_slow) {

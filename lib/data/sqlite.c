@@ -139,8 +139,10 @@ static void sqlite_close_conn(struct db_conn *c)
 	free(own(c));
 }
 
+/* A migration may have filled the cache of pages, and what comes next reads others. */
 static void sqlite_migrated(struct db_conn *c)
 {
+	sqlite3_db_release_memory(handle(c));
 	own(c)->packs = sqlite_packed_is_on(handle(c));
 }
 

@@ -47,6 +47,7 @@ struct service {
 	struct list listeners;       /* struct service_listener, link */
 	unsigned n_draining;         /* listeners and holds that have not reported yet */
 	struct deadline drain_start; /* while drain_delay runs */
+	struct deadline settled;     /* what only the start needed is given back */
 	struct list lanes;           /* struct watched_lane, link */
 	struct list peers;           /* struct peer, link */
 	struct list assertions;      /* struct assertion, link: tokens for peers that can still be used */

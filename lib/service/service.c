@@ -11,7 +11,10 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "io/address.h"
+#include "io/memory.h"
 #include "io/notify.h"
+
+#define SETTLED_MS 1000 /* after the start a role has done what it does but once */
 
 struct service_listener {
 	struct list link; /* in service.listeners until the end */
@@ -395,6 +398,7 @@ static void close_all(struct service *s)
 	peers_free(s);
 	hooks_run(&s->on_stop);
 	otlp_flush(s->otlp);
+	deadline_clear(&s->settled);
 	uv_close((uv_handle_t *)&s->term, NULL);
 	uv_close((uv_handle_t *)&s->interrupt, NULL);
 	notify_free(s->manager);
@@ -421,6 +425,11 @@ static void service_free(struct service *s)
 	free(s);
 }
 
+static void on_settled(struct deadline *d)
+{
+	memory_give_back();
+}
+
 int service_run(struct service *s)
 {
 	uv_signal_init(&s->loop, &s->term);
@@ -430,6 +439,8 @@ int service_run(struct service *s)
 	uv_signal_start(&s->interrupt, on_signal, SIGINT);
 	s->state = SERVICE_RUNNING;
 	revocation_feed_start(s->feed);
+	deadline_init(&s->settled, on_settled);
+	deadline_set(s->wheel, &s->settled, SETTLED_MS);
 	notify_ready(s->manager);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 

@@ -352,6 +352,14 @@ describe('commands', () => {
 		assert.match((await run(['status'])).out, /^gateway .* yes$/m);
 	});
 
+	test('what only the start needed does not stay in memory', async (t) => {
+		const fresh = await start(t);
+		const { pid, roles } = JSON.parse((await cli(['status', '--json'], { data: fresh.data })).out);
+		const mib = (id) => Number(/RssFile:\s+(\d+)/.exec(readFileSync(`/proc/${id}/status`, 'utf8'))[1]) / 1024;
+		const all = () => [pid, ...roles.map((r) => r.pid)].reduce((sum, id) => sum + mib(id), 0);
+		await until(() => all() < 20); // 28 after the start
+	});
+
 	test('what is not there, wrong, or not allowed has its own exit code', async () => {
 		assert.equal((await run(['chat', '--agent', 'nobody', 'hi'])).code, 1);
 		assert.equal((await run(['nonsense'])).code, 2);
