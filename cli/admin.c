@@ -24,9 +24,9 @@ static int run_verb(struct admin *m, const struct args *args, const struct admin
 	m->args = args->rest + (args->n_rest > 0);
 	m->n_args = MAX(args->n_rest - 1, 0);
 	if (m->n_args < verb->min)
-		return usage_error(m->self, "%s needs more", verb->name);
+		return usage_error_of_verb(m->self, verb->name, "needs more");
 	if (m->n_args > verb->max)
-		return usage_error(m->self, "\"%s\" is too much", m->args[verb->max]);
+		return usage_error_of_verb(m->self, verb->name, "takes no more than that");
 	r = session_open(&m->session, args->options, url);
 	if (r != EXIT_OK)
 		return r;

@@ -19,6 +19,32 @@ int usage_error(const struct command *self, const char *fmt, ...)
 	return EXIT_USAGE;
 }
 
+/* Where the help has the verb's line, or NULL. */
+static const char *find_verb(const char *help, const char *verb)
+{
+	size_t n = strlen(verb);
+
+	for (const char *line = help; line && *line; line = (line = strchr(line, '\n')) ? line + 1 : NULL)
+		if (!strncmp(line, "  ", 2) && !strncmp(line + 2, verb, n) && strchr(" \n", line[2 + n]))
+			return line + 2;
+	return NULL;
+}
+
+int usage_error_of_verb(const struct command *self, const char *verb, const char *what)
+{
+	const char *line = find_verb(self->help, verb);
+	const char *gap = line ? strstr(line, "   ") : NULL;
+	size_t n = line ? strcspn(line, "\n") : 0;
+
+	if (!line)
+		return usage_error(self, "%s %s", verb, what);
+	if (gap && gap < line + n) /* what it is for stands behind it */
+		n = (size_t)(gap - line);
+	fprintf(stderr, "ogent %s: %s %s\nUsage: ogent %s %.*s. `ogent help %s` says more.\n", self->name, verb, what,
+		self->name, (int)n, line, self->name);
+	return EXIT_USAGE;
+}
+
 static const struct flag *find_flag(const struct flag *flags, size_t n, const char *name)
 {
 	for (size_t i = 0; i < n; i++)

@@ -37,3 +37,5 @@ const char *args_conf(const struct args *a);
 void args_deinit(struct args *a);
 /* Prints "ogent NAME: …" and how to get help to stderr. Returns EXIT_USAGE. */
 int usage_error(const struct command *self, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* "create needs more", with the verb's own line of the command's help as the usage. */
+int usage_error_of_verb(const struct command *self, const char *verb, const char *what);

@@ -27,6 +27,8 @@ static int list(struct session *s, struct arena *a, bool is_json)
 		out_json(json_get_arr(answer, "items"));
 		return EXIT_OK;
 	}
+	if (!yyjson_arr_size(json_get_arr(answer, "items")))
+		note_printf(STYLE_PLAIN, "Nothing waits for you.\n");
 	yyjson_arr_foreach(json_get_arr(answer, "items"), i, n, item)
 	{
 		print_row(a, item);

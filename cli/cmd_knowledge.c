@@ -247,7 +247,7 @@ static int act(const struct command *self, struct session *s, struct arena *a, c
 	    strcmp(verb, "remove") != 0 && strcmp(verb, "index") != 0)
 		return usage_error(self, "\"%s\" is not known", verb);
 	if (!what)
-		return usage_error(self, "\"%s\" needs more", verb);
+		return usage_error_of_verb(self, verb, "needs more");
 	if (strcmp(verb, "add") == 0)
 		return args->n_rest > 2 ? add(s, a, what, args->rest + 2, args->n_rest - 2, w)
 					: usage_error(self, "\"add\" needs a collection and files");

@@ -64,6 +64,8 @@ static int list(struct asked *q)
 		out_json(json_get_arr(answer, "items"));
 		return EXIT_OK;
 	}
+	if (!yyjson_arr_size(json_get_arr(answer, "items")))
+		note_printf(STYLE_PLAIN, "There is no schedule.\n");
 	yyjson_arr_foreach(json_get_arr(answer, "items"), i, n, item)
 	{
 		print_schedule(q->a, item);
