@@ -257,6 +257,11 @@ static char *decode(struct arena *a, struct str s)
 	return copy;
 }
 
+bool http_query_is_clean(struct arena *a, struct str query)
+{
+	return !query.n || !memchr(query.p, '%', query.n) || decode(a, query);
+}
+
 const char *http_query_get(struct arena *a, struct str query, const char *name)
 {
 	while (query.p) {

@@ -104,7 +104,10 @@ bool http_is_hop_by_hop(const struct http_headers *h, struct str name);
 const char *http_status_text(int status);
 /* The first line of an answer. */
 void http_status_write(struct buf *out, int status);
-/* The decoded value of a parameter in a query string, in the arena, or NULL. Bad escapes count as absent. */
+/* Whether the query can be decoded: every escape is one, there is no NUL, and it is UTF-8. */
+bool http_query_is_clean(struct arena *a, struct str query);
+/* The decoded value of a parameter in a query string, in the arena, or NULL. Bad escapes count as absent: services
+ * refuse a request that has one (gate.c). */
 const char *http_query_get(struct arena *a, struct str query, const char *name);
 
 /* One range of bytes of a Range field (RFC 9110 section 14.2) in a representation of `size` bytes. Several ranges,

@@ -1,6 +1,5 @@
 #include "workspace.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -352,31 +351,12 @@ const char *workspace_target_name(const struct target *t)
 	return t->kind == &target_local ? "" : t->name;
 }
 
-/* A value that cannot be decoded counts as absent: another target or folder would be meant than the one that is named.
- */
-static bool has_bad_escape(struct str query)
-{
-	for (size_t i = 0; i < query.n; i++) {
-		if (query.p[i] != '%')
-			continue;
-		if (i + 2 >= query.n || !isxdigit((unsigned char)query.p[i + 1]) ||
-		    !isxdigit((unsigned char)query.p[i + 2]) || memcmp(query.p + i + 1, "00", 2) == 0)
-			return true;
-	}
-	return false;
-}
-
 struct target *workspace_target(struct exchange *x)
 {
 	const char *name = http_query_get(x->arena, x->req->query, "target");
 	struct target *t = target_find(x->self, name ? name : "");
 	const char *why;
 
-	if (has_bad_escape(x->req->query)) {
-		reply_problem(x, 400, "bad_request",
-			      "The query has a '%%' that is not followed by two digits of a byte.");
-		return NULL;
-	}
 	if (!t) {
 		reply_problem(x, 422, "unknown_target",
 			      "There is no target of the name \"%.32s\". GET /api/targets lists those there are.",
