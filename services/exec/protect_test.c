@@ -257,6 +257,22 @@ static void a_work_trees_folder_is_protected_too(void **state)
 	assert_false(is_on_host(&t, "main/.git/hooks"));
 }
 
+static void submodules_are_protected_beside_the_rest(void **state)
+{
+	static const char script[] =
+		"{ for d in .git .git/modules/a .git/modules/b; do echo x >> $d/config; echo x > $d/hooks/pre-commit; "
+		"mv $d/config $d/c; done; mv .git/modules m; mv .git g; } 2>/dev/null; cat .git/config "
+		".git/modules/a/config .git/modules/b/config; ls .git/hooks .git/modules/b/hooks; rm -rf m g";
+	struct trial t = trial_script(bench, script);
+
+	on_host(&t, "for d in .git .git/modules/a .git/modules/b; do mkdir -p $d/hooks && echo $d > $d/config; done");
+	trial_start_in(&t);
+	trial_wait(&t);
+	assert_string_equal(output_of(&t),
+			    ".git\n.git/modules/a\n.git/modules/b\n.git/hooks:\n\n.git/modules/b/hooks:\n");
+	assert_string_equal(list_host(&t), ".git ");
+}
+
 static void the_last_command_of_a_workspace_tidies_up(void **state)
 {
 	struct trial first = trial_script(bench, "echo on; read x"), second;
@@ -326,6 +342,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_new_repository_has_no_settings_that_run_programs),
 		cmocka_unit_test(links_and_other_names_are_refused),
 		cmocka_unit_test(a_work_trees_folder_is_protected_too),
+		cmocka_unit_test(submodules_are_protected_beside_the_rest),
 		cmocka_unit_test(the_last_command_of_a_workspace_tidies_up),
 		cmocka_unit_test(what_a_killed_supervisor_left_is_not_taken_for_the_users),
 		cmocka_unit_test(without_protection_everything_can_be_written),

@@ -613,6 +613,19 @@ static int mount_on_itself(int dir, const char *name, uint64_t set, mode_t want)
 	return r;
 }
 
+/* A second mount on top would hide what is mounted in the first. */
+static int pin_once(int dir, const char *name)
+{
+	struct statx above, folder;
+
+	if (statx(dir, "", AT_EMPTY_PATH, STATX_MNT_ID, &above) < 0 ||
+	    statx(dir, name, AT_SYMLINK_NOFOLLOW, STATX_MNT_ID, &folder) < 0)
+		return -errno;
+	if (!(above.stx_mask & folder.stx_mask & STATX_MNT_ID))
+		return -EOPNOTSUPP;
+	return above.stx_mnt_id != folder.stx_mnt_id ? 0 : mount_on_itself(dir, name, 0, S_IFDIR);
+}
+
 /* Folders above it become mounts too: mount points cannot be renamed. `pinned` is the last one, since neighbours have
  * it in common. */
 static int seal(int root, const char *path, char pinned[static PROTECT_PATH])
@@ -627,7 +640,7 @@ static int seal(int root, const char *path, char pinned[static PROTECT_PATH])
 		if (is_below(pinned, folder))
 			continue;
 		dir = open_parent(root, folder, &name);
-		r = dir < 0 ? dir : mount_on_itself(dir, name, 0, S_IFDIR);
+		r = dir < 0 ? dir : pin_once(dir, name);
 		close_parent(root, dir);
 		if (r == 0)
 			strcpy(pinned, folder);
