@@ -5,6 +5,9 @@
 #include <time.h>
 
 #define SECOND_SIZE 19 /* without NUL */
+#define ASK_EVERY_US 1000
+#define ASK_WITHIN_US 10
+#define ASK_TRIES 10
 
 int64_t clock_now_us(void)
 {
@@ -20,6 +23,33 @@ uint64_t clock_mono_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* The wall clock, of the monotonic one. A thread can lose its processor between the two: then once more. */
+static int64_t how_far_ahead(void)
+{
+	int64_t wall;
+	uint64_t before, after;
+	unsigned tries = 0;
+
+	do {
+		before = clock_mono_us();
+		wall = clock_now_us();
+		after = clock_mono_us();
+	} while (after - before > ASK_WITHIN_US && ++tries < ASK_TRIES);
+	return wall - (int64_t)before;
+}
+
+int64_t clock_wall_us(uint64_t mono_us)
+{
+	static _Thread_local uint64_t asked_at;
+	static _Thread_local int64_t ahead; /* of the monotonic clock */
+
+	if (!asked_at || (int64_t)(mono_us - asked_at) >= ASK_EVERY_US) {
+		asked_at = clock_mono_us();
+		ahead = how_far_ahead();
+	}
+	return (int64_t)mono_us + ahead;
 }
 
 uint64_t clock_mono_ms(void)

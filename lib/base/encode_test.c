@@ -61,6 +61,16 @@ static void an_id_tells_its_time(void **state)
 	assert_in_range(strtoll(hex, NULL, 16), now - 1000, now + 1000);
 }
 
+static void the_wall_time_of_a_monotonic_one_is_that_of_the_clock(void **state)
+{
+	for (int i = 0; i < 5000; i++) {
+		int64_t before = clock_now_us(), wall = clock_wall_us(clock_mono_us()), after = clock_now_us();
+
+		assert_in_range(wall, before - 1000, after + 1000);
+	}
+	assert_in_range(clock_wall_us(clock_mono_us() - 3000000), clock_now_us() - 3100000, clock_now_us() - 2900000);
+}
+
 static void secrets_have_their_prefix_and_differ(void **state)
 {
 	char a[64], b[64];
@@ -212,6 +222,7 @@ int main(void)
 		cmocka_unit_test(ids_are_version_7_and_rise_within_a_millisecond),
 		cmocka_unit_test(an_id_has_small_digits_and_its_dashes_only),
 		cmocka_unit_test(an_id_tells_its_time),
+		cmocka_unit_test(the_wall_time_of_a_monotonic_one_is_that_of_the_clock),
 		cmocka_unit_test(secrets_have_their_prefix_and_differ),
 		cmocka_unit_test(base64url_is_strict),
 		cmocka_unit_test(sha256_matches_the_standard),

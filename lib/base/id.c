@@ -84,10 +84,10 @@ void id_hex(char ret[static 17])
 /* RFC 9562 section 6.2, method 1: 48 bits of milliseconds and a 12-bit counter that starts at a random place in its
  * lower half. Within one process the pair only rises; a full counter, or a clock that goes back, borrows from the time
  * to come. */
-static uint64_t next_stamp(uint16_t seed)
+static uint64_t next_stamp(int64_t now_us, uint16_t seed)
 {
 	static _Atomic uint64_t last;
-	uint64_t now = ((uint64_t)clock_now_us() / 1000) << 12 | (seed & 0x7ff);
+	uint64_t now = ((uint64_t)now_us / 1000) << 12 | (seed & 0x7ff);
 	uint64_t old = atomic_load(&last), next;
 
 	do {
@@ -100,11 +100,16 @@ static uint64_t next_stamp(uint16_t seed)
 
 void id_new(char ret_id[static ID_SIZE])
 {
+	id_new_at(ret_id, clock_now_us());
+}
+
+void id_new_at(char ret_id[static ID_SIZE], int64_t now_us)
+{
 	uint8_t b[16], random[10];
 	char hex[32];
 
 	id_random(random, sizeof(random));
-	uint64_t stamp = next_stamp((uint16_t)(random[0] << 8 | random[1]));
+	uint64_t stamp = next_stamp(now_us, (uint16_t)(random[0] << 8 | random[1]));
 	for (int i = 0; i < 6; i++)
 		b[i] = (uint8_t)(stamp >> (52 - 8 * i));
 	b[6] = (uint8_t)(0x70 | (stamp >> 8 & 0x0f));

@@ -7,6 +7,8 @@
 
 /* UUIDv7 (RFC 9562): sorts by time of making, also within one millisecond of one process. */
 void id_new(char ret_id[static ID_SIZE]);
+/* The same by a caller who knows the wall time, in us. */
+void id_new_at(char ret_id[static ID_SIZE], int64_t now_us);
 /* Whether it is a UUID in lower-case canonical form. */
 bool id_is_valid(struct str s);
 

@@ -150,11 +150,11 @@ static void add_field(struct buf *line, const char *name, const char *value)
 }
 
 /* Up to the message. */
-static void start(struct buf *line, enum log_level level)
+static void start(struct buf *line, enum log_level level, int64_t now_us)
 {
 	char time[TIME_TEXT_SIZE];
 
-	time_format(clock_now_us(), time);
+	time_format(now_us, time);
 	if (log_is_json) {
 		buf_add(line, "{\"time\":\"", 9);
 		buf_add(line, time, 27);
@@ -166,16 +166,16 @@ static void start(struct buf *line, enum log_level level)
 
 static void start_line(struct buf *line, enum log_level level, struct str message)
 {
-	start(line, level);
+	start(line, level, clock_now_us());
 	if (log_is_json)
 		json_quote(line, message);
 	else
 		add_plain(line, message);
 }
 
-static void start_plain_line(struct buf *line, enum log_level level, struct str message)
+static void start_plain_line(struct buf *line, enum log_level level, struct str message, int64_t now_us)
 {
-	start(line, level);
+	start(line, level, now_us);
 	if (log_is_json)
 		buf_add_char(line, '"');
 	buf_add(line, message.p, message.n);
@@ -288,7 +288,7 @@ void log_event(enum log_level level, const char *message, ...)
 	errno = saved;
 }
 
-struct buf *log_begin(enum log_level level, struct str message)
+struct buf *log_begin(enum log_level level, struct str message, int64_t now_us)
 {
 	static _Thread_local struct buf own;
 	struct buf *line;
@@ -297,7 +297,7 @@ struct buf *log_begin(enum log_level level, struct str message)
 		return NULL;
 	set_defaults();
 	line = line_new(&own);
-	start_plain_line(line, level, message);
+	start_plain_line(line, level, message, now_us);
 	return line;
 }
 

@@ -135,7 +135,7 @@ static const char *logged_numbers(uint64_t number, uint64_t us)
 	struct buf *line;
 
 	capture();
-	line = log_begin(LOG_INFO, STR("x"));
+	line = log_begin(LOG_INFO, STR("x"), 1);
 	log_number(line, LOG_NAME("n"), number);
 	log_ms(line, LOG_NAME("ms"), us);
 	log_end(line, LOG_INFO);

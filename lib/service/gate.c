@@ -115,7 +115,7 @@ static struct exchange_full *exchange_new(struct service *s, struct http_request
 	f->x.service = s;
 	f->x.arena = a;
 	f->x.req = r;
-	f->x.request_id = request_id_of(&r->headers, a);
+	f->x.request_id = request_id_of(&r->headers, clock_wall_us(r->started_us), a);
 	trace_begin(&f->x.trace, traceparent_of(&r->headers, a), f->x.request_id);
 	char *traceparent = arena_alloc(a, TRACEPARENT_SIZE);
 	trace_write(&f->x.trace, traceparent);

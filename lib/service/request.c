@@ -5,7 +5,7 @@
 
 #include "base/id.h"
 
-const char *request_id_of(const struct http_headers *h, struct arena *a)
+const char *request_id_of(const struct http_headers *h, int64_t now_us, struct arena *a)
 {
 	struct str v = http_field_get(h, FIELD_X_REQUEST_ID);
 	bool fine = v.n >= 8 && v.n <= 64;
@@ -16,7 +16,7 @@ const char *request_id_of(const struct http_headers *h, struct arena *a)
 		return arena_strndup(a, v.p, v.n);
 
 	char *id = arena_alloc_raw(a, ID_SIZE);
-	id_new(id);
+	id_new_at(id, now_us);
 	return id;
 }
 

@@ -124,13 +124,13 @@ static void a_request_id_is_kept_when_it_is_well_formed(void **state)
 	struct arena *a = arena_new();
 	struct http_headers good = one_header(a, "x-request-id", "abc_DEF-1.2"), bad;
 
-	assert_string_equal(request_id_of(&good, a), "abc_DEF-1.2");
+	assert_string_equal(request_id_of(&good, 1, a), "abc_DEF-1.2");
 	bad = one_header(a, "X-Request-Id", "abc def ghi");
-	assert_int_equal(strlen(request_id_of(&bad, a)), 36);
+	assert_int_equal(strlen(request_id_of(&bad, 1, a)), 36);
 	bad = one_header(a, "X-Request-Id", "short");
-	assert_int_equal(strlen(request_id_of(&bad, a)), 36);
+	assert_int_equal(strlen(request_id_of(&bad, 1, a)), 36);
 	bad = one_header(a, "X-Other", "x");
-	assert_int_equal(strlen(request_id_of(&bad, a)), 36);
+	assert_int_equal(strlen(request_id_of(&bad, 1, a)), 36);
 	arena_free(a);
 }
 

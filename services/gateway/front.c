@@ -95,7 +95,8 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 
 	if (v->is_health && (r->status == 200 || r->status == 503))
 		return;
-	line = log_begin(LOG_INFO, err ? STR("request broken off") : STR("request"));
+	line = log_begin(LOG_INFO, err ? STR("request broken off") : STR("request"),
+			 clock_wall_us(r->started_us + us));
 	if (!line)
 		return;
 	log_plain(line, LOG_NAME("request_id"), str_of(v->request_id));
@@ -442,7 +443,7 @@ void front_on_request(void *worker, struct http_request *r)
 	r->owner = v;
 	r->on_close = on_close;
 	v->r = r;
-	v->request_id = request_id_of(&r->headers, v->arena);
+	v->request_id = request_id_of(&r->headers, clock_wall_us(r->started_us), v->arena);
 	begin_trace(v);
 	own = find_route(v);
 	v->is_health = own && own->is_health;
