@@ -14,6 +14,7 @@ struct worker {
 	struct job_lane *lane;
 	uv_thread_t thread;
 	uv_cond_t more;   /* with the lane's lock */
+	bool has_run;     /* a job; only its own */
 	struct list link; /* in idle while it waits and nobody has woken it */
 };
 
@@ -56,7 +57,7 @@ static struct job *take(struct worker *w)
 	struct job *job;
 
 	while (list_is_empty(&lane->waiting) && !lane->stopping) {
-		list_prepend(&lane->idle, &w->link);
+		(w->has_run ? list_prepend : list_append)(&lane->idle, &w->link);
 		uv_cond_wait(&w->more, &lane->lock);
 		list_remove(&w->link);
 	}
@@ -125,6 +126,7 @@ static void thread_main(void *arg)
 	uv_mutex_lock(&lane->lock);
 	while ((running = take(w))) {
 		uv_mutex_unlock(&lane->lock);
+		w->has_run = true;
 		running->run(running);
 		uint64_t now = clock_mono_us();
 		uv_mutex_lock(&lane->lock);
@@ -202,18 +204,19 @@ struct job_lane *job_lane_new(uv_loop_t *loop, const char *name, unsigned n_thre
 	return lane;
 }
 
-static void wake_worker(struct job_lane *lane)
+/* With the lock. */
+static struct worker *take_idle(struct job_lane *lane)
 {
 	struct worker *w = list_first(&lane->idle, struct worker, link);
 
-	if (w) {
+	if (w)
 		list_remove(&w->link);
-		uv_cond_signal(&w->more);
-	}
+	return w;
 }
 
 int job_submit(struct job_lane *lane, struct job *job)
 {
+	struct worker *idle = NULL;
 	bool full;
 
 	job->submitted_us = clock_mono_us();
@@ -222,9 +225,12 @@ int job_submit(struct job_lane *lane, struct job *job)
 	if (!full) {
 		list_append(&lane->waiting, &job->link);
 		lane->n_waiting++;
-		wake_worker(lane);
+		idle = take_idle(lane);
 	}
 	uv_mutex_unlock(&lane->lock);
+	/* Without the lock, which it takes first. Workers live until the lane is freed, on this thread. */
+	if (idle)
+		uv_cond_signal(&idle->more);
 	if (full) {
 		lane->refused++;
 		return -EAGAIN;
@@ -277,8 +283,8 @@ void job_lane_free(struct job_lane *lane)
 	lane->freeing = true;
 	uv_mutex_lock(&lane->lock);
 	lane->stopping = true;
-	while (!list_is_empty(&lane->idle))
-		wake_worker(lane);
+	for (struct worker *w; (w = take_idle(lane));)
+		uv_cond_signal(&w->more);
 	uv_mutex_unlock(&lane->lock);
 	for (unsigned i = 0; i < lane->n_threads; i++)
 		uv_thread_join(&lane->workers[i].thread);

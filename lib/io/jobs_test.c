@@ -235,13 +235,43 @@ static void threads_have_data_of_their_own(void **state)
 	assert_int_equal(stopped, 2);
 }
 
-static unsigned used; /* threads that had a job */
+static void run_until_all_are_here(struct job *job)
+{
+	uv_barrier_wait(container_of(job, struct task, job)->meeting);
+}
+
+/* A job for each of four threads, which all end when the last has begun. */
+static void run_four(struct job_lane *lane)
+{
+	struct task tasks[4];
+	uv_barrier_t meeting;
+
+	uv_barrier_init(&meeting, 4);
+	for (int i = 0; i < 4; i++) {
+		tasks[i] = (struct task){.job = {.run = run_until_all_are_here, .done = done}, .meeting = &meeting};
+		job_submit(lane, &tasks[i].job);
+	}
+	uv_run(&loop, UV_RUN_DEFAULT);
+	uv_barrier_destroy(&meeting);
+}
+
+static void jobs_that_come_together_have_all_threads(void **state)
+{
+	struct job_lane *lane = job_lane_new(&loop, "test", 4, 100, NULL, NULL, NULL);
+
+	for (int round = 0; round < 20; round++)
+		run_four(lane);
+	assert_int_equal(n_done, 80);
+	job_lane_free(lane);
+}
+
+static unsigned n_used; /* threads that had a job of the test below */
 
 static void run_counted(struct job *job)
 {
 	static __thread bool was_here;
 
-	used += !was_here;
+	n_used += !was_here;
 	was_here = true;
 }
 
@@ -250,39 +280,14 @@ static void jobs_that_come_one_by_one_are_of_one_thread(void **state)
 	struct job_lane *lane = job_lane_new(&loop, "test", 4, 100, NULL, NULL, NULL);
 	struct task tasks[50];
 
+	run_four(lane); /* so that all have started */
 	for (int i = 0; i < 50; i++) {
 		tasks[i] = (struct task){.job = {.run = run_counted, .done = done}, .number = i};
 		job_submit(lane, &tasks[i].job);
 		uv_run(&loop, UV_RUN_DEFAULT);
 	}
-	/* The first may have come before all the threads had started. */
-	assert_in_range(used, 1, 2);
+	assert_int_equal(n_used, 1);
 	job_lane_free(lane);
-}
-
-static void run_until_all_are_here(struct job *job)
-{
-	uv_barrier_wait(container_of(job, struct task, job)->meeting);
-}
-
-static void jobs_that_come_together_have_all_threads(void **state)
-{
-	struct job_lane *lane = job_lane_new(&loop, "test", 4, 100, NULL, NULL, NULL);
-	struct task tasks[4];
-	uv_barrier_t meeting;
-
-	uv_barrier_init(&meeting, 4);
-	for (int round = 0; round < 20; round++) {
-		for (int i = 0; i < 4; i++) {
-			tasks[i] = (struct task){.job = {.run = run_until_all_are_here, .done = done},
-						 .meeting = &meeting};
-			job_submit(lane, &tasks[i].job);
-		}
-		uv_run(&loop, UV_RUN_DEFAULT);
-	}
-	assert_int_equal(n_done, 80);
-	job_lane_free(lane);
-	uv_barrier_destroy(&meeting);
 }
 
 static void slow_work_in_one_lane_does_not_hold_up_another(void **state)
