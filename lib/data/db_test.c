@@ -302,6 +302,85 @@ static void a_database_locked_by_another_process_is_busy(void **state)
 	assert_int_equal(sql(f, "insert into t values (1, 'a')"), 0);
 }
 
+/* System calls of this process that write. */
+static long count_writes(void)
+{
+	FILE *f = fopen("/proc/self/io", "re");
+	char line[128];
+	long n = 0;
+
+	while (fgets(line, sizeof(line), f))
+		sscanf(line, "syscw: %ld", &n);
+	fclose(f);
+	return n;
+}
+
+static off_t log_size(struct fixture *f)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s-wal", f->path);
+	return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+/* t->n rows that fill most of a page each, twice with the index. */
+static int insert_pages(struct db_conn *c, struct db_job *job)
+{
+	struct test_job *t = container_of(job, struct test_job, job);
+	char text[3000];
+	int64_t r = 0;
+
+	for (int i = 0; r >= 0 && i < t->n; i++) {
+		snprintf(text, sizeof(text), "%02999d", i);
+		r = db_exec(c, "insert into t (text) values (?)", DB_TEXT(text));
+	}
+	if (r >= 0)
+		r = db_get_int(c, &t->value, "select sum(length(text)) from t");
+	return r < 0 ? (int)r : t->outcome;
+}
+
+static void a_commit_of_many_pages_is_one_write(void **state)
+{
+	struct fixture *f = *state;
+	struct test_job t = {.n = 6};
+	off_t size = log_size(f);
+	long writes = count_writes();
+
+	start(f, &t, db_write, insert_pages);
+	uv_run(&f->loop, UV_RUN_DEFAULT);
+	/* The loop is woken by one too. */
+	assert_in_range(count_writes() - writes, 1, 3);
+	assert_int_equal(t.result, 0);
+	assert_true(log_size(f) >= size + 12 * 4096);
+}
+
+/* More than the cache of pages holds: they go to the log, and are read from there, before the end. */
+static void a_transaction_larger_than_the_cache_is_whole_or_not_there(void **state)
+{
+	struct fixture *f = *state;
+	struct test_job undone = {.n = 1500, .outcome = -EPERM}, kept = {.n = 1500};
+	sqlite3 *other;
+
+	start(f, &undone, db_write, insert_pages);
+	uv_run(&f->loop, UV_RUN_DEFAULT);
+	assert_int_equal(undone.value, 1500 * 2999);
+	assert_int_equal(value(f, "select count(*) from t"), 0);
+	start(f, &kept, db_write, insert_pages);
+	uv_run(&f->loop, UV_RUN_DEFAULT);
+	assert_int_equal(kept.result, 0);
+	/* As others see the file, by SQLite's own access. */
+	assert_int_equal(sqlite3_open(f->path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other,
+				      "create temp table n (n check (n = 1500));"
+				      "insert into n select count(*) from main.t where length(text) = 2999;"
+				      "create temp table said (said check (said = 'ok'));"
+				      "insert into said select * from pragma_integrity_check",
+				      NULL, NULL, NULL),
+			 SQLITE_OK);
+	sqlite3_close(other);
+}
+
 static int check_values(struct db_conn *c, struct db_job *job)
 {
 	static const char text[] = "it's \"quoted\"; drop table t; --\0behind the NUL \xc3\xa9";
@@ -595,6 +674,8 @@ int main(int argc, char **argv)
 		WITH_TABLE(unique_and_other_constraints_have_their_errors),
 		WITH_TABLE(a_full_disk_is_told_and_what_fits_goes_on),
 		WITH_TABLE(a_database_locked_by_another_process_is_busy),
+		WITH_TABLE(a_commit_of_many_pages_is_one_write),
+		WITH_TABLE(a_transaction_larger_than_the_cache_is_whole_or_not_there),
 		PLAIN(bound_values_arrive_exact),
 		PLAIN(statements_are_kept_and_can_be_nested),
 		WITH_TABLE(another_process_that_looks_in_takes_nothing_away),

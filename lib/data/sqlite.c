@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "data/driver.h"
 #include "data/packed.h"
+#include "data/sqlite_log.h"
 #include "data/sqlite_packed.h"
 
 int db_sqlite_busy_ms = 5000;
@@ -163,7 +164,8 @@ static int sqlite_open_conn(const char *url, bool for_writing, struct db_conn **
 	pthread_once(&once, configure_library);
 	struct sqlite_conn *c = xcalloc(1, sizeof(*c));
 	c->base.driver = &db_driver_sqlite;
-	if (sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+	if (sqlite3_open_v2(path, &c->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+			    for_writing ? sqlite_log_vfs() : NULL) != SQLITE_OK)
 		r = fail(&c->base);
 	sqlite3_extended_result_codes(c->db, 1);
 	c->packer = packer_new();
