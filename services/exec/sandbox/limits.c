@@ -74,6 +74,18 @@ static int set_caps(uint32_t keep)
 	return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
+/* All that the kernel knows, whatever number that is. */
+static int drop_bounding(void)
+{
+	int cap = 0;
+
+	while (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0)
+		cap++;
+	if (errno != EINVAL)
+		return -errno;
+	return prctl(PR_CAPBSET_READ, cap, 0, 0, 0) < 0 ? 0 : -EPERM;
+}
+
 int caps_bound(const char **what)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -87,10 +99,11 @@ int caps_bound(const char **what)
 		return -errno;
 	/* An ordinary user without a namespace has no right to change these two, and nothing in them to lose. */
 	if (now[0].effective & (1u << CAP_SETPCAP)) {
+		int r = drop_bounding();
+
 		*what = "bounding capabilities";
-		for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-			if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-				return -errno;
+		if (r < 0)
+			return r;
 		*what = "securebits";
 		if (prctl(PR_SET_SECUREBITS,
 			  SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
