@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -13,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "sandbox/gitconfig.h"
 
 #define GUARD "../guard"
@@ -80,60 +82,61 @@ static int open_beneath(int root, const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* The folder that the path's last part is in, and that part; close_parent follows. */
-static int open_parent(int root, const char *path, const char **ret_name)
+static void leave_folder(struct protect_folder *f)
+{
+	close_fd(&f->fd);
+	f->path[0] = 0;
+}
+
+/* The folder that the path's last part is in, and that part. `f` keeps it open. */
+static int open_parent(int root, struct protect_folder *f, const char *path, const char **ret_name)
 {
 	const char *slash = strrchr(path, '/');
-	char parent[PROTECT_PATH];
+	size_t n = slash ? (size_t)(slash - path) : 0;
+	int fd;
 
 	*ret_name = slash ? slash + 1 : path;
 	if (!slash)
 		return root;
-	if ((size_t)(slash - path) >= sizeof(parent))
+	if (n >= sizeof(f->path))
 		return -ENAMETOOLONG;
-	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-	return open_beneath(root, parent, O_PATH | O_DIRECTORY);
+	if (f->fd >= 0 && strncmp(f->path, path, n) == 0 && f->path[n] == 0)
+		return f->fd;
+	leave_folder(f);
+	snprintf(f->path, sizeof(f->path), "%.*s", (int)n, path);
+	fd = open_beneath(root, f->path, O_PATH | O_DIRECTORY);
+	if (fd >= 0)
+		f->fd = fd;
+	return fd;
 }
 
-static void close_parent(int root, int dir)
-{
-	if (dir >= 0 && dir != root)
-		close(dir);
-}
-
-static int stat_beneath(int root, const char *path, struct stat *ret)
+static int stat_beneath(struct protection *p, const char *path, struct stat *ret)
 {
 	const char *name;
-	int dir = open_parent(root, path, &name), r;
+	int dir = open_parent(p->root_fd, &p->folder, path, &name);
 
 	if (dir < 0)
 		return dir;
-	r = fstatat(dir, name, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
-	close_parent(root, dir);
-	return r;
+	return fstatat(dir, name, ret, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
 }
 
-static int link_beneath(const struct protection *p, const char *from, const char *path)
+static int link_beneath(struct protection *p, const char *from, const char *path)
 {
 	const char *name;
-	int dir = open_parent(p->root_fd, path, &name), r;
+	int dir = open_parent(p->root_fd, &p->folder, path, &name);
 
 	if (dir < 0)
 		return dir;
-	r = linkat(p->guard_fd, from, dir, name, 0) < 0 && errno != EEXIST ? -errno : 0;
-	close_parent(p->root_fd, dir);
-	return r;
+	return linkat(p->guard_fd, from, dir, name, 0) < 0 ? -errno : 0;
 }
 
-static void remove_beneath(const struct protection *p, const char *path)
+static void remove_beneath(struct protection *p, const char *path)
 {
 	const char *name;
-	int dir = open_parent(p->root_fd, path, &name);
+	int dir = open_parent(p->root_fd, &p->folder, path, &name);
 
-	if (dir < 0)
-		return;
-	unlinkat(dir, name, 0);
-	close_parent(p->root_fd, dir);
+	if (dir >= 0)
+		unlinkat(dir, name, 0);
 }
 
 static bool is_same(const struct protection *p, ino_t ours, const struct stat *st)
@@ -264,7 +267,7 @@ static void check_newborn(struct protection *p)
 	bool ok;
 	int fd;
 
-	if (stat_beneath(p->root_fd, GIT_CONFIG, &st) < 0 || S_ISDIR(st.st_mode))
+	if (stat_beneath(p, GIT_CONFIG, &st) < 0 || S_ISDIR(st.st_mode))
 		return;
 	fd = S_ISREG(st.st_mode) ? open_beneath(p->root_fd, GIT_CONFIG, O_RDONLY) : -ELOOP;
 	ok = fd >= 0 && gitconfig_is_harmless(fd);
@@ -278,7 +281,7 @@ static void check_common(struct protection *p)
 {
 	struct stat st;
 
-	if (stat_beneath(p->root_fd, GIT_COMMON, &st) == 0)
+	if (stat_beneath(p, GIT_COMMON, &st) == 0)
 		take_away(p, GIT_COMMON);
 }
 
@@ -286,7 +289,7 @@ static void remove_placeholder(struct protection *p, const char *path)
 {
 	struct stat st;
 
-	if (stat_beneath(p->root_fd, path, &st) == 0 && is_placeholder(p, &st))
+	if (stat_beneath(p, path, &st) == 0 && is_placeholder(p, &st))
 		remove_beneath(p, path);
 }
 
@@ -295,19 +298,21 @@ static void spare_name(const struct protection *p, const char *parent, char ret[
 	snprintf(ret, NAME_MAX + 16, "%s%.8s", p->name, parent);
 }
 
+/* Nothing was read from it yet. */
 static bool is_empty(int dir)
 {
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	unsigned n = 0;
+	_Alignas(struct dirent64) char entries[512];
+	ssize_t n;
 
-	while (d && n < 3 && readdir(d))
-		n++;
-	if (d)
-		closedir(d);
-	else if (copy >= 0)
-		close(copy);
-	return d && n <= 2;
+	while ((n = getdents64(dir, entries, sizeof(entries))) > 0)
+		for (ssize_t at = 0; at < n;) {
+			const struct dirent64 *e = (const struct dirent64 *)(entries + at);
+
+			if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+				return false;
+			at += e->d_reclen;
+		}
+	return n == 0;
 }
 
 /* A folder that was moved in and has nothing in it goes; one that has is the workspace's own from now on. */
@@ -319,6 +324,7 @@ static void move_out(struct protection *p, const char *parent)
 
 	if (fd < 0)
 		return;
+	leave_folder(&p->folder);
 	spare_name(p, parent, spare);
 	if (fstat(fd, &st) == 0 && st.st_mode & S_ISVTX) {
 		if (!is_empty(fd))
@@ -329,33 +335,45 @@ static void move_out(struct protection *p, const char *parent)
 	close(fd);
 }
 
-static void tidy(struct protection *p)
+/* What is in the folders that may be moved out. */
+static void tidy_folders(struct protection *p)
 {
 	struct stat st;
-	bool newborn = stat_beneath(p->root_fd, GIT_HOOKS, &st) == 0 && is_same(p, p->empty_new_ino, &st);
+	bool newborn = stat_beneath(p, GIT_HOOKS, &st) == 0 && is_same(p, p->empty_new_ino, &st);
 
 	if (newborn)
 		check_newborn(p);
 	check_common(p);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		remove_placeholder(p, names[i]);
-	for (unsigned i = 0; i < p->n_extras; i++)
-		remove_placeholder(p, p->extras[i]);
+		if (strchr(names[i], '/'))
+			remove_placeholder(p, names[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(parents); i++)
 		move_out(p, parents[i]);
 }
 
+static void tidy(struct protection *p)
+{
+	for (unsigned i = 0; i < p->n_extras; i++)
+		remove_placeholder(p, p->extras[i]);
+	tidy_folders(p);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strchr(names[i], '/'))
+			remove_placeholder(p, names[i]);
+}
+
 /* ---- Making it so ---- */
 
-/* The folder above names is missing: one of ours takes its place. */
-static int move_in(struct protection *p, const char *parent)
+/* As it was made once, and moved out again. */
+static bool is_spare(const struct protection *p, const char *spare, const struct stat *root)
 {
-	char spare[NAME_MAX + 16];
-	struct stat root;
+	struct stat st;
 
-	spare_name(p, parent, spare);
-	if (fstat(p->root_fd, &root) < 0)
-		return -errno;
+	return p->project == 0 && fstatat(p->guard_fd, spare, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       st.st_mode == (S_IFDIR | OURS_MODE) && st.st_uid == root->st_uid && st.st_gid == root->st_gid;
+}
+
+static int make_spare(const struct protection *p, const char *spare, const struct stat *root)
+{
 	if (mkdirat(p->guard_fd, spare, 0755) < 0 && errno != EEXIST)
 		return -errno;
 	if (p->project) {
@@ -366,13 +384,27 @@ static int move_in(struct protection *p, const char *parent)
 			close(fd);
 		}
 	}
+	if (geteuid() == 0 && fchownat(p->guard_fd, spare, root->st_uid, root->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	return fchmodat(p->guard_fd, spare, OURS_MODE, 0) < 0 ? -errno : 0;
+}
+
+/* The folder above names is missing: one of ours takes its place. */
+static int move_in(struct protection *p, const char *parent)
+{
+	char spare[NAME_MAX + 16];
+	struct stat root;
+	int r;
+
+	spare_name(p, parent, spare);
+	if (fstat(p->root_fd, &root) < 0)
+		return -errno;
+	r = is_spare(p, spare, &root) ? 0 : make_spare(p, spare, &root);
+	if (r == 0 && renameat2(p->guard_fd, spare, p->root_fd, parent, RENAME_NOREPLACE) < 0)
+		r = -errno;
 	/* Another command of the workspace may be faster, at any of these: then the spare one is gone, or not needed.
 	 */
-	if ((geteuid() == 0 && fchownat(p->guard_fd, spare, root.st_uid, root.st_gid, AT_SYMLINK_NOFOLLOW) < 0) ||
-	    fchmodat(p->guard_fd, spare, OURS_MODE, 0) < 0 ||
-	    renameat2(p->guard_fd, spare, p->root_fd, parent, RENAME_NOREPLACE) < 0)
-		return errno == EEXIST || errno == ENOENT ? 0 : -errno;
-	return 0;
+	return r == -EEXIST || r == -ENOENT ? 0 : r;
 }
 
 /* 1: the folder above is one, 0: it is none, so that the name cannot be there either. */
@@ -386,7 +418,7 @@ static int ensure_parent(struct protection *p, const char *path)
 	if (!slash)
 		return 1;
 	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - path), path);
-	r = stat_beneath(p->root_fd, parent, &st);
+	r = stat_beneath(p, parent, &st);
 	if (r == -ENOENT) {
 		r = move_in(p, parent);
 		return r < 0 ? r : 1;
@@ -394,14 +426,15 @@ static int ensure_parent(struct protection *p, const char *path)
 	return r < 0 ? r : S_ISLNK(st.st_mode) ? -ELOOP : S_ISDIR(st.st_mode);
 }
 
-/* Something that can be a mount of itself is at the path. */
+/* Something that can be a mount of itself is at the path; most often nothing is. */
 static int ensure(struct protection *p, const char *path, const char *placeholder)
 {
 	struct stat st;
-	int r = stat_beneath(p->root_fd, path, &st);
+	int r = link_beneath(p, placeholder, path);
 
-	if (r == -ENOENT)
-		return link_beneath(p, placeholder, path);
+	if (r != -EEXIST)
+		return r;
+	r = stat_beneath(p, path, &st);
 	if (r < 0)
 		return r;
 	if (S_ISLNK(st.st_mode))
@@ -410,14 +443,14 @@ static int ensure(struct protection *p, const char *path, const char *placeholde
 }
 
 /* Whether a command that runs now, or ran last, may have made the configuration. */
-static bool is_newborn(const struct protection *p)
+static bool is_newborn(struct protection *p)
 {
 	struct stat hooks, config;
-	int r = stat_beneath(p->root_fd, GIT_HOOKS, &hooks);
+	int r = stat_beneath(p, GIT_HOOKS, &hooks);
 
 	if (r == 0)
 		return is_same(p, p->empty_new_ino, &hooks);
-	return r == -ENOENT && stat_beneath(p->root_fd, GIT_CONFIG, &config) == -ENOENT;
+	return r == -ENOENT && stat_beneath(p, GIT_CONFIG, &config) == -ENOENT;
 }
 
 static bool is_taken(const struct protection *p, const char *name)
@@ -444,9 +477,10 @@ static int ensure_names(struct protection *p, const char **what)
 
 static void add_extra(struct protection *p, const char *folder, const char *name)
 {
-	char *to = p->extras[p->n_extras];
-
-	if (p->n_extras < PROTECT_EXTRAS && snprintf(to, PROTECT_PATH, "%s/%s", folder, name) < PROTECT_PATH)
+	if (!p->extras)
+		p->extras = xcalloc(PROTECT_EXTRAS, sizeof(*p->extras));
+	if (p->n_extras < PROTECT_EXTRAS &&
+	    snprintf(p->extras[p->n_extras], PROTECT_PATH, "%s/%s", folder, name) < PROTECT_PATH)
 		p->n_extras++;
 }
 
@@ -569,14 +603,16 @@ int protect_begin(const char *workspace, struct protection *p, const char **what
 		p->lock_fd = openat(p->guard_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		r = p->lock_fd < 0 ? -errno : 0;
 	}
+	/* What a killed command left; placeholders beside those folders serve again. */
 	if (r == 0 && set_lock(p, F_WRLCK, false) == 0)
-		tidy(p); /* what a killed command left */
+		tidy_folders(p);
 	if (r == 0)
 		r = set_lock(p, F_RDLCK, true);
 	if (r == 0)
 		r = ensure_names(p, what);
 	if (r == 0)
 		r = ensure_extras(p, what);
+	leave_folder(&p->folder);
 	if (r < 0)
 		protect_end(p);
 	return r;
@@ -586,6 +622,10 @@ void protect_end(struct protection *p)
 {
 	if (p->lock_fd >= 0 && set_lock(p, F_UNLCK, false) == 0 && set_lock(p, F_WRLCK, false) == 0)
 		tidy(p);
+	leave_folder(&p->folder);
+	free(p->extras);
+	p->extras = NULL;
+	p->n_extras = 0;
 	close_fd(&p->lock_fd);
 	close_fd(&p->root_fd);
 	close_fd(&p->guard_fd);
@@ -628,29 +668,44 @@ static int pin_once(int dir, const char *name)
 
 /* Folders above it become mounts too: mount points cannot be renamed. `pinned` is the last one, since neighbours have
  * it in common. */
-static int seal(int root, const char *path, char pinned[static PROTECT_PATH])
+static int pin(int root, const char *path, char pinned[static PROTECT_PATH])
 {
+	struct protect_folder above = {.fd = -1};
 	const char *name;
-	int dir, r = 0;
+	int r = 0;
 
 	for (const char *slash = strchr(path, '/'); r == 0 && slash; slash = strchr(slash + 1, '/')) {
 		char folder[PROTECT_PATH];
+		int dir;
 
 		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
 		if (is_below(pinned, folder))
 			continue;
-		dir = open_parent(root, folder, &name);
+		dir = open_parent(root, &above, folder, &name);
 		r = dir < 0 ? dir : pin_once(dir, name);
-		close_parent(root, dir);
 		if (r == 0)
 			strcpy(pinned, folder);
 	}
+	leave_folder(&above);
+	return r;
+}
+
+/* Where names are mounted. */
+struct place {
+	int root;
+	struct protect_folder folder; /* on the mount that it is by now */
+	char pinned[PROTECT_PATH];
+};
+
+static int seal(struct place *at, const char *path)
+{
+	const char *name;
+	int r = pin(at->root, path, at->pinned), dir;
+
 	if (r < 0)
 		return r;
-	dir = open_parent(root, path, &name);
-	r = dir < 0 ? dir : mount_on_itself(dir, name, MOUNT_ATTR_RDONLY, 0);
-	close_parent(root, dir);
-	return r;
+	dir = open_parent(at->root, &at->folder, path, &name);
+	return dir < 0 ? dir : mount_on_itself(dir, name, MOUNT_ATTR_RDONLY, 0);
 }
 
 /* .git may be a file, and then nothing is below it. */
@@ -663,25 +718,26 @@ static bool is_there(int root, const char *name)
 	if (!slash)
 		return true;
 	snprintf(parent, sizeof(parent), "%.*s", (int)(slash - name), name);
-	return stat_beneath(root, parent, &st) < 0 || S_ISDIR(st.st_mode);
+	return fstatat(root, parent, &st, AT_SYMLINK_NOFOLLOW) < 0 || S_ISDIR(st.st_mode);
 }
 
-int protect_mount(const struct protection *p, const char *at, const char **what)
+int protect_mount(const struct protection *p, const char *path, const char **what)
 {
-	char pinned[PROTECT_PATH] = "";
-	int root = open(at, O_PATH | O_DIRECTORY | O_CLOEXEC), r = root < 0 ? -errno : 0;
+	struct place at = {.root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), .folder = {.fd = -1}};
+	int r = at.root < 0 ? -errno : 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
 		*what = names[i];
-		if (!is_there(root, names[i]))
-			r = strcmp(names[i], GIT_HOOKS) == 0 ? seal(root, ".git", pinned) : 0;
+		if (!is_there(at.root, names[i]))
+			r = strcmp(names[i], GIT_HOOKS) == 0 ? seal(&at, ".git") : 0;
 		else if (is_taken(p, names[i]))
-			r = seal(root, names[i], pinned);
+			r = seal(&at, names[i]);
 	}
 	for (unsigned i = 0; r == 0 && i < p->n_extras; i++) {
 		*what = p->extras[i];
-		r = seal(root, p->extras[i], pinned);
+		r = seal(&at, p->extras[i]);
 	}
-	close_fd(&root);
+	leave_folder(&at.folder);
+	close_fd(&at.root);
 	return r;
 }
