@@ -14,8 +14,8 @@ int verbs_run(const struct command *self, const struct args *args, const char *u
 	if (i == n)
 		return usage_error(self, "\"%s\" is no verb of %s", verb, self->name);
 	if (MAX(args->n_rest, 1) != verbs[i].n_rest)
-		return usage_error_of_verb(self, verb,
-					   MAX(args->n_rest, 1) < verbs[i].n_rest ? "needs more" : "takes no more than that");
+		return usage_error_of_verb(
+			self, verb, MAX(args->n_rest, 1) < verbs[i].n_rest ? "needs more" : "takes no more than that");
 	r = session_open(session, args->options, url);
 	if (r != EXIT_OK)
 		return r;

@@ -183,8 +183,8 @@ static void start_plain_line(struct buf *line, enum log_level level, struct str 
 		buf_add_char(line, '"');
 }
 
-/* How many of the bytes are for one write. A pipe keeps only so many together, and others write into it as well: it gets
- * whole lines up to there. */
+/* How many of the bytes are for one write. A pipe keeps only so many together, and others write into it as well: it
+ * gets whole lines up to there. */
 static size_t portion(struct str lines, bool is_file)
 {
 	const char *end;

@@ -23,8 +23,8 @@ struct log_name {
 };
 #define LOG_NAME(name) ((struct log_name){STR(name), STR(",\"" name "\":\"")})
 
-/* The same piece by piece, for lines that every request leaves; its message needs no escapes. now_us: wall time. NULL: the
- * level is not logged. */
+/* The same piece by piece, for lines that every request leaves; its message needs no escapes. now_us: wall time. NULL:
+ * the level is not logged. */
 struct buf *log_begin(enum log_level level, struct str message, int64_t now_us);
 void log_text(struct buf *line, struct log_name name, struct str value);
 /* A decimal number as a text. */

@@ -84,7 +84,8 @@ static inline bool http_field_is_repeated(const struct http_headers *h, enum htt
 
 /* Adds views without a copy or a check: they must live as long as the headers. */
 void http_header_put(struct http_headers *h, struct str name, struct str value);
-/* The same with its kind, if that is wanted at all: http_field_get does not find it. For heads that are only written. */
+/* The same with its kind, if that is wanted at all: http_field_get does not find it. For heads that are only written.
+ */
 void http_header_put_as(struct http_headers *h, struct http_header header);
 /* The first value, or p == NULL. Case of the name is ignored. */
 struct str http_header_get(const struct http_headers *h, const char *name);

@@ -245,7 +245,8 @@ static void admit(struct exchange_full *f)
 	const struct identity *who = &f->x.who;
 	bool is_service = who->user_id && who->service[0];
 
-	/* A value that cannot be decoded would count as absent, and something else would be meant than what is named. */
+	/* A value that cannot be decoded would count as absent, and something else would be meant than what is named.
+	 */
 	if (!http_query_is_clean(f->x.arena, f->x.req->query)) {
 		reply_problem(&f->x, 400, "bad_request",
 			      "The query has a '%%' that is not followed by two digits of a byte, or is not UTF-8.");

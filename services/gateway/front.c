@@ -95,8 +95,7 @@ static void write_access_log(const struct visit *v, const struct http_request *r
 
 	if (v->is_health && (r->status == 200 || r->status == 503))
 		return;
-	line = log_begin(LOG_INFO, err ? STR("request broken off") : STR("request"),
-			 clock_wall_us(r->started_us + us));
+	line = log_begin(LOG_INFO, err ? STR("request broken off") : STR("request"), clock_wall_us(r->started_us + us));
 	if (!line)
 		return;
 	log_plain(line, LOG_NAME("request_id"), str_of(v->request_id));

@@ -90,7 +90,7 @@ struct visit {
 	enum admission admission; /* what the token's check came to, while the rate is looked at */
 	struct limit_claim claims[LIMITS_MAX];
 	size_t n_claims;
-	struct limit_wait limit_wait;   /* while Redis is asked */
+	struct limit_wait limit_wait; /* while Redis is asked */
 	struct str rate, rate_policy; /* values of RateLimit and RateLimit-Policy; p == NULL: none */
 
 	/* proxy.c */
