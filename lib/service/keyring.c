@@ -46,7 +46,7 @@ struct keyring {
 	uint64_t retry_ms;
 	uint64_t fetched_us, read_us; /* monotonic, of the last start; 0 = never */
 	int64_t read_wall_us;         /* the key files', by the clock of their folder */
-	bool loaded;                  /* people's keys were there once */
+	_Atomic bool loaded;          /* people's keys were there once */
 	struct list waiting;          /* struct key_wait, link: for the fetch under way */
 };
 

@@ -28,7 +28,7 @@ void keyring_set_revocations(struct keyring *k, struct revocations *r);
 /* Where people find the platform, without a last slash: the audiences of its resources begin with it. */
 void keyring_set_public_url(struct keyring *k, const char *url);
 struct token_keys *keyring_keys(struct keyring *k);
-/* NULL when people's keys are there, otherwise why not. */
+/* NULL when people's keys are there, otherwise why not. On any thread. */
 const char *keyring_missing(void *keyring);
 
 /* The verdict on a token at this path, from the cache if it was good before. Reads the key files again for an unknown

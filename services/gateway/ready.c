@@ -35,11 +35,21 @@ static void add_reason(yyjson_mut_doc *doc, yyjson_mut_val *list, const char *na
 	json_add_str(doc, item, "reason", reason);
 }
 
+/* Whichever thread is asked: each has keys of its own, and the next request may be another's. */
+static const char *missing_keys(const struct gateway *g)
+{
+	const char *missing = NULL;
+
+	for (unsigned i = 0; i < g->n_workers && !missing; i++)
+		missing = keyring_missing(g->workers[i].keyring);
+	return missing;
+}
+
 static yyjson_mut_val *add_roles(const struct readiness *q, struct gateway_worker *w, yyjson_mut_doc *doc,
 				 yyjson_mut_val *obj)
 {
 	yyjson_mut_val *roles = yyjson_mut_obj_add_obj(doc, obj, "roles"), *reasons = yyjson_mut_arr(doc);
-	const char *keys = keyring_missing(w->keyring);
+	const char *keys = missing_keys(w->gateway);
 
 	for (size_t i = 0; i < ROLE_COUNT; i++) {
 		const struct probe *p = &q->probes[i];

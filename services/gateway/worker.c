@@ -112,13 +112,14 @@ static void on_stop(void *gateway)
 	for (unsigned i = 0; i < g->n_workers; i++) {
 		struct gateway_worker *w = &g->workers[i];
 
-		if (!w->thread) {
+		if (w->thread)
+			loop_thread_free(w->thread, close_all, w);
+		else
 			close_all(w);
-			continue;
-		}
-		loop_thread_free(w->thread, close_all, w);
-		keyring_free(w->keyring);
 	}
+	for (unsigned i = 0; i < g->n_workers; i++) /* any thread may look at each (ready.c) */
+		if (g->workers[i].thread)
+			keyring_free(g->workers[i].keyring);
 	mailbox_free(g->mailbox);
 }
 

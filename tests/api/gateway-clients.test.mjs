@@ -15,11 +15,11 @@ import { sendRaw } from '../lib/raw.mjs';
 const JWKS = JSON.stringify({ keys: [{ ...generateKeyPairSync('ed25519').publicKey.export({ format: 'jwk' }), kid: 'k', use: 'sig', alg: 'EdDSA' }] });
 const BIG = Buffer.alloc(4 << 20, 'x');
 
-// Plays auth, whose paths need no token here: /x answers after `delay` ms, /big is 4 MiB, /events a stream.
+// Plays auth, whose paths need no token here: /x answers after `delay` ms, /big is 4 MiB, /events a stream. Its keys it tells `keys` times.
 async function startRoleServer() {
-	const state = { delay: 0, streams: new Set(), paused: 0 };
+	const state = { delay: 0, keys: Infinity, streams: new Set(), paused: 0 };
 	const server = http.createServer((req, res) => {
-		if (req.url.startsWith('/.well-known/')) return res.end(JWKS);
+		if (req.url.startsWith('/.well-known/')) return state.keys-- > 0 ? res.end(JWKS) : res.writeHead(503).end();
 		if (req.url.startsWith('/revocations')) return res.writeHead(404).end();
 		if (req.url.endsWith('/big')) return res.end(BIG);
 		if (req.url.endsWith('/events')) {
@@ -125,6 +125,30 @@ describe('threads', { timeout: 120000 }, () => {
 	after(async () => {
 		await g?.stop();
 		role?.stop();
+	});
+
+	test('the gateway is ready when each has the keys', async () => {
+		const slow = await startRoleServer();
+		slow.keys = 2;
+		const port = await freePort(), url = `http://127.0.0.1:${slow.port}`;
+		const roles = Object.fromEntries(['AUTH', 'AGENT', 'EXEC', 'SOCKET'].map((r) => [`OGENT_${r}_URL`, url]));
+		const starting = startRole('gateway', { env: { OGENT_LISTEN: `127.0.0.1:${port}`, ...roles, OGENT_RATE_LIMIT: '0', OGENT_GATEWAY_THREADS: '3' } });
+		const ready = () => request({ host: '127.0.0.1', port }, 'GET', '/readyz').catch(() => null);
+		try {
+			await until('two threads have the keys', () => slow.keys < 0);
+			// Each question has a connection of its own: some reach those who have them.
+			for (let i = 0; i < 30; i++) {
+				const r = await ready();
+				assert.equal(r?.status ?? 503, 503);
+				if (r) assert.deepEqual(r.body.reasons.map((x) => x.name), ['gateway']);
+			}
+			slow.keys = Infinity;
+			await until('it is ready', async () => (await ready())?.status === 200);
+		} finally {
+			slow.keys = Infinity;
+			await (await starting).stop();
+			slow.stop();
+		}
 	});
 
 	test('each has a listener of its own on the one port', () => {

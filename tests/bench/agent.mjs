@@ -346,20 +346,20 @@ export async function figures() {
   const local = model.where(), own = w.demo.where();
   return {
     figures: [
-      figure('rss_idle_mib', 'MiB', () => rssKib(w.agent.child.pid) / 1024, beside(() => peer.rssKib() / 1024, () => rssKib(plain.child.pid) / 1024)),
-      figure('added_latency_ms', 'ms p50', () => added(run, own, 0.5), beside(() => added(() => peer.stream(), local, 0.5), () => added(() => plain.stream(), local, 0.5))),
+      figure('rss_idle_mib', 'MiB', () => rssKib(w.agent.child.pid) / 1024, { ...beside(() => peer.rssKib() / 1024, () => rssKib(plain.child.pid) / 1024), bar: { most: 10 } }),
+      figure('added_latency_ms', 'ms p50', () => added(run, own, 0.5), { ...beside(() => added(() => peer.stream(), local, 0.5), () => added(() => plain.stream(), local, 0.5)), bar: { most: 2 } }),
       figure('added_latency_p99_ms', 'ms p99', () => added(run, own, 0.99), beside(() => added(() => peer.stream(), local, 0.99), () => added(() => plain.stream(), local, 0.99))),
       figure('first_token_ms', 'ms p50', async () => quantile(await many(SAMPLES, run, 'first'), 0.5),
-        beside(async () => quantile(await many(SAMPLES, () => peer.stream(), 'first'), 0.5), async () => quantile(await many(SAMPLES, () => plain.stream(), 'first'), 0.5))),
-      figure('runs_per_second', 'runs/s', () => runsPerSecond('follow'), { ...beside(() => pooled(PEER_RUNS, WIDTH, () => peer.wait()), () => pooled(PEER_RUNS, WIDTH, () => plain.run())), rounds: 3 }),
+        { ...beside(async () => quantile(await many(SAMPLES, () => peer.stream(), 'first'), 0.5), async () => quantile(await many(SAMPLES, () => plain.stream(), 'first'), 0.5)), bar: { most: 5 } }),
+      figure('runs_per_second', 'runs/s', () => runsPerSecond('follow'), { ...beside(() => pooled(PEER_RUNS, WIDTH, () => peer.wait()), () => pooled(PEER_RUNS, WIDTH, () => plain.run())), rounds: 3, bar: { least: 3000 } }),
       figure('runs_per_second_left', 'runs/s', () => runsPerSecond('leave'), { rounds: 3 }),
-      figure('parked_run_kib', 'KiB', parkedKib),
+      figure('parked_run_kib', 'KiB', parkedKib, { bar: { most: 16 } }),
       figure('storage', '× text', async () => {
         const s = await storage();
         text = s.text;
         return s.ratio;
       }, { bar: { most: 1.5 }, peer: { name: 'langgraph-api 1.5.1', sample: async () => (await peerStorage()) / text } }),
-      figure('recovery_ms', 'ms', recoveryMs, { rounds: 3 }),
+      figure('recovery_ms', 'ms', recoveryMs, { rounds: 3, bar: { most: 1000 } }),
       figure('live_run_kib', 'KiB', async () => (live = await liveRuns()).kib, { bar: { most: 64 } }),
       figure('live_delta_ms', 'ms p50', () => live.p50),
       figure('live_delta_p99_ms', 'ms p99', () => live.p99),

@@ -160,6 +160,12 @@ async function startOgent(dir, name, env = {}) {
 	};
 }
 
+// The same with subscribers who are told who is there. Every message has an offset and is kept, with or without that.
+async function startOgentPresent(dir, name) {
+	const party = await startOgent(dir, name);
+	return { ...party, hello: [...party.hello.slice(0, 2), frame('{"type":"join","room":"channel:bench","id":1,"presence":true}')] };
+}
+
 const published = (wrap, token) => post('/api/publish', `{"events":[{"rooms":["channel:bench"],"event":{"t":"${padded(wrap)}"}}]}`, `Authorization: Bearer ${token}\r\n`);
 
 // The same service with clients of Socket.IO.
@@ -261,6 +267,7 @@ export async function figures() {
 		ogent: shared(lazily(dir, load, () => startOgent(dir, 'data'))),
 		// Anew each time: those who left without a word would stay in the channel for a while, as they may come back.
 		'ogent, Socket.IO': shared(once(startOgentSocketIo)),
+		'ogent, presence': shared(once(startOgentPresent)),
 	};
 	const figure = (name, unit, own, peer, pick, more) => {
 		const of = (who) => run[who](`${name} ${who}`, pick);
@@ -278,17 +285,18 @@ export async function figures() {
 	const install = 'npm ci in tests/';
 	return {
 		figures: [
-			figure('ws.cpu_per_delivery', 'us', 'ogent', 'bare C', cpu),
-			figure('socketio.cpu_per_delivery', 'us', 'ogent, Socket.IO', 'bare C', cpu),
+			figure('ws.cpu_per_delivery', 'us', 'ogent', 'bare C', cpu, { bar: { most: 1.6 } }),
+			figure('socketio.cpu_per_delivery', 'us', 'ogent, Socket.IO', 'bare C', cpu, { bar: { most: 1.6 } }),
 			isHere('ws', [moduleFile('ws')], install) && figure('ws.cpu_per_delivery_npm_ws', 'us', 'ogent', 'ws', cpu, slow),
 			isHere('socket.io', [moduleFile('socket.io')], install) && figure('socketio.cpu_per_delivery_socket_io', 'us', 'ogent, Socket.IO', 'socket.io', cpu, slow),
 			isHere('nchan', ['/usr/sbin/nginx', '/usr/lib/nginx/modules/ngx_nchan_module.so'], 'package libnginx-mod-nchan') &&
 				figure('ws.cpu_per_delivery_nchan', 'us', 'ogent', 'nchan', cpu, slow),
 			figure('ws.per_second', '1/s', 'ogent', 'bare C', perSecond),
+			figure('ws.per_second_presence', '1/s', 'ogent, presence', 'bare C', perSecond, { ...slow, bar: { least: 500000 } }),
 			figure('p50', 'ms', 'ogent', 'bare C', (r) => r.p50),
-			figure('p99', 'ms', 'ogent', 'bare C', (r) => r.p99),
-			{ name: 'socket.idle_bytes', unit: 'bytes', rounds: 1, sample: () => idle((p) => p.hello.slice(0, 1), (p) => p.ready.slice(0, 1)) },
-			{ name: 'socket.idle_bytes_two_channels', unit: 'bytes', rounds: 1, sample: () => idle((p) => p.hello, (p) => p.ready) },
+			figure('p99', 'ms', 'ogent', 'bare C', (r) => r.p99, { bar: { most: 10 } }),
+			{ name: 'socket.idle_bytes', unit: 'bytes', rounds: 1, bar: { most: 1024 }, sample: () => idle((p) => p.hello.slice(0, 1), (p) => p.ready.slice(0, 1)) },
+			{ name: 'socket.idle_bytes_two_channels', unit: 'bytes', rounds: 1, bar: { most: 2048 }, sample: () => idle((p) => p.hello, (p) => p.ready) },
 		].filter(Boolean),
 		close: async () => {
 			endAll();
