@@ -123,8 +123,8 @@ run_leak_test() {
 run_tsan() {
 	build_in build-tsan -Db_sanitize=thread -Db_lundef=false
 	# Exec's programs have one thread, and must have: the sanitizer's own one would keep them from making namespaces.
-	mapfile -t names < <(meson test -C build-tsan --no-rebuild --suite unit --list 2>/dev/null | sed 's#^.* / ##' | grep -v '^exec ')
-	meson test -C build-tsan --no-rebuild --suite unit --print-errorlogs --num-processes 2 "${names[@]}" || count 0 1 "unit tests under ThreadSanitizer"
+	meson test -C build-tsan --no-rebuild --suite unit --list 2>/dev/null | sed 's#^.* / ##' | grep -v '^exec ' | tr '\n' '\0' |
+		xargs -0 meson test -C build-tsan --no-rebuild --suite unit --print-errorlogs --num-processes 2 || count 0 1 "unit tests under ThreadSanitizer"
 	mkdir -p build-asan
 	OGENT_BIN=$root/build-tsan/ogent
 	run_files tsan 1 api/gateway.test.mjs api/gateway-clients.test.mjs api/gateway-framing.test.mjs api/gateway-upstreams.test.mjs api/limits.test.mjs \
