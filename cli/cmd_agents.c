@@ -148,7 +148,8 @@ static int diff(struct admin *m)
 		return r;
 	}
 	if (r == EXIT_OK && json_get_int(answer, "from", 0) == json_get_int(answer, "to", 0))
-		note_printf(STYLE_PLAIN, "There is one version only.\n");
+		note_printf(STYLE_PLAIN, "There is nothing to compare: both are version %lld.\n",
+			    (long long)json_get_int(answer, "to", 0));
 	yyjson_arr_foreach(r == EXIT_OK ? json_get_arr(answer, "fields") : NULL, i, n, change) print_change(m, change);
 	if (r == EXIT_OK && json_get_str(answer, "instructions_diff", NULL))
 		out_printf("--- instructions %lld\n+++ instructions %lld\n%s",

@@ -285,6 +285,15 @@ describe('commands', () => {
 		};
 		assert.match(await ok('agents', 'templates'), /^coder .*\n(.*\n)*translator /m);
 		assert.equal(await ok('agents', 'create', 'My coder', '--template', 'coder'), 'my-coder\n');
+		const alone = await run(['agents', 'diff', 'my-coder']);
+		assert.deepEqual([alone.code, alone.out], [0, '']);
+		assert.match(alone.err, /There is nothing to compare: both are version 1\./);
+		for (const [words, what] of [[['create'], 'needs more'], [['create', 'a', 'b'], 'takes no more']]) {
+			const wrong = await run(['agents', ...words]);
+			assert.equal(wrong.code, 2);
+			assert.match(wrong.err, new RegExp(`agents: create ${what}.*\nUsage: ogent agents create NAME `));
+		}
+		assert.match((await run(['schedules'])).err, /There is no schedule\./);
 		const made = JSON.parse(await ok('agents', 'show', 'my-coder'));
 		assert.deepEqual([made.name, made.shared, made.tools], ['My coder', 'private', ['shell', 'files', 'ask_human']]);
 		await ok('agents', 'share', 'my-coder', '*', 'use');
