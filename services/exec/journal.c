@@ -142,30 +142,40 @@ static bool is_given_up(const struct journal *j, const char *file)
 	return strchr(file, '@') && faccessat(j->removals_fd, file, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* Whoever makes the file has it. 1: it was nobody's before. */
+/* 1: it was nobody's before. A file that says nothing is what a crash left. */
+static int claim_unowned(const struct journal *j, const char *name, const char *user_id, struct arena *a)
+{
+	int r;
+
+	if (unlinkat(j->owners_fd, name, 0) < 0 && errno != ENOENT)
+		return -errno;
+	r = file_create(j->owners_fd, name, str_of(arena_printf(a, "%s\n", user_id)));
+	if (r == 0 && fsync(j->owners_fd) < 0)
+		r = -errno;
+	return r < 0 ? r : 1;
+}
+
+/* Whoever makes the file has it; whoever looks while another makes it, looks again behind him. */
 static int claim(const struct journal *j, const char *name, const char *user_id, bool any)
 {
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
 	const char *owner;
 	int r;
 
 	if (is_given_up(j, name))
 		return -EBUSY;
-	for (int tries = 0; tries < 3; tries++) {
+	r = read_owner(j, name, a, &owner);
+	if (r == -ENOENT) {
+		pthread_mutex_lock(&lock);
 		r = read_owner(j, name, a, &owner);
-		if (r == 0)
-			return any || strcmp(owner, user_id) == 0 ? 0 : -EACCES;
-		if (r != -ENOENT)
-			return r;
-		r = file_create(j->owners_fd, name, str_of(arena_printf(a, "%s\n", user_id)));
-		if (r == 0)
-			return fsync(j->owners_fd) < 0 ? -errno : 1;
-		if (r != -EEXIST)
-			return r;
-		if (tries == 1)
-			unlinkat(j->owners_fd, name, 0); /* left empty by a crash */
+		if (r == -ENOENT)
+			r = claim_unowned(j, name, user_id, a);
+		pthread_mutex_unlock(&lock);
 	}
-	return r;
+	if (r != 0)
+		return r;
+	return any || strcmp(owner, user_id) == 0 ? 0 : -EACCES;
 }
 
 static int claim_for(const struct journal *j, const struct spec *spec)
@@ -444,8 +454,8 @@ int journal_end(const struct journal *j, const char *id, const struct result *re
 /* The key first: without it the command is not accepted; the folder last, as long as it is there we come back. */
 void journal_remove(const struct journal *j, const struct spec *spec)
 {
-	static const char *const files[] = {RESULT_FILE, RESULT_FILE ".tmp", "output", SESSION_FILE, STARTED_FILE,
-					    "ctl",       SPEC_FILE};
+	static const char *const files[] = {RESULT_FILE,  RESULT_FILE ".tmp", "output", SESSION_FILE,
+					    NETWORK_FILE, STARTED_FILE,       "ctl",    SPEC_FILE};
 	char user[65], mark[65 + ID_SIZE + 1];
 	int fd = journal_folder(j, spec->id);
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -160,6 +161,69 @@ static void a_workspace_keeps_its_owner(void **state)
 	}
 }
 
+#define CLAIMS 8
+
+struct claim {
+	struct place *p;
+	const char *user;
+	pthread_barrier_t *start;
+	char workspace[16];
+	int result;
+};
+
+static void *run_claim(void *arg)
+{
+	struct claim *c = arg;
+
+	pthread_barrier_wait(c->start);
+	c->result = journal_claim(&c->p->j, c->workspace, "", c->user);
+	return NULL;
+}
+
+/* How many of `users` have claimed the new workspace when all of them do so at once. */
+static unsigned count_claims(struct place *p, unsigned round, const char *const users[CLAIMS])
+{
+	struct claim claims[CLAIMS];
+	pthread_barrier_t start;
+	pthread_t threads[CLAIMS];
+	unsigned has = 0;
+
+	pthread_barrier_init(&start, NULL, CLAIMS);
+	for (size_t i = 0; i < CLAIMS; i++) {
+		claims[i] = (struct claim){.p = p, .user = users[i], .start = &start};
+		snprintf(claims[i].workspace, sizeof(claims[i].workspace), "w%u", round);
+		assert_int_equal(pthread_create(&threads[i], NULL, run_claim, &claims[i]), 0);
+	}
+	for (size_t i = 0; i < CLAIMS; i++) {
+		pthread_join(threads[i], NULL);
+		assert_true(claims[i].result >= 0 || claims[i].result == -EACCES);
+		has += claims[i].result >= 0;
+	}
+	pthread_barrier_destroy(&start);
+	return has;
+}
+
+static void a_new_workspace_that_many_claim_at_once_gets_one_owner(void **state)
+{
+	static const char *const same[CLAIMS] = {"ann", "ann", "ann", "ann", "ann", "ann", "ann", "ann"};
+	static const char *const all[CLAIMS] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+
+	for (unsigned round = 0; round < 40; round += 2) {
+		assert_int_equal(count_claims(*state, round, same), CLAIMS);
+		assert_int_equal(count_claims(*state, round + 1, all), 1);
+	}
+}
+
+static void an_owner_that_a_crash_left_empty_is_nobody(void **state)
+{
+	struct place *p = *state;
+
+	assert_int_equal(file_create(p->j.owners_fd, "w", STR("")), 0);
+	assert_int_equal(journal_claim(&p->j, "w", "", "ann"), 1);
+	assert_int_equal(journal_claim(&p->j, "w", "", "ann"), 0);
+	assert_int_equal(journal_claim(&p->j, "w", "", "bob"), -EACCES);
+}
+
 /* A target on another host has its own folders. */
 static void a_workspace_on_another_target_is_not_made_here(void **state)
 {
@@ -274,6 +338,28 @@ static void only_what_ended_is_pruned(void **state)
 	assert_int_equal(journal_save(&p->j, &again, id), JOURNAL_SAVED);
 }
 
+static void a_removed_command_leaves_nothing(void **state)
+{
+	static const char *const files[] = {"output", "session", NETWORK_FILE, STARTED_FILE, "ctl"};
+	struct place *p = *state;
+	struct spec s = new_spec(p, "ann", "k");
+	struct result r = {.status = COMMAND_EXITED};
+	char id[ID_SIZE];
+	int fd;
+
+	journal_save(&p->j, &s, id);
+	fd = journal_folder(&p->j, s.id);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		assert_int_equal(file_mark(fd, files[i], STR("x")), 0);
+	close(fd);
+	assert_int_equal(journal_end(&p->j, s.id, &r), 0);
+	journal_remove(&p->j, &s);
+	assert_int_equal(journal_folder(&p->j, s.id), -ENOENT);
+	assert_false(journal_has_key(&p->j, s.key));
+	journal_forget_user(&p->j, "ann");
+	assert_int_equal(faccessat(p->j.users_fd, "ann", F_OK, 0), -1);
+}
+
 static void a_result_takes_the_room_that_was_reserved_for_it(void **state)
 {
 	struct place *p = *state;
@@ -325,6 +411,8 @@ int main(void)
 		TEST(a_command_without_its_key_was_never_accepted),
 		TEST(a_key_of_a_removed_command_is_free_again),
 		TEST(a_workspace_keeps_its_owner),
+		TEST(a_new_workspace_that_many_claim_at_once_gets_one_owner),
+		TEST(an_owner_that_a_crash_left_empty_is_nobody),
 		TEST(a_workspace_that_is_a_link_is_refused),
 		TEST(a_workspace_on_another_target_is_not_made_here),
 		TEST(workspace_names_are_words),
@@ -332,6 +420,7 @@ int main(void)
 		TEST(a_lost_command_gets_a_result),
 		TEST(the_lock_tells_whether_a_supervisor_lives),
 		TEST(only_what_ended_is_pruned),
+		TEST(a_removed_command_leaves_nothing),
 		TEST(a_result_takes_the_room_that_was_reserved_for_it),
 		TEST(damaged_files_are_told),
 	};
