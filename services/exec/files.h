@@ -10,10 +10,33 @@ int file_mark(int dir_fd, const char *name, struct str text);
 /* The same file under another name, a twentieth of the cost of a new one; where that cannot be, a new one with the
  * text. 0 or -errno (-EEXIST). */
 int file_link(int from_fd, const char *from, int dir_fd, const char *name, struct str otherwise);
-/* Writes name.tmp and renames it to name: it appears whole or not at all. file_sync makes it durable. */
+/* Writes name.tmp, or into the room that was reserved, and renames it to name: it appears whole or not at all.
+ * file_sync makes it durable. */
 int file_replace(int dir_fd, const char *name, struct str text);
-/* Room for a later file_replace of at most size bytes, which then cannot fail for want of it. Returns 0 or -errno. */
-int file_reserve(int dir_fd, const char *name, size_t size);
+/* Room for another text in the same file, which a new file would be dear for: text is one line, what comes behind it
+ * is blank until file_replace fills it. In the arena. */
+#define FILE_ROOM 2560
+struct str file_with_room(struct arena *a, struct str text);
+/* A later file_replace of name by at most FILE_ROOM bytes fills the room of that file (whose text `otherwise` is, as
+ * file_link has it), and name is a link to it: it cannot fail for want of space. 0 or -errno. */
+int file_reserve(int from_fd, const char *from, int dir_fd, const char *name, struct str otherwise);
+/* What is in front of the room, of the whole text of a file. */
+struct str file_first(struct str text);
+/* What is in the room of a file, empty = nothing yet; of one without room the whole. As file_read. */
+int file_read_second(int dir_fd, const char *name, size_t max, struct arena *a, struct str *ret);
+/* Writes name.tmp, or into the room that was reserved, and renames it to name: it appears whole or not at all.
+ * file_sync makes it durable. */
+int file_replace(int dir_fd, const char *name, struct str text);
+/* Room for another text in the same file, which a new file would be dear for: text is one line, what comes behind it
+ * is blank until file_replace fills it. In the arena. */
+#define FILE_ROOM 2560
+struct str file_with_room(struct arena *a, struct str text);
+/* A later file_replace of name by at most FILE_ROOM bytes fills the room of that file (whose text `otherwise` is, as
+ * file_link has it), and name is a link to it: it cannot fail for want of space. 0 or -errno. */
+int file_reserve(int from_fd, const char *from, int dir_fd, const char *name, struct str otherwise);
+/* Of the whole text of a file: that in front of the room; that in the room, empty = nothing yet or no room. */
+struct str file_first(struct str text);
+struct str file_second(struct str text);
 /* 0 or -errno. */
 int file_sync_data(int dir_fd, const char *name);
 /* Its folder too. */

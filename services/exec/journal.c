@@ -21,7 +21,6 @@
 
 #define SPEC_MAX (32 << 20)
 #define RESULT_MAX (64 << 10)
-#define RESULT_ROOM 4096 /* more than a result takes */
 
 /* What a crash left of keys in the making (link_key). */
 static void sweep_keys(const struct journal *j)
@@ -243,8 +242,8 @@ static int make_workspace(const struct journal *j, struct spec *spec)
 	return r;
 }
 
-/* One file, the spec, under all the names that there are for a command: its marks are links to it. In its folder it has
- * two. fd of the folder, or -errno. */
+/* One file, the spec with room for the result, under all the names that there are for a command: its marks are links to
+ * it. In its folder it has two, later three. fd of the folder, or -errno. */
 static int write_folder(const struct journal *j, const struct spec *spec, struct str text)
 {
 	int fd, r;
@@ -259,7 +258,7 @@ static int write_folder(const struct journal *j, const struct spec *spec, struct
 		r = mark_user(j, spec);
 	/* What is accepted can tell its end, however full the disk is by then. */
 	if (r == 0)
-		r = file_reserve(fd, RESULT_FILE, RESULT_ROOM);
+		r = file_reserve(j->running_fd, spec->id, fd, RESULT_FILE, text);
 	if (r == 0)
 		r = file_link(j->running_fd, spec->id, fd, SPEC_FILE, text);
 	if (r == 0)
@@ -343,7 +342,7 @@ int journal_save(const struct journal *j, struct spec *spec, char ret_existing[s
 	if (r < 0)
 		return r;
 	spec->boot = spec_boot_id();
-	r = fd = write_folder(j, spec, spec_to_json(a, spec));
+	r = fd = write_folder(j, spec, file_with_room(a, spec_to_json(a, spec)));
 	if (r >= 0)
 		r = spec->key[0] ? link_key(j, spec) : 0;
 	if (r == 0)
@@ -384,7 +383,8 @@ int journal_lock(const struct journal *j, const char *id)
 	return fd;
 }
 
-/* Who starts a command gives its spec this name too, and the file the time of now; or it is a file with the time. */
+/* Who starts a command gives its spec this name too, and the file the time of now; or it is a file with the time. Where
+ * there is a result it has the time, and is what was written last. */
 static void load_start(int fd, struct arena *a, struct journal_entry *e)
 {
 	struct str text;
@@ -398,6 +398,14 @@ static void load_start(int fd, struct arena *a, struct journal_entry *e)
 		e->started_us = strtoll(text.p, NULL, 10);
 }
 
+static int load_result(int dir_fd, const char *path, struct arena *a, struct result *ret)
+{
+	struct str text;
+	int r = file_read_second(dir_fd, path, RESULT_MAX, a, &text);
+
+	return r < 0 ? r : result_from_json(a, text, ret);
+}
+
 static int load_from(int fd, struct arena *a, struct journal_entry *e)
 {
 	struct spool_reader spool;
@@ -405,12 +413,11 @@ static int load_from(int fd, struct arena *a, struct journal_entry *e)
 	int r = file_read(fd, SPEC_FILE, SPEC_MAX, a, &text);
 
 	if (r == 0)
-		r = spec_from_json(a, text, &e->spec);
+		r = spec_from_json(a, file_first(text), &e->spec);
 	if (r < 0)
 		return r;
 	load_start(fd, a, e);
-	e->has_result =
-		file_read(fd, RESULT_FILE, RESULT_MAX, a, &text) == 0 && result_from_json(a, text, &e->result) == 0;
+	e->has_result = load_result(fd, RESULT_FILE, a, &e->result) == 0;
 	if (!e->has_result && spool_reader_open(&spool, fd) == 0) {
 		e->total = spool_reader_total(&spool);
 		spool_reader_deinit(&spool);

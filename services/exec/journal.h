@@ -1,6 +1,8 @@
 /* What exec keeps on disk, below DATA/exec:
  *
- *	commands/ID/    spec.json, started, output, result.json, and ctl while a supervisor lives; locked by it (flock)
+ *	commands/ID/    spec.json, started, output, result.json, and ctl while a supervisor lives; locked by it (flock).
+ *			spec.json has room for the result behind the spec (files.h): what was accepted can tell its end
+ *			however full the disk is, unless the file system copies what is written over
  *	running/ID      a mark for each command without a result, so that a start need not look at all of them
  *	keys/HASH       the id of the command that this user's Idempotency-Key stands for
  *	users/USER/ID   a mark for each command of a user, for lists

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -360,26 +361,122 @@ static void a_removed_command_leaves_nothing(void **state)
 	assert_int_equal(faccessat(p->j.users_fd, "ann", F_OK, 0), -1);
 }
 
+/* However full the disk is by then: no file is made, none grows. */
 static void a_result_takes_the_room_that_was_reserved_for_it(void **state)
 {
 	struct place *p = *state;
 	struct spec s = new_spec(p, "ann", NULL);
 	struct result r = {.status = COMMAND_EXITED, .exit_code = 7};
 	struct journal_entry e;
-	struct stat reserved, written;
+	struct stat spec, written;
 	char id[ID_SIZE];
 	int fd;
 
 	assert_int_equal(journal_save(&p->j, &s, id), JOURNAL_SAVED);
 	fd = journal_folder(&p->j, s.id);
-	assert_int_equal(fstatat(fd, RESULT_FILE ".tmp", &reserved, 0), 0);
-	assert_true(reserved.st_blocks * 512 >= 4096);
+	assert_int_equal(fstatat(fd, SPEC_FILE, &spec, 0), 0);
+	assert_int_equal(journal_load(&p->j, s.id, p->arena, &e), 0);
+	assert_false(e.has_result);
 	assert_int_equal(journal_end(&p->j, s.id, &r), 0);
 	assert_int_equal(fstatat(fd, RESULT_FILE, &written, 0), 0);
-	assert_int_equal(written.st_ino, reserved.st_ino);
+	assert_int_equal(written.st_ino, spec.st_ino);
+	assert_int_equal(written.st_size, spec.st_size);
+	assert_int_equal(written.st_blocks, spec.st_blocks);
 	assert_int_equal(journal_load(&p->j, s.id, p->arena, &e), 0);
 	assert_true(e.has_result);
 	assert_int_equal(e.result.exit_code, 7);
+	assert_string_equal(e.spec.script, "true");
+	close(fd);
+}
+
+/* The second was begun by one who was killed. */
+static void a_result_is_written_again_over_the_rest_of_another(void **state)
+{
+	struct place *p = *state;
+	struct spec s = new_spec(p, "ann", NULL);
+	struct result first = {.status = COMMAND_EXITED, .reason = "a long reason, longer than that of the second"},
+		      second = {.status = COMMAND_LOST, .reason = "gone"};
+	struct journal_entry e;
+	char id[ID_SIZE];
+	int fd;
+
+	journal_save(&p->j, &s, id);
+	fd = journal_folder(&p->j, s.id);
+	assert_int_equal(journal_end(&p->j, s.id, &first), 0);
+	assert_int_equal(renameat(fd, RESULT_FILE, fd, RESULT_FILE ".tmp"), 0);
+	assert_int_equal(journal_load(&p->j, s.id, p->arena, &e), 0);
+	assert_false(e.has_result);
+	assert_int_equal(journal_end(&p->j, s.id, &second), 0);
+	assert_int_equal(journal_load(&p->j, s.id, p->arena, &e), 0);
+	assert_int_equal(e.result.status, COMMAND_LOST);
+	assert_string_equal(e.result.reason, "gone");
+	close(fd);
+}
+
+static void the_longest_result_has_room(void **state)
+{
+	struct place *p = *state;
+	struct result r;
+
+	memset(&r, 0xff, sizeof(r));
+	r.status = COMMAND_CANCELLED;
+	r.exit_code = r.signal = INT_MIN;
+	r.started_us = r.ended_us = INT64_MIN;
+	memset(r.reason, 1, sizeof(r.reason) - 1);
+	memset(r.removed, 1, sizeof(r.removed) - 1);
+	r.reason[sizeof(r.reason) - 1] = r.removed[sizeof(r.removed) - 1] = 0;
+	assert_true(result_to_json(p->arena, &r).n <= FILE_ROOM);
+}
+
+/* As it was kept before results had room behind their specs, and where a file cannot have two names. */
+static void a_result_may_be_a_file_of_its_own(void **state)
+{
+	struct place *p = *state;
+	struct spec s = new_spec(p, "ann", NULL);
+	struct result r = {.status = COMMAND_EXITED, .exit_code = 7};
+	struct journal_entry e;
+	struct stat spec, written;
+	char id[ID_SIZE];
+	int fd;
+
+	journal_save(&p->j, &s, id);
+	fd = journal_folder(&p->j, s.id);
+	assert_int_equal(unlinkat(fd, RESULT_FILE ".tmp", 0), 0);
+	assert_int_equal(file_mark(fd, RESULT_FILE ".tmp",
+				   STR("what was reserved, longer than what comes to stand "
+				       "here, and not blank: as much of it as is needed to "
+				       "be seen behind the end of a result, which is long: "
+				       "longer than this")),
+			 0);
+	assert_int_equal(journal_end(&p->j, s.id, &r), 0);
+	assert_int_equal(fstatat(fd, SPEC_FILE, &spec, 0), 0);
+	assert_int_equal(fstatat(fd, RESULT_FILE, &written, 0), 0);
+	assert_int_not_equal(written.st_ino, spec.st_ino);
+	assert_int_equal(journal_load(&p->j, s.id, p->arena, &e), 0);
+	assert_true(e.has_result);
+	assert_int_equal(e.result.exit_code, 7);
+	close(fd);
+}
+
+/* The spec is not written over by what does not fit behind it. */
+static void what_has_no_room_gets_a_file_of_its_own(void **state)
+{
+	struct place *p = *state;
+	struct spec s = new_spec(p, "ann", NULL);
+	char *text = arena_alloc(p->arena, FILE_ROOM + 2), id[ID_SIZE];
+	struct journal_entry e;
+	struct str got;
+	int fd;
+
+	memset(text, 'x', FILE_ROOM + 1);
+	journal_save(&p->j, &s, id);
+	fd = journal_folder(&p->j, s.id);
+	assert_int_equal(file_replace(fd, RESULT_FILE, str_of(text)), 0);
+	assert_int_equal(file_read_second(fd, RESULT_FILE, 65536, p->arena, &got), 0);
+	assert_true(str_is(got, text));
+	assert_int_equal(file_read_second(fd, RESULT_FILE, FILE_ROOM, p->arena, &got), -EFBIG);
+	assert_int_equal(journal_load(&p->j, s.id, p->arena, &e), 0);
+	assert_string_equal(e.spec.script, "true");
 	close(fd);
 }
 
@@ -422,6 +519,10 @@ int main(void)
 		TEST(only_what_ended_is_pruned),
 		TEST(a_removed_command_leaves_nothing),
 		TEST(a_result_takes_the_room_that_was_reserved_for_it),
+		TEST(a_result_is_written_again_over_the_rest_of_another),
+		TEST(the_longest_result_has_room),
+		TEST(a_result_may_be_a_file_of_its_own),
+		TEST(what_has_no_room_gets_a_file_of_its_own),
 		TEST(damaged_files_are_told),
 	};
 

@@ -139,14 +139,16 @@ static int open_folder(const struct trial *t)
 
 static void save(struct trial *t)
 {
+	struct arena *a = t->bench->arena;
+	struct str text = file_with_room(a, spec_to_json(a, &t->spec));
 	char path[96];
 	int dir;
 
 	snprintf(path, sizeof(path), "commands/%s", t->spec.id);
 	assert_int_equal(mkdirat(t->bench->dir_fd, path, 0700), 0);
 	dir = open_folder(t);
-	assert_int_equal(file_reserve(dir, RESULT_FILE, 4096), 0);
-	assert_int_equal(file_create(dir, SPEC_FILE, spec_to_json(t->bench->arena, &t->spec)), 0);
+	assert_int_equal(file_create(dir, SPEC_FILE, text), 0);
+	assert_int_equal(file_reserve(dir, SPEC_FILE, dir, RESULT_FILE, text), 0);
 	close(dir);
 }
 
@@ -279,7 +281,7 @@ void trial_wait(struct trial *t)
 	struct str text;
 
 	assert_true(trial_until(t, trial_has_ended, trials_are_slow() ? 400000 : 40000));
-	assert_int_equal(file_read(dir, RESULT_FILE, 65536, t->bench->arena, &text), 0);
+	assert_int_equal(file_read_second(dir, RESULT_FILE, 65536, t->bench->arena, &text), 0);
 	assert_int_equal(result_from_json(t->bench->arena, text, &t->result), 0);
 	read_output(t, dir);
 	close(dir);
