@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "files.h"
+#include "sandbox/protect.h"
 #include "tarball.h"
 #include "watch.h"
 
@@ -133,9 +134,17 @@ static int do_mkdir(struct errand *e, const struct errand_step *s, struct errand
 	return r < 0 ? r : tree_stat(e->root, s->path, &ret->st);
 }
 
+/* A file with a second name elsewhere would not be protected by its place: it could be written by the other name. */
+static int move(struct errand *e, const struct errand_step *s)
+{
+	int r = protect_covers(s->other) ? tree_has_one_name_each(e->root, s->path) : 0;
+
+	return r < 0 ? r : tree_move(e->root, s->path, s->other, s->flags & ERRAND_REPLACE);
+}
+
 static int do_move(struct errand *e, const struct errand_step *s, struct errand_result *ret)
 {
-	int r = *s->path && *s->other ? tree_move(e->root, s->path, s->other, s->flags & ERRAND_REPLACE) : -EINVAL;
+	int r = *s->path && *s->other ? move(e, s) : -EINVAL;
 
 	return r < 0 ? r : tree_stat(e->root, s->other, &ret->st);
 }

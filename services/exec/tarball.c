@@ -94,7 +94,7 @@ static int put_link(struct making *m, int dir, const char *name, const struct st
 	ssize_t n = readlinkat(dir, name, text, sizeof(text) - 1);
 
 	if (n < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return errno == ENOENT || errno == EINVAL ? 0 : -errno; /* EINVAL: it is no link any more */
 	text[n] = 0;
 	return put_header(m, st, text);
 }
@@ -214,7 +214,8 @@ struct unpacking {
 	const char *path; /* of the folder, "" = the root */
 	bool is_running;
 	struct tree_size max, size;
-	uint64_t entries; /* links too */
+	uint64_t entries;             /* links too, and the folders that their paths need */
+	char last[TREE_PATH_MAX + 2]; /* the path before this one, as a folder */
 	struct error *err;
 	char block[BLOCK];
 };
@@ -292,6 +293,27 @@ static bool is_too_much(struct unpacking *u)
 	return ++u->entries > u->max.files || read > u->max.bytes + u->max.files * HEADERS_MAX;
 }
 
+/* A short path can need a thousand folders. Those that it has in common with the path before it were counted then. */
+static void count_folders(struct unpacking *u, const char *path)
+{
+	size_t same = 0;
+
+	while (path[same] && path[same] == u->last[same])
+		same++;
+	while (same > 0 && path[same - 1] != '/')
+		same--;
+	for (const char *p = path + same; (p = strchr(p, '/')); p++)
+		u->entries++;
+	snprintf(u->last, sizeof(u->last), "%s/", path);
+}
+
+/* Two names of one file, of which one is protected, would be a way to write it. */
+static bool is_second_name(struct unpacking *u, struct arena *a, const char *name, const char *hard)
+{
+	return hard && plain_path(a, hard) &&
+	       (protect_covers(full_path(u, a, name)) || protect_covers(full_path(u, a, hard)));
+}
+
 static int check_entry(struct unpacking *u, struct arena *a, struct archive_entry *e)
 {
 	const char *name = u->api->entry_pathname(e), *hard = u->api->entry_hardlink(e);
@@ -299,12 +321,16 @@ static int check_entry(struct unpacking *u, struct arena *a, struct archive_entr
 	mode_t type = u->api->entry_filetype(e);
 	int64_t size = u->api->entry_size(e);
 
+	if (path)
+		count_folders(u, path);
 	if (is_too_much(u))
 		return -EFBIG;
 	if (!path)
 		return refuse(u, "a path leads out of it or cannot be one", name ? name : "");
 	if (u->is_running && protect_covers(full_path(u, a, name)))
 		return refuse(u, "a protected file cannot be replaced while commands run in the workspace", name);
+	if (is_second_name(u, a, name, hard))
+		return refuse(u, "a protected file cannot have a second name", name);
 	if (hard)
 		return plain_path(a, hard) ? 0 : refuse(u, "a link leads out of it", name);
 	if (type == S_IFLNK)
@@ -316,8 +342,9 @@ static int check_entry(struct unpacking *u, struct arena *a, struct archive_entr
 	return size < 0 || u->size.bytes > u->max.bytes ? -EFBIG : 0;
 }
 
-/* What was read of a file is as long as it says, or the archive ends there; never more than was counted. */
-static int take_bytes(struct unpacking *u, int fd)
+/* Never more than was counted: a map of holes may place a byte anywhere, and what is in front of it is read as zeros.
+ */
+static int take_bytes(struct unpacking *u, int fd, uint64_t size)
 {
 	for (;;) {
 		ssize_t n = u->api->read_data(u->in, u->block, sizeof(u->block));
@@ -327,6 +354,9 @@ static int take_bytes(struct unpacking *u, int fd)
 				      u->api->error_string(u->in) ? u->api->error_string(u->in) : "");
 		if (n == 0)
 			return 0;
+		if ((uint64_t)n > size)
+			return refuse(u, "a file is longer than it says", "");
+		size -= (uint64_t)n;
 		for (ssize_t at = 0; at < n;) {
 			ssize_t k = write(fd, u->block + at, (size_t)(n - at));
 
@@ -345,7 +375,7 @@ static int take_file(struct unpacking *u, const char *path, struct archive_entry
 
 	if (r < 0)
 		return r;
-	r = take_bytes(u, up.fd);
+	r = take_bytes(u, up.fd, (uint64_t)MAX(u->api->entry_size(e), 0));
 	if (r == 0 && futimens(up.fd, times) < 0)
 		r = -errno;
 	if (r == 0)
@@ -398,7 +428,7 @@ static int take_entry(struct unpacking *u, struct arena *a, struct archive_entry
 	int r;
 
 	if (hard)
-		return take_hard_link(u, path, full_path(u, a, hard));
+		return strcmp(path, full_path(u, a, hard)) == 0 ? 0 : take_hard_link(u, path, full_path(u, a, hard));
 	if (u->api->entry_filetype(e) == S_IFLNK)
 		return take_link(u, path, u->api->entry_symlink(e));
 	if (u->api->entry_filetype(e) == S_IFREG)

@@ -280,48 +280,9 @@ void tree_upload_deinit(struct tree_upload *u)
 
 /* ---- Listing ---- */
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int read_names(int fd, const char *after, struct arena *a, char ***ret, size_t *ret_n)
-{
-	_cleanup_(buf_deinit) struct buf names = BUF_INIT;
-	DIR *d = fdopendir(fd);
-	struct dirent *e;
-	size_t n = 0;
-
-	if (!d) {
-		close(fd);
-		return -errno;
-	}
-	while (n < ITEMS_MAX && (e = readdir(d)))
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-		    (!after || strcmp(e->d_name, after) > 0)) {
-			char *name = arena_strdup(a, e->d_name);
-
-			buf_add(&names, &name, sizeof(name));
-			n++;
-		}
-	closedir(d);
-	if (n == ITEMS_MAX)
-		return -EFBIG;
-	*ret = arena_alloc(a, (n + 1) * sizeof(char *));
-	if (n > 0)
-		memcpy(*ret, names.p, n * sizeof(char *));
-	qsort(*ret, n, sizeof(char *), by_name);
-	*ret_n = n;
-	return 0;
-}
-
-static const char *read_link(int dir, const char *name, struct arena *a)
-{
-	char text[TREE_PATH_MAX + 1];
-	ssize_t n = readlinkat(dir, name, text, sizeof(text) - 1);
-
-	return arena_strndup(a, text, (size_t)MAX(n, 0));
-}
+struct name {
+	const char *raw, *shown;
+};
 
 static const char *clean(struct arena *a, const char *text)
 {
@@ -334,11 +295,61 @@ static const char *clean(struct arena *a, const char *text)
 	return arena_strndup(a, out.p, out.n);
 }
 
+static int by_name(const void *a, const void *b)
+{
+	const struct name *x = a, *y = b;
+	int d = strcmp(x->shown, y->shown);
+
+	return d ? d : strcmp(x->raw, y->raw);
+}
+
+/* Those behind `after` by the name that is shown, as it was: names that differ in it would be shown again. */
+static int read_names(int fd, const char *after, struct arena *a, struct name **ret, size_t *ret_n)
+{
+	_cleanup_(buf_deinit) struct buf names = BUF_INIT;
+	DIR *d = fdopendir(fd);
+	struct dirent *e;
+	size_t n = 0;
+
+	if (!d) {
+		close(fd);
+		return -errno;
+	}
+	while (n < ITEMS_MAX && (e = readdir(d))) {
+		struct name name = {.raw = e->d_name, .shown = clean(a, e->d_name)};
+
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+		    (after && strcmp(name.shown, after) <= 0))
+			continue;
+		name.raw = arena_strdup(a, e->d_name);
+		name.shown = name.shown == e->d_name ? name.raw : name.shown;
+		buf_add(&names, &name, sizeof(name));
+		n++;
+	}
+	closedir(d);
+	if (n == ITEMS_MAX)
+		return -EFBIG;
+	*ret = arena_alloc(a, (n + 1) * sizeof(struct name));
+	if (n > 0)
+		memcpy(*ret, names.p, n * sizeof(struct name));
+	qsort(*ret, n, sizeof(struct name), by_name);
+	*ret_n = n;
+	return 0;
+}
+
+static const char *read_link(int dir, const char *name, struct arena *a)
+{
+	char text[TREE_PATH_MAX + 1];
+	ssize_t n = readlinkat(dir, name, text, sizeof(text) - 1);
+
+	return arena_strndup(a, text, (size_t)MAX(n, 0));
+}
+
 int tree_list(int root, const char *path, const char *after, size_t n, struct arena *a, struct tree_item **ret,
 	      size_t *ret_n)
 {
 	int dir = tree_dir(root, path), copy = dir < 0 ? dir : fcntl(dir, F_DUPFD_CLOEXEC, 0), r;
-	char **names = NULL;
+	struct name *names = NULL;
 	size_t count = 0, k = 0;
 
 	if (dir < 0)
@@ -349,12 +360,12 @@ int tree_list(int root, const char *path, const char *after, size_t n, struct ar
 	for (size_t i = 0; r == 0 && i < count && k <= n; i++) {
 		struct tree_item *item = &(*ret)[k];
 
-		if (fstatat(dir, names[i], &item->st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (fstatat(dir, names[i].raw, &item->st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue; /* gone meanwhile */
 		if (protect_is_placeholder(&item->st))
 			continue;
-		item->name = clean(a, names[i]);
-		item->link = S_ISLNK(item->st.st_mode) ? clean(a, read_link(dir, names[i], a)) : NULL;
+		item->name = names[i].shown;
+		item->link = S_ISLNK(item->st.st_mode) ? clean(a, read_link(dir, names[i].raw, a)) : NULL;
 		k++;
 	}
 	close(dir);
@@ -388,7 +399,7 @@ static int each(int fd, tree_visit *visit, void *arg)
 
 struct erasing {
 	int top; /* where folders that are too deep are taken to */
-	unsigned depth, moved;
+	unsigned depth;
 	bool is_again; /* something was */
 };
 
@@ -410,19 +421,25 @@ static int open_shut(int dir, const char *name)
 	return fd;
 }
 
+/* Under a name that nothing there can have been given before. */
+static int move_up(struct erasing *e, int dir, const char *name)
+{
+	char up[ID_SIZE];
+
+	id_new(up);
+	e->is_again = true;
+	return renameat2(dir, name, e->top, up, RENAME_NOREPLACE) < 0 && errno != ENOENT ? -errno : 0;
+}
+
 static int erase_item(int dir, const char *name, const struct stat *st, void *arg)
 {
 	struct erasing *e = arg;
-	char up[32];
 	int fd, r;
 
 	if (!S_ISDIR(st->st_mode))
 		return unlinkat(dir, name, 0) < 0 && errno != ENOENT ? -errno : 0;
-	if (e->depth >= TREE_DEPTH_MAX) {
-		snprintf(up, sizeof(up), ".deep.%u", e->moved++);
-		e->is_again = true;
-		return renameat(dir, name, e->top, up) < 0 ? -errno : 0;
-	}
+	if (e->depth >= TREE_DEPTH_MAX)
+		return move_up(e, dir, name);
 	fd = open_shut(dir, name);
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
@@ -561,7 +578,7 @@ static int copy_link(int dir, const char *name, const struct stat *st, int to)
 	ssize_t n = readlinkat(dir, name, text, sizeof(text) - 1);
 
 	if (n < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return errno == ENOENT || errno == EINVAL ? 0 : -errno; /* EINVAL: it is no link any more */
 	text[n] = 0;
 	if (symlinkat(text, to, name) < 0 ||
 	    (geteuid() == 0 && fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0))
@@ -659,6 +676,36 @@ int tree_copy_like(int from, int to, int like, int64_t since_us, const struct tr
 	*ret = c.size;
 	*ret_new = c.new_bytes;
 	return r < 0 ? r : take_on(to, &st);
+}
+
+static int check_names(int dir, const char *name, const struct stat *st, void *arg)
+{
+	unsigned *depth = arg;
+	int fd, r;
+
+	if (!S_ISDIR(st->st_mode))
+		return S_ISREG(st->st_mode) && st->st_nlink > 1 && !protect_is_placeholder(st) ? -EMLINK : 0;
+	fd = *depth >= TREE_DEPTH_MAX ? -ENAMETOOLONG : open_shut(dir, name);
+	if (fd < 0)
+		return fd;
+	++*depth;
+	r = each(fd, check_names, depth);
+	--*depth;
+	return r;
+}
+
+int tree_has_one_name_each(int root, const char *path)
+{
+	const char *name;
+	unsigned depth = 0;
+	struct stat st;
+	int fd = tree_parent(root, path, &name), r;
+
+	if (fd < 0)
+		return fd;
+	r = fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : check_names(fd, name, &st, &depth);
+	close(fd);
+	return r;
 }
 
 struct looking {

@@ -32,6 +32,8 @@ int tree_mkdir(int root, const char *path, bool parents);
 int tree_remove(int root, const char *path, bool recursive);
 /* -EEXIST: something is at `to` and `replace` is false. */
 int tree_move(int root, const char *from, const char *to, bool replace);
+/* -EMLINK: a regular file there, or below it, has more names than one. */
+int tree_has_one_name_each(int root, const char *path);
 
 /* A file that is written and then appears whole at its path, or not at all. */
 struct tree_upload {
@@ -52,7 +54,7 @@ struct tree_item {
 	const char *link; /* what a link says, otherwise NULL */
 };
 /* The folder's items behind `after` (may be NULL) by name, at most n; *ret_n may be n + 1: there are more. In the
- * arena. */
+ * arena. Names that are shown alike, since neither is UTF-8, are one place in the order. */
 int tree_list(int root, const char *path, const char *after, size_t n, struct arena *a, struct tree_item **ret,
 	      size_t *ret_n);
 

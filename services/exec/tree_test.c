@@ -135,6 +135,62 @@ static void folders_are_listed_by_name_behind_a_cursor(void **state)
 	close(ws);
 }
 
+/* Page after page, each name once: what is shown of them orders them. */
+static void names_that_are_no_text_have_their_place_in_the_pages(void **state)
+{
+	static const char *const names[] = {"l/a",
+					    "l/\xff"
+					    "1",
+					    "l/\xff"
+					    "2",
+					    "l/\xfe"
+					    "3",
+					    "l/z\n\x1b[2J",
+					    "l/\xc3\xa9"};
+	static const char *const wanted[] = {"a",
+					     "z\n\x1b[2J",
+					     "\xc3\xa9",
+					     "\xef\xbf\xbd"
+					     "1",
+					     "\xef\xbf\xbd"
+					     "2",
+					     "\xef\xbf\xbd"
+					     "3"};
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	const char *after = NULL;
+	struct tree_item *items;
+	int ws = workspace();
+	size_t n;
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		write_file(ws, names[i], "");
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		assert_int_equal(tree_list(ws, "l", after, 1, a, &items, &n), 0);
+		assert_int_equal(n, i + 1 < ARRAY_SIZE(wanted) ? 2 : 1);
+		assert_string_equal(items[0].name, wanted[i]);
+		after = items[0].name;
+	}
+	assert_int_equal(tree_remove(ws, "l", true), 0);
+	close(ws);
+}
+
+static void a_second_name_is_found_wherever_it_is(void **state)
+{
+	int ws = workspace();
+
+	write_file(ws, "s/d/f", "");
+	write_file(ws, "s/g", "");
+	assert_int_equal(tree_has_one_name_each(ws, "s"), 0);
+	assert_int_equal(linkat(ws, "s/d/f", ws, "other", 0), 0);
+	assert_int_equal(tree_has_one_name_each(ws, "s"), -EMLINK);
+	assert_int_equal(tree_has_one_name_each(ws, "s/d/f"), -EMLINK);
+	assert_int_equal(tree_has_one_name_each(ws, "s/g"), 0);
+	assert_int_equal(tree_has_one_name_each(ws, "none"), -ENOENT);
+	assert_int_equal(tree_remove(ws, "s", true), 0);
+	assert_int_equal(tree_remove(ws, "other", false), 0);
+	close(ws);
+}
+
 static void a_copy_is_bounded_and_true(void **state)
 {
 	const struct tree_size small = {1000, 3}, enough = {1000, 100};
@@ -212,6 +268,8 @@ int main(void)
 		cmocka_unit_test(nothing_leads_out),
 		cmocka_unit_test(a_file_appears_whole_at_its_end),
 		cmocka_unit_test(folders_are_listed_by_name_behind_a_cursor),
+		cmocka_unit_test(names_that_are_no_text_have_their_place_in_the_pages),
+		cmocka_unit_test(a_second_name_is_found_wherever_it_is),
 		cmocka_unit_test(a_copy_is_bounded_and_true),
 		cmocka_unit_test(a_folder_of_any_depth_goes),
 		cmocka_unit_test(an_archive_comes_back_as_it_was),

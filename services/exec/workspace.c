@@ -147,6 +147,10 @@ void workspace_reply_failure(struct exchange *x, int result, const struct error 
 		reply_problem(x, 409, "not_empty", "The folder is not empty; recursive=1 removes all of it.");
 		break;
 	case -ENAMETOOLONG: reply_problem(x, 409, "too_deep", "The folders are nested too deeply for this."); break;
+	case -EMLINK:
+		reply_problem(x, 409, "second_name",
+			      "A file with several names (hard links) cannot become a protected one.");
+		break;
 	case -EFBIG: reply_problem(x, 413, "too_large", "This is more than a file or an archive may have."); break;
 	case -EMFILE: reply_problem(x, 409, "too_many", "There are too many of these. Remove one first."); break;
 	case -EACCES:

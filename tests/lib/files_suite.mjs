@@ -190,8 +190,24 @@ export function filesSuite(target, more) {
 
   test('FIFOs and sockets are not opened', async () => {
     await make('fifo-1');
-    await run('fifo-1', 'mkfifo pipe');
-    refused(await api('GET', '/fifo-1/files/pipe'), 409, 'not_a_file');
+    await run('fifo-1', `mkfifo pipe; perl -MSocket -e 'socket(my $s, PF_UNIX, SOCK_STREAM, 0); bind($s, sockaddr_un("sock"))'`);
+    for (const name of ['pipe', 'sock']) {
+      refused(await api('GET', `/fifo-1/files/${name}`), 409, 'not_a_file');
+      refused(await api('GET', `/fifo-1/files/${name}/x`), 409, 'not_a_folder');
+      assert.equal((await put('fifo-1', name, 'now a file')).status, 200);
+    }
+  });
+
+  test('every name of a folder comes once, page by page, also those that are no text', async () => {
+    await make('names');
+    await run('names', "for n in a '\\377b' '\\377c' 'd\\001\\033[2J' '\\303\\251'; do touch \"$(printf \"$n\")\"; done");
+    const seen = [];
+    for (let next = ''; next !== null && seen.length < 20; ) {
+      const { body } = await api('GET', `/names/files?limit=1${next && `&after=${next}`}`);
+      seen.push(...body.items.map((i) => i.name));
+      ({ next } = body);
+    }
+    assert.deepEqual(seen, ['a', 'd\u0001\u001b[2J', 'é', '\ufffdb', '\ufffdc']);
   });
 
   test('limits: a file and a body that are too large', async () => {
@@ -224,7 +240,8 @@ export function filesSuite(target, more) {
 
   test('a folder however deep goes', async () => {
     await make('deep-1');
-    await run('deep-1', 'for i in $(seq 1 400); do mkdir d; cd d || exit; echo x > f; done');
+    await put('deep-1', 'd/.deep.0/x/y', 'in the way of none', '?parents=1');
+    await run('deep-1', 'cd d; for i in $(seq 1 400); do mkdir d; cd d || exit; echo x > f; done');
     assert.equal((await api('DELETE', '/deep-1/files/d?recursive=1')).status, 204);
     assert.deepEqual(readdirSync(host('deep-1')), []);
   });
@@ -259,10 +276,10 @@ export function filesSuite(target, more) {
   });
 
   // One entry of a tar by hand, with whatever name and type.
-  function entry(name, { type = '0', link = '', data = '', size = Buffer.byteLength(data) } = {}) {
+  function entry(name, { type = '0', link = '', data = '', size = Buffer.byteLength(data), mode = '0000644' } = {}) {
     const h = Buffer.alloc(512);
     h.write(name, 0, 100);
-    h.write('0000644\0', 100);
+    h.write(`${mode}\0`, 100);
     h.write('0000000\0', 108);
     h.write('0000000\0', 116);
     h.write(`${size.toString(8).padStart(11, '0')}\0`, 124);
@@ -277,6 +294,13 @@ export function filesSuite(target, more) {
     return Buffer.concat([h, body]);
   }
   const tar = (...entries) => Buffer.concat([...entries, Buffer.alloc(1024)]);
+  // What is said of the next entry in extended headers, and a name that is longer than a header.
+  const pax = (said, next) => Buffer.concat([entry('pax', { type: 'x', data: Object.entries(said).map(([k, v]) => {
+    const rest = Buffer.byteLength(` ${k}=${v}\n`);
+    const n = [1, 2, 3, 4].map((d) => rest + d).find((all) => String(all).length + rest === all);
+    return `${n} ${k}=${v}\n`;
+  }).join('') }), next]);
+  const longName = (name, next) => Buffer.concat([entry('././@LongLink', { type: 'L', data: `${name}\0` }), next]);
 
   test('an archive that would lead out, or is none, is refused whole', async () => {
     await make('evil-1');
@@ -309,6 +333,46 @@ export function filesSuite(target, more) {
     refused(await post('evil-1', gzipSync(Buffer.concat([...Array(41).fill(links), Buffer.alloc(1024)]), { level: 1 })), 413, 'too_large');
     assert.ok(!readdirSync(host('evil-1')).includes('l0'));
     assert.deepEqual(readdirSync(outside), ['secret']);
+  });
+
+  test('an archive that lies about sizes, names or what it needs takes no more than it says', async () => {
+    await make('lies');
+    await put('lies', 'kept', 'kept');
+    const hole = { 'GNU.sparse.major': 0, 'GNU.sparse.minor': 1, 'GNU.sparse.name': 's', 'GNU.sparse.map': '1099511627776,1', 'GNU.sparse.size': 10, 'GNU.sparse.numblocks': 1 };
+    const x = entry('f', { data: 'x' });
+    const lies = {
+      'a byte behind the end': [pax(hole, x), 422],
+      'the same as a map in the file': [pax({ 'GNU.sparse.major': 1, 'GNU.sparse.minor': 0, 'GNU.sparse.name': 's', 'GNU.sparse.realsize': 10 }, entry('f', { data: '1\n1099511627776\n1\n'.padEnd(512, '\0') + 'x' })), 422],
+      'a size of all': [pax({ 'GNU.sparse.major': 1, 'GNU.sparse.minor': 0, 'GNU.sparse.name': 's', 'GNU.sparse.realsize': '9223372036854775807' }, entry('f', { data: '1\n0\n1\n'.padEnd(512, '\0') + 'x' })), 413],
+      'a size below nothing': [pax({ size: -1 }, x), 422],
+      'a size that overflows': [pax({ size: '99999999999999999999999' }, x), 422],
+      'a name out of it in the map': [pax({ ...hole, 'GNU.sparse.name': '../../s' }, x), 422],
+      'a long name out of it': [longName(`${'../'.repeat(60)}x`, x), 422],
+      'a part that is too long': [longName('n'.repeat(256), x), 422],
+      'bytes that are no text in a refusal': [entry('../\u001b]0;x\u0007\u202e', { data: 'x' }), 422],
+      'a short path of thousands of folders': [Buffer.concat(Array.from({ length: 150 }, (_, i) => longName(`${i}/${'d/'.repeat(1900)}x`, x))), 413],
+      'a second name of a protected file': [Buffer.concat([entry('.bashrc', { data: 'x' }), entry('a', { type: '1', link: '.bashrc' })]), 422],
+      'a protected second name': [entry('.vscode/settings.json', { type: '1', link: 'kept' }), 422],
+    };
+    for (const [what, [data, status]] of Object.entries(lies)) {
+      const r = await post('lies', gzipSync(tar(data)));
+      assert.equal(r.status, status, `${what}: ${r.text}`);
+      assert.deepEqual(readdirSync(host('lies')), ['kept'], what);
+    }
+    const fine = tar(entry('kept', { type: '1', link: 'kept' }), entry('set', { data: 'x', mode: '0006755' }), longName(`${'d/'.repeat(300)}x`, x), pax({ mtime: '9'.repeat(30), 'SCHILY.xattr.security.capability': 'x' }, entry('odd', { data: 'x' })));
+    assert.equal((await post('lies', fine)).status, 200);
+    assert.equal((await api('GET', '/lies/files/kept')).text, 'kept', 'a second name of itself');
+    assert.equal(statSync(host('lies', 'set')).mode & 0o7777, 0o755);
+    assert.equal((await api('DELETE', '/lies')).status, 204);
+  });
+
+  test('a file with a second name does not become a protected one', async () => {
+    await make('second');
+    await run('second', 'mkdir d; echo x > a; ln a b; echo y > d/c; ln d/c e; echo z > f');
+    refused(await api('POST', '/second/move', { from: 'a', to: '.bashrc' }), 409, 'second_name');
+    refused(await api('POST', '/second/move', { from: 'd', to: '.vscode' }), 409, 'second_name');
+    assert.equal((await api('POST', '/second/move', { from: 'f', to: '.bashrc' })).status, 200);
+    assert.equal((await run('second', 'cat .bashrc')).output.head, 'z\n');
   });
 
   test('an archive does not write through a link that is there already', async () => {

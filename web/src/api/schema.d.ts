@@ -14670,7 +14670,7 @@ export interface operations {
                     "application/json": components["schemas"]["FileItem"];
                 };
             };
-            /** @description `already_exists`, `link_in_path`, `workspace_busy`. */
+            /** @description `already_exists`, `link_in_path`, `workspace_busy`, `second_name`: a file with several names does not become a protected one. */
             409: components["responses"]["Problem"];
             /** @description `unknown_target`, or what the request says is not right. */
             422: components["responses"]["Problem"];
