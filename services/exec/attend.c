@@ -36,10 +36,19 @@ static void close_fd(int *fd)
 
 /* ---- States ---- */
 
+/* The command's ends of its pipes or terminal. */
+static void close_inner(struct attendant *a)
+{
+	for (int i = 0; i < 3; i++)
+		close_fd(&a->command.stdio[i]);
+}
+
 static void enter(struct attendant *a, enum attend_state state, uint64_t ms)
 {
 	a->state = state;
 	a->deadline_us = clock_mono_us() + ms * 1000;
+	if (state == ATTEND_DRAINING || state == ATTEND_KILLING)
+		close_inner(a); /* to see the ends of the pipes */
 }
 
 static void set_reason(struct attendant *a, const char *fmt, ...)
@@ -113,11 +122,18 @@ static bool is_watched(const struct attendant *a)
 
 /* ---- Starting ---- */
 
-/* The command's ends of its pipes or terminal. */
-static void close_inner(struct attendant *a)
+static bool has_tty(const struct attendant *a)
 {
-	for (int i = 0; i < 3; i++)
-		close_fd(&a->command.stdio[i]);
+	return a->spec->tty.rows > 0;
+}
+
+/* The command has its ends now. Those of its output stay open here too until its leader ends, whose exit closes its own
+ * a moment before it can be heard of: nobody is to be woken for that. A terminal's must be the command's alone. */
+static void leave_inner(struct attendant *a)
+{
+	close_fd(&a->command.stdio[0]);
+	if (has_tty(a))
+		close_inner(a);
 }
 
 /* The sandbox is there, and that it starts is on record. */
@@ -126,7 +142,7 @@ static void go(struct attendant *a)
 	struct error err = {0};
 	int r = sandbox_go(a->host, &a->sandbox, &a->command, &err);
 
-	close_inner(a);
+	leave_inner(a);
 	if (r < 0) {
 		set_reason(a, "The command could not be started: %.180s", err.message);
 		end_with(a, COMMAND_ERROR);
@@ -173,7 +189,8 @@ static void leader_exited(struct attendant *a, const struct init_message *m)
 		a->result.status = COMMAND_EXITED;
 		a->result.exit_code = WEXITSTATUS(m->wait_status);
 	}
-	enter(a, ATTEND_DRAINING, DRAIN_MS);
+	/* Alone: nobody is left to be killed, or to write. */
+	enter(a, a->is_alone ? ATTEND_ENDED : ATTEND_DRAINING, DRAIN_MS);
 }
 
 /* The init died before it could speak: the memory limit, or the machine's. */
@@ -251,11 +268,6 @@ static void on_deadline(struct attendant *a)
 
 /* ---- Pipes ---- */
 
-static bool has_tty(const struct attendant *a)
-{
-	return a->spec->tty.rows > 0;
-}
-
 /* Something happened: it does not wait for input, as far as we know. */
 static void stir(struct attendant *a)
 {
@@ -306,14 +318,15 @@ static void on_output(struct attendant *a, int i)
 /* What the dead left in the pipes; bounded by their size. */
 static void drain_rest(struct attendant *a)
 {
-	for (int i = 0; i < 2; i++)
-		for (int rounds = 0; a->out[i] >= 0 && rounds < 64; rounds++) {
-			struct pollfd p = {.fd = a->out[i], .events = POLLIN};
+	for (int rounds = 0; rounds < 64; rounds++) {
+		struct pollfd p[] = {{.fd = a->out[0], .events = POLLIN}, {.fd = a->out[1], .events = POLLIN}};
 
-			if (poll(&p, 1, 0) <= 0)
-				break;
-			on_output(a, i);
-		}
+		if ((p[0].fd < 0 && p[1].fd < 0) || poll(p, 2, 0) <= 0)
+			break;
+		for (int i = 0; i < 2; i++)
+			if (p[i].revents)
+				on_output(a, i);
+	}
 }
 
 /* The spec's input first, then what came since. */
@@ -500,9 +513,7 @@ void attendant_step(struct attendant *a)
 {
 	if (clock_mono_us() >= a->tty_again_us)
 		a->is_tty_left = false;
-	if (a->state == ATTEND_DRAINING && a->out[0] < 0 && a->out[1] < 0 && a->is_alone)
-		enter(a, ATTEND_ENDED, 0); /* nobody is left to be killed */
-	else if (a->state == ATTEND_DRAINING && a->out[0] < 0 && a->out[1] < 0)
+	if (a->state == ATTEND_DRAINING && a->out[0] < 0 && a->out[1] < 0)
 		end_rest(a);
 	if (may_wait_for_input(a) && clock_mono_us() >= a->look_us)
 		look_for_waiting(a);
@@ -514,37 +525,56 @@ void attendant_step(struct attendant *a)
 
 /* ---- Before ---- */
 
-static int output_pipe(struct attendant *a, int i, int *ret_inner)
+static int output_pipe(struct attendant *a, int i)
 {
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
 	fcntl(fds[0], F_SETFL, O_NONBLOCK);
-	/* So that the command can open /dev/stdout again. */
-	if (a->host->is_root && fchown(fds[1], a->spec->uid, a->spec->uid) < 0)
-		return -errno;
 	a->out[i] = fds[0];
-	*ret_inner = fds[1];
+	a->command.stdio[1 + i] = fds[1];
 	return 0;
 }
 
-static int input_pipe(struct attendant *a, int *ret_inner)
+/* What most commands have: nothing to read, and a pipe for each output. Before there is a spec. */
+static int make_pipes(struct attendant *a)
+{
+	int r;
+
+	if (a->out[0] >= 0)
+		return 0;
+	a->command.stdio[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	r = a->command.stdio[0] < 0 ? -errno : output_pipe(a, 0);
+	return r < 0 ? r : output_pipe(a, 1);
+}
+
+static void close_pipes(struct attendant *a)
+{
+	close_inner(a);
+	for (int i = 0; i < 2; i++)
+		close_fd(&a->out[i]);
+}
+
+/* So that the command can open /dev/stdout and the like again. */
+static int give_away(const struct attendant *a, int inner)
+{
+	return a->host->is_root && fchown(inner, a->spec->uid, a->spec->uid) < 0 ? -errno : 0;
+}
+
+static int input_pipe(struct attendant *a)
 {
 	int fds[2];
 
-	if (a->spec->input.n == 0 && !a->spec->has_input) {
-		*ret_inner = open("/dev/null", O_RDONLY | O_CLOEXEC);
-		return *ret_inner < 0 ? -errno : 0;
-	}
+	if (a->spec->input.n == 0 && !a->spec->has_input)
+		return 0;
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;
 	fcntl(fds[1], F_SETFL, O_NONBLOCK);
-	if (a->host->is_root && fchown(fds[0], a->spec->uid, a->spec->uid) < 0)
-		return -errno;
 	a->in = fds[1];
-	*ret_inner = fds[0];
-	return 0;
+	close_fd(&a->command.stdio[0]);
+	a->command.stdio[0] = fds[0];
+	return give_away(a, fds[0]);
 }
 
 /* One terminal for all three; two descriptors of its master, because output and input end on their own. */
@@ -561,18 +591,20 @@ static int terminal(struct attendant *a, int inner[3])
 	return r < 0 ? r : a->in < 0 ? -errno : 0;
 }
 
-static int make_stdio(struct attendant *a, int inner[3])
+static int make_stdio(struct attendant *a)
 {
 	int r;
 
 	if (a->spec->has_input)
 		a->pending = arena_alloc(a->arena, INPUT_ROOM);
-	if (has_tty(a))
-		return terminal(a, inner);
-	r = input_pipe(a, &inner[0]);
-	if (r == 0)
-		r = output_pipe(a, 0, &inner[1]);
-	return r < 0 ? r : output_pipe(a, 1, &inner[2]);
+	if (has_tty(a)) {
+		close_pipes(a);
+		return terminal(a, a->command.stdio);
+	}
+	r = make_pipes(a);
+	for (int i = 1; r == 0 && i < 3; i++)
+		r = give_away(a, a->command.stdio[i]);
+	return r < 0 ? r : input_pipe(a);
 }
 
 /* The folder on the host; without namespaces the command sees it at this path, and it needs one in any case. */
@@ -669,6 +701,7 @@ static char **arguments(struct attendant *a, const char *home)
 static int describe(struct attendant *a, const char *dir)
 {
 	const char *workspace = workspace_path(a, dir);
+	const int *ends = a->command.stdio;
 
 	a->command = (struct sandbox_spec){
 		.uid = a->spec->uid,
@@ -683,14 +716,18 @@ static int describe(struct attendant *a, const char *dir)
 		.protects = a->spec->protects,
 		.cpu_max_ms = a->spec->cpu_max_ms,
 		.has_proxy = a->spec->hosts,
-		.stdio = {-1, -1, -1},
+		.stdio = {ends[0], ends[1], ends[2]},
 	};
-	return make_stdio(a, a->command.stdio);
+	return make_stdio(a);
 }
 
 int attendant_open(struct attendant *a, const struct sandbox_frame *frame, struct error *err)
 {
-	return sandbox_open(a->host, frame, &a->sandbox, err);
+	int r = sandbox_open(a->host, frame, &a->sandbox, err);
+
+	if (r == 0 && (r = make_pipes(a)) < 0)
+		error_set(err, "sandbox_failed", "Making pipes: %s.", strerror(-r));
+	return r;
 }
 
 int attendant_await(struct attendant *a)
@@ -751,9 +788,10 @@ void attendant_go(struct attendant *a)
 
 /* ---- After ---- */
 
-static void judge_memory(struct attendant *a, unsigned kills)
+static void judge_memory(struct attendant *a)
 {
 	uint64_t peak = cgroup_memory_peak(&a->sandbox.cgroup);
+	unsigned kills = a->result.memory_kills;
 
 	if (peak)
 		a->result.max_rss_kib = peak / 1024;
@@ -776,7 +814,6 @@ static void judge_limits(struct attendant *a)
 	struct result *r = &a->result;
 	bool is_own_end = r->status == COMMAND_SIGNALLED || r->status == COMMAND_EXITED;
 
-	r->throttled = cgroup_throttled(&a->sandbox.cgroup);
 	if (is_own_end && a->spec->cpu_max_ms &&
 	    (r->signal == SIGXCPU || r->exit_code == 128 + SIGXCPU ||
 	     (r->cpu_ms >= a->spec->cpu_max_ms && (r->signal == SIGKILL || r->exit_code == 128 + SIGKILL)))) {
@@ -796,6 +833,17 @@ static uint64_t cpu_counted_ms(const struct attendant *a)
 	return MAX((uint64_t)MAX(us, 0), a->watch.cpu_used_us) / 1000;
 }
 
+static void take_counts(struct attendant *a)
+{
+	const struct cgroup *c = &a->sandbox.cgroup;
+	struct result *r = &a->result;
+
+	r->memory_kills = cgroup_oom_kills(c);
+	r->pids_peak = cgroup_pids_peak(c);
+	r->forks_refused = cgroup_forks_refused(c);
+	r->throttled = cgroup_throttled(c);
+}
+
 static void judge(struct attendant *a, const struct rusage *usage)
 {
 	struct result *r = &a->result;
@@ -809,10 +857,8 @@ static void judge(struct attendant *a, const struct rusage *usage)
 		r->write_bytes = (uint64_t)usage->ru_oublock * 512;
 	}
 	r->cpu_ms = MAX(r->cpu_ms, cpu_counted_ms(a));
-	r->memory_kills = cgroup_oom_kills(&a->sandbox.cgroup);
-	r->pids_peak = cgroup_pids_peak(&a->sandbox.cgroup);
-	r->forks_refused = cgroup_forks_refused(&a->sandbox.cgroup);
-	judge_memory(a, r->memory_kills);
+	take_counts(a);
+	judge_memory(a);
 	judge_limits(a);
 	if (r->status == COMMAND_SIGNALLED && !r->reason[0])
 		set_reason(a, "Killed by signal %d (%s).", r->signal, strsignal(r->signal));

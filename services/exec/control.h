@@ -4,15 +4,16 @@
 
 #include "base/id.h"
 
-/* exec to the spawner, or to a supervisor that waits, with one descriptor (SCM_RIGHTS): the supervisor's end of a
- * control connection. To the spawner without a descriptor: one more supervisor that waits. One byte instead: the spare
- * one can go. */
+/* exec to the spawner, with one descriptor (SCM_RIGHTS): the supervisor's end of a control connection; the same from
+ * the spawner to its spare supervisor. To the spawner without a descriptor: one more supervisor that waits. One byte
+ * instead: the spare one can go. exec to a supervisor that waits, on the connection that it offered, which becomes its
+ * control connection. */
 struct spawn_request {
 	char id[ID_SIZE];
 };
 
-/* A supervisor that waits to exec, with a connection on which it takes its request. Without one: it does not come
- * (again), err says why; -EBUSY: its command lasts. */
+/* A supervisor that waits to exec, with its control connection, on which it takes its request. Without one: it does not
+ * come (again), err says why; -EBUSY: its command lasts. */
 struct spawn_offer {
 	int32_t err;
 };

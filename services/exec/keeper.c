@@ -442,12 +442,12 @@ static int open_sandbox(struct keeper *k, const char *exec_dir, struct arena *a,
 {
 	static char *none[] = {NULL};
 	const struct spec *s = k->spec;
-	const struct sandbox_frame frame = {arena_printf(a, "session-%d", (int)getpid()),
-					    s->memory_max,
-					    s->tmp_max,
-					    s->pids_max,
-					    s->cpu_percent,
-					    false};
+	const struct sandbox_frame frame = {.name = arena_printf(a, "session-%d", (int)getpid()),
+					    .memory_max = s->memory_max,
+					    .tmp_max = s->tmp_max,
+					    .pids_max = s->pids_max,
+					    .cpu_percent = s->cpu_percent,
+					    .is_shared = true};
 	const struct sandbox_spec spec = {
 		.uid = s->uid,
 		.workspace = arena_printf(a, "%s/workspaces/%s", exec_dir, s->workspace),

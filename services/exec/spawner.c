@@ -301,42 +301,52 @@ static void count_need(struct spawner *s)
 	s->least = SPAWNER_POOL_MAX;
 }
 
-static int send_request(struct spawner *s, const char *id, int control)
+/* One that waits. Its control connection, or -1: there is none. */
+static int ask_idle(struct spawner *s, const struct spawn_request *req)
 {
-	struct spawn_request req = {0};
-	int r = -EPIPE;
-
-	strncpy(req.id, id, sizeof(req.id) - 1);
-	take_offers(s);
-	while (r < 0 && s->waiting > 0) {
+	while (s->waiting > 0) {
 		int fd = s->idle[--s->waiting];
 
-		r = spawn_send(fd, &req, sizeof(req), control);
+		if (spawn_send(fd, req, sizeof(*req), -1) == 0)
+			return fd;
 		close(fd);
 	}
-	if (r < 0)
-		r = spawn_send(s->fd, &req, sizeof(req), control);
-	s->coming += s->size > 0; /* it comes back, or says that it does not */
-	s->asked_us = clock_mono_us();
-	count_need(s);
-	top_up(s);
-	return r;
+	return -1;
 }
 
-int spawner_ask(struct spawner *s, const char *id, int *ret_control)
+static int ask_spawner(struct spawner *s, const struct spawn_request *req)
 {
 	int pair[2], r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	fcntl(pair[0], F_SETFL, O_NONBLOCK);
-	r = send_request(s, id, pair[1]);
+	r = spawn_send(s->fd, req, sizeof(*req), pair[1]);
 	close(pair[1]);
-	if (r < 0)
-		close(pair[0]);
-	else
-		*ret_control = pair[0];
+	if (r == 0)
+		return pair[0];
+	close(pair[0]);
 	return r;
+}
+
+int spawner_ask(struct spawner *s, const char *id, int *ret_control)
+{
+	struct spawn_request req = {0};
+	int fd;
+
+	strncpy(req.id, id, sizeof(req.id) - 1);
+	take_offers(s);
+	fd = ask_idle(s, &req);
+	if (fd < 0)
+		fd = ask_spawner(s, &req);
+	s->coming += s->size > 0; /* it comes back, or says that it does not */
+	s->asked_us = clock_mono_us();
+	count_need(s);
+	top_up(s);
+	if (fd < 0)
+		return fd;
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	*ret_control = fd;
+	return 0;
 }
 
 void spawner_deinit(struct spawner *s)

@@ -27,7 +27,7 @@ struct spawner {
 	unsigned asked, least;          /* since the last look: commands, and the fewest that waited */
 	bool is_short;                  /* one that was on its way does not come */
 	uint64_t asked_us;
-	int idle[SPAWNER_POOL_MAX]; /* connections to those that wait */
+	int idle[SPAWNER_POOL_MAX]; /* control connections to those that wait */
 };
 
 /* Before any thread exists. exec_dir: absolute path of the exec folder. forget (may be NULL) runs in the child, to

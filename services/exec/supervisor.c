@@ -67,7 +67,6 @@ struct supervisor {
 	int dir_fd;           /* the command's folder, locked */
 	int exec_fd;          /* the exec folder */
 	int listen_fd;        /* -1 until listen_if_due */
-	int offered_fd;       /* by which the command came; closed when nobody waits for anything */
 	uint64_t lasts_at_us; /* monotonic: from then on it is no short one */
 	struct peer peers[MAX_PEERS];
 };
@@ -374,7 +373,6 @@ static void lighten_if_due(struct supervisor *s)
 	if (s->is_light || s->listen_fd < 0 || s->attendant.state == ATTEND_SETUP)
 		return;
 	s->is_light = true;
-	close_fd(&s->offered_fd);
 	cgroup_close_counts(&s->attendant.sandbox.cgroup);
 	sandbox_forget_order(&s->attendant.sandbox);
 	malloc_trim(0);
@@ -450,10 +448,10 @@ static void publish(struct supervisor *s)
 	ended.err = file_replace(s->dir_fd, RESULT_FILE, result_to_json(s->arena, &s->attendant.result));
 	if (s->listen_fd >= 0)
 		unlinkat(s->dir_fd, CONTROL_SOCKET, 0);
-	if (ended.err == 0)
-		unlinkat(s->exec_fd, arena_printf(s->arena, "running/%s", s->spec.id), 0);
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		peer_send(&s->peers[i], &ended);
+	if (ended.err == 0)
+		unlinkat(s->exec_fd, arena_printf(s->arena, "running/%s", s->spec.id), 0);
 	s->is_published = ended.err == 0;
 }
 
@@ -511,7 +509,7 @@ static void begin(struct supervisor *s)
 
 static void init(struct supervisor *s, const struct supervisor_place *place, int keep)
 {
-	*s = (struct supervisor){.place = place, .arena = arena_new(), .exec_fd = -1, .offered_fd = -1};
+	*s = (struct supervisor){.place = place, .arena = arena_new(), .exec_fd = -1};
 	settle_process(place, keep);
 	lean_apply(&place->lean);
 	begin(s);
@@ -535,12 +533,7 @@ static int load(struct supervisor *s)
 	struct str text;
 	int r = file_read(s->dir_fd, SPEC_FILE, SPEC_MAX, s->arena, &text);
 
-	if (r == 0)
-		r = spec_from_json(s->arena, text, &s->spec);
-	/* Whoever started it before us may have run it: never again. */
-	if (r == 0 && faccessat(s->dir_fd, STARTED_FILE, F_OK, 0) == 0)
-		r = -EALREADY;
-	return r;
+	return r < 0 ? r : spec_from_json(s->arena, text, &s->spec);
 }
 
 static NORETURN void give_up(struct supervisor *s, enum control_event_type type, int err)
@@ -563,7 +556,6 @@ static void prepare(struct supervisor *s, const char *id)
 	r = load(s);
 	if (r < 0)
 		give_up(s, CONTROL_FAILED, r);
-	fcntl(CONTROL_FD, F_SETFL, O_NONBLOCK);
 	peer_add(s, CONTROL_FD);
 }
 
@@ -575,6 +567,8 @@ static void start(struct supervisor *s)
 	if (join(s) < 0 || attendant_start(&s->attendant, s->place->exec_dir) < 0)
 		return;
 	r = record_start(s);
+	if (r == -EEXIST) /* whoever started it before us may have run it: never again */
+		give_up(s, CONTROL_FAILED, -EALREADY);
 	if (r < 0)
 		attendant_fail(&s->attendant,
 			       arena_printf(s->arena, "The command could not be recorded: %s.", strerror(-r)));
@@ -634,6 +628,11 @@ void supervisor_rehearse(void)
  * before there is one. */
 static void own_pages(struct supervisor *s)
 {
+	volatile char *at = (volatile char *)s;
+
+	for (size_t i = 0; i < sizeof(*s); i += PAGE)
+		at[i] = at[i];
+	at[sizeof(*s) - 1] = at[sizeof(*s) - 1];
 	rehearse(s->arena);
 	arena_reset(s->arena);
 }
@@ -666,41 +665,44 @@ static int finish_ahead(struct attendant *a)
 
 		r = poll(&p, 1, AHEAD_MS) > 0 ? attendant_await(a) : -ETIMEDOUT;
 	}
+	if (r == 0)
+		cgroup_open_counts(&a->sandbox.cgroup);
 	return r;
 }
 
-/* One that waits, for its first request: the command's id, and the control connection, which becomes CONTROL_FD. False:
- * it is not wanted any more. */
-static bool await_request(int fd, struct spawn_request *ret)
+/* What becomes CONTROL_FD is taken over. */
+static void take_control(int fd)
 {
-	int control;
-	ssize_t n = spawn_receive(fd, ret, sizeof(*ret), 0, &control);
+	if (fd == CONTROL_FD)
+		return;
+	dup3(fd, CONTROL_FD, O_CLOEXEC);
+	close(fd);
+}
 
-	if (n != sizeof(*ret) || control < 0)
-		return false;
-	if (control != CONTROL_FD) {
-		dup3(control, CONTROL_FD, O_CLOEXEC);
-		close(control);
-	}
+/* The command's id, on a control connection. False: it is not wanted any more. */
+static bool await_request(int fd, struct spawn_request *ret, int *ret_passed)
+{
+	ssize_t n = spawn_receive(fd, ret, sizeof(*ret), 0, ret_passed);
+
 	ret->id[sizeof(ret->id) - 1] = 0;
-	return true;
+	return n == sizeof(*ret);
 }
 
 static void offer(struct supervisor *s, struct spawn_request *ret)
 {
 	struct spawn_offer here = {0};
-	int pair[2], r = finish_ahead(&s->attendant);
+	int pair[2], none, r = finish_ahead(&s->attendant);
 
 	if (r == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		r = -errno;
 	if (r < 0 || spawn_send(OFFERS_FD, &here, sizeof(here), pair[1]) < 0)
 		leave_pool(s, r);
 	close(pair[1]);
+	take_control(pair[0]);
 	s->is_away = true; /* from here on exec counts it as there, until it gives it a command */
-	if (!await_request(pair[0], ret))
+	if (!await_request(CONTROL_FD, ret, &none))
 		leave_pool(s, 0);
 	s->is_away = false;
-	s->offered_fd = pair[0];
 }
 
 /* Whoever was given hosts, or left somebody behind, has used it, or may have. */
@@ -723,7 +725,6 @@ static void begin_again(struct supervisor *s)
 	dup3(STDIN_FILENO, CONTROL_FD, O_CLOEXEC);
 	close_fd(&s->listen_fd);
 	close_fd(&s->session.fd);
-	close_fd(&s->offered_fd);
 	s->attendant.sandbox = SANDBOX_INIT;
 	attendant_deinit(&s->attendant, s->place->exec_dir);
 	begin(s);
@@ -795,11 +796,13 @@ void command_supervise_spare(const struct supervisor_place *place, int spawner)
 {
 	static struct supervisor s;
 	struct spawn_request req;
+	int control;
 
 	init(&s, place, spawner);
 	rehearse(s.arena);
-	if (!await_request(CONTROL_FD, &req))
+	if (!await_request(CONTROL_FD, &req, &control) || control < 0)
 		_exit(0);
+	take_control(control);
 	open_ahead(&s, &SANDBOX_NO_NET);
 	serve(&s, &req);
 }

@@ -390,22 +390,30 @@ static void a_command_never_runs_twice(void **state)
 	close(p.fd);
 }
 
-/* Of the supervisor's first child, the sandbox's first process. */
-static long init_kib(const struct trial *t)
+static pid_t first_child(pid_t pid)
 {
-	pid_t pid = trial_supervisor(t);
-	char path[64], line[128];
-	long kib = -1;
+	char path[64];
+	int child = 0;
 	FILE *f;
-	int init = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
 	f = fopen(path, "re");
-	if (f && fscanf(f, "%d", &init) != 1)
-		init = 0;
+	if (f && fscanf(f, "%d", &child) != 1)
+		child = 0;
 	if (f)
 		fclose(f);
-	snprintf(path, sizeof(path), "/proc/%d/status", init);
+	return child;
+}
+
+/* Of the supervisor's first child, the sandbox's first process. */
+static long init_kib(const struct trial *t)
+{
+	pid_t init = first_child(trial_supervisor(t));
+	char path[64], line[128];
+	long kib = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)init);
 	f = init > 0 ? fopen(path, "re") : NULL;
 	while (f && fgets(line, sizeof(line), f))
 		if (sscanf(line, "VmRSS: %ld", &kib) == 1)
@@ -492,6 +500,15 @@ static void refusals_of_another_network_are_not_seen_either(void **state)
 	}
 }
 
+static pid_t peer_of(int fd)
+{
+	struct ucred who;
+	socklen_t size = sizeof(who);
+
+	assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size), 0);
+	return who.pid;
+}
+
 static void a_supervisor_comes_back_after_a_short_command(void **state)
 {
 	pid_t seen[32];
@@ -501,18 +518,35 @@ static void a_supervisor_comes_back_after_a_short_command(void **state)
 		trial_run(bench, "true");
 		expect_calm_pool();
 		for (unsigned k = 0; k < bench->spawner.waiting; k++) {
-			struct ucred who;
-			socklen_t size = sizeof(who);
+			pid_t who = peer_of(bench->spawner.idle[k]);
 			bool is_known = false;
 
-			assert_int_equal(getsockopt(bench->spawner.idle[k], SOL_SOCKET, SO_PEERCRED, &who, &size), 0);
 			for (size_t j = 0; j < n; j++)
-				is_known |= seen[j] == who.pid;
+				is_known |= seen[j] == who;
 			if (!is_known)
-				seen[n++] = who.pid;
+				seen[n++] = who;
 		}
 	}
 	assert_true(n <= 5); /* one for each command, and the two that wait, if none came back */
+}
+
+/* Nobody has anything from it but the next command, which takes another sandbox. */
+static void a_leader_that_dies_while_it_waits_harms_no_command(void **state)
+{
+	for (int i = 0; pool && namespaces && i < 3; i++) {
+		struct trial t;
+		pid_t leader;
+
+		expect_calm_pool();
+		/* The one that is asked next; another one may be dead already. */
+		leader = first_child(first_child(peer_of(bench->spawner.idle[bench->spawner.waiting - 1])));
+		assert_true(leader > 1 || i > 0);
+		if (leader > 1)
+			assert_int_equal(kill(leader, SIGKILL), 0);
+		usleep(50000);
+		t = trial_run(bench, "echo on");
+		expect_output(&t, "on\n");
+	}
 }
 
 static unsigned count_entries(const char *path)
@@ -682,6 +716,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(no_sandbox_sees_what_went_through_anothers_network),
 		cmocka_unit_test(refusals_of_another_network_are_not_seen_either),
 		cmocka_unit_test(a_supervisor_comes_back_after_a_short_command),
+		cmocka_unit_test(a_leader_that_dies_while_it_waits_harms_no_command),
 		cmocka_unit_test(nothing_leaks_over_many_runs),
 	};
 

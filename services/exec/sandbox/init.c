@@ -1,13 +1,15 @@
 /* The inner init, process 1 of the sandbox, and the leader, its first child, which becomes the command. The init is a
  * copy of the supervisor's memory that never returns to it: from the clone on it makes system calls only. The leader
- * borrows its memory until it becomes the command (CLONE_VFORK: the init stands still until then), so that nothing is
- * copied for it. The init cannot be traced or looked into from inside (not dumpable), takes no signals from there
- * (process 1), and is under every layer that the command is under.
+ * borrows its memory until it becomes the command, so that nothing is copied for it. The init cannot be traced or
+ * looked into from inside (not dumpable), takes no signals from there (process 1), and is under every layer that the
+ * command is under.
  *
- * Reading order: init_main (everything that is the same for all commands), take_on (the rest, on order), leader_main.
+ * Reading order: init_main (everything that is the same for all commands), lead_ahead (the leader is there before its
+ * command), take_on (the rest, on order), leader_main.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -136,6 +138,8 @@ static void lock_down(const struct init_args *a)
 		require(LAYER_NO_NEW_PRIVS, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0, "no_new_privs");
 	r = HAS(LAYER_LANDLOCK) ? landlock_prepare(a->host, a->frame->network, &fd, &what) : 0;
 	require(LAYER_LANDLOCK, r, what);
+	r = HAS(LAYER_RLIMITS) ? limits_set_common(&what) : 0;
+	require(LAYER_RLIMITS, r, what);
 	if (fd >= 0 && fd != FD_RULES) {
 		require(LAYER_LANDLOCK, dup3(fd, FD_RULES, O_CLOEXEC) < 0 ? -errno : 0, "landlock rules");
 		close(fd);
@@ -146,8 +150,23 @@ static void lock_down(const struct init_args *a)
 
 /* ---- On order ---- */
 
-/* What is left of the layers; the leader inherits them. Where the init's death must end the leader by a signal, it may
- * not be in a Landlock domain, from which it could not send one. */
+static bool has_rules(const struct init_args *a)
+{
+	return a->host->landlock_abi > 0 && HAS(LAYER_LANDLOCK);
+}
+
+static void become_user(const struct init_args *a)
+{
+	const char *what = "";
+	int r = userns_become(a->host, a->order->uid, &what);
+
+	require(LAYER_USERNS, r, what);
+	r = HAS(LAYER_CAPABILITIES) ? caps_drop(&what) : 0;
+	require(LAYER_CAPABILITIES, r, what);
+}
+
+/* What is left of the layers; what is cloned later inherits them. Where the init's death must end the leader by a
+ * signal, it may not be in a Landlock domain, from which it could not send one. */
 static void take_on(const struct init_args *a)
 {
 	const struct sandbox_order *o = a->order;
@@ -155,27 +174,28 @@ static void take_on(const struct init_args *a)
 	int r = HAS(LAYER_RLIMITS) ? limits_set(a->host, o, &what) : 0;
 
 	require(LAYER_RLIMITS, r, what);
-	if (a->host->landlock_abi > 0 && HAS(LAYER_LANDLOCK)) {
+	if (has_rules(a)) {
 		r = landlock_allow_workspace(a->host, FD_RULES, o->workspace, &what);
 		if (r == 0 && a->host->namespaces)
 			r = landlock_enter(FD_RULES, &what);
 		require(LAYER_LANDLOCK, r, what);
 	}
-	r = userns_become(a->host, o->uid, &what);
-	require(LAYER_USERNS, r, what);
-	r = HAS(LAYER_CAPABILITIES) ? caps_drop(&what) : 0;
-	require(LAYER_CAPABILITIES, r, what);
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* the change of user cleared it */
+	become_user(a);
+}
+
+/* The change of user cleared it. */
+static void die_with_supervisor(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
 
 /* What the init has not: a Landlock domain of its own (so that it may not signal or trace the init), and the limit of
  * processes, of which the init's later ones are not. Commands that share a sandbox have one domain, since they may
- * signal each other. */
-static void take_on_as_leader(const struct init_args *a)
+ * signal each other; a leader that waited has its own already. */
+static void take_on_as_leader(const struct init_args *a, bool has_domain)
 {
 	const char *what = "";
-	bool has_domain = a->host->landlock_abi > 0 && HAS(LAYER_LANDLOCK) && !a->order->is_seat;
-	int r = has_domain ? landlock_enter(FD_RULES, &what) : 0;
+	int r = has_rules(a) && !has_domain ? landlock_enter(FD_RULES, &what) : 0;
 
 	require(LAYER_LANDLOCK, r, what);
 	r = HAS(LAYER_RLIMITS) ? limits_set_pids(a->host, a->order->pids_max, &what) : 0;
@@ -231,54 +251,88 @@ static int own_order(const struct sandbox_order *o)
 	return 0;
 }
 
-/* The way out is served from outside; here is only its socket, which nobody inside keeps. */
-static void hand_out_proxy(void)
+/* With a descriptor, which is closed here. */
+static int say_with(struct init_message *say, int fd)
 {
 	union {
 		struct cmsghdr align;
 		char data[CMSG_SPACE(sizeof(int))];
 	} extra = {0};
-	struct init_message here = {.event = INIT_PROXY};
-	struct iovec iov = {&here, sizeof(here)};
+	struct iovec iov = {say, sizeof(*say)};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &extra, .msg_controllen = sizeof(extra)};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-	const char *what = "";
-	int fd = net_proxy_listen(&what);
+	int r;
 
-	require(LAYER_NETNS, fd, what);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	require(LAYER_NETNS, sendmsg(FD_CONTROL, &m, MSG_NOSIGNAL) < 0 ? -errno : 0, "handing out the way out");
+	r = sendmsg(FD_CONTROL, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 	close(fd);
+	return r;
+}
+
+/* The way out is served from outside; here is only its socket, which nobody inside keeps. */
+static void hand_out_proxy(void)
+{
+	struct init_message here = {.event = INIT_PROXY};
+	const char *what = "";
+	int fd = net_proxy_listen(&what);
+
+	require(LAYER_NETNS, fd, what);
+	require(LAYER_NETNS, say_with(&here, fd), "handing out the way out");
+}
+
+static void await_change(const uint32_t *word, uint32_t value)
+{
+	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value)
+		syscall(SYS_futex, word, FUTEX_WAIT, value, NULL, NULL, 0);
+}
+
+/* In the leader, before it becomes the command. */
+static void begin_session(void)
+{
+	setsid();
+	umask(022);
+}
+
+/* *may_go (NULL: now) is waited for last. */
+static int lead(const struct init_args *a, const uint32_t *may_go)
+{
+	struct init_message m = {.event = INIT_EXEC_FAILED};
+	const struct sandbox_order *o = a->order;
+
+	ioctl(STDIN_FILENO, TIOCSCTTY, 0); /* a terminal becomes its own; on anything else this does nothing */
+	if (chdir(o->cwd) < 0) {
+		m.event = INIT_CWD_FAILED;
+		m.err = errno;
+	}
+	if (may_go)
+		await_change(may_go, 0);
+	if (m.err) {
+		say(&m);
+		return 126;
+	}
+	if (plan_is(o->argv) && own_order(o) == 0)
+		plan_run(o->argv, o->envp);
+	environ = o->envp; /* execvp looks for PATH there */
+	execvp(o->argv[0], o->argv);
+	m.err = errno;
+	say(&m);
+	return m.err == ENOENT ? 127 : 126; /* to who started it, which ends the process without a word */
 }
 
 static int leader_main(void *args)
 {
-	struct init_message m = {.event = INIT_EXEC_FAILED};
 	const struct init_args *a = args;
-	const struct sandbox_order *o = a->order;
 
 	/* A pid namespace would end it with the init. */
 	if (!a->host->namespaces)
 		prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	setsid();
-	umask(022);
-	take_on_as_leader(a);
+	begin_session();
+	take_on_as_leader(a, a->order->is_seat);
 	close(FD_RULES);
-	ioctl(STDIN_FILENO, TIOCSCTTY, 0); /* a terminal becomes its own; on anything else this does nothing */
-	if (chdir(o->cwd) < 0) {
-		m.event = INIT_CWD_FAILED;
-	} else if (plan_is(o->argv) && own_order(o) == 0) {
-		plan_run(o->argv, o->envp);
-	} else {
-		environ = o->envp; /* execvp looks for PATH there */
-		execvp(o->argv[0], o->argv);
-	}
-	m.err = errno;
-	say(&m);
-	return m.err == ENOENT ? 127 : 126; /* to who started it, which ends the process without a word */
+	return lead(a, NULL);
 }
 
 /* A plan is run by the leader itself, in memory and on a stack of its own. */
@@ -292,6 +346,106 @@ static pid_t start_leader(const struct init_args *a, char *stack)
 	if (is_plan && pid == 0)
 		_exit(leader_main((void *)(uintptr_t)a));
 	return pid < 0 ? -errno : pid;
+}
+
+/* ---- A leader that waits ---- */
+
+/* To clone it when its command is there would cost a tenth of the command's time. It has the init's memory and
+ * descriptors until it becomes the command, and a stack and credentials of its own. */
+static struct {
+	uint32_t may_go; /* the init has given up its rights: nothing foreign runs beside one that has any */
+	uint32_t pid;    /* the kernel makes it 0 when the leader has left this memory */
+} ahead;
+
+static struct sandbox_order *awaited;
+
+/* It died before there was an order: there will be none. */
+static void on_child(int signal)
+{
+	uint32_t waits = ORDER_AWAITED;
+
+	(void)signal;
+	__atomic_compare_exchange_n(&awaited->step, &waits, ORDER_REFUSED, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
+/* What is needed on order is there then: a clone's tables have no pages of files in them, and its data are copied when
+ * they are first written. */
+static void touch(void)
+{
+	const uintptr_t code[] = {(uintptr_t)take_on,   (uintptr_t)landlock_enter,  (uintptr_t)userns_become,
+				  (uintptr_t)caps_drop, (uintptr_t)limits_set_pids, (uintptr_t)lead,
+				  (uintptr_t)getrlimit, (uintptr_t)execvp,          (uintptr_t)chdir,
+				  (uintptr_t)sigaction, (uintptr_t)syscall,         (uintptr_t)reap_all};
+	char **volatile *env = &environ;
+
+	for (size_t i = 0; i < ARRAY_SIZE(code); i++)
+		(void)*(const volatile char *)code[i];
+	*env = *env;
+}
+
+/* A plan is run in a memory of its own, by one whom the init starts. */
+static int waiting_leader_main(void *args)
+{
+	const struct init_args *a = args;
+
+	begin_session();
+	touch();
+	if (await_order(NULL) < 0)
+		return 1;
+	if (plan_is(a->order->argv))
+		return 0;
+	if (a->order->has_proxy)
+		hand_out_proxy();
+	take_on(a);
+	take_on_as_leader(a, true);
+	return lead(a, &ahead.may_go);
+}
+
+/* The init's part of an order that the leader has. */
+static void follow_leader(const struct init_args *a)
+{
+	const char *what = "";
+	int r = has_rules(a) ? landlock_enter(FD_RULES, &what) : 0;
+
+	require(LAYER_LANDLOCK, r, what);
+	become_user(a);
+	die_with_supervisor();
+	__atomic_store_n(&ahead.may_go, 1, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &ahead.may_go, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+static pid_t clone_waiting(const struct init_args *a, char *stack)
+{
+	int pid;
+
+	awaited = a->order;
+	signal(SIGCHLD, on_child);
+	pid = clone(waiting_leader_main, stack + STACK_SIZE,
+		    CLONE_VM | CLONE_FILES | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD, (void *)(uintptr_t)a,
+		    &ahead.pid, NULL, &ahead.pid);
+	return pid < 0 ? -errno : pid;
+}
+
+/* Returns the leader when it has become the command. 0: the order is a plan, and its descriptors are there. */
+static pid_t lead_ahead(const struct init_args *a, char *stack)
+{
+	struct init_message ready = {.event = INIT_READY};
+	pid_t pid = clone_waiting(a, stack);
+
+	require(LAYER_PIDNS, pid, "starting the leader");
+	say(&ready);
+	await_change(&a->order->step, ORDER_AWAITED);
+	if (a->order->step == ORDER_REFUSED)
+		_exit(1);
+	if (!plan_is(a->order->argv))
+		follow_leader(a);
+	signal(SIGCHLD, SIG_DFL);
+	await_change(&ahead.pid, (uint32_t)pid);
+	if (!plan_is(a->order->argv))
+		return pid;
+	while (waitpid(pid, NULL, __WALL) < 0 && errno == EINTR)
+		;
+	return 0;
 }
 
 /* ---- Seats ---- */
@@ -393,9 +547,33 @@ static NORETURN void serve_seats(const struct init_args *a, char *stack)
 	_exit(0);
 }
 
-void init_main(const struct init_args *a)
+/* Where a signal must end the leader, it is a child of an init that has taken all on; so is who makes seats. */
+static pid_t await_leader(const struct init_args *a, char *stack)
 {
 	struct init_message ready = {.event = INIT_READY};
+	bool is_ahead = a->host->namespaces && !a->frame->is_shared;
+	pid_t leader = is_ahead ? lead_ahead(a, stack) : 0;
+
+	if (leader > 0)
+		return leader;
+	if (!is_ahead) {
+		say(&ready);
+		if (await_order(NULL) < 0)
+			_exit(1);
+	}
+	if (a->order->has_proxy)
+		hand_out_proxy();
+	take_on(a);
+	die_with_supervisor();
+	if (a->order->is_shared)
+		serve_seats(a, stack);
+	leader = start_leader(a, stack);
+	require(LAYER_PIDNS, leader, "starting the leader");
+	return leader;
+}
+
+void init_main(const struct init_args *a)
+{
 	int r, joined = cgroup_join(a->cgroup), net = net_join(a->frame);
 	char *stack;
 	pid_t leader;
@@ -421,17 +599,8 @@ void init_main(const struct init_args *a)
 	require(LAYER_PIDNS, stack == MAP_FAILED ? -ENOMEM : 0, "a stack for the leader");
 	stack[STACK_SIZE - 1] = 0; /* so that its first page is there, as the order's */
 	(void)*(const volatile size_t *)&a->order->used;
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	say(&ready);
-	if (await_order(NULL) < 0)
-		_exit(1);
-	if (a->order->has_proxy)
-		hand_out_proxy();
-	take_on(a);
-	if (a->order->is_shared)
-		serve_seats(a, stack);
-	leader = start_leader(a, stack);
-	require(LAYER_PIDNS, leader, "starting the leader");
+	die_with_supervisor();
+	leader = await_leader(a, stack);
 	syscall(SYS_close_range, 0, 2, 0);
 	close(FD_RULES);
 	reap_all(FD_CONTROL, leader, a->frame->keeps_net);

@@ -67,6 +67,9 @@ int net_proxy_listen(const char **what);
 /* ---- limits.c ---- */
 
 struct sandbox_order;
+/* What is the same for all commands. */
+int limits_set_common(const char **what);
+/* The rest. */
 int limits_set(const struct sandbox_host *host, const struct sandbox_order *order, const char **what);
 /* In the leader: they count from its first one on. */
 int limits_set_pids(const struct sandbox_host *host, unsigned pids_max, const char **what);
@@ -84,7 +87,7 @@ int landlock_abi(void);
 int landlock_prepare(const struct sandbox_host *host, bool network, int *ret_fd, const char **what);
 /* The workspace writable. */
 int landlock_allow_workspace(const struct sandbox_host *host, int ruleset, const char *workspace, const char **what);
-/* In force; in the leader once more, for a domain below the init's. */
+/* In force. In init and leader each, so that the leader's domain does not reach the init. */
 int landlock_enter(int ruleset, const char **what);
 
 /* ---- seccomp.c ---- */
@@ -96,8 +99,11 @@ int seccomp_enter(const struct sandbox_host *host, bool network, const char **wh
 
 /* ---- init.c ---- */
 
+enum order_step { ORDER_AWAITED, ORDER_GIVEN, ORDER_REFUSED };
+
 /* What the init and the leader are told, in memory that they share with the supervisor at the same address. */
 struct sandbox_order {
+	uint32_t step; /* enum order_step, for the init; the leader has a message */
 	uid_t uid;
 	uint64_t memory_max, file_size_max, cpu_max_ms;
 	unsigned pids_max;
@@ -116,7 +122,7 @@ struct init_args {
 	const struct sandbox_host *host;
 	const struct sandbox_frame *frame;
 	const struct cgroup *cgroup;
-	const struct sandbox_order *order;
+	struct sandbox_order *order;
 	int null;    /* what its standard descriptors are until then */
 	int control; /* our end of the socket pair */
 };

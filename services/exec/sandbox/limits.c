@@ -31,32 +31,15 @@ int limits_set_pids(const struct sandbox_host *host, unsigned pids_max, const ch
 	return lower(RLIMIT_NPROC, pids, pids);
 }
 
-int limits_set(const struct sandbox_host *host, const struct sandbox_order *o, const char **what)
-{
-	rlim_t file_size = o->file_size_max ? o->file_size_max : RLIM_INFINITY;
-	/* Per process, and of private memory only: weaker than the cgroup, and all there is without one. */
-	rlim_t memory = cgroup_host_version(&host->cgroup, CGROUP_MEMORY) ? RLIM_INFINITY : o->memory_max;
-	/* SIGXCPU first, and a second later the end. */
-	rlim_t cpu = o->cpu_max_ms ? (o->cpu_max_ms + 999) / 1000 : RLIM_INFINITY;
-	const struct {
-		const char *name;
-		int resource;
-		rlim_t soft, hard;
-	} limits[] = {
-		{"rlimit core", RLIMIT_CORE, 0, 0},
-		{"rlimit nofile", RLIMIT_NOFILE, 1024, 4096},
-		{"rlimit fsize", RLIMIT_FSIZE, file_size, file_size},
-		{"rlimit cpu", RLIMIT_CPU, cpu, cpu == RLIM_INFINITY ? cpu : cpu + 1},
-		{"rlimit data", RLIMIT_DATA, memory, memory},
-		{"rlimit memlock", RLIMIT_MEMLOCK, 8 << 20, 8 << 20},
-		{"rlimit msgqueue", RLIMIT_MSGQUEUE, 819200, 819200},
-		{"rlimit sigpending", RLIMIT_SIGPENDING, 4096, 4096},
-		{"rlimit nice", RLIMIT_NICE, 0, 0},
-		{"rlimit rtprio", RLIMIT_RTPRIO, 0, 0},
-		{"rlimit stack", RLIMIT_STACK, 8 << 20, RLIM_INFINITY},
-	};
+struct limit {
+	const char *name;
+	int resource;
+	rlim_t soft, hard;
+};
 
-	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+static int lower_all(const struct limit *limits, size_t n, const char **what)
+{
+	for (size_t i = 0; i < n; i++) {
 		int r = lower(limits[i].resource, limits[i].soft, limits[i].hard);
 
 		*what = limits[i].name;
@@ -64,6 +47,43 @@ int limits_set(const struct sandbox_host *host, const struct sandbox_order *o, c
 			return r;
 	}
 	return 0;
+}
+
+int limits_set_common(const char **what)
+{
+	static const struct limit limits[] = {
+		{"rlimit core", RLIMIT_CORE, 0, 0},
+		{"rlimit nofile", RLIMIT_NOFILE, 1024, 4096},
+		{"rlimit memlock", RLIMIT_MEMLOCK, 8 << 20, 8 << 20},
+		{"rlimit msgqueue", RLIMIT_MSGQUEUE, 819200, 819200},
+		{"rlimit sigpending", RLIMIT_SIGPENDING, 4096, 4096},
+		{"rlimit nice", RLIMIT_NICE, 0, 0},
+		{"rlimit rtprio", RLIMIT_RTPRIO, 0, 0},
+		{"rlimit stack", RLIMIT_STACK, 8 << 20, RLIM_INFINITY},
+		/* As far as the host's hard limits go, until the order says less. */
+		{"rlimit fsize", RLIMIT_FSIZE, RLIM_INFINITY, RLIM_INFINITY},
+		{"rlimit cpu", RLIMIT_CPU, RLIM_INFINITY, RLIM_INFINITY},
+		{"rlimit data", RLIMIT_DATA, RLIM_INFINITY, RLIM_INFINITY},
+	};
+
+	return lower_all(limits, ARRAY_SIZE(limits), what);
+}
+
+int limits_set(const struct sandbox_host *host, const struct sandbox_order *o, const char **what)
+{
+	/* SIGXCPU first, and a second later the end. */
+	const rlim_t cpu = (o->cpu_max_ms + 999) / 1000;
+	struct limit limits[3];
+	size_t n = 0;
+
+	if (o->file_size_max)
+		limits[n++] = (struct limit){"rlimit fsize", RLIMIT_FSIZE, o->file_size_max, o->file_size_max};
+	if (o->cpu_max_ms)
+		limits[n++] = (struct limit){"rlimit cpu", RLIMIT_CPU, cpu, cpu + 1};
+	/* Per process, and of private memory only: weaker than the cgroup, and all there is without one. */
+	if (!cgroup_host_version(&host->cgroup, CGROUP_MEMORY))
+		limits[n++] = (struct limit){"rlimit data", RLIMIT_DATA, o->memory_max, o->memory_max};
+	return lower_all(limits, n, what);
 }
 
 static int set_caps(uint32_t keep)

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
@@ -278,6 +279,17 @@ static int send_order(const struct sandbox *s, const int stdio[3])
 	return sendmsg(s->control, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
+/* To the leader, which is waited for, first, but not without the init's knowledge: it may end at once. */
+static int give_order(const struct sandbox *s, const int stdio[3])
+{
+	int r;
+
+	__atomic_store_n(&s->order->step, ORDER_GIVEN, __ATOMIC_RELEASE);
+	r = send_order(s, stdio);
+	syscall(SYS_futex, &s->order->step, FUTEX_WAKE, 1, NULL, NULL, 0);
+	return r;
+}
+
 /* Whoever it is on the host, inside it is INNER_UID. */
 static int map_ids(const struct sandbox_host *host, struct sandbox *s, uid_t uid)
 {
@@ -326,7 +338,7 @@ int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct 
 	}
 	if (r == 0) {
 		what = "Its first process";
-		r = send_order(s, spec->stdio);
+		r = give_order(s, spec->stdio);
 	}
 	if (r < 0)
 		error_set(err, "sandbox_failed", "%s: %s.", what, strerror(-r));

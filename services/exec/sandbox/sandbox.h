@@ -5,11 +5,11 @@
  *
  * Making one has two halves, so that it can be made ahead. sandbox_open clones the inner init (process 1 of the
  * sandbox's pid namespace), which builds every layer that is the same for all commands around itself, reports
- * INIT_READY and waits. sandbox_go puts in what only the command knows: its workspace, user id, limits, arguments; the
- * init takes them on and clones the leader, which becomes the command. Nothing foreign runs before that, and what a
- * half-made sandbox still holds (two capabilities of its own user namespace, to take on the user id) is given up before
- * the command starts. The init reaps whatever falls to it and reports the leader's end. Between clone and exec only
- * system calls are made.
+ * INIT_READY and waits, as does the leader, its child. sandbox_go puts in what only the command knows: its workspace,
+ * user id, limits, arguments; both take on what is left, and the leader becomes the command. Nothing foreign runs
+ * before that, and what a half-made sandbox still holds (two capabilities of its own user namespace, to take on the
+ * user id) is given up before the command starts. The init reaps whatever falls to it and reports the leader's end.
+ * Between clone and exec only system calls are made.
  *
  * A layer = one file: userns.c (ids), mounts.c (root), net.c, limits.c (rlimits, capabilities), landlock.c, seccomp.c,
  * cgroup.c. To add one: a value in enum sandbox_layer, its name in host.c, its call in init.c, a line in probe.c if it
@@ -134,6 +134,7 @@ struct sandbox_frame {
 	bool keeps_net;                /* sandbox_take_net may follow */
 	const struct sandbox_net *net; /* one that nothing ever went through, instead of a new one; becomes the
 					  sandbox's. NULL = a new one */
+	bool is_shared;                /* sandbox_spec.is_shared will be set */
 };
 
 /* The command in it. Strings and arrays belong to the caller and live until sandbox_go returns. */
