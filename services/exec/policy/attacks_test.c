@@ -550,6 +550,103 @@ static void tables_of_options_are_sorted(void **state)
 	assert_int_equal(options_find_unknown(options_of("cat"), args, ARRAY_SIZE(args), true, &end), 1);
 }
 
+/* Another round, by classes: each line is one of some spelling, program or place that those above do not have. */
+static void the_same_in_other_dresses_is_not_allowed(void **state)
+{
+	/* Wrappers, and programs in front of others, with values and options in odd places. */
+	EXPECT(example, DECISION_DENY, "setarch -R -- rm x", "setarch i386 --uname-2.6 rm x",
+	       "prlimit --cpu=1:2 -- rm x", "prlimit -c -d -e rm x", "chrt --idle 0 rm x",
+	       "chrt -T 1 -P 2 -D 3 -d 0 rm x", "ionice -c idle rm x", "ionice --classdata 1 rm x", "unshare -- rm x",
+	       "unshare --mount=/x -r rm x", "setpriv --nnp rm x", "setpriv --inh-caps=-all rm x", "flock -x 9 rm x",
+	       "flock --command 'rm x' f", "flock f -c 'ls; rm x'", "script -c 'rm x'", "script --command='rm x' f",
+	       "script -qfc'rm x' f", "watch -x rm x", "watch --exec rm x", "watch --interval=1 'ls; rm x'",
+	       "parallel rm", "parallel -j1 -- rm ::: a", "parallel 'rm {}' ::: a", "sem rm x", "busybox -- rm x",
+	       "busybox sh -c 'ls;rm x'", "busybox env rm x", "busybox nice rm x", "busybox xargs rm",
+	       "busybox find . -exec rm {} +", "busybox time rm x", "busybox setsid rm x", "busybox chrt 1 rm x",
+	       "busybox start-stop-daemon -S -x rm", "env -S'rm x'", "env -S 'A=b rm x'", "env -S '-i rm x'",
+	       "env -iS'-u A rm x'", "env --split-string 'nice rm x'", "env -S \"bash -c 'rm x'\"", "env -C /tmp rm x",
+	       "env --chdir=/tmp rm x", "xargs -- rm", "xargs -a f rm", "xargs -E x rm", "xargs --max-args=1 rm",
+	       "xargs -I% sh -c 'rm %'", "xargs -d '\\n' rm", "xargs -o rm", "xargs --arg-file f nice rm",
+	       "nice --adjustment=5 rm x", "nice --adjustment 5 rm x", "nice -n-5 rm x", "nice --5 rm x",
+	       "nice -n 5 -n 6 rm x", "timeout --signal 9 5 rm x", "timeout --signal=9 --kill-after=1 5 rm x",
+	       "timeout -s9 -k1s 5m rm x", "timeout --foreground --preserve-status 5 rm x", "timeout .5 rm x",
+	       "timeout 1e3 rm x", "timeout inf rm x", "command rm x", "command -- rm x", "command command rm x",
+	       "builtin rm x", "builtin command rm x", "exec rm x", "exec -a ls rm x", "exec -l rm x",
+	       "exec -cla ls rm x", "exec -- rm", "nohup -- rm x", "systemd-run -t -P rm x",
+	       "systemd-run --pty -- rm x", "run0 rm x", "time -p rm x", "time -- rm x", "coproc X { rm x; }",
+	       "stdbuf -i0 -o L rm x", "linux64 -B rm x", "i386 rm x", "uname26 rm x", "taskset --cpu-list 0 rm x",
+	       "choom --adjust=1 rm x", "nsenter rm x", "ld.so --argv0 ls rm x", "/lib/ld-linux.so.2 /bin/rm x",
+	       "/lib64/ld-linux-x86-64.so.2 /usr/bin/rm x", "find . -okdir rm {} ';'",
+	       "find . -exec rm {} ';' -exec ls {} ';'", "find . -exec ls {} + -exec rm {} +",
+	       "find -execdir sudo id ';'", "find . -name x -exec env A=b rm {} +", "eval rm x", "eval 'rm x'",
+	       "eval \"ls; rm x\"", ". <(rm x)", "source <(curl u)", "trap 'rm x' 0", "trap -- 'rm x' DEBUG",
+	       "mapfile -C 'rm x' -c 1 a", "complete -C 'rm x' ls", "sg g 'rm x'", "su x -c 'rm y'", "chroot . rm x",
+	       "fakeroot rm x", "strace -o /dev/null rm x", "gdb --args rm x", "valgrind -q rm x", "ltrace rm x",
+	       "perf record rm x", "dbus-launch rm x", "xvfb-run rm x", "ssh-agent -- rm x", "/usr/bin/env rm x",
+	       "/usr//bin/../bin/rm x", "/bin/./rm x", "/proc/self/root/bin/rm x", "//bin/rm x", "rm5 x", "rm -rf /",
+	       "r\"\"m x", "\"rm\" x", "'rm' x", "r'm' x", "\\r\\m x");
+	/* Programs that run or write by their own options; none of them is on the list. */
+	REFUSED(example, "tar --to-command=id -xf x", "tar -xf x --to-command id", "tar cf x --rmt-command=id h:y",
+		"tar --index-file=.bashrc -tf x", "sed -n '1e id' x", "sed '1w .bashrc' x", "sed -i s/a/b/ x",
+		"sort --compress-program=id x", "sort -o .bashrc x", "awk 'BEGIN{print > \"x\"}'", "git grep -Oid x",
+		"git -c alias.log='!id' log", "git --exec-path=. log", "git -p log", "git log --output=x",
+		"git log --output x", "git log --no-index a b", "git log -S x", "git log --show-signature",
+		"git --git-dir=x log", "git -C x log", "git --config-env=a=b log", "git log --ext-diff -p",
+		"git log '--format=%G?'", "git log --pretty=format:%GK", "git log --remerge-diff",
+		"GIT_PAGER=id git log", "GIT_CONFIG_COUNT=1 git log", "GIT_SSH=id git log", "git log | less", "git-log",
+		"git shell -c x", "git difftool", "git stash", "git fetch", "git archive x", "git show", "git diff",
+		"git blame x", "git cat-file --textconv x", "git checkout .", "git ls-remote ext::id", "man -P id ls",
+		"man --pager=id ls", "less x", "vim -c '!id' x", "vi x", "view x",
+		"rsync -e id a b:", "rsync --rsh=id a b:", "cp a ~/.bashrc", "cp a /etc/x",
+		"cp --target-directory=.git/hooks x", "mv a .git/hooks/x", "mv -t .vscode a", "ln -s /etc x",
+		"ln a .bashrc", "tee .bashrc", "tee -a /etc/x", "dd of=.bashrc", "dd if=a of=/dev/sda",
+		"install a .bashrc", "install -D a .git/hooks/x", "truncate -s0 .bashrc", "touch .git/hooks/x",
+		"mkdir .vscode", "mkfifo x", "mknod x c 1 3", "chmod +x x", "chown x y", "patch x", "split x .bashrc",
+		"csplit x 1", "printf x", "python3 -c x", "perl -e x", "busybox ls", "date", "cat x | sh",
+		"echo x | bash", "ls | tee x", "ls | xargs", "ls | xargs ls -", "kill -9 1", "pkill x", "printenv",
+		"export A=b", "set -o x", "PROMPT_COMMAND='rm x'", "alias x=y", "unset PATH", "hash -p /tmp/x ls",
+		"enable -f x y", "ulimit -c 1", "umask 0", "read x", "history -w x", "fc -s", "bind -x x",
+		"declare -x A", "type rm", "pushd /", "popd", "dirs", "shopt -s x", "exit 0 && ls", "logout", "disown",
+		"fg", "jobs -x id", "wait", "times", "test -v 'a[$(id)]'", "[ -v 'a[$(id)]' ]", "[[ -v a[\\$(id)] ]]",
+		"printf -v 'a[$(id)]' x", "let 'a[$(id)]=1'", "((a[$(id)]))", "unset 'a[$(id)]'", "read 'a[$(id)]'",
+		"getopts x 'a[$(id)]'", "wait -p 'a[$(id)]' x");
+	/* Options of the programs on the list. */
+	REFUSED(example, "ls --hyper-link", "find . -fprintf x y", "find . -fls x", "find . -fprint x",
+		"find . -delete", "wc --files0-from=x --output=y", "grep --output=x y", "head --output=x y",
+		"cat --output=x", "find . -execute id", "find . -printf x -fprint0 y");
+	/* Redirections of every form. */
+	EXPECT(example, DECISION_DENY, "echo x >| ~/.bashrc", "echo x >| .bashrc", "echo x <> .bashrc",
+	       "echo x 1<> .bashrc", "echo x &> .bashrc", "echo x &>> .bashrc", "echo x >& .bashrc", "echo x >& /tmp/y",
+	       "echo x {fd}> .bashrc", "echo x {fd}>| .bashrc", "echo x 2>.bashrc", "echo x 99> .bashrc",
+	       "echo x >.bashrc 2>&1", "> .bashrc", ">> .bashrc", "< in > .bashrc", "echo x > out > .bashrc",
+	       "echo x > .bashrc > out", "> .bashrc echo x", "2> .bashrc ls", "ls > .git/hooks/x",
+	       "ls > ./.git/../.bashrc", "ls > sub/../../x", "ls > '.bashrc'", "ls > \".bashrc\"", "ls > .bash\"\"rc",
+	       "ls > .bash'rc'", "ls > /workspace/./.bashrc", "ls > //etc/x", "ls > /dev/sda", "ls > /dev/tcp/h/1",
+	       "ls > /proc/sys/x", "ls > /dev/stdout/../x", "(ls) > .bashrc", "{ ls; } > .bashrc",
+	       "if ls; then ls; fi > .bashrc", "for i in a; do ls; done > .bashrc", "while ls; do ls; done >> .bashrc",
+	       "f() { ls; } > .bashrc; f", "ls | cat > .bashrc", "cat <<< x > .bashrc", "cat << E > .bashrc\nE",
+	       "cat <<-'E' >> .bashrc\nE\n", "! ls > .bashrc", "ls \\\n> .bashrc", "ls >\\\n.bashrc",
+	       "ls 2>&1 > .bashrc", "ls >&2 2> .bashrc", "ls <&- >.bashrc", "exec > .bashrc", "exec 3<> .bashrc",
+	       "[[ a > .bashrc ]] > .bashrc", "((a > 1)) > .bashrc", "case x in x) ls;; esac > .bashrc");
+	REFUSED(example, "echo x > $'.bashrc'", "echo x > $\".bashrc\"", "echo x > .bash{rc,rd}", "echo x > .ba?hrc",
+		"echo x > $HOME/.bashrc", "echo x > ${HOME}", "echo x > `echo .bashrc`", "echo x > ~root/x",
+		"echo x > ~+/x", "echo x > *", "echo x > \\.bashrc", "echo x > .bash\\\nrc", "echo x > a\\ b",
+		"cat <(ls)", "ls >(cat)", "cat <<< $(id)", "cat << E\n$(id)\nE", "cat <<E\n`id`\nE\n", "cat 3<<<x",
+		"echo {a,b}", "echo {1..3}", "cat ~/x", "cat ~root/.ssh/id", "echo ~+", "echo *", "cat [a-z]*", "cat ?",
+		"l? x", "/bin/l?", "{ls,-l}", "$'ls'", "$'\\x6cs'", "$\"ls\"", "echo $'\\u0041'", "echo $((1+1))",
+		"echo $[1+1]", "echo $x", "echo ${x}", "echo \"$x\"", "echo \"${x@P}\"", "echo ${!x}", "echo $-",
+		"echo $$", "!ls", "ls #x", "a=b", "a=b ls", "a[0]=b ls", "a+=b ls", "ls &", "ls & ls", "ls;;ls",
+		"ls &&& ls", "ls |& cat", "ls >", "ls <", "ls |", "| ls", "&& ls", "; ls", "(", ")", "{", "'", "\"",
+		"ls '", "ls \"", "`", "ls (x)", "ls)(", "ls\\", "ls \\\n-l", "time", "!", "[[ a ]]", "((1))", "case",
+		"esac", "fi", "do", "done", "function", "in");
+	/* Blanks and marks that are none to the shell, or cannot be seen. */
+	REFUSED(example, "ls\xc2\xa0-l", "ls\xe2\x80\xa8rm x", "ls\xe2\x80\xa9rm", "ls \xe2\x80\x8brm",
+		"ls\xe3\x80\x80x", "\xef\xbb\xbfls", "ls\xe2\x81\xa0", "ls \xe2\x80\xaex", "ls\rrm x", "ls\r\n",
+		"ls\vrm", "ls\frm", "ls \x7f", "ls \x1b[2J", "ls \x08", "ls \xc2\x85x", "ls \xe1\x9a\x80x",
+		"ls \xcd\x8fx", "ls \xf3\xa0\x80\xa0x", "ls \xef\xb8\x8fx", "ls \xff", "ls \xc0\xaf", "ls \xed\xa0\x80",
+		"ls \xf4\x90\x80\x80", "\xd1\x80m x", "ls \xe2\x81\xa6x", "ls \xd8\x9cx", "ls \xe2\x80\x8fx");
+}
+
 /* A text of many programs that run others, each in the arguments of the one before. */
 static void doubt_about_doubt_ends(void **state)
 {
@@ -566,6 +663,16 @@ static void doubt_about_doubt_ends(void **state)
 	req.script = str_of(strcat(text, "ls"));
 	policy_judge(a, list, 1, &req, &v);
 	assert_true(v.n <= VERDICT_PARTS_MAX);
+	/* Each of them may hand the same text to a shell: what was not looked at is not allowed. */
+	text[0] = 0;
+	for (int i = 0; i < 200; i++)
+		strcpy(text + strlen(text), "busybox ");
+	strcat(text, "'");
+	for (int i = 0; i < 10000; i++)
+		strcpy(text + strlen(text), "x y;");
+	req.script = str_of(strcat(text, "'"));
+	policy_judge(a, list, 1, &req, &v);
+	assert_int_equal(v.decision, DECISION_DENY);
 	arena_free(a);
 	policy_free(p);
 }
@@ -593,6 +700,7 @@ int main(void)
 		cmocka_unit_test(a_distrusted_repository_is_not_compared),
 		cmocka_unit_test(settings_of_programs_are_not_set),
 		cmocka_unit_test(tables_of_options_are_sorted),
+		cmocka_unit_test(the_same_in_other_dresses_is_not_allowed),
 		cmocka_unit_test(doubt_about_doubt_ends),
 	};
 

@@ -21,6 +21,7 @@ struct judging {
 	int command; /* that is being judged */
 	unsigned depth;
 	unsigned guesses; /* that were judged */
+	size_t guessed;   /* bytes of texts that only may be scripts */
 };
 
 /* What one policy says of one thing. */
@@ -362,6 +363,24 @@ static void judge_guess(struct judging *j, const struct arg *args, unsigned n)
 	judge_inside(j, &p);
 }
 
+/* Nested guesses come to the same text again and again. */
+static bool is_guessed_enough(struct judging *j, const struct program_inside *in)
+{
+	if (!in->is_guess)
+		return false;
+	j->guessed += in->inner_script.n;
+	if (j->guessed <= 2 * (size_t)j->limits.bytes)
+		return false;
+	add_over(j, "depth");
+	return true;
+}
+
+/* What env -S splits are arguments of env: options and variables may come first. */
+static struct str with_env(struct judging *j, struct str text)
+{
+	return str_of(arena_printf(j->arena, "env %.*s", STR_ARG(text)));
+}
+
 /* What is in its arguments. */
 static void judge_inside(struct judging *j, const struct program *p)
 {
@@ -382,8 +401,8 @@ static void judge_inside(struct judging *j, const struct program *p)
 			judge_guess(j, in.inner, in.n_inner);
 		else if (in.n_inner)
 			judge_command(j, in.inner, in.n_inner);
-		if (in.inner_script.p)
-			judge_script(j, in.inner_script, &script);
+		if (in.inner_script.p && !is_guessed_enough(j, &in))
+			judge_script(j, in.is_split ? with_env(j, in.inner_script) : in.inner_script, &script);
 		if (!in.at)
 			break;
 		program_look_inside(p->args, p->n, in.at, &in);

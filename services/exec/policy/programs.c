@@ -477,6 +477,9 @@ static void guess(const struct arg *args, unsigned n, unsigned at, struct progra
 	ret->inner = args + at;
 	ret->n_inner = n - at;
 	ret->is_guess = true;
+	/* Some take a line for the shell. */
+	if (memchr(args[at].text.p, ' ', args[at].text.n))
+		ret->inner_script = args[at].text;
 	ret->at = at + 1 < n ? at + 1 : 0;
 }
 
@@ -565,6 +568,7 @@ static void look_into_split(const struct arg *args, unsigned n, struct program_i
 		else
 			continue;
 		ret->inner_script = rest.n || i + 1 == n ? rest : args[i + 1].text;
+		ret->is_split = true;
 		return;
 	}
 }
@@ -619,6 +623,8 @@ static void look_into_shell(const struct arg *args, unsigned n, struct program_i
 /* Of su and the like -c TEXT may stand anywhere. */
 static void look_for_text(const struct arg *args, unsigned n, struct program_inside *ret)
 {
+	const char *c;
+
 	for (unsigned i = 1; i < n; i++) {
 		struct str a = args[i].text;
 
@@ -629,8 +635,9 @@ static void look_for_text(const struct arg *args, unsigned n, struct program_ins
 		}
 		if (!arg_is_option(a, "-c") && !arg_is_option(a, "--command"))
 			continue;
-		if (a.p[1] != '-' && a.p[1] == 'c' && a.n > 2) { /* -cTEXT */
-			ret->inner_script = (struct str){a.p + 2, a.n - 2};
+		c = a.p[1] == '-' ? NULL : memchr(a.p, 'c', a.n);
+		if (c && c + 1 < a.p + a.n) { /* -cTEXT, -qcTEXT */
+			ret->inner_script = (struct str){c + 1, (size_t)(a.p + a.n - c) - 1};
 			return;
 		}
 		for (i++; i < n && args[i].text.n > 1 && args[i].text.p[0] == '-'; i++)
@@ -660,7 +667,7 @@ static void look_into_alias(const struct arg *args, unsigned n, unsigned from, s
 static bool takes_option_script(const char *name)
 {
 	return strcmp(name, "flock") == 0 || strcmp(name, "su") == 0 || strcmp(name, "runuser") == 0 ||
-	       strcmp(name, "script") == 0 || strcmp(name, "sg") == 0;
+	       strcmp(name, "script") == 0;
 }
 
 void program_look_inside(const struct arg *args, unsigned n, unsigned from, struct program_inside *ret)
@@ -701,6 +708,8 @@ void program_look_inside(const struct arg *args, unsigned n, unsigned from, stru
 		ret->inner = args + 1;
 		ret->n_inner = n - 1;
 	}
+	if (strcmp(name, "eval") == 0 && n > 1 && memchr(args[1].text.p, ' ', args[1].text.n))
+		ret->inner_script = args[1].text;
 	if (takes_option_script(name) && !ret->inner_script.p)
 		look_for_text(args, n, ret);
 	if (strcmp(name, "env") == 0) {
@@ -708,5 +717,5 @@ void program_look_inside(const struct arg *args, unsigned n, unsigned from, stru
 		look_for_cleared(args, n, ret);
 	}
 	if (strcmp(name, "trap") == 0 && n > 2)
-		ret->inner_script = args[1].text;
+		ret->inner_script = args[str_is(args[1].text, "--") ? 2 : 1].text;
 }

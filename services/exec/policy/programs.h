@@ -33,6 +33,7 @@ struct program_inside {
 	const struct arg *inner; /* a program with its arguments that it runs; NULL = none */
 	unsigned n_inner;
 	bool is_guess;           /* … or perhaps not: it is not known which argument is the program */
+	bool is_split;           /* inner_script is split by env, not by a shell */
 	struct str inner_script; /* or a text for a shell; p NULL = none */
 	const struct arg *env;   /* NAME=VALUE in front of the inner one */
 	unsigned n_env;

@@ -458,9 +458,21 @@ static void drop_word(struct script_command *c)
 }
 
 /* Reserved words in front, and assignments behind those. */
+/* Between a keyword and its command: `time -p`, and the name in `coproc NAME { …`. */
+static bool belongs_to(struct str keyword, const struct script_command *c)
+{
+	struct str word = c->words[0].text;
+
+	if (str_is(keyword, "time"))
+		return str_is(word, "-p") || str_is(word, "--");
+	return str_is(keyword, "coproc") && c->n_words > 1 && c->words[1].quote_at == NO_QUOTE &&
+	       script_is_keyword(c->words[1].text);
+}
+
 static void skip_keywords(struct parser *p, struct script_command *c)
 {
 	bool after_keyword = false;
+	struct str keyword = STR("");
 
 	while (c->n_words > 0) {
 		struct script_word *w = &c->words[0];
@@ -468,6 +480,12 @@ static void skip_keywords(struct parser *p, struct script_command *c)
 
 		if (is_keyword)
 			opaque(p, "a reserved word of the shell");
+		if (!is_keyword && belongs_to(keyword, c)) {
+			drop_word(c);
+			continue;
+		}
+		if (is_keyword)
+			keyword = w->text;
 		if (is_keyword && !is_in(w->text, keywords_before, ARRAY_SIZE(keywords_before))) {
 			c->is_keyword = true;
 			return;
