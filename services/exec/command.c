@@ -129,7 +129,19 @@ static void tell_end(const struct command *c, const struct result *r)
 		       });
 }
 
+/* Of one that is lost nobody counted it. */
+bool result_has_output(const struct result *r)
+{
+	return r->output_bytes > 0 || r->status == COMMAND_LOST || r->status == COMMAND_ERROR;
+}
+
 void command_end(struct command *c, const struct result *result)
+{
+	journal_unmark(&c->exec->journal, c->spec.id);
+	command_end_unmarked(c, result);
+}
+
+void command_end_unmarked(struct command *c, const struct result *result)
 {
 	struct watcher *w;
 
@@ -137,7 +149,6 @@ void command_end(struct command *c, const struct result *result)
 	c->is_waiting = false;
 	count_end(c->exec, result);
 	tell_end(c, result);
-	journal_unmark(&c->exec->journal, c->spec.id);
 	command_ref(c);
 	command_drop(c);
 	list_foreach (w, &c->watchers, struct watcher, link)
@@ -209,6 +220,7 @@ void command_pump(struct command *c)
 {
 	struct watcher *w;
 
+	c->has_shown = true;
 	list_foreach (w, &c->watchers, struct watcher, link)
 		if (w->on_output)
 			w->on_output(w);
@@ -308,6 +320,7 @@ void command_adopt(struct exec *e, const char *id)
 	}
 	c = command_new(e, a, &entry.spec);
 	c->phase = PHASE_RUNNING;
+	c->has_shown = true;
 	if (c->target)
 		c->target->kind->adopt(c);
 	else if (!command_settle(c))
@@ -475,11 +488,11 @@ void command_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct spe
 	add_denials(doc, obj, r);
 }
 
-void command_add_live(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct command *c)
+static uint64_t count_output(const struct command *c)
 {
 	struct spool_reader spool = {.fd = -1};
-	uint64_t total = 0;
 	int dir = journal_folder(&c->exec->journal, c->spec.id);
+	uint64_t total = 0;
 
 	if (dir >= 0 && spool_reader_open(&spool, dir) == 0) {
 		total = spool_reader_total(&spool);
@@ -487,7 +500,15 @@ void command_add_live(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct com
 	}
 	if (dir >= 0)
 		close(dir);
-	command_add_json(doc, obj, &c->spec, c->phase == PHASE_GONE ? &c->result : NULL, c->started_us, total);
+	return total;
+}
+
+void command_add_live(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct command *c)
+{
+	bool is_gone = c->phase == PHASE_GONE;
+	uint64_t total = is_gone || !c->has_shown ? 0 : count_output(c);
+
+	command_add_json(doc, obj, &c->spec, is_gone ? &c->result : NULL, c->started_us, total);
 	yyjson_mut_obj_add_bool(doc, obj, "waiting_for_input", c->is_waiting);
 	if (c->input.is_known)
 		yyjson_mut_obj_add_uint(doc, obj, "input_bytes", c->input.sent);

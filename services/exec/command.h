@@ -34,6 +34,7 @@ struct command {
 	unsigned refs;         /* one until its end, one for each stream, the target's */
 	int64_t started_us;
 	bool is_cancelled; /* wanted */
+	bool has_shown;    /* there may be output */
 	struct {
 		bool is_known;        /* the target has told the rest */
 		bool is_closed;       /* it takes no more */
@@ -75,6 +76,8 @@ void command_input_told(struct command *c, uint64_t received, uint64_t taken, bo
 void command_waiting_told(struct command *c, bool is_waiting);
 /* It has ended, and the journal knows. */
 void command_end(struct command *c, const struct result *result);
+/* The same, and it has no mark among the running ones any more. */
+void command_end_unmarked(struct command *c, const struct result *result);
 /* It has ended and nobody has written the result: this does. */
 void command_end_as(struct command *c, enum command_status status, int64_t started_us, uint64_t total, const char *fmt,
 		    ...) PRINTF_LIKE(5, 6);
@@ -89,6 +92,8 @@ void command_adopt(struct exec *e, const char *id);
 /* Lets go of all; their supervisors go on. */
 void commands_leave_all(struct exec *e);
 
+/* Whether there may be output to be read. */
+bool result_has_output(const struct result *r);
 /* What the wire shows; result may be NULL: it runs. */
 void command_add_json(yyjson_mut_doc *doc, yyjson_mut_val *obj, const struct spec *spec, const struct result *result,
 		      int64_t started_us, uint64_t total);

@@ -18,9 +18,6 @@ static void follower_leave(struct follower *s)
 		s->x->req->on_drain = NULL;
 	list_remove(&s->watcher.link);
 	spool_reader_deinit(&s->spool);
-	if (s->dir_fd >= 0)
-		close(s->dir_fd);
-	s->dir_fd = -1;
 	if (s->command)
 		command_unref(s->command);
 	s->command = NULL;
@@ -124,14 +121,29 @@ static void finish(struct follower *s)
 	follower_leave(s);
 }
 
+/* Most commands are followed from their start, and many have nothing to say. */
+static int open_spool(struct follower *s)
+{
+	struct exec *e = s->x->self;
+	int dir, r;
+
+	if (s->spool.fd >= 0 || !(s->has_ended ? result_has_output(&s->result) : s->command->has_shown))
+		return 0;
+	dir = journal_folder(&e->journal, s->spec.id);
+	if (dir < 0)
+		return dir;
+	r = spool_reader_open(&s->spool, dir);
+	close(dir);
+	return r;
+}
+
 static void pump(struct follower *s)
 {
 	static char data[PIECE_MAX];
 	struct spool_piece piece;
 
 	while (s->x->req && !s->is_blocked) {
-		if ((s->spool.fd < 0 && spool_reader_open(&s->spool, s->dir_fd) < 0) ||
-		    spool_read(&s->spool, s->offset, data, sizeof(data), &piece) < 0) {
+		if (open_spool(s) < 0 || spool_read(&s->spool, s->offset, data, sizeof(data), &piece) < 0) {
 			http_reply_abort(s->x->req); /* on_gone follows */
 			return;
 		}
@@ -187,7 +199,6 @@ static bool is_exact(const struct exchange *x)
 
 static struct follower *follower_new(struct exchange *x, const struct spec *spec, uint64_t offset)
 {
-	struct exec *e = x->self;
 	struct follower *s = arena_new_of(x->arena, struct follower);
 
 	list_init(&s->watcher.link);
@@ -199,7 +210,6 @@ static struct follower *follower_new(struct exchange *x, const struct spec *spec
 	s->spec = *spec;
 	s->offset = offset;
 	s->spool.fd = -1;
-	s->dir_fd = journal_folder(&e->journal, spec->id);
 	x->data = s;
 	x->on_gone = on_gone;
 	return s;

@@ -13,11 +13,10 @@ struct follower {
 	struct command *command; /* held; NULL: spec lives in the exchange's arena */
 	struct spec spec;
 	struct result result;
-	bool has_ended;  /* result is set */
-	bool is_blocked; /* the client has not taken enough */
-	bool is_exact;   /* output as base64 of its bytes, otherwise as clean text */
-	bool is_waiting; /* for input, as told */
-	int dir_fd;
+	bool has_ended;            /* result is set */
+	bool is_blocked;           /* the client has not taken enough */
+	bool is_exact;             /* output as base64 of its bytes, otherwise as clean text */
+	bool is_waiting;           /* for input, as told */
 	struct spool_reader spool; /* fd -1 until there is output */
 	uint64_t offset;
 	struct utf8_carry carry[3]; /* by enum spool_stream */

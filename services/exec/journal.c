@@ -98,20 +98,31 @@ static void user_folder(const char *user_id, char ret[static 65])
 		sha256_hex(user_id, strlen(user_id), ret);
 }
 
+#define USER_MARK_SIZE (65 + ID_SIZE)
+
+static void user_mark(const struct spec *spec, char ret[static USER_MARK_SIZE])
+{
+	char name[65];
+
+	user_folder(spec->user_id, name);
+	snprintf(ret, USER_MARK_SIZE, "%s/%s", name, spec->id);
+}
+
 /* ---- Accepting ---- */
 
 static int mark_user(const struct journal *j, const struct spec *spec)
 {
-	char name[65];
-	int fd, r;
+	char mark[USER_MARK_SIZE], name[65];
+	int r;
 
+	user_mark(spec, mark);
+	r = file_link(j->running_fd, spec->id, j->users_fd, mark, STR(""));
+	if (r != -ENOENT)
+		return r;
 	user_folder(spec->user_id, name);
-	fd = dir_make(j->users_fd, name);
-	if (fd < 0)
-		return fd;
-	r = file_link(j->running_fd, spec->id, fd, spec->id, STR(""));
-	close(fd);
-	return r;
+	if (mkdirat(j->users_fd, name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	return file_link(j->running_fd, spec->id, j->users_fd, mark, STR(""));
 }
 
 /* ---- Whose workspaces are ---- */
@@ -204,15 +215,13 @@ static int make_or_find_workspace(const struct journal *j, struct spec *spec)
 	struct stat st;
 	int fd, r = 0;
 
-	if (!spec->workspace[0] || spec->target[0]) /* a target makes its own */
-		return 0;
 	if (mkdirat(j->workspaces_fd, spec->workspace, 0700) == 0) {
+		count_by_kernel(j, spec);
 		if (j->is_root &&
 		    fchownat(j->workspaces_fd, spec->workspace, spec->uid, spec->uid, AT_SYMLINK_NOFOLLOW) < 0) {
 			r = -errno;
 			unlinkat(j->workspaces_fd, spec->workspace, AT_REMOVEDIR);
 		}
-		count_by_kernel(j, spec);
 		return r;
 	}
 	if (errno != EEXIST)
@@ -231,11 +240,27 @@ static int make_or_find_workspace(const struct journal *j, struct spec *spec)
 	return r;
 }
 
+/* Most have. Who makes one gives it away last; a target makes its own. */
+static bool has_workspace(const struct journal *j, struct spec *spec)
+{
+	struct stat st;
+
+	if (!spec->workspace[0] || spec->target[0])
+		return true;
+	if (fstatat(j->workspaces_fd, spec->workspace, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) ||
+	    (j->is_root && st.st_uid == 0))
+		return false;
+	spec->uid = st.st_uid;
+	return true;
+}
+
 /* Commands that begin side by side in a new workspace must agree on its owner. */
 static int make_workspace(const struct journal *j, struct spec *spec)
 {
 	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
+	if (has_workspace(j, spec))
+		return 0;
 	pthread_mutex_lock(&lock);
 	int r = make_or_find_workspace(j, spec);
 	pthread_mutex_unlock(&lock);
@@ -437,6 +462,15 @@ int journal_load(const struct journal *j, const char *id, struct arena *a, struc
 	return r;
 }
 
+int journal_result(const struct journal *j, const char *id, struct result *ret)
+{
+	_cleanup_(arena_free_p) struct arena *a = arena_new();
+	char path[ID_SIZE + sizeof(RESULT_FILE)];
+
+	snprintf(path, sizeof(path), "%s/" RESULT_FILE, id);
+	return load_result(j->commands_fd, path, a, ret);
+}
+
 void journal_unmark(const struct journal *j, const char *id)
 {
 	unlinkat(j->running_fd, id, 0);
@@ -463,13 +497,12 @@ void journal_remove(const struct journal *j, const struct spec *spec)
 {
 	static const char *const files[] = {RESULT_FILE,  RESULT_FILE ".tmp", "output", SESSION_FILE,
 					    NETWORK_FILE, STARTED_FILE,       "ctl",    SPEC_FILE};
-	char user[65], mark[65 + ID_SIZE + 1];
+	char mark[USER_MARK_SIZE];
 	int fd = journal_folder(j, spec->id);
 
 	if (spec->key[0] && journal_is_accepted(j, spec))
 		unlinkat(j->keys_fd, spec->key, 0);
-	user_folder(spec->user_id, user);
-	snprintf(mark, sizeof(mark), "%s/%s", user, spec->id);
+	user_mark(spec, mark);
 	unlinkat(j->users_fd, mark, 0);
 	for (size_t i = 0; fd >= 0 && i < ARRAY_SIZE(files); i++)
 		unlinkat(fd, files[i], 0);

@@ -42,6 +42,8 @@ struct journal_entry {
 };
 /* -ENOENT: no such command. */
 int journal_load(const struct journal *j, const char *id, struct arena *a, struct journal_entry *ret);
+/* Its result alone. -ENOENT: it has none, or there is no such command. */
+int journal_result(const struct journal *j, const char *id, struct result *ret);
 /* The command's folder. fd or -errno. */
 int journal_folder(const struct journal *j, const char *id);
 /* The folder locked as a supervisor would: nobody has it. fd or -errno; -EWOULDBLOCK: a supervisor lives. */

@@ -156,14 +156,14 @@ static void on_again(struct deadline *d)
 
 /* ---- What the supervisor says ---- */
 
-/* The supervisor has written the result; without room for it on the disk, it is told here for the last time. */
+/* The supervisor has written the result and taken the mark away; without room for it on the disk, it is told here for
+ * the last time. */
 static void on_ended(struct command *c, int err)
 {
-	_cleanup_(arena_free_p) struct arena *a = arena_new();
-	struct journal_entry entry;
+	struct result result;
 
-	if (journal_load(&c->exec->journal, c->spec.id, a, &entry) == 0 && entry.has_result)
-		command_end(c, &entry.result);
+	if (err == 0 && journal_result(&c->exec->journal, c->spec.id, &result) == 0)
+		command_end_unmarked(c, &result);
 	else
 		command_end_as(c, COMMAND_LOST, c->started_us, 0, "Its result could not be saved: %s.", strerror(-err));
 }
