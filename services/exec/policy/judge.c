@@ -417,7 +417,7 @@ static enum program_class class_of(const struct program *p)
 	struct str final = base_of(str_of(p->at.final));
 
 	if (c != PROGRAM_PLAIN || !p->at.final || str_is(final, "busybox") || str_is(final, "toybox") ||
-	    str_is(final, "coreutils"))
+	    str_is(final, "coreutils") || str_eq(final, base_of(p->args[0].text)))
 		return c;
 	return program_class_of(final);
 }

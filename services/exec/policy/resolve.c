@@ -19,12 +19,16 @@ static bool is_folder(const char *dir)
 	return false;
 }
 
-static bool only_system_writes(const char *path, bool is_dir)
+static bool only_system_writes(const struct stat *st)
+{
+	return st->st_uid == 0 && !(st->st_mode & S_IWOTH);
+}
+
+static bool is_system_folder(const char *dir)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 && st.st_uid == 0 && !(st.st_mode & S_IWOTH) &&
-	       (is_dir ? S_ISDIR(st.st_mode) : S_ISREG(st.st_mode));
+	return is_folder(dir) && stat(dir, &st) == 0 && S_ISDIR(st.st_mode) && only_system_writes(&st);
 }
 
 /* "/usr//bin/./ls" as "/usr/bin/ls". Returns false for what has "..", is too long or no absolute path. */
@@ -49,30 +53,49 @@ static bool clean(struct str path, char ret[static PATH_MAX])
 	return n > 0;
 }
 
-static bool is_executable(const char *path)
-{
+/* A file's name as it was looked at: what is behind it, and whether it is a link to that. */
+struct look {
 	struct stat st;
+	bool is_link;
+};
 
-	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
+static bool is_executable(const char *path, struct look *ret)
+{
+	bool is_there = lstat(path, &ret->st) == 0;
+
+	ret->is_link = is_there && S_ISLNK(ret->st.st_mode);
+	if (ret->is_link)
+		is_there = stat(path, &ret->st) == 0;
+	return is_there && S_ISREG(ret->st.st_mode) && (ret->st.st_mode & 0111);
+}
+
+static bool is_below_system(const char *path)
+{
+	struct str s = str_of(path);
+
+	return str_has_prefix(s, STR("/usr/")) || str_has_prefix(s, STR("/bin/")) || str_has_prefix(s, STR("/sbin/"));
 }
 
 /* The folder in its one true spelling (/bin is /usr/bin where that is a link), the name as it is. */
-static void judge_place(struct arena *a, const char *path, struct resolved *ret)
+static void judge_place(struct arena *a, const char *path, const struct look *look, struct resolved *ret)
 {
-	char real[PATH_MAX], *slash;
+	char real[PATH_MAX], real_dir[PATH_MAX], *slash;
 	char *dir = arena_strdup(a, path);
 
 	slash = strrchr(dir, '/');
 	*slash = 0;
 	ret->path = path;
-	if (!realpath(path, real))
+	if (!realpath(*dir ? dir : "/", real_dir))
 		return;
-	ret->final = arena_strdup(a, real);
-	ret->is_trusted = is_folder(dir) && only_system_writes(dir, true) && only_system_writes(real, false) &&
-			  (str_has_prefix(str_of(real), STR("/usr/")) || str_has_prefix(str_of(real), STR("/bin/")) ||
-			   str_has_prefix(str_of(real), STR("/sbin/")));
-	if (ret->is_trusted && realpath(dir, real))
-		ret->path = arena_printf(a, "%s/%s", real, slash + 1);
+	if (!look->is_link)
+		ret->final = arena_printf(a, "%s/%s", strcmp(real_dir, "/") == 0 ? "" : real_dir, slash + 1);
+	else if (realpath(path, real))
+		ret->final = arena_strdup(a, real);
+	else
+		return;
+	ret->is_trusted = is_system_folder(dir) && only_system_writes(&look->st) && is_below_system(ret->final);
+	if (ret->is_trusted)
+		ret->path = arena_printf(a, "%s/%s", real_dir, slash + 1);
 }
 
 static void resolve_remote(struct arena *a, struct str name, struct resolved *ret)
@@ -97,6 +120,7 @@ static void resolve_remote(struct arena *a, struct str name, struct resolved *re
 void program_resolve(struct arena *a, struct str name, bool is_remote, struct resolved *ret)
 {
 	char path[PATH_MAX];
+	struct look look;
 
 	*ret = (struct resolved){0};
 	if (name.n == 0 || name.n > NAME_MAX * 4)
@@ -106,14 +130,14 @@ void program_resolve(struct arena *a, struct str name, bool is_remote, struct re
 		return;
 	}
 	if (memchr(name.p, '/', name.n)) {
-		if (clean(name, path) && is_executable(path))
-			judge_place(a, arena_strdup(a, path), ret);
+		if (clean(name, path) && is_executable(path, &look))
+			judge_place(a, arena_strdup(a, path), &look, ret);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(search); i++) {
 		snprintf(path, sizeof(path), "%s/%.*s", search[i], STR_ARG(name));
-		if (is_executable(path)) {
-			judge_place(a, arena_strdup(a, path), ret);
+		if (is_executable(path, &look)) {
+			judge_place(a, arena_strdup(a, path), &look, ret);
 			return;
 		}
 	}
