@@ -36,6 +36,7 @@
 #define OFFERS_FD 4  /* where it says that it waits, or does not come */
 #define AHEAD_MS 30000
 #define SHORT_MS 50
+#define OTHERS_END_MS 200
 #define SPEC_MAX (32 << 20)
 #define PAGE 4096u
 #define STACK_USED (64u << 10) /* at the most, by starting */
@@ -151,23 +152,23 @@ static void peer_add(struct supervisor *s, int fd)
 	close(fd);
 }
 
-/* The path by the folder's descriptor, because a socket's path may be 107 bytes long only. */
+/* By a relative path, because a socket's path may be 107 bytes long only. */
 static int listen_control(int dir_fd)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	const struct sockaddr_un addr = {.sun_family = AF_UNIX, .sun_path = CONTROL_SOCKET};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), r = 0;
 
 	if (fd < 0)
 		return -errno;
-	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/" CONTROL_SOCKET, dir_fd);
 	unlinkat(dir_fd, CONTROL_SOCKET, 0);
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 || listen(fd, MAX_PEERS) < 0) {
-		int r = -errno;
-
+	if (fchdir(dir_fd) < 0 || bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ||
+	    listen(fd, MAX_PEERS) < 0)
+		r = -errno;
+	if (chdir("/") < 0 && r == 0)
+		r = -errno;
+	if (r < 0)
 		close(fd);
-		return r;
-	}
-	return fd;
+	return r < 0 ? r : fd;
 }
 
 /* ---- The command ---- */
@@ -761,6 +762,16 @@ static void step_back(void)
 	close(fd);
 }
 
+/* Whoever cancels one command that lasts may be cancelling hundreds, and waits until all have ended. */
+static void let_others_end(struct supervisor *s)
+{
+	if (s->listen_fd < 0 || s->attendant.result.status != COMMAND_CANCELLED)
+		return;
+	for (size_t i = 0; i < MAX_PEERS; i++)
+		close_fd(&s->peers[i].fd);
+	usleep(OTHERS_END_MS * 1000);
+}
+
 static NORETURN void serve(struct supervisor *s, struct spawn_request *req)
 {
 	for (;;) {
@@ -770,8 +781,10 @@ static NORETURN void serve(struct supervisor *s, struct spawn_request *req)
 		begin_again(s);
 		offer(s, req);
 	}
-	if (!s->spec.session[0]) /* whoever ends a shared sandbox waits until it is gone */
+	if (!s->spec.session[0]) { /* whoever ends a shared sandbox waits until it is gone */
 		step_back();
+		let_others_end(s);
+	}
 	sync_result(s);
 	stay_away(s, 0);
 	attendant_deinit(&s->attendant, s->place->exec_dir);

@@ -320,7 +320,8 @@ static double bare_kib(size_t n)
 	return (double)(after - before) / (double)n;
 }
 
-static void measure_live(size_t n)
+/* `protects`: as of start_inside. */
+static void measure_live(size_t n, bool protects)
 {
 	struct rlimit files = {65536, 65536};
 	struct bench *b;
@@ -336,6 +337,7 @@ static void measure_live(size_t n)
 	for (size_t i = 0; i < n; i++) {
 		t[i] = trial_argv(b, sleep_argv);
 		t[i].spec.timeout_ms = 600000;
+		t[i].spec.protects = protects;
 		trial_prepare(&t[i]);
 	}
 	sleep(1);
@@ -419,7 +421,7 @@ int main(int argc, char **argv)
 	else if (strcmp(what, "output") == 0)
 		measure_output(number(argv[2]));
 	else if (strcmp(what, "live") == 0)
-		measure_live(number(argv[2]));
+		measure_live(number(argv[2]), argc > 3 && strcmp(argv[3], "protected") == 0);
 	else if (strcmp(what, "kill") == 0)
 		measure_kill(number(argv[2]));
 	else
