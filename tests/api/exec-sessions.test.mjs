@@ -294,6 +294,22 @@ test('a result tells what was used and what was refused', async () => {
   assert.equal(forks.denials[0].what, 'processes', JSON.stringify(forks));
 });
 
+test('a command of many sessions has one share of the CPU', async (t) => {
+  const { cgroup } = (await exec.api('GET', '/healthz')).body.sandbox.layers;
+  if (!cgroup.cpu) return t.skip(`no cgroup keeps shares of the CPU: ${cgroup.detail}`);
+  const id = await start({ script: `perl -MPOSIX -e 'for (1 .. 150) { if (!fork) { POSIX::setsid(); 1 while 1 } } print "all\\n"; $| = 1; print "on\\n"; sleep 20'` });
+  await shows(id, 'on');
+  const times = [];
+  for (let i = 0; i < 9; i++) {
+    const began = performance.now();
+    assert.equal((await api('POST', '?wait_ms=20000', { script: 'true' }, eve)).body.exit_code, 0);
+    times.push(performance.now() - began);
+  }
+  await api('POST', `/${id}/cancel`);
+  assert.ok(times.sort((a, b) => a - b)[4] < 400, times.map(Math.round).join(' '));
+  assert.equal((await ended(id)).status, 'cancelled');
+});
+
 test('nothing is left behind', () => {
   const text = readFileSync(join('/proc', String(exec.child.pid), 'status'), 'utf8');
   assert.ok(Number(/VmRSS:\s+(\d+)/.exec(text)[1]) < 200 * 1024);

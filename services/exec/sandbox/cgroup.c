@@ -471,8 +471,10 @@ static int open_groups(const struct cgroup_host *h, const char *name, const stru
 	snprintf(c.name, sizeof(c.name), "%s", name);
 	if (h->leaf[0])
 		r = open_leaf(h, &c);
+	/* Without a quota too: of the CPU each sandbox has one share. The kernel's own shares (autogroup) are each
+	 * session's, and a command can make hundreds of those. */
 	for (int i = 0; r == 0 && i < CGROUP_CONTROLLERS; i++)
-		if (h->v1[i][0] && (i != CGROUP_CPU || limits->cpu_percent))
+		if (h->v1[i][0])
 			r = open_v1(h->v1[i], c.name, &c.fds[i], &c.join_fds[i]);
 	if (r == 0)
 		r = cgroup_limit(&c, limits);
@@ -655,7 +657,7 @@ void cgroup_deinit(struct cgroup *c)
 	if (c->host && c->host->leaf[0])
 		remove_group(c->host->leaf, c->name);
 	for (int i = 0; c->host && i < CGROUP_CONTROLLERS; i++)
-		if (c->host->v1[i][0] && (i != CGROUP_CPU || c->fds[i] >= 0))
+		if (c->host->v1[i][0])
 			remove_group(c->host->v1[i], c->name);
 	*c = CGROUP_INIT;
 }

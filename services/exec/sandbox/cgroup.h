@@ -61,7 +61,7 @@ void cgroup_host_describe(const struct cgroup_host *h, char *text, size_t size);
 
 /* Makes a sandbox's groups with its limits. Returns 0 or -errno. */
 int cgroup_open(const struct cgroup_host *h, const char *name, const struct cgroup_limits *limits, struct cgroup *ret);
-/* Other limits than it was made with; a quota of CPU cannot come when there was none. */
+/* Other limits than it was made with; a quota of CPU cannot go. */
 int cgroup_limit(const struct cgroup *c, const struct cgroup_limits *limits);
 /* Moves a process that is somewhere else in; its later children are in it too. 0 or -errno. Waits for a grace period of
  * some 10 ms. */

@@ -111,6 +111,28 @@ static void limits_are_written_where_they_are_kept(void **state)
 	cgroup_host_deinit(&h);
 }
 
+/* So that a command with many sessions has no more of the CPU than one with one. */
+static void a_sandbox_has_a_share_of_the_cpu_without_a_quota_too(void **state)
+{
+	struct cgroup_host h;
+	struct cgroup c;
+	char name[64], text[32] = "";
+	int fd;
+
+	snprintf(name, sizeof(name), "ogent-cgroup-share-%d", getpid());
+	cgroup_host_init(&h, name);
+	assert_int_equal(cgroup_open(&h, "one", &(struct cgroup_limits){64 << 20, 16, 0}, &c), 0);
+	assert_int_equal(c.fds[CGROUP_CPU] >= 0, cgroup_host_version(&h, CGROUP_CPU) > 0);
+	if (cgroup_host_version(&h, CGROUP_CPU) == 1) {
+		fd = openat(c.fds[CGROUP_CPU], "cpu.cfs_quota_us", O_RDONLY);
+		assert_true(read(fd, text, sizeof(text) - 1) > 0);
+		assert_int_equal(atol(text), -1);
+		close(fd);
+	}
+	cgroup_deinit(&c);
+	cgroup_host_deinit(&h);
+}
+
 /* What is opened early tells what it is later, as what is opened late does. */
 static void counts_that_are_opened_early_tell_of_the_moment(void **state)
 {
@@ -155,6 +177,7 @@ int main(void)
 		cmocka_unit_test(each_controller_is_taken_where_it_is),
 		cmocka_unit_test(what_does_not_work_is_left),
 		cmocka_unit_test(limits_are_written_where_they_are_kept),
+		cmocka_unit_test(a_sandbox_has_a_share_of_the_cpu_without_a_quota_too),
 		cmocka_unit_test(counts_that_are_opened_early_tell_of_the_moment),
 	};
 
