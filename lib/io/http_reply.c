@@ -177,6 +177,14 @@ static void add_trailers(struct http_conn *c, const struct http_headers *trailer
 	emit(c, &(struct str){b->p, b->n}, 1);
 }
 
+void http_reply_hold(struct http_request *r, uint64_t ms)
+{
+	struct http_box *box = box_of(r);
+
+	if (box->answer == ANSWER_STARTED && !box->is_gone && !box->is_aborted)
+		stream_hold(r->conn->stream, ms);
+}
+
 void http_reply_end(struct http_request *r)
 {
 	http_reply_end_with(r, NULL);

@@ -93,6 +93,8 @@ struct buf *http_scratch(struct http_request *r);
 bool http_reply_has_started(const struct http_request *r);
 /* Breaks off an answer that cannot be finished, so that the client sees that it is incomplete. */
 void http_reply_abort(struct http_request *r);
+/* What this answer has so far may wait for its next piece, for so long at most (and a tick of the wheel). */
+void http_reply_hold(struct http_request *r, uint64_t ms);
 /* This answer has no end of its own (SSE): a client that finishes sending has left. Other answers still go out whole to
  * a client that only closed its sending side. */
 void http_set_streaming(struct http_request *r);

@@ -51,7 +51,7 @@ struct stream {
 	size_t high_water;
 	struct out_queue *out;    /* what is to be written; NULL: nothing */
 	struct later turn;        /* flush, and the on_end that is put off */
-	struct deadline deadline; /* of flushing and lingering */
+	struct deadline deadline; /* of holding, while it is open; then of flushing and lingering */
 	struct in6_addr peer;
 };
 
@@ -270,6 +270,8 @@ static void flush(struct stream *s)
 
 	if (s->is_writing || s->is_broken)
 		return;
+	if (s->state == STREAM_OPEN)
+		deadline_clear(&s->deadline);
 	while (q && q->total > 0) {
 		int r = offer(s, q, &offered);
 
@@ -473,7 +475,20 @@ void stream_set_owner(struct stream *s, const struct stream_events *events, void
 
 static void on_deadline(struct deadline *d)
 {
-	close_now(container_of(d, struct stream, deadline));
+	struct stream *s = container_of(d, struct stream, deadline);
+
+	if (s->state == STREAM_OPEN)
+		on_turn(&s->turn);
+	else
+		close_now(s);
+}
+
+void stream_hold(struct stream *s, uint64_t ms)
+{
+	if (s->state != STREAM_OPEN || s->is_broken || s->is_writing || s->is_above || s->want_shutdown || !s->out)
+		return;
+	later_clear(&s->turn);
+	deadline_set(s->wheel, &s->deadline, ms);
 }
 
 /* The peer reads our end and closes; what he still sends meanwhile is dropped. */

@@ -39,6 +39,9 @@ bool stream_write(struct stream *s, const void *data, size_t n);
 bool stream_write_shared(struct stream *s, const void *data, size_t n, void (*release)(void *arg), void *arg);
 /* Several pieces as one write. */
 bool stream_writev(struct stream *s, const struct str *parts, unsigned n);
+/* What is queued may wait for the next write, for so long at most (and a tick of the wheel): the two then are one
+ * system call, and one turn of the peer. */
+void stream_hold(struct stream *s, uint64_t ms);
 /* Another high-water mark than STREAM_HIGH_WATER; the low one is a quarter of it. */
 void stream_set_high_water(struct stream *s, size_t bytes);
 size_t stream_queued(const struct stream *s);

@@ -114,6 +114,76 @@ static void writes_of_a_turn_go_out_together(void **state)
 	assert_int_equal(stream_queued(stream), 0);
 }
 
+/* Long enough for a hold of 1 ms to be over, by the wheel's ticks. */
+static void wait_for_peer(void)
+{
+	struct pollfd p = {.fd = peer, .events = POLLIN};
+
+	for (int i = 0; i < 1000 && poll(&p, 1, 0) == 0; i++)
+		turns(1);
+}
+
+static void held_bytes_wait_for_the_next_write(void **state)
+{
+	stream_write(stream, "one ", 4);
+	stream_hold(stream, 60000);
+	turns(3);
+	assert_int_equal(peer_read().n, 0);
+	stream_write(stream, "two", 3);
+	turns(1);
+	assert_true(str_is(peer_read(), "one two"));
+	stream_write(stream, "three", 5);
+	turns(1);
+	assert_true(str_is(peer_read(), "three"));
+}
+
+static void held_bytes_go_when_their_time_is_over(void **state)
+{
+	stream_hold(stream, 1); /* nothing: nothing is held */
+	stream_write(stream, "one", 3);
+	stream_hold(stream, 1);
+	assert_int_equal(peer_read().n, 0);
+	wait_for_peer();
+	assert_true(str_is(peer_read(), "one"));
+	assert_int_equal(n_closes, 0);
+}
+
+static void held_bytes_go_with_the_end(void **state)
+{
+	stream_write(stream, "one", 3);
+	stream_hold(stream, 60000);
+	stream_close(stream, true);
+	turns(2);
+	assert_true(str_is(peer_read(), "one"));
+	assert_int_equal(close(peer), 0);
+	peer = -1;
+	turns(3);
+	assert_int_equal(n_closes, 1);
+}
+
+static void held_bytes_are_dropped_when_it_closes_at_once(void **state)
+{
+	stream_write(stream, "one", 3);
+	stream_hold(stream, 1);
+	stream_close(stream, false);
+	turns(100);
+	assert_int_equal(peer_read().n, 0);
+	assert_int_equal(n_closes, 1);
+}
+
+static void held_bytes_to_nobody_end_with_an_error(void **state)
+{
+	stream_resume(stream);
+	stream_write(stream, "one", 3);
+	stream_hold(stream, 1);
+	close(peer);
+	peer = -1;
+	for (int i = 0; i < 1000 && n_ends == 0; i++)
+		turns(1);
+	turns(100);
+	assert_int_equal(n_ends, 1);
+}
+
 static void reading_starts_paused_and_can_pause(void **state)
 {
 	assert_int_equal(write(peer, "abc", 3), 3);
@@ -383,6 +453,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(writes_of_a_turn_go_out_together, setup, teardown),
+		cmocka_unit_test_setup_teardown(held_bytes_wait_for_the_next_write, setup, teardown),
+		cmocka_unit_test_setup_teardown(held_bytes_go_when_their_time_is_over, setup, teardown),
+		cmocka_unit_test_setup_teardown(held_bytes_go_with_the_end, setup, teardown),
+		cmocka_unit_test_setup_teardown(held_bytes_are_dropped_when_it_closes_at_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(held_bytes_to_nobody_end_with_an_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(reading_starts_paused_and_can_pause, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_slow_reader_holds_the_writer_up_and_gets_every_byte_in_order, setup,
 						teardown),

@@ -131,6 +131,12 @@ bool reply_sse_text(struct exchange *x, struct str text)
 	return http_reply_write(x->req, text.p, text.n);
 }
 
+void reply_sse_hold(struct exchange *x, uint64_t ms)
+{
+	if (x->req && exchange_full(x)->sse_link.next)
+		http_reply_hold(x->req, ms);
+}
+
 void sse_stop(struct exchange_full *f)
 {
 	if (!f->sse_link.next)

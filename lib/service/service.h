@@ -174,6 +174,8 @@ void reply_sse_start(struct exchange *x);
 bool reply_sse(struct exchange *x, uint64_t id, const char *type, struct str data);
 /* The same with whole lines of the stream as they are; the comments come all the same. */
 bool reply_sse_text(struct exchange *x, struct str text);
+/* The events so far may wait for the next one, for so long at most (and a tick of the wheel). */
+void reply_sse_hold(struct exchange *x, uint64_t ms);
 void reply_sse_end(struct exchange *x);
 
 /* ---- Database jobs of a handler ---- */

@@ -8,6 +8,7 @@
 #include "command.h"
 
 #define PIECE_MAX (32 << 10)
+#define HOLD_MS 20
 
 static const char *const stream_names[] = {"", "stdout", "stderr"};
 
@@ -215,6 +216,12 @@ static struct follower *follower_new(struct exchange *x, const struct spec *spec
 	return s;
 }
 
+/* Most commands are short and silent: their beginning is told with their end. Whoever is to type is told at once. */
+static bool may_hold(const struct follower *s)
+{
+	return s->command && !s->has_ended && !s->command->has_shown && !s->command->spec.has_input;
+}
+
 /* The stream may be over when reply_sse_start returns: a draining service cuts it. */
 static void begin(struct follower *s)
 {
@@ -230,6 +237,8 @@ static void begin(struct follower *s)
 	pump(s);
 	if (s->command && s->command->is_waiting)
 		send_waiting(s);
+	if (may_hold(s))
+		reply_sse_hold(x, HOLD_MS);
 }
 
 void follower_live(struct exchange *x, struct command *c, uint64_t offset)

@@ -201,6 +201,20 @@ export function execSuite(target, more) {
       assert.ok(Date.now() - began < 2500);
     });
 
+    test('of a silent command begins before its end, that of a short one is told whole', async () => {
+      const began = Date.now();
+      for await (const { event, data } of events(exec.where(), 'POST', '/api/commands?stream=1', { token: bob, body: aimed({ argv: ['/bin/sleep', '3'] }) })) {
+        assert.equal(event, 'started');
+        assert.ok(Date.now() - began < 2500);
+        assert.equal((await exec.api('POST', `/api/commands/${data.command.id}/cancel`, {}, bob)).status, 202);
+        break;
+      }
+      const short = await run({ argv: ['/bin/true'] });
+      assert.equal(short.started.status, 'running');
+      assert.equal(short.started.output_bytes, 0);
+      assert.equal(short.command.exit_code, 0);
+    });
+
     test('of a client that leaves does not end the command', async () => {
       let id;
       for await (const { event, data } of events(exec.where(), 'POST', '/api/commands?stream=1', { token: bob, body: aimed({ script: 'sleep 0.3; echo still' }) })) {

@@ -3283,7 +3283,8 @@ export interface paths {
          * @description With `stream=1` the answer (200) is the stream of events itself: `started` {command}, `output` {stream, offset, bytes, at_ms, data}, `skipped`
          *     {offset, bytes}, `ended` {command}. `offset` counts the raw bytes of both streams together, `bytes` those that `data` stands for, `at_ms` the time
          *     since the start; `data` is UTF-8, invalid bytes become U+FFFD; with `encoding=base64` there is `base64` in place of `data`, with the exact bytes.
-         *     `skipped`: output that is not kept any more. `waiting` {offset}: the command waits for input.
+         *     `skipped`: output that is not kept any more. `waiting` {offset}: the command waits for input. The head and `started` of a silent command without
+         *     `stdin_open` come up to 70 ms late, so that those of a short one come with its `ended`.
          *
          *     With `wait_ms` the answer comes when the command has ended (200), waits for input, or the time is over (202: it goes on), with its output in short.
          */
