@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -297,11 +298,19 @@ static void find_v1(const char *controller, const char *name, char *ret)
 	close(fd);
 }
 
+/* A group of CPU takes no process with a real-time schedule that it has no time for (cpu.rt_runtime_us). */
+static bool is_real_time(void)
+{
+	int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+
+	return policy == SCHED_FIFO || policy == SCHED_RR;
+}
+
 /* Those that the leaf does not have. A hierarchy with several controllers is one folder. */
 static void find_rest(struct cgroup_host *h)
 {
 	for (int c = 0; c < CGROUP_CONTROLLERS; c++)
-		if (!h->in_leaf[c])
+		if (!h->in_leaf[c] && (c != CGROUP_CPU || !is_real_time()))
 			find_v1(controllers[c], h->name, h->v1[c]);
 }
 
