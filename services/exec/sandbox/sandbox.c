@@ -279,15 +279,12 @@ static int send_order(const struct sandbox *s, const int stdio[3])
 	return sendmsg(s->control, &m, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* To the leader, which is waited for, first, but not without the init's knowledge: it may end at once. */
+/* The init first, for the leader waits for it in the end, and may end at once. */
 static int give_order(const struct sandbox *s, const int stdio[3])
 {
-	int r;
-
 	__atomic_store_n(&s->order->step, ORDER_GIVEN, __ATOMIC_RELEASE);
-	r = send_order(s, stdio);
 	syscall(SYS_futex, &s->order->step, FUTEX_WAKE, 1, NULL, NULL, 0);
-	return r;
+	return send_order(s, stdio);
 }
 
 /* Whoever it is on the host, inside it is INNER_UID. */
