@@ -522,22 +522,43 @@ static bool link_same(const struct copying *c, const char *name, const struct st
 	       old.st_mtim.tv_nsec == st->st_mtim.tv_nsec && linkat(c->like, name, c->to, name, 0) == 0;
 }
 
+/* Where the file system knows no holes the first piece is all of it. */
+static int next_piece(int fd, uint64_t at, uint64_t size, uint64_t *ret_at, uint64_t *ret_end)
+{
+	off_t data = lseek(fd, (off_t)at, SEEK_DATA), hole;
+
+	if (data < 0)
+		return errno == ENXIO ? 0 : -errno;
+	hole = lseek(fd, data, SEEK_HOLE);
+	if (hole < 0)
+		return -errno;
+	*ret_at = (uint64_t)data;
+	*ret_end = MIN((uint64_t)hole, size);
+	return *ret_at < *ret_end;
+}
+
+/* Holes stay holes: a file of a terabyte may be a few bytes. Less comes when it becomes shorter meanwhile. */
 static int copy_bytes(int from, int to, uint64_t size)
 {
+	uint64_t at = 0, end = 0;
+	int r;
+
 	if (ioctl(to, FICLONE, from) == 0)
 		return 0;
-	while (size > 0) {
-		ssize_t n = copy_file_range(from, NULL, to, NULL, (size_t)MIN(size, (uint64_t)1 << 30), 0);
+	while ((r = next_piece(from, at, size, &at, &end)) > 0)
+		while (at < end) {
+			off_t in = (off_t)at, out = (off_t)at;
+			ssize_t n = copy_file_range(from, &in, to, &out, (size_t)MIN(end - at, (uint64_t)1 << 30), 0);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break; /* it became shorter */
-		size -= (uint64_t)n;
-	}
-	return 0;
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n < 0)
+				return -errno;
+			if (n == 0)
+				return 0;
+			at += (uint64_t)n;
+		}
+	return r < 0 ? r : ftruncate(to, (off_t)size) < 0 ? -errno : 0;
 }
 
 static int take_on(int fd, const struct stat *st)

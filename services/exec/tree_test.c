@@ -218,6 +218,36 @@ static void a_copy_is_bounded_and_true(void **state)
 	close(to);
 }
 
+static void holes_are_copied_as_holes(void **state)
+{
+	const struct tree_size enough = {1ull << 40, 100};
+	int ws = workspace(), to = openat(root, "out", O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd;
+	struct tree_size size;
+	struct stat st;
+	char text[8] = {0};
+
+	write_file(ws, "s", "one");
+	fd = openat(ws, "s", O_RDWR | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "two", 3, 100 << 20), 3);
+	assert_int_equal(ftruncate(fd, 200 << 20), 0);
+	close(fd);
+	assert_int_equal(tree_copy(ws, to, &enough, &size), 0);
+	fd = openat(to, "s", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, 200 << 20);
+	assert_true(st.st_blocks * 512 < 1 << 20);
+	assert_int_equal(pread(fd, text, 3, 0), 3);
+	assert_string_equal(text, "one");
+	assert_int_equal(pread(fd, text, 3, 100 << 20), 3);
+	assert_string_equal(text, "two");
+	close(fd);
+	assert_int_equal(tree_remove(ws, "s", false), 0);
+	assert_int_equal(tree_erase(root, "out"), 0);
+	assert_int_equal(mkdirat(root, "out", 0755), 0);
+	close(ws);
+	close(to);
+}
+
 static void a_folder_of_any_depth_goes(void **state)
 {
 	int ws = workspace(), at = dup(ws);
@@ -271,6 +301,7 @@ int main(void)
 		cmocka_unit_test(names_that_are_no_text_have_their_place_in_the_pages),
 		cmocka_unit_test(a_second_name_is_found_wherever_it_is),
 		cmocka_unit_test(a_copy_is_bounded_and_true),
+		cmocka_unit_test(holes_are_copied_as_holes),
 		cmocka_unit_test(a_folder_of_any_depth_goes),
 		cmocka_unit_test(an_archive_comes_back_as_it_was),
 	};
