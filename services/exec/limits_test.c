@@ -215,6 +215,30 @@ static void many_short_commands_come_to_the_quota_too(void **state)
 	assert_int_equal(t.result.status, COMMAND_QUOTA);
 }
 
+/* Before the first look: by a program that has ended, without writing, deleted and still open, and shut away. */
+static void what_came_in_the_first_moment_counts(void **state)
+{
+	static const char *const scripts[] = {
+		"head -c 50000000 /dev/zero > f; sleep 30",
+		"fallocate -l 200M f; sleep 30",
+		"exec 3>f; rm f; fallocate -l 200M /proc/self/fd/3 || head -c 60000000 /dev/zero >&3; sleep 30",
+		"mkdir d; cd d; fallocate -l 200M f; chmod 000 .; sleep 30",
+		"mkdir d; cd d; for i in {1..2500}; do : > f$i; done; sleep 30",
+	};
+
+	if (getenv("OGENT_TEST_PROJECT_QUOTA"))
+		return; /* the kernel refuses it */
+	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
+		struct trial t = trial_script(bench, scripts[i]);
+
+		t.spec.quota_bytes = 20 << 20;
+		t.spec.quota_files = 2000;
+		run(&t);
+		if (t.result.status != COMMAND_QUOTA)
+			fail_msg("%s: %d %s", scripts[i], (int)t.result.status, t.output.p ? t.output.p : "");
+	}
+}
+
 static void what_is_in_it_already_may_stay(void **state)
 {
 	struct trial t = trial_script(bench, "head -c 22000000 /dev/urandom > f; sync"), next;
@@ -245,6 +269,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(deleted_files_that_are_open_count_too),
 		cmocka_unit_test(hard_links_count_once),
 		cmocka_unit_test(many_short_commands_come_to_the_quota_too),
+		cmocka_unit_test(what_came_in_the_first_moment_counts),
 		cmocka_unit_test(what_is_in_it_already_may_stay),
 	};
 

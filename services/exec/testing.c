@@ -60,7 +60,7 @@ struct bench *bench_new_with(bool as_user, bool namespaces, unsigned pool)
 
 void bench_free(struct bench *b)
 {
-	char *command = xasprintf("rm -rf '%s'", b->dir);
+	char *command = xasprintf("chmod -R u+rwx '%s'; rm -rf '%s'", b->dir, b->dir);
 
 	spawner_deinit(&b->spawner);
 	close(b->dir_fd);

@@ -29,6 +29,7 @@
 #define SLACK(max) ((max) / 50) /* by which what was too much before may grow */
 #define WRITTEN (1u << 20)      /* bytes or, in thousands, files: with less gone nothing is measured at the end */
 #define PROCESSES_MAX 4096
+#define CLOCK_SLACK_US 20000 /* by which the clock of files runs behind at most */
 
 #ifndef PRJQUOTA
 #define PRJQUOTA 2
@@ -126,6 +127,8 @@ struct watch_walk {
 	unsigned depth;
 	uint64_t bytes;
 	uint64_t parts; /* of items, each 1/PARTS: one with several names counts once if all of them are here */
+	uint64_t new_bytes, new_parts; /* of them, what was made or changed since the start */
+	int64_t since_us;              /* by the clock of files, which no program can set */
 	bool is_unreadable, is_too_deep;
 	bool is_due; /* whatever the free space says */
 	uint64_t cost_us;
@@ -161,20 +164,26 @@ static void walk_into(struct watch_walk *k, int dir, const char *name)
 	k->is_unreadable |= fd < 0 && errno == EACCES;
 }
 
+static void count(struct watch_walk *k, const struct stat *st, uint64_t names)
+{
+	uint64_t bytes = (uint64_t)st->st_blocks * 512 / names, parts = PARTS / names;
+	bool is_new = st->st_ctim.tv_sec * 1000000ll + st->st_ctim.tv_nsec / 1000 >= k->since_us;
+
+	k->bytes += bytes;
+	k->parts += parts;
+	k->new_bytes += is_new ? bytes : 0;
+	k->new_parts += is_new ? parts : 0;
+}
+
 static void walk_over(struct watch_walk *k, DIR *d, const char *name)
 {
 	struct stat st;
 
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
-	if (S_ISDIR(st.st_mode)) {
-		k->bytes += (uint64_t)st.st_blocks * 512;
-		k->parts += PARTS;
+	count(k, &st, S_ISDIR(st.st_mode) ? 1 : MAX(st.st_nlink, 1u));
+	if (S_ISDIR(st.st_mode))
 		walk_into(k, dirfd(d), name);
-		return;
-	}
-	k->bytes += (uint64_t)st.st_blocks * 512 / MAX(st.st_nlink, 1u);
-	k->parts += PARTS / MAX(st.st_nlink, 1u);
 }
 
 /* Returns whether it is through. */
@@ -211,6 +220,7 @@ static void walk_free(struct watch *w)
 static void walk_begin(struct watch *w)
 {
 	w->walk = xcalloc(1, sizeof(*w->walk));
+	w->walk->since_us = w->start_us;
 	free_space(w, &w->walk->free_bytes, &w->walk->free_files);
 	walk_into(w->walk, w->root_fd, ".");
 }
@@ -249,8 +259,10 @@ static uint64_t hidden_bytes(const struct watch *w, const struct sandbox *s, uin
 	struct deleted sum = {0};
 	struct stat st;
 
+	if (!w->is_measured)
+		grown = w->walk->new_bytes;
 	if (w->walk->is_unreadable) /* then all of it may be there */
-		return w->is_measured && gone > grown ? gone - grown : 0;
+		return gone > grown ? gone - grown : 0;
 	if (!s || (w->is_measured && !w->walk->is_due && gone < grown + HIDDEN) || fstat(w->root_fd, &st) < 0)
 		return 0;
 	sum.dev = st.st_dev;
@@ -258,28 +270,16 @@ static uint64_t hidden_bytes(const struct watch *w, const struct sandbox *s, uin
 	return sum.bytes;
 }
 
-static void add_written(pid_t pid, void *arg)
+/* What there was before the command: without what is gone since then, as far as the command made or changed it. */
+static void set_first(struct watch *w, const struct watch_walk *k, uint64_t hidden)
 {
-	char path[64], text[512];
-	const char *p;
+	uint64_t bytes = w->free_bytes > k->free_bytes ? w->free_bytes - k->free_bytes : 0;
+	uint64_t files = w->free_files > k->free_files ? w->free_files - k->free_files : 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/io", (int)pid);
-	read_text(path, text, sizeof(text));
-	p = strstr(text, "\nwrite_bytes: ");
-	if (p)
-		*(uint64_t *)arg += strtoull(p + 14, NULL, 10);
-}
-
-/* What there was before the command: without what is gone since then, as far as the command wrote it. How many files it
- * made in the first moment is not known, and not many. */
-static void set_first(struct watch *w, const struct watch_walk *k, const struct sandbox *s)
-{
-	uint64_t gone = w->free_bytes > k->free_bytes ? w->free_bytes - k->free_bytes : 0, written = 0;
-
-	if (s)
-		each_inside(s, add_written, &written);
-	w->first_bytes = w->bytes - MIN(w->bytes, s ? MIN(gone, written) : gone);
-	w->first_files = k->is_too_deep ? 0 : w->files;
+	bytes = MIN(bytes, k->new_bytes + hidden);
+	files = MIN(files, k->new_parts / PARTS);
+	w->first_bytes = w->bytes - MIN(w->bytes, bytes);
+	w->first_files = k->is_too_deep ? 0 : w->files - MIN(w->files, files);
 }
 
 static void walk_ended(struct watch *w, const struct sandbox *s)
@@ -290,7 +290,7 @@ static void walk_ended(struct watch *w, const struct sandbox *s)
 	w->bytes = k->bytes + hidden;
 	w->files = k->is_too_deep ? UINT64_MAX : k->parts / PARTS;
 	if (!w->is_measured)
-		set_first(w, k, s);
+		set_first(w, k, hidden);
 	w->free_bytes = k->free_bytes;
 	w->free_files = k->free_files;
 	w->is_measured = true;
@@ -463,6 +463,7 @@ enum watch_verdict watch_start(struct watch *w, const struct sandbox *s, const s
 
 	*w = WATCH_INIT;
 	w->limits = *limits;
+	w->start_us = clock_now_us() - CLOCK_SLACK_US;
 	w->project = project;
 	w->cpu_us = w->space_us = UINT64_MAX;
 	if (limits->cpu_ms) {

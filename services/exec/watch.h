@@ -30,7 +30,8 @@ struct watch_walk;
 
 struct watch {
 	struct watch_limits limits;
-	int root_fd;          /* the workspace, -1 = none is watched */
+	int root_fd; /* the workspace, -1 = none is watched */
+	int64_t start_us;
 	bool by_project;      /* the kernel counts */
 	uint32_t project;     /* its id */
 	uint64_t due_us;      /* monotonic: when to look again; UINT64_MAX = never */
