@@ -6,6 +6,7 @@
  * of a call, refuse others, and do not know the rest of the numbers it makes two programs of 536 instructions. */
 #include <errno.h>
 #include <linux/audit.h>
+#include <linux/falloc.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -39,12 +40,14 @@ enum answer {
 	NO_FAMILY,   /* EAFNOSUPPORT */
 	NO_PROTOCOL, /* EPROTONOSUPPORT */
 	NO_NETWORK,  /* EACCES */
+	NO_ROOM,     /* EOPNOTSUPP */
 	/* Looked at further. */
 	PERSONALITY,
 	IOCTL,
 	CLONE,
 	SOCKET,
 	SOCKETPAIR,
+	FALLOCATE,
 	ANSWERS
 };
 
@@ -52,7 +55,7 @@ static const uint32_t results[] = {
 	[UNKNOWN] = SECCOMP_RET_ERRNO | ENOSYS,         [ALLOWED] = SECCOMP_RET_ALLOW,
 	[REFUSED] = SECCOMP_RET_ERRNO | EPERM,          [KILLED] = SECCOMP_RET_KILL_PROCESS,
 	[NO_FAMILY] = SECCOMP_RET_ERRNO | EAFNOSUPPORT, [NO_PROTOCOL] = SECCOMP_RET_ERRNO | EPROTONOSUPPORT,
-	[NO_NETWORK] = SECCOMP_RET_ERRNO | EACCES,
+	[NO_NETWORK] = SECCOMP_RET_ERRNO | EACCES,      [NO_ROOM] = SECCOMP_RET_ERRNO | EOPNOTSUPP,
 };
 
 struct builder {
@@ -95,8 +98,11 @@ static size_t add_names(struct call *calls, size_t n, const char *const *names, 
 /* All that are named, sorted by number. */
 static size_t list_calls(struct call calls[static CALLS_MAX])
 {
-	static const struct call looked_at[] = {
-		{SYS_ioctl, IOCTL}, {SYS_clone, CLONE}, {SYS_socket, SOCKET}, {SYS_socketpair, SOCKETPAIR}};
+	static const struct call looked_at[] = {{SYS_ioctl, IOCTL},
+						{SYS_clone, CLONE},
+						{SYS_socket, SOCKET},
+						{SYS_socketpair, SOCKETPAIR},
+						{SYS_fallocate, FALLOCATE}};
 	size_t n = add_names(calls, 0, calls_allowed, ALLOWED);
 
 	n = add_names(calls, n, calls_refused, REFUSED);
@@ -202,10 +208,22 @@ static void put_personality(struct builder *b)
 static void put_ioctl(struct builder *b)
 {
 	static const uint32_t requests[] = {TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS};
+	/* FS_IOC_RESVSP, FS_IOC_RESVSP64, FS_IOC_ZERO_RANGE: fallocate by other names. */
+	static const uint32_t rooms[] = {0x40305828, 0x4030582a, 0x40305839};
 
 	load_half(b, 1, LOW);
 	put_if_one(b, requests, ARRAY_SIZE(requests), REFUSED);
+	put_if_one(b, rooms, ARRAY_SIZE(rooms), NO_ROOM);
 	bpf_return(&b->bpf, results[ALLOWED]);
+}
+
+/* Room that is taken without being written would fill a disk before anybody can look. Programs know of file systems
+ * that cannot do it, and write. Giving room back is another matter. */
+static void put_fallocate(struct builder *b)
+{
+	load_half(b, 1, LOW);
+	bpf_if(&b->bpf, BPF_JSET, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE, b->labels[ALLOWED],
+	       b->labels[NO_ROOM]);
 }
 
 static void put_clone(struct builder *b)
@@ -270,7 +288,7 @@ static void put_looks(struct builder *b)
 {
 	static void (*const looks[ANSWERS])(struct builder *) = {
 		[PERSONALITY] = put_personality, [IOCTL] = put_ioctl,           [CLONE] = put_clone,
-		[SOCKET] = put_socket,           [SOCKETPAIR] = put_socketpair,
+		[SOCKET] = put_socket,           [SOCKETPAIR] = put_socketpair, [FALLOCATE] = put_fallocate,
 	};
 
 	for (size_t i = 0; i < ANSWERS; i++) {

@@ -74,11 +74,16 @@ static void fill_socket(scmp_filter_ctx ctx)
 static void fill_args(scmp_filter_ctx ctx)
 {
 	static const uint64_t requests[] = {TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS};
+	static const uint64_t rooms[] = {0x40305828, 0x4030582a, 0x40305839}; /* as fallocate */
 	static const uint64_t flags[] = {CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
 					 CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET};
 
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
 		rule(ctx, SCMP_ACT_ERRNO(EPERM), SYS_ioctl, 1, SCMP_A1(SCMP_CMP_MASKED_EQ, LOW32, requests[i]), NO_ARG);
+	for (size_t i = 0; i < ARRAY_SIZE(rooms); i++)
+		rule(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SYS_ioctl, 1, SCMP_A1(SCMP_CMP_MASKED_EQ, LOW32, rooms[i]),
+		     NO_ARG);
+	rule(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SYS_fallocate, 1, SCMP_A1(SCMP_CMP_MASKED_EQ, 2 | 8, 0), NO_ARG);
 	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
 		rule(ctx, SCMP_ACT_ERRNO(EPERM), SYS_clone, 1, SCMP_A0(SCMP_CMP_MASKED_EQ, flags[i], flags[i]), NO_ARG);
 	fill_socket(ctx);
@@ -219,6 +224,10 @@ static const uint32_t words[] = {
 	TIOCSETD,
 	TIOCCONS,
 	TIOCSTI + 1,
+	0x40305828,
+	0x4030582a,
+	0x4030582b,
+	0x40305839,
 	TIOCGWINSZ,
 	CLONE_NEWNS,
 	CLONE_NEWCGROUP,
@@ -266,7 +275,8 @@ static void every_number_is_answered_as_by_the_library(void **state)
 
 static void arguments_are_answered_as_by_the_library(void **state)
 {
-	static const int numbers[] = {SYS_ioctl, SYS_clone, SYS_socket, SYS_socketpair, SYS_personality, SYS_openat};
+	static const int numbers[] = {SYS_ioctl,       SYS_clone,     SYS_socket, SYS_socketpair,
+				      SYS_personality, SYS_fallocate, SYS_openat};
 	struct seccomp_data d = {.arch = seccomp_arch_native()};
 
 	(void)state;
@@ -292,6 +302,10 @@ static void what_is_refused_is_told_as_programs_expect_it(void **state)
 	assert_int_equal(run(&host.seccomp, &d), SECCOMP_RET_ERRNO | EPERM);
 	d.nr = SYS_clone3;
 	assert_int_equal(run(&host.seccomp, &d), SECCOMP_RET_ERRNO | ENOSYS);
+	d.nr = SYS_fallocate;
+	assert_int_equal(run(&host.seccomp, &d), SECCOMP_RET_ERRNO | EOPNOTSUPP);
+	d.args[1] = 1 | 2; /* a hole */
+	assert_int_equal(run(&host.seccomp, &d), SECCOMP_RET_ALLOW);
 	d.nr = SYS_socket;
 	d.args[0] = AF_PACKET;
 	assert_int_equal(run(&host.seccomp, &d), SECCOMP_RET_ERRNO | EAFNOSUPPORT);
