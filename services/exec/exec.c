@@ -22,6 +22,7 @@
 
 #define LANE_THREADS 4
 #define FILES_THREADS 3
+#define TREES_THREADS 3
 #define LANE_QUEUE 1024
 #define PRUNE_EVERY_MS (3600 * 1000)
 #define POOL_IDLE_MS (60 * 1000)
@@ -103,6 +104,7 @@ static void open_journal(struct exec *e)
 	e->next_uid = MAX(e->next_uid, journal_greatest_uid(&e->journal) + 1);
 	e->lane = job_lane_new(service_loop(e->service), "journal", LANE_THREADS, LANE_QUEUE, NULL, NULL, NULL);
 	e->files_lane = job_lane_new(service_loop(e->service), "files", FILES_THREADS, LANE_QUEUE, NULL, NULL, NULL);
+	e->trees_lane = job_lane_new(service_loop(e->service), "trees", TREES_THREADS, LANE_QUEUE, NULL, NULL, NULL);
 }
 
 /* ---- Retention ---- */
@@ -163,7 +165,7 @@ static void sweep(struct exec *e)
 	p->job = (struct job){.run = sweep_run, .done = sweep_done};
 	p->before_us = clock_now_us();
 	p->exec = e;
-	if (job_submit(e->files_lane, &p->job) < 0)
+	if (job_submit(e->trees_lane, &p->job) < 0)
 		free(p);
 }
 
@@ -212,6 +214,7 @@ static void stop(void *arg)
 	terminals_cut(e);
 	removals_stop(e->removals);
 	targets_end_errands(e);
+	job_lane_free(e->trees_lane);
 	job_lane_free(e->files_lane);
 	job_lane_free(e->lane);
 	removals_free(e->removals);
@@ -248,6 +251,7 @@ int exec_main(const struct options *options)
 		  sandbox_level_name(e.wanted), NULL);
 	service_watch_lane(e.service, "journal", e.lane);
 	service_watch_lane(e.service, "files", e.files_lane);
+	service_watch_lane(e.service, "trees", e.trees_lane);
 	service_routes(e.service, exec_routes, exec_routes_n, &e);
 	service_health_info(e.service, exec_health, &e);
 	service_on_drain(e.service, drain, &e);

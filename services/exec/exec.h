@@ -19,7 +19,8 @@ struct exec {
 	struct journal journal;
 	struct snapshots snapshots;   /* and workspaces, of this machine */
 	struct job_lane *lane;        /* for what blocks: saving, loading, listing, pruning */
-	struct job_lane *files_lane;  /* for the files of workspaces, which may take long */
+	struct job_lane *files_lane;  /* for single files and folders of workspaces */
+	struct job_lane *trees_lane;  /* for whole trees: archives, snapshots, removals, which may take long */
 	struct workspace_hold *holds; /* hash table: workspaces that are worked in (workspace.c) */
 	struct spawner spawner;
 	uv_poll_t spawner_poll, offers_poll;

@@ -85,7 +85,7 @@ static void on_job(struct job *job)
 static enum removals_state submit(struct removals *r, enum removals_state state, void (*run)(struct job *))
 {
 	r->job = (struct job){.run = run, .done = on_job};
-	return job_submit(r->exec->files_lane, &r->job) == 0 ? state : rest(r, r->pause_ms);
+	return job_submit(r->exec->trees_lane, &r->job) == 0 ? state : rest(r, r->pause_ms);
 }
 
 static enum removals_state list(struct removals *r)

@@ -217,11 +217,30 @@ static void on_job(struct job *job)
 	work_done(container_of(job, struct workspace_job, job));
 }
 
+/* Who reads a file does not wait behind archives. */
+static bool is_long(const struct workspace_job *w)
+{
+	switch (w->step.op) {
+	case ERRAND_MEASURE:
+	case ERRAND_PACK:
+	case ERRAND_UNPACK:
+	case ERRAND_KEEP:
+	case ERRAND_RESTORE:
+	case ERRAND_DROP:
+	case ERRAND_COPY:
+	case ERRAND_ERASE: return true;
+	case ERRAND_REMOVE: return w->step.flags & ERRAND_RECURSIVE;
+	default: return false;
+	}
+}
+
 static bool submit(struct workspace_job *w, void (*run)(struct job *), void (*done)(struct job *))
 {
+	struct job_lane *lane = is_here(w) && is_long(w) ? w->exec->trees_lane : w->exec->files_lane;
+
 	w->job = (struct job){.run = run, .done = done};
 	w->is_busy = true;
-	if (job_submit(w->exec->files_lane, &w->job) == 0)
+	if (job_submit(lane, &w->job) == 0)
 		return true;
 	if (w->clean)
 		w->clean(w);
