@@ -2,9 +2,9 @@
 # kernel, a root in memory made of this machine's programs, the suites as they were built.
 
 qemu_packages="qemu-system-x86 busybox-static e2fsprogs"
-qemu_programs="bash sh env cat chmod chown cp date dd echo false grep head id ip ln ls kill mkdir mkfifo mkfs.ext4 mount umount mv rm rmdir sed setsid sleep sort stat stty switch_root sync tail
+qemu_programs="awk bash perl sh env cat chmod chown cp date dd echo false fallocate grep head id ip ln ls kill mkdir mkfifo mkfs.ext4 mount umount mv rm rmdir sed setsid sleep sort stat stty switch_root sync tail
 	test timeout touch tr true truncate uname wc cut insmod git ps mktemp readlink printf"
-qemu_tests="sandbox-cgroup limits shared"
+qemu_tests="sandbox-cgroup limits shared supervisor"
 
 # qemu_copy FILE ROOT: a program or library and what it needs, where it lies here.
 qemu_copy() {

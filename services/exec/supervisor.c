@@ -548,6 +548,19 @@ static int load(struct supervisor *s)
 	return r < 0 ? r : spec_from_json(s->arena, text, &s->spec);
 }
 
+static const char *share_name(struct supervisor *s)
+{
+	return arena_printf(s->arena, "pool-%d", (int)getpid());
+}
+
+/* What its sandboxes had in common is nobody's now. */
+static NORETURN void leave_host(struct supervisor *s, int code)
+{
+	if (s->rounds)
+		cgroup_remove(&s->place->host->cgroup, share_name(s));
+	_exit(code);
+}
+
 static NORETURN void give_up(struct supervisor *s, enum control_event_type type, int err)
 {
 	struct control_event e = {.type = type, .err = err};
@@ -555,7 +568,7 @@ static NORETURN void give_up(struct supervisor *s, enum control_event_type type,
 	send(CONTROL_FD, &e, sizeof(e), MSG_NOSIGNAL);
 	stay_away(s, err);
 	sandbox_deinit(s->attendant.host, &s->attendant.sandbox);
-	_exit(1);
+	leave_host(s, 1);
 }
 
 /* Everything before the sandbox: the folder, the spec. */
@@ -653,7 +666,7 @@ static NORETURN void leave_pool(struct supervisor *s, int err)
 {
 	stay_away(s, err);
 	sandbox_deinit(s->place->host, &s->attendant.sandbox);
-	_exit(0);
+	leave_host(s, 0);
 }
 
 static int open_ahead(struct supervisor *s, const struct sandbox_net *net)
@@ -664,6 +677,7 @@ static int open_ahead(struct supervisor *s, const struct sandbox_net *net)
 	own.net = net->fd >= 0 ? net : NULL;
 	own.keeps_net = true;
 	own.name = arena_printf(s->arena, "pool-%d-%u", (int)getpid(), s->rounds++);
+	own.share = share_name(s);
 	return attendant_open(&s->attendant, &own, &err);
 }
 
@@ -799,7 +813,7 @@ static NORETURN void serve(struct supervisor *s, struct spawn_request *req)
 	sync_result(s);
 	stay_away(s, 0);
 	attendant_deinit(&s->attendant, s->place->exec_dir);
-	_exit(0);
+	leave_host(s, 0);
 }
 
 /* ---- The process ---- */

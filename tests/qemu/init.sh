@@ -52,6 +52,7 @@ run 'doctor, root' root /opt/ogent doctor --json --data /tmp/doctor
 run 'cgroups, root' root /opt/test-exec-sandbox-cgroup
 run 'limits, root' root /opt/test-exec-limits
 run 'shared sandboxes, root' root /opt/test-exec-shared
+run 'supervisors and their pool, root' root /opt/test-exec-supervisor --pool
 run 'limits, an ordinary user with a delegated group' user/main /opt/test-exec-limits --as-user
 truncate -s 600M /root/image && mkfs.ext4 -q -O quota,project -E quotatype=prjquota /root/image && mkdir -p /root/held &&
 	mount -o loop,prjquota /root/image /root/held && chmod 1777 /root/held && mount --bind /root/held /tmp

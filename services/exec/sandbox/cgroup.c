@@ -470,6 +470,11 @@ static int open_leaf(const struct cgroup_host *h, struct cgroup *c)
 	return 0;
 }
 
+static bool is_share(const struct cgroup *c, int controller)
+{
+	return c->has_share && controller == CGROUP_CPU;
+}
+
 static int open_groups(const struct cgroup_host *h, const char *name, const struct cgroup_limits *limits,
 		       struct cgroup *ret)
 {
@@ -481,10 +486,12 @@ static int open_groups(const struct cgroup_host *h, const char *name, const stru
 	if (h->leaf[0])
 		r = open_leaf(h, &c);
 	/* Without a quota too: of the CPU each sandbox has one share. The kernel's own shares (autogroup) are each
-	 * session's, and a command can make hundreds of those. */
+	 * session's, and a command can make hundreds of those. Nothing of it is ever read, so that it can be the next
+	 * one's as well: making and removing one is a twentieth of a short command. */
+	c.has_share = limits->share && !limits->cpu_percent;
 	for (int i = 0; r == 0 && i < CGROUP_CONTROLLERS; i++)
 		if (h->v1[i][0])
-			r = open_v1(h->v1[i], c.name, &c.fds[i], &c.join_fds[i]);
+			r = open_v1(h->v1[i], is_share(&c, i) ? limits->share : c.name, &c.fds[i], &c.join_fds[i]);
 	if (r == 0)
 		r = cgroup_limit(&c, limits);
 	if (r < 0)
@@ -613,7 +620,7 @@ unsigned cgroup_throttled(const struct cgroup *c)
 {
 	char text[1024];
 
-	if (c->fds[CGROUP_CPU] < 0 || read_at(c->fds[CGROUP_CPU], "cpu.stat", text, sizeof(text)) < 0)
+	if (c->fds[CGROUP_CPU] < 0 || c->has_share || read_at(c->fds[CGROUP_CPU], "cpu.stat", text, sizeof(text)) < 0)
 		return 0;
 	return (unsigned)number_after(text, "nr_throttled ");
 }
@@ -666,7 +673,7 @@ void cgroup_deinit(struct cgroup *c)
 	if (c->host && c->host->leaf[0])
 		remove_group(c->host->leaf, c->name);
 	for (int i = 0; c->host && i < CGROUP_CONTROLLERS; i++)
-		if (c->host->v1[i][0])
+		if (c->host->v1[i][0] && !is_share(c, i))
 			remove_group(c->host->v1[i], c->name);
 	*c = CGROUP_INIT;
 }
