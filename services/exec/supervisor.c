@@ -553,11 +553,22 @@ static const char *share_name(struct supervisor *s)
 	return arena_printf(s->arena, "pool-%d", (int)getpid());
 }
 
+/* Two take turns: while the next sandbox comes up the last one may still be ending. */
+static const char *leaf_name(struct supervisor *s, unsigned round)
+{
+	return arena_printf(s->arena, "pool-%d.%u", (int)getpid(), round % 2);
+}
+
 /* What its sandboxes had in common is nobody's now. */
 static NORETURN void leave_host(struct supervisor *s, int code)
 {
-	if (s->rounds)
-		cgroup_remove(&s->place->host->cgroup, share_name(s));
+	const struct cgroup_host *host = &s->place->host->cgroup;
+
+	if (s->rounds) {
+		cgroup_remove(host, share_name(s));
+		cgroup_remove(host, leaf_name(s, 0));
+		cgroup_remove(host, leaf_name(s, 1));
+	}
 	_exit(code);
 }
 
@@ -676,8 +687,9 @@ static int open_ahead(struct supervisor *s, const struct sandbox_net *net)
 
 	own.net = net->fd >= 0 ? net : NULL;
 	own.keeps_net = true;
-	own.name = arena_printf(s->arena, "pool-%d-%u", (int)getpid(), s->rounds++);
 	own.share = share_name(s);
+	own.leaf = leaf_name(s, s->rounds);
+	own.name = arena_printf(s->arena, "pool-%d-%u", (int)getpid(), s->rounds++);
 	return attendant_open(&s->attendant, &own, &err);
 }
 

@@ -456,10 +456,15 @@ int cgroup_limit(const struct cgroup *c, const struct cgroup_limits *limits)
 	return r < 0 ? r : limit_cpu(c, limits->cpu_percent);
 }
 
-static int open_leaf(const struct cgroup_host *h, struct cgroup *c)
+static bool leaf_limits(const struct cgroup_host *h)
+{
+	return count(h->in_leaf) > 0;
+}
+
+static int open_leaf(const struct cgroup_host *h, const char *name, struct cgroup *c)
 {
 	char path[CGROUP_PATH];
-	int fd = make_group(h->leaf, c->name, path);
+	int fd = make_group(h->leaf, name, path);
 
 	if (fd < 0)
 		return fd;
@@ -483,11 +488,12 @@ static int open_groups(const struct cgroup_host *h, const char *name, const stru
 
 	c.host = h;
 	snprintf(c.name, sizeof(c.name), "%s", name);
+	c.has_leaf = limits->leaf && !leaf_limits(h);
 	if (h->leaf[0])
-		r = open_leaf(h, &c);
+		r = open_leaf(h, c.has_leaf ? limits->leaf : c.name, &c);
 	/* Without a quota too: of the CPU each sandbox has one share. The kernel's own shares (autogroup) are each
-	 * session's, and a command can make hundreds of those. Nothing of it is ever read, so that it can be the next
-	 * one's as well: making and removing one is a twentieth of a short command. */
+	 * session's, and a command can make hundreds of those. Nothing is counted there, so that it can be the next
+	 * one's as well, which is cheaper than another. */
 	c.has_share = limits->share && !limits->cpu_percent;
 	for (int i = 0; r == 0 && i < CGROUP_CONTROLLERS; i++)
 		if (h->v1[i][0])
@@ -525,9 +531,10 @@ int cgroup_move(const struct cgroup *c, pid_t pid)
 	return r;
 }
 
+/* Where a group was killed once, Linux 6.14 and later kill whoever is cloned into it from another. */
 bool cgroup_kill(const struct cgroup *c)
 {
-	return c->leaf_fd >= 0 && write_at(c->leaf_fd, "cgroup.kill", "1") == 0;
+	return c->leaf_fd >= 0 && !c->has_leaf && write_at(c->leaf_fd, "cgroup.kill", "1") == 0;
 }
 
 static uint64_t number_after(const char *text, const char *name)
@@ -670,7 +677,7 @@ void cgroup_deinit(struct cgroup *c)
 		if (c->join_fds[i] >= 0)
 			close(c->join_fds[i]);
 	}
-	if (c->host && c->host->leaf[0])
+	if (c->host && c->host->leaf[0] && !c->has_leaf)
 		remove_group(c->host->leaf, c->name);
 	for (int i = 0; c->host && i < CGROUP_CONTROLLERS; i++)
 		if (c->host->v1[i][0] && !is_share(c, i))

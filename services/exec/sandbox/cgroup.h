@@ -27,8 +27,10 @@ struct cgroup_limits {
 	uint64_t memory;      /* bytes */
 	unsigned pids;        /* without the init */
 	unsigned cpu_percent; /* of one CPU; 0 = no quota */
-	const char *share;    /* without a quota: the version 1 group of CPU that sandboxes have which come one after
-				 the other; nobody removes it (cgroup_remove). NULL = its own */
+	/* Groups that sandboxes have which come one after the other, and that nobody removes (cgroup_remove); NULL =
+	 * its own. `share`: version 1's of CPU, of one without a quota. `leaf`: where it limits nothing; of those
+	 * before only those that are gone had it, since all that is in it is killed. */
+	const char *share, *leaf;
 };
 
 /* Files that are read when the command has ended. */
@@ -40,7 +42,7 @@ struct cgroup {
 	int join_fds[CGROUP_CONTROLLERS]; /* version 1 "tasks" files, which the init writes "0" to; -1 = none */
 	int counts[CGROUP_COUNTS];        /* see cgroup_open_counts; -1 = opened when it is asked for */
 	char name[64];
-	bool has_share; /* its version 1 group of CPU is others' too */
+	bool has_share, has_leaf; /* the group of CPU, the leaf, is others' too */
 	const struct cgroup_host *host;
 };
 

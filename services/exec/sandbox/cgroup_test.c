@@ -37,7 +37,7 @@ static void a_sandbox_comes_up_while_another_spawner_ends(void **state)
 		}
 		rand();
 		usleep((useconds_t)(rand() % 300));
-		if (cgroup_open(&h, "one", &(struct cgroup_limits){64 << 20, 16, 50, NULL}, &c) == 0)
+		if (cgroup_open(&h, "one", &(struct cgroup_limits){64 << 20, 16, 50, NULL, NULL}, &c) == 0)
 			cgroup_deinit(&c);
 		else
 			failed++;
@@ -95,7 +95,7 @@ static void limits_are_written_where_they_are_kept(void **state)
 
 	snprintf(name, sizeof(name), "ogent-cgroup-kept-%d", getpid());
 	cgroup_host_init(&h, name);
-	assert_int_equal(cgroup_open(&h, "one", &(struct cgroup_limits){64 << 20, 16, 50, NULL}, &c), 0);
+	assert_int_equal(cgroup_open(&h, "one", &(struct cgroup_limits){64 << 20, 16, 50, NULL, NULL}, &c), 0);
 	for (int i = 0; i < CGROUP_CONTROLLERS; i++) {
 		int version = cgroup_host_version(&h, (enum cgroup_controller)i);
 		char text[32] = "";
@@ -122,7 +122,7 @@ static void a_sandbox_has_a_share_of_the_cpu_without_a_quota_too(void **state)
 
 	snprintf(name, sizeof(name), "ogent-cgroup-share-%d", getpid());
 	cgroup_host_init(&h, name);
-	assert_int_equal(cgroup_open(&h, "one", &(struct cgroup_limits){64 << 20, 16, 0, NULL}, &c), 0);
+	assert_int_equal(cgroup_open(&h, "one", &(struct cgroup_limits){64 << 20, 16, 0, NULL, NULL}, &c), 0);
 	assert_int_equal(c.fds[CGROUP_CPU] >= 0, cgroup_host_version(&h, CGROUP_CPU) > 0);
 	if (cgroup_host_version(&h, CGROUP_CPU) == 1) {
 		fd = openat(c.fds[CGROUP_CPU], "cpu.cfs_quota_us", O_RDONLY);
@@ -147,9 +147,14 @@ static unsigned count_groups(const char *parent)
 	return n;
 }
 
-static void a_share_is_the_next_ones_too_until_it_is_removed(void **state)
+static bool leaf_limits_nothing(const struct cgroup_host *h)
 {
-	struct cgroup_limits limits = {.memory = 64 << 20, .pids = 16, .share = "both"};
+	return h->leaf[0] && !h->in_leaf[CGROUP_MEMORY] && !h->in_leaf[CGROUP_PIDS] && !h->in_leaf[CGROUP_CPU];
+}
+
+static void what_comes_one_after_the_other_has_groups_until_they_are_removed(void **state)
+{
+	struct cgroup_limits limits = {.memory = 64 << 20, .pids = 16, .share = "both", .leaf = "turn"};
 	struct cgroup_host h;
 	struct cgroup one, two, own;
 	char name[64];
@@ -158,19 +163,26 @@ static void a_share_is_the_next_ones_too_until_it_is_removed(void **state)
 	cgroup_host_init(&h, name);
 	assert_int_equal(cgroup_open(&h, "one", &limits, &one), 0);
 	assert_int_equal(cgroup_open(&h, "two", &limits, &two), 0);
-	limits.cpu_percent = 50;
+	limits = (struct cgroup_limits){.memory = 64 << 20, .pids = 16, .cpu_percent = 50, .share = "both"};
 	assert_int_equal(cgroup_open(&h, "own", &limits, &own), 0);
 	if (cgroup_host_version(&h, CGROUP_CPU) == 1)
 		assert_int_equal(count_groups(h.v1[CGROUP_CPU]), 2);
+	if (h.leaf[0])
+		assert_int_equal(count_groups(h.leaf), leaf_limits_nothing(&h) ? 2 : 3);
 	cgroup_deinit(&own);
 	cgroup_deinit(&one);
 	cgroup_deinit(&two);
 	if (cgroup_host_version(&h, CGROUP_CPU) == 1)
 		assert_int_equal(count_groups(h.v1[CGROUP_CPU]), 1);
+	if (h.leaf[0])
+		assert_int_equal(count_groups(h.leaf), leaf_limits_nothing(&h));
 	assert_true(cgroup_remove(&h, "both"));
+	assert_true(cgroup_remove(&h, "turn"));
 	cgroup_host_deinit(&h);
 	if (h.v1[CGROUP_CPU][0])
 		assert_int_equal(access(h.v1[CGROUP_CPU], F_OK), -1);
+	if (h.leaf[0])
+		assert_int_equal(access(h.leaf, F_OK), -1);
 }
 
 /* What is opened early tells what it is later, as what is opened late does. */
@@ -184,7 +196,7 @@ static void counts_that_are_opened_early_tell_of_the_moment(void **state)
 
 	snprintf(name, sizeof(name), "ogent-cgroup-counts-%d", getpid());
 	cgroup_host_init(&h, name);
-	assert_int_equal(cgroup_open(&h, "one", &(struct cgroup_limits){64 << 20, 16, 0, NULL}, &c), 0);
+	assert_int_equal(cgroup_open(&h, "one", &(struct cgroup_limits){64 << 20, 16, 0, NULL, NULL}, &c), 0);
 	cgroup_open_counts(&c);
 	for (int i = 0; i < CGROUP_COUNTS; i++)
 		if (cgroup_host_version(&h, i <= CGROUP_MEMORY_PEAK ? CGROUP_MEMORY : CGROUP_PIDS) == 0)
@@ -218,7 +230,7 @@ int main(void)
 		cmocka_unit_test(what_does_not_work_is_left),
 		cmocka_unit_test(limits_are_written_where_they_are_kept),
 		cmocka_unit_test(a_sandbox_has_a_share_of_the_cpu_without_a_quota_too),
-		cmocka_unit_test(a_share_is_the_next_ones_too_until_it_is_removed),
+		cmocka_unit_test(what_comes_one_after_the_other_has_groups_until_they_are_removed),
 		cmocka_unit_test(counts_that_are_opened_early_tell_of_the_moment),
 	};
 

@@ -583,8 +583,8 @@ void init_main(const struct init_args *a)
 	require(LAYER_CGROUP, joined, "entering the cgroup");
 	require(LAYER_NETNS, net, "entering the network namespace");
 	reset_signals();
-	/* With a pid namespace nobody else in it has the supervisor's session, and a session is dear: the kernel makes a
-	 * share of the CPU for each. */
+	/* With a pid namespace nobody else in it has the supervisor's session, and a session is dear: the kernel makes
+	 * a share of the CPU for each. */
 	if (!a->host->namespaces)
 		setsid();
 	umask(0);

@@ -99,7 +99,8 @@ int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *fr
 {
 	struct sandbox s = SANDBOX_INIT;
 	struct init_args args = {.host = host, .null = -1, .control = -1};
-	const struct cgroup_limits limits = {frame->memory_max, frame->pids_max, frame->cpu_percent, frame->share};
+	const struct cgroup_limits limits = {frame->memory_max, frame->pids_max, frame->cpu_percent, frame->share,
+					     frame->leaf};
 	int r = HAS(LAYER_CGROUP) ? cgroup_open(&host->cgroup, frame->name, &limits, &s.cgroup) : 0;
 
 	if (r < 0) {
@@ -116,7 +117,7 @@ int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *fr
 	close_fd(&args.control);
 	if (frame->net)
 		s.net = *frame->net;
-	s.frame.name = s.frame.share = NULL;
+	s.frame.name = s.frame.share = s.frame.leaf = NULL;
 	s.frame.net = NULL;
 	if (r < 0)
 		sandbox_deinit(host, &s);
@@ -323,7 +324,7 @@ int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct 
 	}
 	if (r == 0 && (spec->memory_max != s->frame.memory_max || spec->pids_max != s->frame.pids_max)) {
 		what = "Its limits";
-		r = cgroup_limit(&s->cgroup, &(struct cgroup_limits){spec->memory_max, spec->pids_max, 0, NULL});
+		r = cgroup_limit(&s->cgroup, &(struct cgroup_limits){spec->memory_max, spec->pids_max, 0, NULL, NULL});
 	}
 	if (r == 0 && !s->is_seat && host->namespaces && HAS(LAYER_ROOT)) {
 		what = "Its workspace";

@@ -127,7 +127,7 @@ struct sandbox_net {
 /* What must be known before one is made. */
 struct sandbox_frame {
 	const char *name;             /* names the cgroup */
-	const char *share;            /* cgroup_limits.share */
+	const char *share, *leaf;     /* cgroup_limits */
 	uint64_t memory_max, tmp_max; /* bytes; may be others in the end */
 	unsigned pids_max;
 	unsigned cpu_percent;          /* of one CPU, as a quota; 0 = none. Stays as it is */
@@ -189,7 +189,7 @@ struct sandbox {
 	int mounts_fd;               /* its mount namespace; -1 = none */
 	int proxy_fd;                /* see INIT_PROXY; -1 = none */
 	struct sandbox_net net;      /* held so that the kernel takes it apart last: that is dear */
-	struct sandbox_frame frame;  /* name, share: the cgroup's */
+	struct sandbox_frame frame;  /* name, share, leaf: the cgroup's */
 	struct sandbox_order *order; /* memory that init and leader see too */
 	struct cgroup cgroup;
 	struct protection protection;

@@ -40,7 +40,7 @@ static int send_seat(const struct sandbox *shared, int theirs)
 int seat_begin(const struct sandbox_host *host, const struct sandbox *shared, struct seat *ret)
 {
 	const struct sandbox_frame *f = &shared->frame;
-	const struct cgroup_limits limits = {f->memory_max, f->pids_max, f->cpu_percent, NULL};
+	const struct cgroup_limits limits = {f->memory_max, f->pids_max, f->cpu_percent, NULL, NULL};
 	struct seat s = SEAT_NONE;
 	char name[ID_SIZE];
 	int pair[2], on = 1, r;
@@ -137,7 +137,7 @@ static int open_process(struct sandbox *s)
 int seat_take(const struct sandbox_host *host, int control, pid_t pid, const char *group,
 	      const struct sandbox_frame *frame, struct sandbox *ret, struct error *err)
 {
-	const struct cgroup_limits limits = {frame->memory_max, frame->pids_max, frame->cpu_percent, NULL};
+	const struct cgroup_limits limits = {frame->memory_max, frame->pids_max, frame->cpu_percent, NULL, NULL};
 	struct sandbox s = SANDBOX_INIT;
 	const char *what = "Its process";
 	int r;
