@@ -68,6 +68,12 @@ struct str file_first(struct str text)
 	return str_cut(&text, '\n');
 }
 
+struct str file_second(struct str text)
+{
+	str_cut(&text, '\n');
+	return str_trim(file_first(text));
+}
+
 static void temporary_of(const char *name, char ret[static 64])
 {
 	snprintf(ret, 64, "%s.tmp", name);
@@ -143,23 +149,33 @@ int file_replace(int dir_fd, const char *name, struct str text)
 
 /* ---- The disk ---- */
 
-int file_sync_data(int dir_fd, const char *name)
+static int sync_file(int dir_fd, const char *name, nlink_t *ret_names)
 {
 	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), r = 0;
+	struct stat st = {0};
 
 	if (fd < 0)
 		return -errno;
-	if (fsync(fd) < 0)
+	if (fsync(fd) < 0 || fstat(fd, &st) < 0)
 		r = -errno;
 	close(fd);
+	*ret_names = st.st_nlink;
 	return r;
+}
+
+int file_sync_data(int dir_fd, const char *name)
+{
+	nlink_t names;
+
+	return sync_file(dir_fd, name, &names);
 }
 
 int file_sync(int dir_fd, const char *name)
 {
-	int r = file_sync_data(dir_fd, name);
+	nlink_t names;
+	int r = sync_file(dir_fd, name, &names);
 
-	return r < 0 ? r : fsync(dir_fd) < 0 ? -errno : 0;
+	return r < 0 || names > 1 ? r : fsync(dir_fd) < 0 ? -errno : 0;
 }
 
 /* From there to the end. */
@@ -226,7 +242,7 @@ int file_read_second(int dir_fd, const char *name, size_t max, struct arena *a, 
 	if (size > FILE_ROOM)
 		r = read_from(fd, (off_t)size - FILE_ROOM - 1, FILE_ROOM + 1, a, &tail);
 	if (r == 0 && tail.n > 0 && tail.p[0] == '\n')
-		*ret = str_trim(file_first((struct str){tail.p + 1, tail.n - 1}));
+		*ret = file_second(tail);
 	else if (r == 0)
 		r = size > max ? -EFBIG : read_from(fd, 0, size, a, ret);
 	close(fd);

@@ -431,6 +431,8 @@ static int load_result(int dir_fd, const char *path, struct arena *a, struct res
 	return r < 0 ? r : result_from_json(a, text, ret);
 }
 
+/* A result's own name is lost where the power was, or its writer was killed, before that was made: then it is in the
+ * spec's room. */
 static int load_from(int fd, struct arena *a, struct journal_entry *e)
 {
 	struct spool_reader spool;
@@ -442,7 +444,8 @@ static int load_from(int fd, struct arena *a, struct journal_entry *e)
 	if (r < 0)
 		return r;
 	load_start(fd, a, e);
-	e->has_result = load_result(fd, RESULT_FILE, a, &e->result) == 0;
+	e->has_result = load_result(fd, RESULT_FILE, a, &e->result) == 0 ||
+			result_from_json(a, file_second(text), &e->result) == 0;
 	if (!e->has_result && spool_reader_open(&spool, fd) == 0) {
 		e->total = spool_reader_total(&spool);
 		spool_reader_deinit(&spool);
@@ -464,11 +467,16 @@ int journal_load(const struct journal *j, const char *id, struct arena *a, struc
 
 int journal_result(const struct journal *j, const char *id, struct result *ret)
 {
+	static const char *const names[] = {RESULT_FILE, SPEC_FILE};
 	_cleanup_(arena_free_p) struct arena *a = arena_new();
 	char path[ID_SIZE + sizeof(RESULT_FILE)];
 
-	snprintf(path, sizeof(path), "%s/" RESULT_FILE, id);
-	return load_result(j->commands_fd, path, a, ret);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", id, names[i]);
+		if (load_result(j->commands_fd, path, a, ret) == 0)
+			return 0;
+	}
+	return -ENOENT;
 }
 
 void journal_unmark(const struct journal *j, const char *id)

@@ -389,23 +389,27 @@ static void a_result_takes_the_room_that_was_reserved_for_it(void **state)
 	close(fd);
 }
 
-/* The second was begun by one who was killed. */
-static void a_result_is_written_again_over_the_rest_of_another(void **state)
+/* Whose writer was killed, or whose folder was not on the disk yet when the power was lost. */
+static void a_result_without_its_name_is_found_behind_the_spec(void **state)
 {
 	struct place *p = *state;
 	struct spec s = new_spec(p, "ann", NULL);
-	struct result first = {.status = COMMAND_EXITED, .reason = "a long reason, longer than that of the second"},
-		      second = {.status = COMMAND_LOST, .reason = "gone"};
+	struct result first = {.status = COMMAND_EXITED, .exit_code = 3},
+		      second = {.status = COMMAND_LOST, .reason = "gone"}, got;
 	struct journal_entry e;
 	char id[ID_SIZE];
 	int fd;
 
 	journal_save(&p->j, &s, id);
+	assert_int_equal(journal_result(&p->j, s.id, &got), -ENOENT);
 	fd = journal_folder(&p->j, s.id);
 	assert_int_equal(journal_end(&p->j, s.id, &first), 0);
 	assert_int_equal(renameat(fd, RESULT_FILE, fd, RESULT_FILE ".tmp"), 0);
 	assert_int_equal(journal_load(&p->j, s.id, p->arena, &e), 0);
-	assert_false(e.has_result);
+	assert_true(e.has_result);
+	assert_int_equal(e.result.exit_code, 3);
+	assert_int_equal(journal_result(&p->j, s.id, &got), 0);
+	assert_int_equal(got.exit_code, 3);
 	assert_int_equal(journal_end(&p->j, s.id, &second), 0);
 	assert_int_equal(journal_load(&p->j, s.id, p->arena, &e), 0);
 	assert_int_equal(e.result.status, COMMAND_LOST);
@@ -519,7 +523,7 @@ int main(void)
 		TEST(only_what_ended_is_pruned),
 		TEST(a_removed_command_leaves_nothing),
 		TEST(a_result_takes_the_room_that_was_reserved_for_it),
-		TEST(a_result_is_written_again_over_the_rest_of_another),
+		TEST(a_result_without_its_name_is_found_behind_the_spec),
 		TEST(the_longest_result_has_room),
 		TEST(a_result_may_be_a_file_of_its_own),
 		TEST(what_has_no_room_gets_a_file_of_its_own),
