@@ -149,33 +149,31 @@ int file_replace(int dir_fd, const char *name, struct str text)
 
 /* ---- The disk ---- */
 
-static int sync_file(int dir_fd, const char *name, nlink_t *ret_names)
+int file_sync_data(int dir_fd, const char *name)
 {
 	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), r = 0;
-	struct stat st = {0};
 
 	if (fd < 0)
 		return -errno;
-	if (fsync(fd) < 0 || fstat(fd, &st) < 0)
+	if (fsync(fd) < 0)
 		r = -errno;
 	close(fd);
-	*ret_names = st.st_nlink;
 	return r;
 }
 
-int file_sync_data(int dir_fd, const char *name)
-{
-	nlink_t names;
-
-	return sync_file(dir_fd, name, &names);
-}
-
+/* A room is in blocks that the file had before, so that its times alone need not be written. */
 int file_sync(int dir_fd, const char *name)
 {
-	nlink_t names;
-	int r = sync_file(dir_fd, name, &names);
+	int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC), r;
+	struct stat st;
+	bool is_room;
 
-	return r < 0 || names > 1 ? r : fsync(dir_fd) < 0 ? -errno : 0;
+	if (fd < 0)
+		return -errno;
+	is_room = fstat(fd, &st) == 0 && st.st_nlink > 1;
+	r = (is_room ? fdatasync(fd) : fsync(fd)) < 0 ? -errno : 0;
+	close(fd);
+	return r < 0 || is_room ? r : fsync(dir_fd) < 0 ? -errno : 0;
 }
 
 /* From there to the end. */

@@ -1,5 +1,5 @@
-/* Blocking clients of the benchmarks' loads: one connection each, one request after the other. A client in Node would be
- * what is measured. */
+/* Blocking clients of the benchmarks' loads: one connection each, one request after the other. A client in Node would
+ * be what is measured. */
 #pragma once
 
 #include <arpa/inet.h>
