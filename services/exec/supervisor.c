@@ -680,13 +680,14 @@ static NORETURN void leave_pool(struct supervisor *s, int err)
 	leave_host(s, 0);
 }
 
-static int open_ahead(struct supervisor *s, const struct sandbox_net *net)
+static int open_ahead(struct supervisor *s, const struct sandbox_net *net, bool is_ahead)
 {
 	struct sandbox_frame own = *s->place->frame;
 	struct error err;
 
 	own.net = net->fd >= 0 ? net : NULL;
 	own.keeps_net = true;
+	own.is_ahead = is_ahead;
 	own.share = share_name(s);
 	own.leaf = leaf_name(s, s->rounds);
 	own.name = arena_printf(s->arena, "pool-%d-%u", (int)getpid(), s->rounds++);
@@ -766,7 +767,7 @@ static void begin_again(struct supervisor *s)
 	s->attendant.sandbox = SANDBOX_INIT;
 	attendant_deinit(&s->attendant, s->place->exec_dir);
 	begin(s);
-	r = open_ahead(s, &net);
+	r = open_ahead(s, &net, true);
 	sync_result(&last);
 	spool_writer_deinit(&last.spool);
 	close(last.dir_fd);
@@ -853,7 +854,7 @@ void command_supervise_spare(const struct supervisor_place *place, int spawner)
 	if (!await_request(CONTROL_FD, &req, &control) || control < 0)
 		_exit(0);
 	take_control(control);
-	open_ahead(&s, &SANDBOX_NO_NET);
+	open_ahead(&s, &SANDBOX_NO_NET, false);
 	serve(&s, &req);
 }
 
@@ -864,7 +865,7 @@ void command_supervise_ahead(const struct supervisor_place *place)
 	int r;
 
 	init(&s, place, -1);
-	r = open_ahead(&s, &SANDBOX_NO_NET);
+	r = open_ahead(&s, &SANDBOX_NO_NET, true);
 	own_pages(&s);
 	if (r < 0)
 		leave_pool(&s, r);

@@ -184,6 +184,12 @@ static ssize_t receive(struct sandbox *s, struct init_message *ret)
 	return n;
 }
 
+/* Its user namespace was not told of. */
+static bool is_due(const struct sandbox_host *host, const struct sandbox *s)
+{
+	return host->namespaces && !s->is_seat && s->mounts_fd < 0;
+}
+
 int sandbox_receive(const struct sandbox_host *host, struct sandbox *s, struct init_message *ret)
 {
 	for (;;) {
@@ -194,9 +200,11 @@ int sandbox_receive(const struct sandbox_host *host, struct sandbox *s, struct i
 			return -EAGAIN;
 		if (n != sizeof(*ret))
 			return 0;
-		if (ret->event != INIT_USERNS)
+		if (ret->event != INIT_USERNS && (ret->event != INIT_READY || !is_due(host, s)))
 			return 1;
 		r = on_userns(host, s);
+		if (r == 0 && ret->event == INIT_READY)
+			return 1;
 		if (r < 0)
 			return r == -EAGAIN ? -EIO : r;
 	}

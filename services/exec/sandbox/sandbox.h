@@ -136,6 +136,7 @@ struct sandbox_frame {
 	const struct sandbox_net *net; /* one that nothing ever went through, instead of a new one; becomes the
 					  sandbox's. NULL = a new one */
 	bool is_shared;                /* sandbox_spec.is_shared will be set */
+	bool is_ahead;                 /* no command waits for it */
 };
 
 /* The command in it. Strings and arrays belong to the caller and live until sandbox_go returns. */
