@@ -153,7 +153,6 @@ static void go(struct attendant *a)
 	enter(a, ATTEND_RUNNING, a->spec->timeout_ms);
 	start_watch(a);
 	stir(a);
-	cgroup_open_counts(&a->sandbox.cgroup); /* while the command starts */
 }
 
 static void go_if_due(struct attendant *a)

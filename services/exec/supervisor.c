@@ -56,6 +56,7 @@ struct peer {
 struct supervisor {
 	const struct supervisor_place *place;
 	unsigned rounds; /* sandboxes that it made ahead */
+	bool has_groups; /* that these have in common */
 	bool is_away;    /* it has said that it does not come back */
 	struct arena *arena;
 	struct spec spec;
@@ -545,7 +546,7 @@ static int load(struct supervisor *s)
 	struct str text;
 	int r = file_read(s->dir_fd, SPEC_FILE, SPEC_MAX, s->arena, &text);
 
-	return r < 0 ? r : spec_from_json(s->arena, text, &s->spec);
+	return r < 0 ? r : spec_from_json(s->arena, file_first(text), &s->spec);
 }
 
 static const char *share_name(struct supervisor *s)
@@ -559,12 +560,21 @@ static const char *leaf_name(struct supervisor *s, unsigned round)
 	return arena_printf(s->arena, "pool-%d.%u", (int)getpid(), round % 2);
 }
 
+/* Before there is a first sandbox. */
+static void prepare_host(struct supervisor *s)
+{
+	const struct cgroup_limits limits = {.share = share_name(s), .leaf = leaf_name(s, 0)};
+
+	cgroup_prepare(&s->place->host->cgroup, &limits);
+	s->has_groups = true;
+}
+
 /* What its sandboxes had in common is nobody's now. */
 static NORETURN void leave_host(struct supervisor *s, int code)
 {
 	const struct cgroup_host *host = &s->place->host->cgroup;
 
-	if (s->rounds) {
+	if (s->has_groups) {
 		cgroup_remove(host, share_name(s));
 		cgroup_remove(host, leaf_name(s, 0));
 		cgroup_remove(host, leaf_name(s, 1));
@@ -609,6 +619,7 @@ static void start(struct supervisor *s)
 		attendant_fail(&s->attendant,
 			       arena_printf(s->arena, "The command could not be recorded: %s.", strerror(-r)));
 	attendant_go(&s->attendant);
+	cgroup_open_counts(&s->attendant.sandbox.cgroup); /* while the sandbox comes up, or the command starts */
 	s->lasts_at_us = clock_mono_us() + SHORT_MS * 1000;
 }
 
@@ -688,6 +699,7 @@ static int open_ahead(struct supervisor *s, const struct sandbox_net *net, bool 
 	own.net = net->fd >= 0 ? net : NULL;
 	own.keeps_net = true;
 	own.is_ahead = is_ahead;
+	s->has_groups = true;
 	own.share = share_name(s);
 	own.leaf = leaf_name(s, s->rounds);
 	own.name = arena_printf(s->arena, "pool-%d-%u", (int)getpid(), s->rounds++);
@@ -851,8 +863,9 @@ void command_supervise_spare(const struct supervisor_place *place, int spawner)
 
 	init(&s, place, spawner);
 	rehearse(s.arena);
+	prepare_host(&s);
 	if (!await_request(CONTROL_FD, &req, &control) || control < 0)
-		_exit(0);
+		leave_host(&s, 0);
 	take_control(control);
 	open_ahead(&s, &SANDBOX_NO_NET, false);
 	serve(&s, &req);

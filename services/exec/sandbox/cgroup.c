@@ -507,6 +507,22 @@ static int open_groups(const struct cgroup_host *h, const char *name, const stru
 	return r;
 }
 
+static void prepare_group(const char *parent, const char *name)
+{
+	char path[CGROUP_PATH];
+	int fd = parent[0] && name ? make_group(parent, name, path) : -1;
+
+	if (fd >= 0)
+		close(fd);
+}
+
+void cgroup_prepare(const struct cgroup_host *h, const struct cgroup_limits *limits)
+{
+	prepare_group(h->v1[CGROUP_CPU], limits->share);
+	if (!leaf_limits(h))
+		prepare_group(h->leaf, limits->leaf);
+}
+
 int cgroup_open(const struct cgroup_host *h, const char *name, const struct cgroup_limits *limits, struct cgroup *ret)
 {
 	int r, tries = 0;

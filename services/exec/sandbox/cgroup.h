@@ -64,6 +64,8 @@ void cgroup_host_leave(struct cgroup_host *h);
 /* In words, which version does what. */
 void cgroup_host_describe(const struct cgroup_host *h, char *text, size_t size);
 
+/* Makes those that limits->share and ->leaf name, for cgroup_open to find. A failure is told by that. */
+void cgroup_prepare(const struct cgroup_host *h, const struct cgroup_limits *limits);
 /* Makes a sandbox's groups with its limits. Returns 0 or -errno. */
 int cgroup_open(const struct cgroup_host *h, const char *name, const struct cgroup_limits *limits, struct cgroup *ret);
 /* Other limits than it was made with; a quota of CPU cannot go. */

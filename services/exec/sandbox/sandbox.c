@@ -297,13 +297,9 @@ static int give_order(const struct sandbox *s, const int stdio[3])
 }
 
 /* Whoever it is on the host, inside it is INNER_UID. */
-static int map_ids(const struct sandbox_host *host, struct sandbox *s, uid_t uid)
+static int map_ids(const struct sandbox_host *host, const struct sandbox *s, uid_t uid)
 {
-	int r = userns_map(s->uid_map, s->gid_map, host->is_root ? uid : geteuid(), host->is_root ? uid : getegid());
-
-	close_fd(&s->uid_map);
-	close_fd(&s->gid_map);
-	return r;
+	return userns_map(s->uid_map, s->gid_map, host->is_root ? uid : geteuid(), host->is_root ? uid : getegid());
 }
 
 /* What stands in the way of holding a file. */
@@ -346,6 +342,8 @@ int sandbox_go(const struct sandbox_host *host, struct sandbox *s, const struct 
 		what = "Its first process";
 		r = give_order(s, spec->stdio);
 	}
+	close_fd(&s->uid_map);
+	close_fd(&s->gid_map);
 	if (r < 0)
 		error_set(err, "sandbox_failed", "%s: %s.", what, strerror(-r));
 	return r;
