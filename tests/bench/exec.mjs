@@ -179,7 +179,7 @@ export async function figures() {
   return {
     figures: [
       // First, since what others remove makes new files dearer for a minute on some file systems (ext4 without a journal).
-      figure('commands_per_second', '1/s', () => perSecond(load, where, token, 1000, 8), { rounds: 3, bar: { least: 500 } }),
+      figure('commands_per_second', '1/s', () => (perSecond(load, where, token, 200, 8), perSecond(load, where, token, 4000, 8)), { rounds: 1, bar: { least: 500 } }),
       figure('spawner_per_second', '1/s', () => below('rate', 400, 4, 4).rate.per_second, { rounds: 3 }),
       figure('cold', 'ms', () => starts().cold.p50, { peer: { name: 'bubblewrap', sample: () => round.bubblewrap.p50 }, rounds: 3, bar: { most: 0.5, ratio: true } }),
       ...(oci ? [figure('cold_crun', 'ms', () => (round ?? starts()).cold.p50, { peer: { name: 'crun', sample: () => round.crun.p50 }, rounds: 3, bar: { most: 0.3, ratio: true } })] : []),
