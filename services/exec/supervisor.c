@@ -554,9 +554,12 @@ static const char *share_name(struct supervisor *s)
 	return arena_printf(s->arena, "pool-%d", (int)getpid());
 }
 
-/* Two take turns: while the next sandbox comes up the last one may still be ending. */
+/* Two take turns: while the next sandbox comes up the last one may still be ending. Without a pid namespace only its
+ * leaf kills a sandbox, and none has another's. */
 static const char *leaf_name(struct supervisor *s, unsigned round)
 {
+	if (!s->place->host->namespaces)
+		return NULL;
 	return arena_printf(s->arena, "pool-%d.%u", (int)getpid(), round % 2);
 }
 
@@ -576,8 +579,8 @@ static NORETURN void leave_host(struct supervisor *s, int code)
 
 	if (s->has_groups) {
 		cgroup_remove(host, share_name(s));
-		cgroup_remove(host, leaf_name(s, 0));
-		cgroup_remove(host, leaf_name(s, 1));
+		for (unsigned i = 0; i < 2 && s->place->host->namespaces; i++)
+			cgroup_remove(host, leaf_name(s, i));
 	}
 	_exit(code);
 }

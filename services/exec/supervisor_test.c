@@ -531,6 +531,21 @@ static void a_supervisor_comes_back_after_a_short_command(void **state)
 	assert_true(n <= 5); /* one for each command, and the two that wait, if none came back */
 }
 
+/* A group that counts CPU may be that of sandboxes before it. */
+static void what_commands_before_it_used_is_not_told_of_a_command(void **state)
+{
+	struct trial t;
+	uint64_t before = 0;
+
+	for (int i = 0; pool && namespaces && i < 24; i++) {
+		t = trial_run(bench, "for ((i = 0; i < 4000; i++)); do :; done");
+		before += t.result.cpu_ms;
+	}
+	t = trial_run(bench, "sleep 100 & true"); /* the group is asked, for who is left behind is nobody's child */
+	assert_int_equal(t.result.status, COMMAND_EXITED);
+	assert_true(before == 0 || t.result.cpu_ms < before / 8);
+}
+
 /* Nobody has anything from it but the next command, which takes another sandbox. */
 static void a_leader_that_dies_while_it_waits_harms_no_command(void **state)
 {
@@ -717,6 +732,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(no_sandbox_sees_what_went_through_anothers_network),
 		cmocka_unit_test(refusals_of_another_network_are_not_seen_either),
 		cmocka_unit_test(a_supervisor_comes_back_after_a_short_command),
+		cmocka_unit_test(what_commands_before_it_used_is_not_told_of_a_command),
 		cmocka_unit_test(a_leader_that_dies_while_it_waits_harms_no_command),
 		cmocka_unit_test(nothing_leaks_over_many_runs),
 	};

@@ -456,6 +456,23 @@ int cgroup_limit(const struct cgroup *c, const struct cgroup_limits *limits)
 	return r < 0 ? r : limit_cpu(c, limits->cpu_percent);
 }
 
+static uint64_t number_after(const char *text, const char *name)
+{
+	const char *p = strstr(text, name);
+
+	return p ? strtoull(p + strlen(name), NULL, 10) : 0;
+}
+
+/* Without any controller the leaf has these two of cpu.stat; it counts from its beginning. */
+static int64_t counted_cpu_us(int leaf_fd)
+{
+	char text[1024];
+
+	if (leaf_fd < 0 || read_at(leaf_fd, "cpu.stat", text, sizeof(text)) < 0 || !strstr(text, "usage_usec "))
+		return -1;
+	return (int64_t)number_after(text, "usage_usec ");
+}
+
 static bool leaf_limits(const struct cgroup_host *h)
 {
 	return count(h->in_leaf) > 0;
@@ -500,6 +517,8 @@ static int open_groups(const struct cgroup_host *h, const char *name, const stru
 			r = open_v1(h->v1[i], is_share(&c, i) ? limits->share : c.name, &c.fds[i], &c.join_fds[i]);
 	if (r == 0)
 		r = cgroup_limit(&c, limits);
+	if (r == 0 && c.has_leaf)
+		c.cpu_before = MAX(counted_cpu_us(c.leaf_fd), 0);
 	if (r < 0)
 		cgroup_deinit(&c);
 	else
@@ -551,13 +570,6 @@ int cgroup_move(const struct cgroup *c, pid_t pid)
 bool cgroup_kill(const struct cgroup *c)
 {
 	return c->leaf_fd >= 0 && !c->has_leaf && write_at(c->leaf_fd, "cgroup.kill", "1") == 0;
-}
-
-static uint64_t number_after(const char *text, const char *name)
-{
-	const char *p = strstr(text, name);
-
-	return p ? strtoull(p + strlen(name), NULL, 10) : 0;
 }
 
 static int dir_of(const struct cgroup *c, enum cgroup_count count)
@@ -629,14 +641,11 @@ unsigned cgroup_oom_kills(const struct cgroup *c)
 	return read_count(c, CGROUP_OOM_KILLS, text, sizeof(text)) ? (unsigned)number_after(text, "oom_kill ") : 0;
 }
 
-/* Without any controller the leaf has these two of cpu.stat; it counts from its beginning. */
 int64_t cgroup_cpu_us(const struct cgroup *c)
 {
-	char text[1024];
+	int64_t us = counted_cpu_us(c->leaf_fd);
 
-	if (c->leaf_fd < 0 || read_at(c->leaf_fd, "cpu.stat", text, sizeof(text)) < 0 || !strstr(text, "usage_usec "))
-		return -1;
-	return (int64_t)number_after(text, "usage_usec ");
+	return us < 0 ? us : MAX(us - c->cpu_before, 0);
 }
 
 unsigned cgroup_throttled(const struct cgroup *c)

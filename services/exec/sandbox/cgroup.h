@@ -43,6 +43,7 @@ struct cgroup {
 	int counts[CGROUP_COUNTS];        /* see cgroup_open_counts; -1 = opened when it is asked for */
 	char name[64];
 	bool has_share, has_leaf; /* the group of CPU, the leaf, is others' too */
+	int64_t cpu_before;       /* what those before had used by then, in microseconds */
 	const struct cgroup_host *host;
 };
 
