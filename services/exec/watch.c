@@ -337,20 +337,27 @@ static bool start_project(struct watch *w)
 		.dqb_valid = QIF_LIMITS, .dqb_bhardlimit = w->limits.bytes / 1024, .dqb_ihardlimit = w->limits.files};
 
 	/* Limits may be set where nobody enforces them; then none come back. */
-	return w->project && geteuid() == 0 && own_project(w) && quota_call(w, Q_SETQUOTA, &q) == 0 &&
-	       quota_call(w, Q_GETQUOTA, &q) == 0 && q.dqb_bhardlimit == w->limits.bytes / 1024;
+	if (!w->project || geteuid() != 0 || !own_project(w) || quota_call(w, Q_SETQUOTA, &q) < 0 ||
+	    quota_call(w, Q_GETQUOTA, &q) < 0 || q.dqb_bhardlimit != w->limits.bytes / 1024)
+		return false;
+	w->first_bytes = q.dqb_curspace;
+	w->first_files = q.dqb_curinodes;
+	return true;
 }
 
-/* At the limit the kernel refuses one block more: whoever is within one block of it has been refused, or will be. */
+/* At the limit the kernel refuses one block more: whoever came within one block of it has been refused, or will be. Who
+ * found it full and adds nothing may look at it, and remove. */
 static enum watch_verdict look_at_project(struct watch *w)
 {
 	struct dqblk q;
 
 	if (quota_call(w, Q_GETQUOTA, &q) < 0)
 		return WATCH_FINE;
-	if (w->limits.bytes && q.dqb_curspace + 4096 >= w->limits.bytes)
+	if (w->limits.bytes && q.dqb_curspace + 4096 >= w->limits.bytes && q.dqb_curspace > w->first_bytes)
 		return WATCH_BYTES;
-	return w->limits.files && q.dqb_curinodes >= w->limits.files ? WATCH_FILES : WATCH_FINE;
+	return w->limits.files && q.dqb_curinodes >= w->limits.files && q.dqb_curinodes > w->first_files
+		       ? WATCH_FILES
+		       : WATCH_FINE;
 }
 
 /* ---- Space ---- */
@@ -497,8 +504,10 @@ enum watch_verdict watch_finish(struct watch *w)
 {
 	uint64_t bytes, files;
 
-	if (w->root_fd < 0 || w->by_project)
+	if (w->root_fd < 0)
 		return WATCH_FINE;
+	if (w->by_project)
+		return look_at_project(w);
 	free_space(w, &bytes, &files);
 	if (bytes + WRITTEN > w->free_bytes && files + WRITTEN / 1000 > w->free_files && !w->walk)
 		return WATCH_FINE;
