@@ -355,9 +355,8 @@ static enum watch_verdict look_at_project(struct watch *w)
 		return WATCH_FINE;
 	if (w->limits.bytes && q.dqb_curspace + 4096 >= w->limits.bytes && q.dqb_curspace > w->first_bytes)
 		return WATCH_BYTES;
-	return w->limits.files && q.dqb_curinodes >= w->limits.files && q.dqb_curinodes > w->first_files
-		       ? WATCH_FILES
-		       : WATCH_FINE;
+	return w->limits.files && q.dqb_curinodes >= w->limits.files && q.dqb_curinodes > w->first_files ? WATCH_FILES
+													 : WATCH_FINE;
 }
 
 /* ---- Space ---- */
