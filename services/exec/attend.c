@@ -840,12 +840,13 @@ static void take_counts(struct attendant *a)
 	r->memory_kills = cgroup_oom_kills(c);
 	r->pids_peak = cgroup_pids_peak(c);
 	r->forks_refused = cgroup_forks_refused(c);
-	r->throttled = cgroup_throttled(c);
+	r->throttled = a->spec->cpu_percent ? cgroup_throttled(c) : 0;
 }
 
 static void judge(struct attendant *a, const struct rusage *usage)
 {
 	struct result *r = &a->result;
+	uint64_t counted_ms = cpu_counted_ms(a);
 
 	r->ended_us = clock_now_us();
 	if (!a->is_alone && !a->sandbox.is_seat) {
@@ -855,7 +856,7 @@ static void judge(struct attendant *a, const struct rusage *usage)
 		r->read_bytes = (uint64_t)usage->ru_inblock * 512;
 		r->write_bytes = (uint64_t)usage->ru_oublock * 512;
 	}
-	r->cpu_ms = MAX(r->cpu_ms, cpu_counted_ms(a));
+	r->cpu_ms = MAX(r->cpu_ms, counted_ms);
 	take_counts(a);
 	judge_memory(a);
 	judge_limits(a);

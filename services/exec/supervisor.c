@@ -451,6 +451,14 @@ static void let_peer_run(const struct supervisor *s)
 		poll(&p, 1, PEER_RUNS_MS); /* until it has closed its end */
 }
 
+/* Whoever cancels one command that lasts may be cancelling hundreds, and waits until all have ended. */
+static void let_others_end(struct supervisor *s)
+{
+	for (size_t i = 0; i < MAX_PEERS; i++)
+		close_fd(&s->peers[i].fd);
+	usleep(OTHERS_END_MS * 1000);
+}
+
 /* exec is told before the disk has it: what a power failure takes in between reads as lost. Room for the result was
  * reserved with the command; a disk that fails all the same must not hide the end: exec is told and calls it lost. */
 static void publish(struct supervisor *s)
@@ -462,7 +470,10 @@ static void publish(struct supervisor *s)
 		unlinkat(s->dir_fd, CONTROL_SOCKET, 0);
 	for (size_t i = 0; i < MAX_PEERS; i++)
 		peer_send(&s->peers[i], &ended);
-	let_peer_run(s);
+	if (s->listen_fd >= 0 && s->attendant.result.status == COMMAND_CANCELLED && !s->spec.session[0])
+		let_others_end(s);
+	else
+		let_peer_run(s);
 	if (ended.err == 0)
 		unlinkat(s->exec_fd, arena_printf(s->arena, "running/%s", s->spec.id), 0);
 	s->is_published = ended.err == 0;
@@ -815,16 +826,6 @@ static void step_back(void)
 	close(fd);
 }
 
-/* Whoever cancels one command that lasts may be cancelling hundreds, and waits until all have ended. */
-static void let_others_end(struct supervisor *s)
-{
-	if (s->listen_fd < 0 || s->attendant.result.status != COMMAND_CANCELLED)
-		return;
-	for (size_t i = 0; i < MAX_PEERS; i++)
-		close_fd(&s->peers[i].fd);
-	usleep(OTHERS_END_MS * 1000);
-}
-
 static NORETURN void serve(struct supervisor *s, struct spawn_request *req)
 {
 	for (;;) {
@@ -834,10 +835,8 @@ static NORETURN void serve(struct supervisor *s, struct spawn_request *req)
 		begin_again(s);
 		offer(s, req);
 	}
-	if (!s->spec.session[0]) { /* whoever ends a shared sandbox waits until it is gone */
+	if (!s->spec.session[0]) /* whoever ends a shared sandbox waits until it is gone */
 		step_back();
-		let_others_end(s);
-	}
 	sync_result(s);
 	stay_away(s, 0);
 	attendant_deinit(&s->attendant, s->place->exec_dir);

@@ -517,8 +517,11 @@ static int open_groups(const struct cgroup_host *h, const char *name, const stru
 			r = open_v1(h->v1[i], is_share(&c, i) ? limits->share : c.name, &c.fds[i], &c.join_fds[i]);
 	if (r == 0)
 		r = cgroup_limit(&c, limits);
-	if (r == 0 && c.has_leaf)
-		c.cpu_before = MAX(counted_cpu_us(c.leaf_fd), 0);
+	if (r == 0 && c.has_leaf) {
+		int64_t us = counted_cpu_us(c.leaf_fd);
+
+		c.cpu_before = MAX(us, 0);
+	}
 	if (r < 0)
 		cgroup_deinit(&c);
 	else

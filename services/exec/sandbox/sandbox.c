@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -131,20 +132,30 @@ static int step(const struct sandbox *s)
 	return send(s->control, "", 1, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
-static int open_namespace(pid_t init, const char *name)
+/* By its pidfd since Linux 6.11 (pidfd(2)): what was looked at in /proc has to go from there when the process does, and
+ * all that end then wait for each other. */
+static int open_namespace(const struct sandbox *s, unsigned request, const char *name)
 {
 	char path[64];
-	int fd;
+	int fd = ioctl(s->pidfd, request, 0);
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)init, name);
+	if (fd >= 0)
+		return fd;
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)s->init, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
 
-/* Out of the way of the numbers that an init gives its own. */
-static int open_high(pid_t init)
+static int open_mounts(const struct sandbox *s)
 {
-	int fd = open_namespace(init, "net"), high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, SANDBOX_FIRST_FD);
+	return open_namespace(s, _IO(0xFF, 3), "mnt"); /* PIDFD_GET_MNT_NAMESPACE */
+}
+
+/* Out of the way of the numbers that an init gives its own. */
+static int open_net(const struct sandbox *s)
+{
+	int fd = open_namespace(s, _IO(0xFF, 4), "net"); /* PIDFD_GET_NET_NAMESPACE */
+	int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, SANDBOX_FIRST_FD);
 
 	close_fd(&fd);
 	return high;
@@ -157,11 +168,11 @@ static int on_userns(const struct sandbox_host *host, struct sandbox *s)
 
 	if (r < 0)
 		return r;
-	s->mounts_fd = open_namespace(s->init, "mnt");
+	s->mounts_fd = open_mounts(s);
 	if (s->mounts_fd < 0)
 		return s->mounts_fd;
 	if (!s->frame.network && s->net.fd < 0)
-		s->net = (struct sandbox_net){open_high(s->init), s->frame.keeps_net ? net_counts(s->init) : 0};
+		s->net = (struct sandbox_net){open_net(s), s->frame.keeps_net ? net_counts(s->init) : 0};
 	return host->owns_userns ? step(s) : 0;
 }
 
