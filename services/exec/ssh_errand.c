@@ -145,14 +145,15 @@ void ssh_errand_send(struct remote_errand *e)
 	send_step(e);
 }
 
-/* Its bytes may still be under way, on a slow line. */
+/* Its bytes may still be under way, on a slow line. More to send than before, a sign of life of ours, is no progress.
+ */
 void ssh_errand_overdue(struct remote_errand *e)
 {
 	struct ssh_run *run = e->run;
 
 	if (e->has_answer)
 		return;
-	if (run->out.n == e->unsent && run->in.buf.n == e->received) {
+	if (run->out.n >= e->unsent && run->in.buf.n <= e->received) {
 		ssh_errand_fail(e, -ECONNRESET,
 				"The program on the target does not answer; it may still do what it was asked.");
 		return;

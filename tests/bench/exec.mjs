@@ -174,7 +174,7 @@ export async function figures() {
   // The first figure of a round runs the helper, the others take from it.
   let round, many, shielded, stormed;
   const own = (figures) => figures.live.kib - figures.bare.kib;
-  const starts = () => (round = below('starts', 30, ...peers));
+  const starts = () => (round = below('starts', 60, ...peers));
   const figure = (name, unit, sample, more) => ({ name: `exec.${name}`, unit, sample, ...more });
   return {
     figures: [
