@@ -55,6 +55,7 @@ struct peer {
 
 struct supervisor {
 	const struct supervisor_place *place;
+	pid_t spawner;
 	unsigned rounds; /* sandboxes that it made ahead */
 	bool has_groups; /* that these have in common */
 	bool is_away;    /* it has said that it does not come back */
@@ -533,7 +534,7 @@ static void begin(struct supervisor *s)
 
 static void init(struct supervisor *s, const struct supervisor_place *place, int keep)
 {
-	*s = (struct supervisor){.place = place, .arena = arena_new(), .exec_fd = -1};
+	*s = (struct supervisor){.place = place, .spawner = getppid(), .arena = arena_new(), .exec_fd = -1};
 	settle_process(place, keep);
 	lean_apply(&place->lean);
 	begin(s);
@@ -574,16 +575,8 @@ static const char *leaf_name(struct supervisor *s, unsigned round)
 	return arena_printf(s->arena, "pool-%d.%u", (int)getpid(), round % 2);
 }
 
-/* Before there is a first sandbox. */
-static void prepare_host(struct supervisor *s)
-{
-	const struct cgroup_limits limits = {.share = share_name(s), .leaf = leaf_name(s, 0)};
-
-	cgroup_prepare(&s->place->host->cgroup, &limits);
-	s->has_groups = true;
-}
-
-/* What its sandboxes had in common is nobody's now. */
+/* What its sandboxes had in common is nobody's now. Whoever outlives the spawner removes, as the last one, what that
+ * could not. */
 static NORETURN void leave_host(struct supervisor *s, int code)
 {
 	const struct cgroup_host *host = &s->place->host->cgroup;
@@ -593,6 +586,8 @@ static NORETURN void leave_host(struct supervisor *s, int code)
 		for (unsigned i = 0; i < 2 && s->place->host->namespaces; i++)
 			cgroup_remove(host, leaf_name(s, i));
 	}
+	if (getppid() != s->spawner)
+		cgroup_host_deinit(host);
 	_exit(code);
 }
 
@@ -705,18 +700,26 @@ static NORETURN void leave_pool(struct supervisor *s, int err)
 	leave_host(s, 0);
 }
 
-static int open_ahead(struct supervisor *s, const struct sandbox_net *net, bool is_ahead)
+/* Of the next sandbox. */
+static struct sandbox_frame next_frame(struct supervisor *s)
 {
 	struct sandbox_frame own = *s->place->frame;
-	struct error err;
 
-	own.net = net->fd >= 0 ? net : NULL;
 	own.keeps_net = true;
-	own.is_ahead = is_ahead;
 	s->has_groups = true;
 	own.share = share_name(s);
 	own.leaf = leaf_name(s, s->rounds);
 	own.name = arena_printf(s->arena, "pool-%d-%u", (int)getpid(), s->rounds++);
+	return own;
+}
+
+static int open_ahead(struct supervisor *s, const struct sandbox_net *net)
+{
+	struct sandbox_frame own = next_frame(s);
+	struct error err;
+
+	own.net = net->fd >= 0 ? net : NULL;
+	own.is_ahead = true;
 	return attendant_open(&s->attendant, &own, &err);
 }
 
@@ -793,7 +796,7 @@ static void begin_again(struct supervisor *s)
 	s->attendant.sandbox = SANDBOX_INIT;
 	attendant_deinit(&s->attendant, s->place->exec_dir);
 	begin(s);
-	r = open_ahead(s, &net, true);
+	r = open_ahead(s, &net);
 	sync_result(&last);
 	spool_writer_deinit(&last.spool);
 	close(last.dir_fd);
@@ -860,16 +863,24 @@ void command_supervise(const struct supervisor_place *place, const char *id, int
 void command_supervise_spare(const struct supervisor_place *place, int spawner)
 {
 	static struct supervisor s;
+	struct sandbox_frame frame;
+	struct cgroup groups;
 	struct spawn_request req;
+	struct error err;
 	int control;
 
 	init(&s, place, spawner);
 	rehearse(s.arena);
-	prepare_host(&s);
-	if (!await_request(CONTROL_FD, &req, &control) || control < 0)
+	frame = next_frame(&s);
+	if (sandbox_open_groups(place->host, &frame, &groups) == 0)
+		frame.groups = &groups;
+	if (!await_request(CONTROL_FD, &req, &control) || control < 0) {
+		cgroup_deinit(&groups);
 		leave_host(&s, 0);
+	}
 	take_control(control);
-	open_ahead(&s, &SANDBOX_NO_NET, false);
+	attendant_open(&s.attendant, &frame, &err);
+	cgroup_deinit(&groups);
 	serve(&s, &req);
 }
 
@@ -880,7 +891,7 @@ void command_supervise_ahead(const struct supervisor_place *place)
 	int r;
 
 	init(&s, place, -1);
-	r = open_ahead(&s, &SANDBOX_NO_NET, true);
+	r = open_ahead(&s, &SANDBOX_NO_NET);
 	own_pages(&s);
 	if (r < 0)
 		leave_pool(&s, r);

@@ -371,7 +371,7 @@ void cgroup_host_init(struct cgroup_host *h, const char *name)
 	find_rest(h);
 }
 
-void cgroup_host_deinit(struct cgroup_host *h)
+void cgroup_host_deinit(const struct cgroup_host *h)
 {
 	if (h->leaf[0])
 		rmdir(h->leaf); /* refused while sandboxes live in it */
@@ -529,22 +529,6 @@ static int open_groups(const struct cgroup_host *h, const char *name, const stru
 	return r;
 }
 
-static void prepare_group(const char *parent, const char *name)
-{
-	char path[CGROUP_PATH];
-	int fd = parent[0] && name ? make_group(parent, name, path) : -1;
-
-	if (fd >= 0)
-		close(fd);
-}
-
-void cgroup_prepare(const struct cgroup_host *h, const struct cgroup_limits *limits)
-{
-	prepare_group(h->v1[CGROUP_CPU], limits->share);
-	if (!leaf_limits(h))
-		prepare_group(h->leaf, limits->leaf);
-}
-
 int cgroup_open(const struct cgroup_host *h, const char *name, const struct cgroup_limits *limits, struct cgroup *ret)
 {
 	int r, tries = 0;
@@ -553,6 +537,16 @@ int cgroup_open(const struct cgroup_host *h, const char *name, const struct cgro
 	while ((r = open_groups(h, name, limits, ret)) == -ENOENT && tries++ < RESTORES_MAX)
 		restore_host(h);
 	return r;
+}
+
+/* A folder that is gone has no files. */
+bool cgroup_is_there(const struct cgroup *c)
+{
+	bool is_there = c->leaf_fd < 0 || faccessat(c->leaf_fd, "cgroup.procs", F_OK, 0) == 0;
+
+	for (int i = 0; i < CGROUP_CONTROLLERS; i++)
+		is_there = is_there && (c->fds[i] < 0 || faccessat(c->fds[i], "cgroup.procs", F_OK, 0) == 0);
+	return is_there;
 }
 
 int cgroup_move(const struct cgroup *c, pid_t pid)

@@ -54,7 +54,7 @@ struct cgroup {
  * apart. */
 void cgroup_host_init(struct cgroup_host *h, const char *name);
 /* Removes our folder if no sandbox is in it. */
-void cgroup_host_deinit(struct cgroup_host *h);
+void cgroup_host_deinit(const struct cgroup_host *h);
 /* The version that limits this: 2, 1, or 0 = none, and rlimits do what they can. */
 int cgroup_host_version(const struct cgroup_host *h, enum cgroup_controller c);
 /* Both memory and the number of processes are limited by cgroups. */
@@ -65,10 +65,10 @@ void cgroup_host_leave(struct cgroup_host *h);
 /* In words, which version does what. */
 void cgroup_host_describe(const struct cgroup_host *h, char *text, size_t size);
 
-/* Makes those that limits->share and ->leaf name, for cgroup_open to find. A failure is told by that. */
-void cgroup_prepare(const struct cgroup_host *h, const struct cgroup_limits *limits);
 /* Makes a sandbox's groups with its limits. Returns 0 or -errno. */
 int cgroup_open(const struct cgroup_host *h, const char *name, const struct cgroup_limits *limits, struct cgroup *ret);
+/* Whether nobody has removed them. */
+bool cgroup_is_there(const struct cgroup *c);
 /* Other limits than it was made with; a quota of CPU cannot go. */
 int cgroup_limit(const struct cgroup *c, const struct cgroup_limits *limits);
 /* Moves a process that is somewhere else in; its later children are in it too. 0 or -errno. Waits for a grace period of

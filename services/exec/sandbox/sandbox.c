@@ -95,14 +95,34 @@ static int start_init(const struct sandbox_host *host, struct sandbox *s, struct
 	return r;
 }
 
+int sandbox_open_groups(const struct sandbox_host *host, const struct sandbox_frame *frame, struct cgroup *ret)
+{
+	const struct cgroup_limits limits = {frame->memory_max, frame->pids_max, frame->cpu_percent, frame->share,
+					     frame->leaf};
+
+	*ret = CGROUP_INIT;
+	return HAS(LAYER_CGROUP) ? cgroup_open(&host->cgroup, frame->name, &limits, ret) : 0;
+}
+
+/* Those that were made before, unless somebody has removed them since. */
+static int take_groups(const struct sandbox_host *host, const struct sandbox_frame *frame, struct cgroup *ret)
+{
+	if (frame->groups && cgroup_is_there(frame->groups)) {
+		*ret = *frame->groups;
+		*frame->groups = CGROUP_INIT;
+		return 0;
+	}
+	if (frame->groups)
+		cgroup_deinit(frame->groups);
+	return sandbox_open_groups(host, frame, ret);
+}
+
 int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *frame, struct sandbox *ret,
 		 struct error *err)
 {
 	struct sandbox s = SANDBOX_INIT;
 	struct init_args args = {.host = host, .null = -1, .control = -1};
-	const struct cgroup_limits limits = {frame->memory_max, frame->pids_max, frame->cpu_percent, frame->share,
-					     frame->leaf};
-	int r = HAS(LAYER_CGROUP) ? cgroup_open(&host->cgroup, frame->name, &limits, &s.cgroup) : 0;
+	int r = take_groups(host, frame, &s.cgroup);
 
 	if (r < 0) {
 		error_set(err, "sandbox_failed", "Making the cgroup: %s.", strerror(-r));
@@ -120,6 +140,7 @@ int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *fr
 		s.net = *frame->net;
 	s.frame.name = s.frame.share = s.frame.leaf = NULL;
 	s.frame.net = NULL;
+	s.frame.groups = NULL;
 	if (r < 0)
 		sandbox_deinit(host, &s);
 	else

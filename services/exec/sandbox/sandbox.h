@@ -135,6 +135,8 @@ struct sandbox_frame {
 	bool keeps_net;                /* sandbox_take_net may follow */
 	const struct sandbox_net *net; /* one that nothing ever went through, instead of a new one; becomes the
 					  sandbox's. NULL = a new one */
+	struct cgroup *groups;         /* from sandbox_open_groups, with this frame; become the sandbox's. NULL = new
+					  ones */
 	bool is_shared;                /* sandbox_spec.is_shared will be set */
 	bool is_ahead;                 /* no command waits for it */
 };
@@ -212,6 +214,8 @@ struct sandbox {
 			  .cgroup = CGROUP_INIT, \
 			  .protection = PROTECTION_INIT})
 
+/* Its groups, before there is a sandbox. Returns 0 or -errno. */
+int sandbox_open_groups(const struct sandbox_host *host, const struct sandbox_frame *frame, struct cgroup *ret);
 /* Begins to make one. Returns 0, or -errno with what failed in err. */
 int sandbox_open(const struct sandbox_host *host, const struct sandbox_frame *frame, struct sandbox *ret,
 		 struct error *err);
