@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -165,7 +166,8 @@ static bool serve(const struct supervisor_place *place, struct filling *f)
 static NORETURN void spawner_main(const char *exec_dir, const struct spawner_pool *pool)
 {
 	static struct sandbox_host host;
-	struct supervisor_place place = {&host, exec_dir, &pool->frame, pool->size > 0 ? OFFERS_FD : -1, {{{0}}, 0}};
+	struct supervisor_place place = {&host,      exec_dir, &pool->frame, pool->size > 0 ? OFFERS_FD : -1,
+					 {{{0}}, 0}, NULL};
 	struct filling filling = {.spare = -1};
 	struct pollfd p = {.fd = EXEC_FD, .events = POLLIN};
 
@@ -173,6 +175,9 @@ static NORETURN void spawner_main(const char *exec_dir, const struct spawner_poo
 	sandbox_host_probe(&host, exec_dir);
 	signal(SIGCHLD, SIG_IGN);
 	lean_find(&place.lean);
+	place.is_over = mmap(NULL, sizeof(bool), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (place.is_over == MAP_FAILED)
+		_exit(1);
 	supervisor_rehearse();
 	malloc_trim(0); /* so that no copy of us has to put the free memory in order: each would get it for itself */
 	if (send(EXEC_FD, &host.report, sizeof(host.report), MSG_NOSIGNAL) < 0)
@@ -182,6 +187,7 @@ static NORETURN void spawner_main(const char *exec_dir, const struct spawner_poo
 			break;
 		fill(&place, &filling);
 	}
+	__atomic_store_n(place.is_over, true, __ATOMIC_SEQ_CST);
 	sandbox_host_deinit(&host);
 	_exit(0);
 }

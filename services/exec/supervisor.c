@@ -575,8 +575,8 @@ static const char *leaf_name(struct supervisor *s, unsigned round)
 	return arena_printf(s->arena, "pool-%d.%u", (int)getpid(), round % 2);
 }
 
-/* What its sandboxes had in common is nobody's now. Whoever outlives the spawner removes, as the last one, what that
- * could not. */
+/* What its sandboxes had in common is nobody's now. Whoever outlives the spawner, which may have been killed, removes
+ * as the last one what that could not. */
 static NORETURN void leave_host(struct supervisor *s, int code)
 {
 	const struct cgroup_host *host = &s->place->host->cgroup;
@@ -586,7 +586,7 @@ static NORETURN void leave_host(struct supervisor *s, int code)
 		for (unsigned i = 0; i < 2 && s->place->host->namespaces; i++)
 			cgroup_remove(host, leaf_name(s, i));
 	}
-	if (getppid() != s->spawner)
+	if (__atomic_load_n(s->place->is_over, __ATOMIC_SEQ_CST) || getppid() != s->spawner)
 		cgroup_host_deinit(host);
 	_exit(code);
 }

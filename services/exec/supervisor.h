@@ -14,6 +14,7 @@ struct supervisor_place {
 	/* Where it offers itself to exec (struct spawn_offer); -1: it ends with its command. */
 	int offers;
 	struct lean lean;
+	bool *is_over; /* shared memory: set when the spawner removes its folders of groups */
 };
 
 /* What comes with a command, done once with none: what it needs of memory and linked-in code is there then. In the

@@ -628,21 +628,29 @@ static struct leaks count_leaks(void)
 			      count_processes(tag), MAX(family, 1u)};
 }
 
-static unsigned count_cgroups(void)
+/* As find(1) names those of exec's folder `dir`. */
+static char *cgroups_of(const char *dir)
 {
-	char hex[SHA256_HEX_SIZE], *command;
-	unsigned n = 0;
-	FILE *f;
+	char hex[SHA256_HEX_SIZE];
 
-	sha256_hex(bench->dir, strlen(bench->dir), hex);
-	command = arena_printf(bench->arena,
-			       "find /sys/fs/cgroup -type d -path '*ogent-exec.%.12s*' 2>/dev/null | wc -l", hex);
-	f = popen(command, "re");
+	sha256_hex(dir, strlen(dir), hex);
+	return arena_printf(bench->arena, "find /sys/fs/cgroup -depth -type d -path '*ogent-exec.%.12s*'", hex);
+}
+
+static unsigned count_groups(const char *find)
+{
+	FILE *f = popen(arena_printf(bench->arena, "%s 2>/dev/null | wc -l", find), "re");
+	unsigned n = 0;
 
 	if (fscanf(f, "%u", &n) != 1)
 		n = 0;
 	pclose(f);
 	return n;
+}
+
+static unsigned count_cgroups(void)
+{
+	return count_groups(cgroups_of(bench->dir));
 }
 
 /* What the last commands leave goes when their sandboxes do, which is after their results. */
@@ -699,6 +707,33 @@ static void nothing_leaks_over_many_runs(void **state)
 	assert_int_equal(count_cgroups(), cgroups);
 }
 
+/* Also those of supervisors that are there before their command. */
+static void the_groups_go_with_the_spawner(void **state)
+{
+	struct bench *own = bench_new_with(as_user, namespaces, pool);
+	struct trial t = trial_run(own, "exit 3");
+	char *find = cgroups_of(own->dir);
+
+	assert_int_equal(t.result.exit_code, 3);
+	bench_free(own);
+	for (int i = 0; i < 250 && count_groups(find); i++)
+		usleep(20000);
+	assert_int_equal(count_groups(find), 0);
+}
+
+static void groups_that_somebody_removed_are_made_again(void **state)
+{
+	struct trial t = trial_run(bench, "exit 4");
+	char *remove = arena_printf(bench->arena, "%s -exec rmdir {} \\; 2>/dev/null", cgroups_of(bench->dir));
+
+	assert_int_equal(t.result.exit_code, 4);
+	settled(); /* a supervisor waits, with its groups */
+	assert_int_not_equal(system(remove), -1);
+	t = trial_run(bench, "exit 5");
+	assert_int_equal(t.result.status, COMMAND_EXITED);
+	assert_int_equal(t.result.exit_code, 5);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -735,6 +770,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_commands_before_it_used_is_not_told_of_a_command),
 		cmocka_unit_test(a_leader_that_dies_while_it_waits_harms_no_command),
 		cmocka_unit_test(nothing_leaks_over_many_runs),
+		cmocka_unit_test(groups_that_somebody_removed_are_made_again),
+		cmocka_unit_test(the_groups_go_with_the_spawner),
 	};
 
 	namespaces = argc < 2 || strcmp(argv[1], "--without-namespaces") != 0;
